@@ -1,0 +1,153 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/go-kad/kad/protocol"
+)
+
+// ParseAddrs parses addresses of peers, each ending in "/p2p/ID", into what
+// [Config.Bootstrap] takes. Several addresses of one peer become one entry. The
+// error names the address and what is missing in it.
+func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
+	var infos []peer.AddrInfo
+	for _, s := range addrs {
+		info, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			return nil, fmt.Errorf("kad: %q is not the address of a peer, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo...: %w", s, err)
+		}
+		if len(info.Addrs) == 0 {
+			return nil, fmt.Errorf("kad: %q says who the peer is, but not where: put its address before /p2p/", s)
+		}
+		i := slices.IndexFunc(infos, func(have peer.AddrInfo) bool { return have.ID == info.ID })
+		if i < 0 {
+			infos = append(infos, *info)
+		} else {
+			infos[i].Addrs = append(infos[i].Addrs, info.Addrs...)
+		}
+	}
+	return infos, nil
+}
+
+// A scope is how far an address reaches, and so how far away a peer is that was
+// reached there. Addresses are told only to peers that can use them: nobody on
+// the public network hears of private ones, so that a DHT cannot be made to
+// dial into somebody's home.
+type scope uint8
+
+const (
+	scopeLoopback scope = iota // this machine
+	scopePrivate               // this local network
+	scopePublic                // the internet
+)
+
+// scopeOf returns the scope of addr. A relayed address has the scope of its
+// relay, a DNS name is public unless it is a local one.
+func scopeOf(addr multiaddr.Multiaddr) scope {
+	switch {
+	case manet.IsIPLoopback(addr):
+		return scopeLoopback
+	case manet.IsPublicAddr(addr):
+		return scopePublic
+	default:
+		return scopePrivate
+	}
+}
+
+// scopeTo returns the scope of a connection.
+func scopeTo(conn network.Conn) scope {
+	return scopeOf(conn.RemoteMultiaddr())
+}
+
+// fit returns those of addrs that a peer at s can use, or that one may believe
+// if a peer at s named them: those that reach at least as far.
+func fit(addrs []multiaddr.Multiaddr, s scope) []multiaddr.Multiaddr {
+	if s == scopeLoopback {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return scopeOf(a) < s })
+}
+
+// relayed reports whether conn goes through a relay.
+func relayed(conn network.Conn) bool {
+	_, err := conn.RemoteMultiaddr().ValueForProtocol(multiaddr.P_CIRCUIT)
+	return err == nil
+}
+
+// groupOf returns the network that addr is in, for the diversity limit of the
+// table: the /24 of an IPv4 or the /48 of an IPv6 address. It is empty, which
+// means without limit, for addresses that are not public.
+func groupOf(addr multiaddr.Multiaddr) string {
+	if scopeOf(addr) != scopePublic {
+		return ""
+	}
+	ip, err := manet.ToIP(addr)
+	if err != nil {
+		return ""
+	}
+	if v4 := ip.To4(); v4 != nil {
+		return v4.Mask(net.CIDRMask(24, 32)).String()
+	}
+	return ip.Mask(net.CIDRMask(48, 128)).String()
+}
+
+// An announcement is the encoded Peer message of a peer, in a form of which
+// each scope gets its share without decoding: its addresses are ordered by
+// scope, the widest first, so that what a wider scope may see is a prefix. A
+// header gives the lengths: big-endian 16 bits each for public and private, 0
+// where nothing is to be told. It is what [routing.Contact.Wire] and
+// [store.Provider.Addrs] hold.
+type announcement []byte
+
+const announcementHeader = 4
+
+// announce encodes a peer with its addresses; nil if it has none.
+func announce(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
+	if len(addrs) == 0 {
+		return nil
+	}
+	addrs = slices.Clone(addrs)
+	slices.SortStableFunc(addrs, func(a, b multiaddr.Multiaddr) int { return int(scopeOf(b)) - int(scopeOf(a)) })
+	a := make(announcement, announcementHeader, 128)
+	for i, s := range []scope{scopePublic, scopePrivate} {
+		n := 0
+		for n < len(addrs) && scopeOf(addrs[n]) >= s {
+			n++
+		}
+		if n > 0 {
+			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Addrs: addrs[:n]})
+			binary.BigEndian.PutUint16(a[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
+		}
+	}
+	return protocol.AppendPeer(a, protocol.Peer{ID: id, Addrs: addrs})
+}
+
+// at returns the Peer message as a peer at s may see it; nil if there is
+// nothing that it could use.
+func (a announcement) at(s scope) []byte {
+	if len(a) < announcementHeader {
+		return nil
+	}
+	body := a[announcementHeader:]
+	switch s {
+	case scopePublic:
+		return body[:binary.BigEndian.Uint16(a)]
+	case scopePrivate:
+		return body[:binary.BigEndian.Uint16(a[2:])]
+	default:
+		return body
+	}
+}
+
+// peer decodes the announcement, all its addresses.
+func (a announcement) peer() (protocol.Peer, error) {
+	return protocol.ParsePeer(a.at(scopeLoopback))
+}

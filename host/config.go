@@ -1,0 +1,167 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+// A Config configures a [DHT]. Only Network is required; the zero value of any
+// other field means its default. New copies the Config.
+type Config struct {
+	// Network names the network, for example "/chat"; its protocol is then
+	// "/chat/kad/1.0.0". It is required: two applications that shared a default
+	// would merge their networks. "/ipfs" is the public IPFS network: use
+	// [Amino] for it.
+	Network string
+
+	// Bootstrap are the peers to join the network through. If empty, the DHT
+	// waits until the host is connected to a peer of the network.
+	Bootstrap []peer.AddrInfo
+
+	// Mode says whether to serve others. If zero, [ModeAuto].
+	Mode Mode
+
+	// Validators check the values that are put and got, by namespace: a key is
+	// "/namespace/rest". Without an entry for its namespace, a value is refused.
+	Validators map[string]record.Validator
+
+	// Store keeps records and providers; Close does not close it. If nil, they
+	// are kept in memory, within the default limits of [store.NewMemory].
+	Store store.Store
+
+	// K is the replication parameter: contacts per bucket, contacts per answer,
+	// and peers a record is stored on. If zero, 20; at most 32. All nodes of a
+	// network must agree on it.
+	//
+	// Spec: libp2p kad-dht, "Replication parameter (k)".
+	K int
+
+	// Alpha is the number of requests in flight per lookup. If zero, 10.
+	//
+	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
+	Alpha int
+
+	// Beta is how many of the closest contacts must have answered for a lookup
+	// to end. If zero, K.
+	Beta int
+
+	// Paths is the number of disjoint paths of a lookup (the d of S/Kademlia):
+	// more of them find honest peers among more liars, for more requests. If
+	// zero, 1.
+	Paths int
+
+	// RequestTimeout bounds one request, from opening the connection to the
+	// last byte of the answer. If zero, 10s. If negative, only the context
+	// bounds it.
+	RequestTimeout time.Duration
+
+	// SlowAfter is when a request of a lookup frees its slot for the next
+	// contact; a late answer still counts. If zero, 1s.
+	SlowAfter time.Duration
+
+	// RefreshInterval is the age at which a bucket is looked up again, and at
+	// which a contact that was silent for so long is probed. If zero, 10m. If
+	// negative, neither is done.
+	RefreshInterval time.Duration
+
+	// RecordAge is how long a record or an announcement is kept after it was
+	// last stored. If zero, 48h. If negative, for ever.
+	RecordAge time.Duration
+
+	// MaxInbound bounds the streams that are served at a time; more are reset.
+	// If zero, 256.
+	MaxInbound int
+
+	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
+	// bucket, against somebody who runs many peers in one place. Loopback and
+	// private addresses are exempt. If zero, 2. If negative, there is no bound.
+	MaxPerGroup int
+}
+
+const (
+	maxK          = protocol.MaxCloser / 2 // an answer may name 2k peers
+	maxBootstrap  = 64                     // dialled at the same time
+	maxAlpha      = 128
+	defaultK      = 20
+	defaultAlpha  = 10
+	protocolAfter = "/kad/1.0.0"
+)
+
+// withDefaults returns c with every zero field set to its default.
+func (c Config) withDefaults() Config {
+	setDefault(&c.K, defaultK)
+	setDefault(&c.Alpha, defaultAlpha)
+	setDefault(&c.Beta, c.K)
+	setDefault(&c.Paths, 1)
+	setDefault(&c.RequestTimeout, 10*time.Second)
+	setDefault(&c.SlowAfter, time.Second)
+	setDefault(&c.RefreshInterval, 10*time.Minute)
+	setDefault(&c.RecordAge, 48*time.Hour)
+	setDefault(&c.MaxInbound, 256)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate says what is wrong with c, defaults set, and how to mend it.
+func (c Config) validate(self peer.ID) error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("kad: "+format, args...)) }
+	inRange := func(name string, value, low, high int) {
+		if value < low || value > high {
+			bad("Config.%s is %d: use %d to %d, or 0 for the default", name, value, low, high)
+		}
+	}
+	switch {
+	case c.Network == "":
+		bad(`Config.Network is empty: name your network, for example "/chat", so that it never merges with that of another application`)
+	case !strings.HasPrefix(c.Network, "/") || strings.HasSuffix(c.Network, "/"):
+		bad("Config.Network is %q: it begins with a slash and does not end with one, for example \"/chat\"", c.Network)
+	case strings.HasSuffix(c.Network, protocolAfter):
+		bad("Config.Network is %q: leave %q out, it is added", c.Network, protocolAfter)
+	}
+	inRange("K", c.K, 1, maxK)
+	inRange("Alpha", c.Alpha, 1, maxAlpha)
+	inRange("Beta", c.Beta, 1, c.K)
+	inRange("Paths", c.Paths, 1, c.Alpha)
+	inRange("MaxInbound", c.MaxInbound, 1, 1<<20)
+	if c.SlowAfter < 0 {
+		bad("Config.SlowAfter is %v: a lookup would wait for every silent peer; use a positive duration", c.SlowAfter)
+	}
+	if c.Mode > ModeServer {
+		bad("Config.Mode is %d: use ModeAuto, ModeClient or ModeServer", c.Mode)
+	}
+	for ns, v := range c.Validators {
+		if v == nil || ns == "" || strings.Contains(ns, "/") {
+			bad("Config.Validators[%q]: the key is a namespace without slashes, the value a validator", ns)
+		}
+	}
+	inRange("Bootstrap (its length)", len(c.Bootstrap), 0, maxBootstrap)
+	for _, p := range c.Bootstrap {
+		if err := p.ID.Validate(); err != nil {
+			bad("Config.Bootstrap has a peer without a valid ID: %w", err)
+		} else if len(p.Addrs) == 0 && p.ID != self {
+			bad("Config.Bootstrap: peer %s has no address to dial", p.ID)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// protocolID is the protocol of the network.
+func (c Config) protocolID() lprotocol.ID {
+	return lprotocol.ID(c.Network + protocolAfter)
+}

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// contact returns a peer as a contact of the table: with the addresses that we
+// may tell others, and the network that it is in.
+func (d *DHT) contact(id peer.ID) routing.Contact {
+	addrs := d.host.Peerstore().Addrs(id)
+	var seenAt multiaddr.Multiaddr
+	for _, conn := range d.host.Network().ConnsToPeer(id) {
+		if !relayed(conn) {
+			seenAt = conn.RemoteMultiaddr()
+			addrs = fit(addrs, scopeOf(seenAt))
+			break
+		}
+	}
+	c := routing.ContactOf(id)
+	c.Wire = announce(id, addrs)
+	// Where a connection comes from is a fact, an address is a claim.
+	if seenAt != nil {
+		c.Group = groupOf(seenAt)
+	} else if len(addrs) > 0 {
+		c.Group = groupOf(addrs[0])
+	}
+	return c
+}
+
+// answered records that a peer answered a request of ours: that proves that it
+// serves, and it enters the table.
+func (d *DHT) answered(id peer.ID) {
+	c := routing.ContactOf(id)
+	if !d.peers.has(c) {
+		c = d.contact(id)
+	}
+	if d.peers.seen(c) == routing.Rejected && id != d.self {
+		d.diagnosis.filtered(id, "Config.MaxPerGroup: there are enough contacts in its network "+c.Group)
+	}
+}
+
+// unanswered records that a contact did not answer. One that refuses is alive.
+func (d *DHT) unanswered(c routing.Contact, err error) {
+	d.stats.requestsFailed.Add(1)
+	log.Debugw("no answer", "peer", c.ID, "error", err)
+	if !errors.Is(err, ErrRefused) {
+		d.peers.failed(c)
+	}
+}
+
+// probe asks a contact whether it is there, and serves.
+func (d *DHT) probe(ctx context.Context, c routing.Contact) error {
+	d.locate(c)
+	d.stats.probes.Add(1)
+	_, err := d.rpc.Request(ctx, c.ID, protocol.FindNode{Target: []byte(d.self)})
+	return err
+}
+
+// check probes a contact that the table holds, and keeps or drops it.
+func (d *DHT) check(ctx context.Context, c routing.Contact) {
+	err := d.probe(ctx, c)
+	if ctx.Err() != nil {
+		return // we gave up, not the contact
+	}
+	d.peers.checked(c, err == nil)
+}
+
+// introduce probes a peer that says that it serves, and admits it to the table
+// if that is true.
+func (d *DHT) introduce(ctx context.Context, id peer.ID) error {
+	err := d.probe(ctx, routing.ContactOf(id))
+	if err != nil {
+		return err
+	}
+	d.answered(id)
+	return nil
+}
+
+// speaks reports whether a peer says that it serves this network.
+func (d *DHT) speaks(id peer.ID) bool {
+	known, err := d.host.Peerstore().SupportsProtocols(id, d.protocol)
+	return err == nil && len(known) > 0
+}
+
+// met handles that a connected peer has told, or changed, what it speaks and
+// where it listens. It returns true if the peer is to be introduced.
+func (d *DHT) met(id peer.ID) bool {
+	c := routing.ContactOf(id)
+	if !d.speaks(id) {
+		d.peers.failed(c)
+		return false
+	}
+	if d.peers.has(c) {
+		d.peers.update(d.contact(id))
+		return false
+	}
+	direct := false
+	for _, conn := range d.host.Network().ConnsToPeer(id) {
+		direct = direct || !conn.Stat().Limited
+	}
+	if !direct {
+		d.diagnosis.filtered(id, "it is reached through a relay only, which cannot carry lookups")
+		return false
+	}
+	return d.peers.wants(d.contact(id))
+}
+
+// noticed queues the peer at the other end of conn, which has just asked us
+// something, for an introduction. Asking proves nothing: answering will.
+func (d *DHT) noticed(conn network.Conn) {
+	id := conn.RemotePeer()
+	if !d.peers.has(routing.ContactOf(id)) && d.speaks(id) {
+		d.keeper.meet(id)
+	}
+}

@@ -1,0 +1,195 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/core/discovery"
+	"github.com/libp2p/go-libp2p/core/event"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/routing"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// A DHT is a node of a Kademlia network on a libp2p host. Its methods are safe
+// for concurrent use.
+type DHT struct {
+	cfg        Config
+	host       lhost.Host
+	self       peer.ID
+	key        routing.Key // of self
+	protocol   lprotocol.ID
+	rpc        requester
+	peers      *peers
+	store      store.Store
+	ownStore   bool // and is closed with us
+	validators validators
+	mode       mode
+	inbound    *inbound
+	keeper     *keeper
+	diagnosis  diagnosis
+	stats      counters
+	correcting atomic.Int32 // gets whose holders are being corrected
+
+	ctx       context.Context // ends when the DHT is closed
+	cancel    context.CancelCauseFunc
+	tasks     tasks
+	closeOnce sync.Once
+}
+
+var (
+	_ lrouting.Routing    = (*DHT)(nil)
+	_ discovery.Discovery = (*DHT)(nil)
+)
+
+// New attaches a DHT to a host and starts to join its network. It starts one
+// goroutine; [DHT.Close] ends it. The host stays yours: the DHT never closes it.
+//
+// Attach the DHT before the host connects to others, or after: both work.
+func New(h lhost.Host, cfg Config) (*DHT, error) {
+	d, err := newDHT(h, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.start(); err != nil {
+		d.cancel(ErrClosed)
+		return nil, err
+	}
+	return d, nil
+}
+
+// newDHT builds a DHT that does nothing yet.
+func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
+	if h == nil {
+		return nil, errNoHost
+	}
+	cfg = cfg.withDefaults()
+	cfg.Bootstrap = slices.Clone(cfg.Bootstrap)
+	if err := cfg.validate(h.ID()); err != nil {
+		return nil, err
+	}
+	ownStore := cfg.Store == nil
+	if ownStore {
+		cfg.Store = store.NewMemory(store.MemoryLimits{})
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	wake := make(chan struct{}, 1)
+	key := routing.KeyOf([]byte(h.ID()))
+	d := &DHT{
+		cfg:        cfg,
+		host:       h,
+		self:       h.ID(),
+		key:        key,
+		protocol:   cfg.protocolID(),
+		rpc:        &streams{host: h, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
+		peers:      newPeers(key, cfg, wake),
+		store:      cfg.Store,
+		ownStore:   ownStore,
+		validators: maps.Clone(cfg.Validators),
+		inbound:    newInbound(cfg.MaxInbound),
+		ctx:        ctx,
+		cancel:     cancel,
+		tasks:      tasks{ctx: ctx},
+	}
+	d.mode.apply = d.setServing
+	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}
+	return d, nil
+}
+
+// start lets the DHT take part in its network.
+func (d *DHT) start() error {
+	sub, err := d.host.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted),
+		new(event.EvtPeerProtocolsUpdated),
+		new(event.EvtLocalReachabilityChanged),
+		new(event.EvtHostReachableAddrsChanged),
+		new(event.EvtLocalAddressesUpdated),
+	}, eventbus.Name("kad"), eventbus.BufSize(256))
+	if err != nil {
+		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
+	}
+	d.mode.change(func(wanted *Mode, around *surroundings) {
+		*wanted = d.cfg.Mode
+		around.publicListen = d.listensPublic()
+		around.publicPeer = slices.ContainsFunc(d.cfg.Bootstrap, func(p peer.AddrInfo) bool {
+			return p.ID != d.self && len(fit(p.Addrs, scopePublic)) > 0
+		})
+	})
+	for _, conn := range d.host.Network().Conns() {
+		d.surveyed(conn)
+		d.keeper.meet(conn.RemotePeer())
+	}
+	d.tasks.run(func(ctx context.Context) {
+		d.keeper.maintain(ctx, sub.Out())
+		_ = sub.Close()
+	})
+	return nil
+}
+
+// Close stops serving, ends everything that the DHT started, waits for that
+// (less than a second), and leaves the host as it found it. Operations that are
+// under way return [ErrClosed]. Closing twice is fine.
+func (d *DHT) Close() error {
+	d.closeOnce.Do(func() {
+		d.cancel(ErrClosed)
+		d.mode.close()
+		d.inbound.close()
+		d.tasks.close()
+		if d.ownStore {
+			_ = d.store.Close()
+		}
+	})
+	return nil
+}
+
+// begin returns the context of an operation: it ends with that of the caller,
+// or when the DHT is closed. The function that it returns releases it.
+func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(d.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// setServing sets or removes the protocol handler. The host tells connected
+// peers of it. Without it, streams that are open are reset too.
+func (d *DHT) setServing(serve bool) {
+	if serve {
+		d.host.SetStreamHandler(d.protocol, d.serve)
+		return
+	}
+	d.host.RemoveStreamHandler(d.protocol)
+	d.inbound.reset()
+}
+
+// listensPublic reports whether the host has a public IPv4 address of its own.
+func (d *DHT) listensPublic() bool {
+	addrs, err := d.host.Network().InterfaceListenAddresses()
+	return err == nil && listensPublic(addrs)
+}
+
+// ID returns the ID of the host's peer, which is the node's.
+func (d *DHT) ID() peer.ID { return d.self }
+
+// Host returns the host that the DHT is attached to.
+func (d *DHT) Host() lhost.Host { return d.host }
+
+// connected reports whether there is a connection to a peer.
+func (d *DHT) connected(id peer.ID) bool {
+	return d.host.Network().Connectedness(id) == network.Connected
+}

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/discovery"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multihash"
+)
+
+// advertiseTTL is for how long an advertisement is good if the caller does not
+// say; the routing discovery of go-libp2p uses the same.
+const advertiseTTL = 3 * time.Hour
+
+// errNoNamespace is returned for an empty rendezvous namespace.
+var errNoNamespace = errors.New("kad: empty namespace: name what is to be found, for example \"my-app/lobby\"")
+
+// NamespaceCID returns the CID under which the peers of a rendezvous namespace
+// announce themselves: the one that the routing discovery of go-libp2p uses, so
+// that both find each other.
+func NamespaceCID(ns string) (cid.Cid, error) {
+	if ns == "" {
+		return cid.Undef, errNoNamespace
+	}
+	hash, err := multihash.Sum([]byte(ns), multihash.SHA2_256, -1)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("kad: hashing a namespace: %w", err)
+	}
+	return cid.NewCidV1(cid.Raw, hash), nil
+}
+
+// Advertise announces that we can be found under a namespace, and returns for
+// how long: advertise again before that is over. That is the option TTL, 3h by
+// default, at most Config.RecordAge. Peers may keep the announcement for longer.
+//
+// The error is that of [DHT.Announce]: a [*PutError] if nobody stored it.
+func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
+	var o discovery.Options
+	if err := o.Apply(opts...); err != nil {
+		return 0, err
+	}
+	if o.Ttl < 0 {
+		return 0, fmt.Errorf("kad: TTL %v is negative", o.Ttl)
+	}
+	c, err := NamespaceCID(ns)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := d.Announce(ctx, c); err != nil {
+		return 0, err
+	}
+	ttl := o.Ttl
+	setDefault(&ttl, advertiseTTL)
+	if d.cfg.RecordAge > 0 {
+		ttl = min(ttl, d.cfg.RecordAge)
+	}
+	return ttl, nil
+}
+
+// FindPeers looks for peers that advertise a namespace, without us. The channel
+// is closed when the k closest peers have been asked, or when as many are found
+// as the option Limit says. It waits for readiness first, and fails with a
+// [*NotReadyError]; to see later errors, use [DHT.Discover]. Cancel ctx if you do
+// not read to the end.
+func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option) (<-chan peer.AddrInfo, error) {
+	var o discovery.Options
+	if err := o.Apply(opts...); err != nil {
+		return nil, err
+	}
+	if _, err := NamespaceCID(ns); err != nil {
+		return nil, err
+	}
+	if err := d.readyWithin(ctx); err != nil {
+		return nil, err
+	}
+	return d.channel(ctx, d.Discover(ctx, ns, o.Limit)), nil
+}
+
+// Discover yields the peers that advertise a namespace, each once, without us;
+// if limit is above 0, no more than that. An error comes last. It looks once:
+// peers that come later are found by calling it again.
+func (d *DHT) Discover(ctx context.Context, ns string, limit int) iter.Seq2[peer.AddrInfo, error] {
+	c, err := NamespaceCID(ns)
+	if err != nil {
+		return func(yield func(peer.AddrInfo, error) bool) { yield(peer.AddrInfo{}, err) }
+	}
+	return d.Providers(ctx, c, limit)
+}

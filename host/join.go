@@ -1,0 +1,147 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// joinLookups is how many buckets are refreshed at a time while joining.
+const joinLookups = 4
+
+// Bootstrap joins the network: it connects to the bootstrap peers, looks up our
+// own ID, and refreshes every bucket farther away than the closest neighbour.
+// It returns when that is done, or a [*NotReadyError] if nobody answered.
+//
+// There is no need to call it: a DHT joins by itself, tries again while its
+// routing table is empty, and every operation waits until it is not.
+//
+// Spec: libp2p kad-dht, "Bootstrap process".
+func (d *DHT) Bootstrap(ctx context.Context) error {
+	ctx, end := d.begin(ctx)
+	defer end()
+	return d.join(ctx)
+}
+
+// join is [DHT.Bootstrap], which is also what maintain does at the start and
+// whenever the table is empty.
+func (d *DHT) join(ctx context.Context) error {
+	d.stats.joins.Add(1)
+	select {
+	case <-d.dialAll():
+	case <-d.peers.notEmpty(): // one is enough to go on; the others are dialled meanwhile
+	case <-ctx.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if d.peers.len() == 0 {
+		return d.notReady(nil)
+	}
+	if err := d.lookupFor(ctx, []byte(d.self)); err != nil {
+		return err
+	}
+	var refreshes errgroup.Group
+	refreshes.SetLimit(joinLookups)
+	for _, cpl := range d.peers.refreshCPLs() {
+		refreshes.Go(func() error { return d.refresh(ctx, cpl) })
+	}
+	return refreshes.Wait()
+}
+
+// refresh looks up a random key of a bucket.
+func (d *DHT) refresh(ctx context.Context, cpl int) error {
+	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	return d.lookupFor(ctx, routing.Preimage(d.key, cpl, rng))
+}
+
+// lookupFor looks a preimage up for the sake of the table alone.
+func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
+	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
+	if err != nil {
+		return err
+	}
+	_, err = s.run(ctx)
+	return err
+}
+
+// dialAll connects to the bootstrap peers, and introduces them and whoever is
+// connected and serves. It returns a channel that is closed when all of them
+// have answered or failed; that goes on whatever becomes of the caller.
+func (d *DHT) dialAll() <-chan struct{} {
+	done := make(chan struct{})
+	var dials sync.WaitGroup
+	dial := func(info peer.AddrInfo, configured bool) {
+		dials.Add(1)
+		started := d.tasks.run(func(ctx context.Context) {
+			defer dials.Done()
+			err := d.dial(ctx, info)
+			if configured && ctx.Err() == nil {
+				d.diagnosis.dialled(info.ID, err)
+			}
+		})
+		if !started {
+			dials.Done()
+		}
+	}
+	configured := make(map[peer.ID]bool, len(d.cfg.Bootstrap))
+	for _, info := range d.cfg.Bootstrap {
+		configured[info.ID] = true
+		if info.ID != d.self {
+			dial(info, true)
+		}
+	}
+	for _, id := range d.host.Network().Peers() {
+		if !configured[id] && d.met(id) {
+			dial(peer.AddrInfo{ID: id}, false)
+		}
+	}
+	if !d.tasks.run(func(context.Context) { dials.Wait(); close(done) }) {
+		close(done)
+	}
+	return done
+}
+
+// dial connects to a peer and introduces it to the table.
+func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
+	if d.cfg.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.cfg.RequestTimeout)
+		defer cancel()
+	}
+	if len(info.Addrs) > 0 {
+		// A failed dial is remembered by the swarm for longer than we wait.
+		if err := d.host.Connect(network.WithForceDirectDial(ctx, "bootstrap"), info); err != nil {
+			return dialError(err)
+		}
+	}
+	if !d.speaks(info.ID) {
+		known, _ := d.host.Peerstore().GetProtocols(info.ID)
+		return fmt.Errorf("kad: connected, but it does not speak %s; it %s", d.protocol, speaksOnly(known))
+	}
+	return d.introduce(ctx, info.ID)
+}
+
+// dialError returns the reasons of a failed dial, one per address, without the
+// words around them.
+func dialError(err error) error {
+	var failed *swarm.DialError
+	if !errors.As(err, &failed) || len(failed.DialErrors) == 0 {
+		return err
+	}
+	var errs []error
+	for _, e := range failed.DialErrors {
+		errs = append(errs, fmt.Errorf("%s: %w", e.Address, e.Cause))
+	}
+	return errors.Join(errs...)
+}

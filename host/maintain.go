@@ -1,0 +1,276 @@
+package host
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	// maxJobs bounds what a node does in the background at a time.
+	maxJobs = 8
+
+	// maxMet bounds the peers that wait to be introduced. What comes beyond it
+	// is forgotten: a lookup or the next request brings it back.
+	maxMet = 1024
+
+	// minJoinAfter and maxJoinAfter bound the wait between attempts to join
+	// while the table is empty; it doubles from one to the next.
+	minJoinAfter = 200 * time.Millisecond
+	maxJoinAfter = 30 * time.Second
+
+	// expireBatch is how many expired entries of the store are removed at a
+	// time, so that nothing waits for long.
+	expireBatch = 256
+)
+
+// keeper keeps a node in good state: it is what the goroutine maintain runs.
+// The fields below belong to that goroutine, but for queue.
+type keeper struct {
+	dht    *DHT
+	wake   chan struct{} // buffered, length 1: something is due sooner
+	done   chan func()   // ends of jobs, which maintain runs
+	queue  metQueue
+	jobs   int // that run now
+	join   joining
+	fresh  bool      // a refresh runs
+	expire time.Time // when to look at the store again
+}
+
+// joining is how far the node is in joining the network.
+type joining struct {
+	running bool
+	done    bool          // successful, and the table was never empty since
+	after   time.Duration // how long to wait after the next failure
+	next    time.Time     // not before
+}
+
+// maintain is the one long-lived goroutine of a DHT. It owns the timers: it
+// sleeps until the next thing is due, does it, and asks again.
+func (k *keeper) maintain(ctx context.Context, events <-chan any) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-events:
+			k.dht.handle(e)
+		case end := <-k.done:
+			k.jobs--
+			end()
+		case <-timer.C:
+		case <-k.wake:
+		case <-ctx.Done():
+			return
+		}
+		if next := k.upkeep(ctx, time.Now()); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// upkeep does what is due at now and returns when it is to be called again; the
+// zero time means not before a wake. It starts work that takes time, and
+// returns.
+func (k *keeper) upkeep(ctx context.Context, now time.Time) (next time.Time) {
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	sooner(k.joinIfDue(now))
+	k.introduceMet()
+	sooner(k.checkDue(now))
+	sooner(k.refreshStale(now))
+	sooner(k.expireStored(ctx, now))
+	return next
+}
+
+// job runs f in the background, then end in maintain. It returns false if
+// enough is going on already: the end of a job calls upkeep again.
+func (k *keeper) job(f func(ctx context.Context) error, end func(error)) bool {
+	if k.jobs >= maxJobs {
+		return false
+	}
+	k.jobs++
+	return k.dht.tasks.run(func(ctx context.Context) {
+		err := f(ctx)
+		select {
+		case k.done <- func() { end(err) }:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// joinIfDue joins the network, at the start and whenever the table is empty.
+func (k *keeper) joinIfDue(now time.Time) time.Time {
+	j := &k.join
+	empty := k.dht.peers.len() == 0
+	if empty && j.done {
+		*j = joining{next: j.next}
+	}
+	if j.running || j.done {
+		return time.Time{}
+	}
+	if empty && now.Before(j.next) {
+		return j.next
+	}
+	j.running = k.job(k.dht.join, func(err error) {
+		j.running = false
+		if err == nil && k.dht.peers.len() > 0 {
+			*j = joining{done: true, next: time.Now().Add(minJoinAfter)}
+			return
+		}
+		j.after = min(max(2*j.after, minJoinAfter), maxJoinAfter)
+		j.next = time.Now().Add(jittered(j.after))
+		log.Debugw("join", "error", err, "again", j.next)
+	})
+	return time.Time{}
+}
+
+// jittered returns d give or take a tenth, so that nodes that lost the same
+// peer do not come back at the same time.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// introduceMet probes peers that say that they serve.
+func (k *keeper) introduceMet() {
+	for k.jobs < maxJobs {
+		id, ok := k.queue.take()
+		if !ok {
+			return
+		}
+		if !k.dht.met(id) {
+			continue // no longer worth it
+		}
+		k.job(
+			func(ctx context.Context) error { return k.dht.introduce(ctx, id) },
+			func(err error) {
+				if err != nil {
+					log.Debugw("not introduced", "peer", id, "error", err)
+				}
+			})
+	}
+}
+
+// checkDue probes contacts that the table has doubts about.
+func (k *keeper) checkDue(now time.Time) time.Time {
+	probe, next := k.dht.peers.due(now, maxJobs-k.jobs)
+	for _, c := range probe {
+		k.job(
+			func(ctx context.Context) error { k.dht.check(ctx, c); return nil },
+			func(error) {})
+	}
+	if k.jobs >= maxJobs {
+		return time.Time{} // the end of a job comes back here
+	}
+	return next
+}
+
+// refreshStale looks up a key of a bucket that nobody has looked into for
+// RefreshInterval; one at a time.
+func (k *keeper) refreshStale(now time.Time) time.Time {
+	age := k.dht.cfg.RefreshInterval
+	if age < 0 || k.fresh || !k.join.done {
+		return time.Time{}
+	}
+	if cpl, ok := k.dht.peers.stale(now, age); ok {
+		k.fresh = k.job(
+			func(ctx context.Context) error {
+				k.dht.peers.refreshed(now, cpl) // also if it fails: the others have their turn
+				return k.dht.refresh(ctx, cpl)
+			},
+			func(error) { k.fresh = false })
+		return time.Time{}
+	}
+	return now.Add(age / 10)
+}
+
+// expireStored removes what has expired from the store, a batch at a time.
+func (k *keeper) expireStored(ctx context.Context, now time.Time) time.Time {
+	if now.Before(k.expire) {
+		return k.expire
+	}
+	removed, next, err := k.dht.store.Expire(ctx, now, expireBatch)
+	switch {
+	case err != nil:
+		log.Debugw("expire", "error", err)
+		k.expire = now.Add(time.Minute)
+	case removed == expireBatch:
+		k.expire = now
+	case next.IsZero() || next.Before(now.Add(time.Minute)):
+		k.expire = now.Add(time.Minute) // what is put meanwhile may be due earlier; it is not served in any case
+	default:
+		k.expire = next
+	}
+	return k.expire
+}
+
+// handle takes in what the host has to tell.
+func (d *DHT) handle(e any) {
+	switch e := e.(type) {
+	case event.EvtPeerIdentificationCompleted:
+		d.surveyed(e.Conn)
+		d.keeper.meet(e.Peer)
+	case event.EvtPeerProtocolsUpdated:
+		d.keeper.meet(e.Peer)
+	case event.EvtLocalReachabilityChanged:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
+	case event.EvtHostReachableAddrsChanged:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
+	case event.EvtLocalAddressesUpdated:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.publicListen = d.listensPublic() })
+	}
+}
+
+// surveyed takes note of where the peers of the network are.
+func (d *DHT) surveyed(conn network.Conn) {
+	if conn != nil && scopeTo(conn) == scopePublic && d.speaks(conn.RemotePeer()) {
+		d.mode.change(func(_ *Mode, around *surroundings) { around.publicPeer = true })
+	}
+}
+
+// meet queues a peer that may have to be introduced to the table.
+func (k *keeper) meet(id peer.ID) {
+	if k.queue.add(id) {
+		poke(k.wake)
+	}
+}
+
+// metQueue holds the peers that wait for an introduction, each once.
+type metQueue struct {
+	mu  sync.Mutex
+	ids map[peer.ID]struct{}
+}
+
+// add reports whether id is in the queue now.
+func (q *metQueue) add(id peer.ID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ids == nil {
+		q.ids = make(map[peer.ID]struct{})
+	}
+	if len(q.ids) >= maxMet {
+		return false
+	}
+	q.ids[id] = struct{}{}
+	return true
+}
+
+// take removes a peer from the queue.
+func (q *metQueue) take() (peer.ID, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id := range q.ids {
+		delete(q.ids, id)
+		return id, true
+	}
+	return "", false
+}

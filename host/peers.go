@@ -1,0 +1,158 @@
+package host
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// peers is the routing table as the goroutines of a DHT share it. The table
+// itself is single-threaded; peers is where its lock lives, and the only place.
+type peers struct {
+	wake chan<- struct{} // buffered, length 1: tells maintain to look at due
+
+	mu     sync.Mutex // held for one call of table: never across IO or a callback
+	table  *routing.Table
+	filled chan struct{} // closed while the table is not empty
+}
+
+func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
+	perTable := 0 // the default of the table
+	if cfg.MaxPerGroup < 0 {
+		perTable = -1 // no bound there either
+	}
+	return &peers{
+		wake: wake,
+		table: routing.NewTable(self, routing.TableConfig{
+			K:                cfg.K,
+			ProbeAfter:       cfg.RefreshInterval,
+			MaxPerGroup:      cfg.MaxPerGroup,
+			MaxPerGroupTotal: perTable,
+		}),
+		filled: make(chan struct{}),
+	}
+}
+
+// change runs one call of the table that may add or remove contacts.
+func (p *peers) change(call func(t *routing.Table)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.table.Len()
+	call(p.table)
+	switch after := p.table.Len(); {
+	case before == 0 && after > 0:
+		close(p.filled)
+		poke(p.wake)
+	case before > 0 && after == 0:
+		p.filled = make(chan struct{})
+		poke(p.wake)
+	}
+}
+
+// seen records that c answered a request.
+func (p *peers) seen(c routing.Contact) (outcome routing.Outcome) {
+	p.change(func(t *routing.Table) { outcome = t.Seen(time.Now(), c) })
+	if outcome == routing.Pending {
+		poke(p.wake) // the head of its bucket is to be probed
+	}
+	return outcome
+}
+
+// failed records that c did not answer, or that it no longer serves.
+func (p *peers) failed(c routing.Contact) {
+	p.change(func(t *routing.Table) { t.Failed(time.Now(), c) })
+}
+
+// checked records the outcome of a probe that due asked for.
+func (p *peers) checked(c routing.Contact, alive bool) {
+	p.change(func(t *routing.Table) { t.Checked(time.Now(), c, alive) })
+}
+
+// update records that a contact announces itself otherwise than before, and
+// reports whether it is one.
+func (p *peers) update(c routing.Contact) (known bool) {
+	p.change(func(t *routing.Table) { known = t.Update(time.Now(), c) })
+	if known {
+		poke(p.wake) // at its new address it is to be probed
+	}
+	return known
+}
+
+// due returns up to n contacts to probe, and when to ask again.
+func (p *peers) due(now time.Time, n int) (probe []routing.Contact, next time.Time) {
+	p.change(func(t *routing.Table) { probe, next = t.Due(now, n) })
+	return probe, next
+}
+
+// wants reports whether c, which has proved nothing yet, is worth a probe.
+func (p *peers) wants(c routing.Contact) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Wants(c)
+}
+
+// has reports whether c is in the table.
+func (p *peers) has(c routing.Contact) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.table.Contact(c.Key)
+	return ok
+}
+
+// closest returns up to n contacts, the closest to target first.
+func (p *peers) closest(target routing.Key, n int) []routing.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Closest(target, n)
+}
+
+func (p *peers) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Len()
+}
+
+// notEmpty returns a channel that is closed while the table is not empty.
+func (p *peers) notEmpty() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.filled
+}
+
+// stale returns the CPL that is to be looked up again, if there is one.
+func (p *peers) stale(now time.Time, age time.Duration) (cpl int, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Stale(now, age)
+}
+
+// refreshed records that a key of that CPL was looked up.
+func (p *peers) refreshed(now time.Time, cpl int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.table.Refreshed(now, cpl)
+}
+
+// refreshCPLs returns the CPLs that a node looks up when it joins.
+func (p *peers) refreshCPLs() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.table.RefreshCPLs())
+}
+
+// buckets returns the table for introspection.
+func (p *peers) buckets() []routing.Bucket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Buckets()
+}
+
+// poke wakes the goroutine that listens on wake, if it is not being woken.
+func poke(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

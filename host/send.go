@@ -1,0 +1,107 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// closest looks up the k peers closest to a preimage. It is an error if nobody
+// answered.
+func (d *DHT) closest(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
+	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(result.Closest) == 0 {
+		return nil, fmt.Errorf("kad: none of the %d peers that were asked has answered", result.Requests)
+	}
+	return result.Closest, nil
+}
+
+// send sends a record or an announcement to peers, Alpha at a time, and returns
+// what became of it.
+func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request) Receipt {
+	errs := make([]error, len(to))
+	slots := make(chan struct{}, d.cfg.Alpha)
+	var requests sync.WaitGroup
+	for i, c := range to {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			errs[i] = context.Cause(ctx)
+			continue
+		}
+		requests.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = d.store1(ctx, c, req)
+		})
+	}
+	requests.Wait()
+
+	receipt := Receipt{Wanted: len(to), Failed: make(map[peer.ID]error)}
+	for i, c := range to {
+		if errs[i] == nil {
+			receipt.Stored = append(receipt.Stored, c.ID)
+		} else {
+			receipt.Failed[c.ID] = errs[i]
+		}
+	}
+	return receipt
+}
+
+// store1 sends a record or an announcement to one peer.
+func (d *DHT) store1(ctx context.Context, c routing.Contact, req protocol.Request) error {
+	d.locate(c)
+	d.stats.requests.Add(1)
+	_, err := d.rpc.Request(ctx, c.ID, req)
+	if add, ok := req.(protocol.AddProvider); ok && unexplained(err) {
+		err = d.readBack(ctx, c, add, err)
+	}
+	if err != nil && ctx.Err() == nil {
+		d.unanswered(c, err)
+	}
+	return err
+}
+
+// unexplained reports whether a peer reset the stream without a reason.
+func unexplained(err error) bool {
+	return errors.Is(err, ErrRefused) && errors.Is(err, network.ErrReset)
+}
+
+// readBack asks a peer for the announcement that it may have stored: some reset
+// the stream of an ADD_PROVIDER although they handled it.
+func (d *DHT) readBack(ctx context.Context, c routing.Contact, add protocol.AddProvider, reset error) error {
+	resp, err := d.rpc.Request(ctx, c.ID, protocol.GetProviders{Key: add.Key})
+	if err != nil {
+		return err
+	}
+	for _, p := range resp.Providers {
+		if p.ID == d.self {
+			return nil
+		}
+	}
+	return reset
+}
+
+// check returns the error of a write: nil if enough peers have stored it.
+func (r Receipt) check(ctx context.Context, quorum int) error {
+	if len(r.Stored) >= max(1, quorum) {
+		return nil
+	}
+	if ctx.Err() != nil && len(r.Stored) == 0 {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), &PutError{r})
+	}
+	return &PutError{r}
+}
