@@ -1,0 +1,42 @@
+package routing
+
+import (
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A Contact is a peer as a table or a lookup holds it. Its Key is its identity:
+// two contacts with one Key are the same peer.
+type Contact struct {
+	// ID names the peer.
+	ID peer.ID
+
+	// Key is KeyOf of the bytes of ID. Whoever makes a Contact computes it, with
+	// [ContactOf]; it is never taken from a message.
+	Key Key
+
+	// Group names the network the peer is in, for the limits MaxPerGroup and
+	// MaxPerGroupTotal. If empty, they do not apply: loopback and private
+	// addresses, or addresses that are unknown.
+	Group string
+
+	// Wire is the encoded announcement of the peer and its addresses. This
+	// package compares it, to see that a peer has moved, and otherwise only
+	// hands it out. It is nil if the addresses are unknown. It must not be
+	// changed once it is in a Contact, and should be canonical: the same
+	// addresses give the same bytes.
+	Wire []byte
+}
+
+// ContactOf returns the contact of a peer whose addresses are unknown.
+func ContactOf(id peer.ID) Contact {
+	return Contact{ID: id, Key: KeyOf([]byte(id))}
+}
+
+// SortByDistance sorts contacts by their distance to target, closest first.
+func SortByDistance(target Key, contacts []Contact) {
+	slices.SortFunc(contacts, func(a, b Contact) int {
+		return target.Compare(a.Key, b.Key)
+	})
+}

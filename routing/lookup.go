@@ -1,0 +1,346 @@
+package routing
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A LookupConfig configures a [Lookup]. The zero value of a field means its
+// default, so LookupConfig{} is a working configuration.
+type LookupConfig struct {
+	// K is the number of contacts wanted. If zero, 20.
+	//
+	// Spec: libp2p kad-dht, "Replication parameter (k)".
+	K int
+
+	// Alpha is the number of requests in flight, of all paths together, except
+	// that each path has at least one. If zero, 10. Slow requests do not count.
+	//
+	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
+	Alpha int
+
+	// Beta is the number of closest contacts that must have answered for the
+	// lookup to end, at most K. If zero, K.
+	Beta int
+
+	// Paths is the number of disjoint paths, the d of S/Kademlia. If zero, 1.
+	// With more, a contact that lies misleads only the path that asked it.
+	Paths int
+
+	// MaxDepth is how many hops the lookup goes, counting from 1 for a seed. If
+	// zero, 20. If negative, unlimited. A network of n nodes needs log2(n) hops
+	// at worst, so that more are a sign of peers that make up others.
+	MaxDepth int
+
+	// SlowAfter is how long a request may be unanswered before it frees its
+	// slot. If zero, 5s. If negative, it keeps it. The answer counts whenever it
+	// comes, as long as the lookup runs.
+	SlowAfter time.Duration
+}
+
+// withDefaults returns c with every zero field set to its default.
+func (c LookupConfig) withDefaults() LookupConfig {
+	setDefault(&c.K, 20)
+	setDefault(&c.Alpha, 10)
+	setDefault(&c.Beta, c.K)
+	setDefault(&c.Paths, 1)
+	setDefault(&c.MaxDepth, 20)
+	setDefault(&c.SlowAfter, 5*time.Second)
+	c.Beta = min(c.Beta, c.K)
+	return c
+}
+
+// maxWait bounds how long Next says to wait when nothing but an answer or a
+// failure can bring the lookup further.
+const maxWait = time.Minute
+
+// An ActionKind says what the driver of a lookup is to do.
+type ActionKind uint8
+
+// The kinds of an [Action].
+const (
+	Ask  ActionKind = iota // send Contact a request
+	Wait                   // for an answer, a failure, or Until
+	Done                   // the lookup is over
+)
+
+// String returns the name of k in lower case.
+func (k ActionKind) String() string {
+	switch k {
+	case Ask:
+		return "ask"
+	case Wait:
+		return "wait"
+	case Done:
+		return "done"
+	}
+	return "invalid"
+}
+
+// An Action is what [Lookup.Next] wants done.
+type Action struct {
+	Kind    ActionKind
+	Contact Contact   // Ask: whom
+	Path    int       // Ask: the path that asks, from 0
+	Depth   int       // Ask: the hops to the contact; a seed is at 1
+	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
+}
+
+// An End is why a lookup ended.
+type End uint8
+
+// The ends of a lookup.
+const (
+	Running    End = iota // it has not ended
+	Converged             // the Beta closest contacts have answered
+	Exhausted             // fewer than Beta are left, and all of them have answered
+	Stopped               // the caller stopped it, or each of its paths
+	DepthLimit            // a contact among the closest was more than MaxDepth hops away
+	NoSeeds               // there was nobody to ask
+)
+
+// String returns the name of e in lower case.
+func (e End) String() string {
+	switch e {
+	case Running:
+		return "running"
+	case Converged:
+		return "converged"
+	case Exhausted:
+		return "exhausted"
+	case Stopped:
+		return "stopped"
+	case DepthLimit:
+		return "depth limit"
+	case NoSeeds:
+		return "no seeds"
+	}
+	return "invalid"
+}
+
+// A Result is what a lookup has found so far.
+type Result struct {
+	Closest  []Contact // up to K that answered, closest first; never one that did not
+	Answered []Contact // all that answered, closest first
+	Requests int       // contacts asked
+	Failed   int       // contacts that failed
+	Hops     int       // depth of the deepest contact that answered; a seed is at 1
+	End      End       // why it ended
+}
+
+// A Lookup finds the K contacts closest to a target. It sends nothing: Next
+// says whom to ask, Answered and Failed tell it what came of that.
+//
+// A Lookup has one owner and is not safe for concurrent use. Times given to it
+// must not go back.
+//
+// Source: Kademlia paper, section 2.3; for paths, S/Kademlia, section 4.4.
+type Lookup struct {
+	self     peer.ID
+	target   Key
+	cfg      LookupConfig
+	paths    []*path
+	turn     int // the path that may ask next
+	known    map[peer.ID]*candidate
+	answered []*candidate // closest first
+	inFlight []*candidate // in the order they were asked; others than waiting ones are left behind
+	slow     int          // requests that are slow
+	requests int
+	failed   int
+	hops     int
+	end      End
+}
+
+// NewLookup returns a lookup of target by the node self that starts from seeds.
+// It panics if K, Alpha, Beta or Paths is negative.
+func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Lookup {
+	if cfg.K < 0 || cfg.Alpha < 0 || cfg.Beta < 0 || cfg.Paths < 0 {
+		panic("routing: negative K, Alpha, Beta or Paths")
+	}
+	l := &Lookup{
+		self:   self,
+		target: target,
+		cfg:    cfg.withDefaults(),
+		known:  make(map[peer.ID]*candidate),
+	}
+	for i := range l.cfg.Paths {
+		p := newPath(i, l.cfg)
+		l.paths = append(l.paths, p)
+		l.hear(p, 1, seeds)
+	}
+	if len(l.known) == 0 {
+		l.end = NoSeeds
+	}
+	return l
+}
+
+// Next returns what to do at now: ask a contact, wait, or stop. Call it until it
+// returns Wait or Done, and again after each answer and failure.
+func (l *Lookup) Next(now time.Time) Action {
+	if l.end != Running {
+		return Action{Kind: Done}
+	}
+	l.freeSlow(now)
+	over := true
+	for range l.paths {
+		p := l.paths[l.turn]
+		l.turn = (l.turn + 1) % len(l.paths)
+		c, done := l.pick(p)
+		if c != nil {
+			return l.ask(now, p, c)
+		}
+		over = over && done
+	}
+	// With nobody left but slow ones, and nothing to show, a late answer is
+	// better than none.
+	if over && (len(l.answered) > 0 || l.slow == 0 || l.stopped()) {
+		l.end = l.verdict()
+		return Action{Kind: Done}
+	}
+	return Action{Kind: Wait, Until: l.wakeAt(now)}
+}
+
+// Answered records that id answered and named closer contacts. Of these, it
+// ignores our own, known ones, and all after the first 2K. It reports whether
+// that answer was awaited: not if id was never asked, has answered or failed
+// before, or if the lookup is over. Such an answer has no effect.
+func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
+	c := l.settle(id, answered)
+	if c == nil {
+		return false
+	}
+	i, _ := search(l.answered, l.target, c.Key)
+	l.answered = slices.Insert(l.answered, i, c)
+	l.hops = max(l.hops, c.depth)
+	closer = closer[:min(len(closer), 2*l.cfg.K)]
+	p := l.paths[c.path]
+	p.note(l.hear(p, c.depth+1, closer))
+	return true
+}
+
+// Failed records that id did not answer. It reports whether its answer was
+// awaited, as [Lookup.Answered] does.
+func (l *Lookup) Failed(id peer.ID) bool {
+	c := l.settle(id, failed)
+	if c == nil {
+		return false
+	}
+	l.failed++
+	l.paths[c.path].note(false)
+	return true
+}
+
+// Stop ends the lookup: what it was for is found.
+func (l *Lookup) Stop() {
+	if l.end == Running {
+		l.end = Stopped
+	}
+}
+
+// StopPath ends the path that asked id, and the lookup once all its paths have
+// ended. So what is to be confirmed by disjoint paths needs an answer on each.
+// If nobody asked id, StopPath has no effect.
+func (l *Lookup) StopPath(id peer.ID) {
+	if c := l.known[id]; c != nil && c.state != fresh {
+		l.paths[c.path].stopped = true
+	}
+}
+
+// Result returns what the lookup has found so far. Closest is the beginning of
+// Answered, in the same memory.
+func (l *Lookup) Result() Result {
+	all := make([]Contact, 0, len(l.answered))
+	for _, c := range l.answered {
+		all = append(all, c.Contact)
+	}
+	k := min(len(all), l.cfg.K)
+	return Result{
+		Closest:  all[:k:k],
+		Answered: all,
+		Requests: l.requests,
+		Failed:   l.failed,
+		Hops:     l.hops,
+		End:      l.end,
+	}
+}
+
+// ask gives c to path p, which is from then on the one that learns from it.
+func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
+	c.state = waiting
+	c.path = p.index
+	c.asked = now
+	p.waiting++
+	l.requests++
+	l.inFlight = append(l.inFlight, c)
+	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
+}
+
+// settle moves id from waiting or slow to the state to. It returns nil if id was
+// in neither, or if the lookup is over.
+func (l *Lookup) settle(id peer.ID, to state) *candidate {
+	c := l.known[id]
+	if l.end != Running || c == nil {
+		return nil
+	}
+	switch c.state {
+	case waiting:
+		l.paths[c.path].waiting--
+	case slow:
+		l.slow--
+	default:
+		return nil
+	}
+	c.state = to
+	return c
+}
+
+// freeSlow takes their slots from the requests that are slow by now.
+func (l *Lookup) freeSlow(now time.Time) {
+	for len(l.inFlight) > 0 {
+		c := l.inFlight[0]
+		if c.state == waiting {
+			if l.cfg.SlowAfter < 0 || now.Before(c.asked.Add(l.cfg.SlowAfter)) {
+				return
+			}
+			c.state = slow
+			l.slow++
+			l.paths[c.path].waiting--
+		}
+		l.inFlight = l.inFlight[1:]
+	}
+}
+
+// wakeAt returns when the next request becomes slow.
+func (l *Lookup) wakeAt(now time.Time) time.Time {
+	if len(l.inFlight) == 0 || l.cfg.SlowAfter < 0 {
+		return now.Add(maxWait)
+	}
+	return l.inFlight[0].asked.Add(l.cfg.SlowAfter)
+}
+
+// stopped reports whether the caller has stopped all paths.
+func (l *Lookup) stopped() bool {
+	return !slices.ContainsFunc(l.paths, func(p *path) bool { return !p.stopped })
+}
+
+// verdict returns why a lookup whose paths are all over has ended.
+func (l *Lookup) verdict() End {
+	if l.stopped() {
+		return Stopped
+	}
+	end := Exhausted
+	for _, p := range l.paths {
+		if p.stopped {
+			continue
+		}
+		switch full, limited := l.survey(p); {
+		case limited:
+			return DepthLimit
+		case full:
+			end = Converged
+		}
+	}
+	return end
+}

@@ -1,0 +1,215 @@
+package routing
+
+import (
+	"slices"
+	"time"
+)
+
+// maxCandidates is how many contacts a path remembers. A lookup of some 30
+// requests hears of at most 30 times K contacts, most of them more than once,
+// and only the K closest live ones matter; the others are a reserve in case
+// those fail. It bounds the memory that peers who make up contacts can take.
+const maxCandidates = 1000
+
+// The state of a candidate.
+type state uint8
+
+const (
+	fresh    state = iota // not asked yet
+	waiting               // asked, holds a slot
+	slow                  // asked, unanswered for SlowAfter: counts as not there
+	answered              // answered
+	failed                // will not answer
+)
+
+// A candidate is a contact that a lookup has heard of. Paths share it: all see
+// its state, and only the path that asked it hears whom it named.
+type candidate struct {
+	Contact
+	state state
+	path  int       // the path that asked it
+	paths int       // how many remember it
+	depth int       // hops to it, on the shortest way known when it was asked
+	asked time.Time // when
+}
+
+// A path is one of the disjoint walks of a lookup.
+//
+// A contact belongs to the path that asks it, not to the one that hears of it
+// first, so that paths need not ask for what others are told.
+//
+// Source: S/Kademlia, section 4.4.
+type path struct {
+	index      int
+	candidates []*candidate // closest first
+	narrow     int          // requests in flight while it makes progress
+	wide       int          // ... and while it makes none
+	waiting    int          // its requests that hold a slot
+	fruitless  int          // answers and failures in a row that brought nobody closer
+	stopped    bool
+}
+
+// newPath returns path i of a lookup, with its share of the slots.
+func newPath(i int, cfg LookupConfig) *path {
+	share := func(n int) int {
+		if i < n%cfg.Paths {
+			return n/cfg.Paths + 1
+		}
+		return max(1, n/cfg.Paths)
+	}
+	return &path{index: i, narrow: share(cfg.Alpha), wide: share(max(cfg.K, cfg.Alpha))}
+}
+
+// slots returns how many requests p may have in flight. When a round of answers
+// has brought nobody closer, all of the K closest are asked.
+//
+// Source: Kademlia paper, section 2.3.
+func (p *path) slots() int {
+	if p.fruitless >= p.narrow {
+		return p.wide
+	}
+	return p.narrow
+}
+
+// note records the outcome of a request of p.
+func (p *path) note(progress bool) {
+	if progress {
+		p.fruitless = 0
+	} else {
+		p.fruitless++
+	}
+}
+
+// skips reports whether c counts as not there: it failed, is slow, or is too far
+// to be asked.
+func (l *Lookup) skips(c *candidate) bool {
+	return c.state == slow || c.state == failed || c.state == fresh && l.tooDeep(c.depth)
+}
+
+// tooDeep reports whether contacts at that depth are not asked.
+func (l *Lookup) tooDeep(depth int) bool {
+	return l.cfg.MaxDepth > 0 && depth > l.cfg.MaxDepth
+}
+
+// pick returns the contact that p is to ask now, if any, and whether p is over:
+// its Beta closest live candidates, or all of them, have answered. Candidates
+// beyond the K closest live ones are neither asked nor awaited.
+func (l *Lookup) pick(p *path) (next *candidate, over bool) {
+	if p.stopped {
+		return nil, true
+	}
+	live := 0
+	over = true
+	for _, c := range p.candidates {
+		if l.skips(c) {
+			continue
+		}
+		switch c.state {
+		case fresh:
+			if p.waiting < p.slots() {
+				return c, false
+			}
+			return nil, false
+		case waiting:
+			over = false
+		}
+		live++
+		if live == l.cfg.Beta && over {
+			return nil, true
+		}
+		if live == l.cfg.K {
+			break
+		}
+	}
+	return nil, over
+}
+
+// survey reports whether Beta candidates of p, which is over, have answered, and
+// whether one that was too deep to be asked is among the K closest.
+func (l *Lookup) survey(p *path) (full, limited bool) {
+	live := 0
+	for _, c := range p.candidates {
+		switch {
+		case c.state == fresh && l.tooDeep(c.depth):
+			return live >= l.cfg.Beta, true
+		case l.skips(c):
+			continue
+		}
+		if live++; live == l.cfg.K {
+			break
+		}
+	}
+	return live >= l.cfg.Beta, false
+}
+
+// hear adds contacts that are depth hops away to p, and reports whether that is
+// progress: one of them is among the K closest that p knows.
+func (l *Lookup) hear(p *path, depth int, contacts []Contact) (progress bool) {
+	bar := l.farthest(p)
+	for _, c := range contacts {
+		if c.ID == l.self || c.ID == "" {
+			continue
+		}
+		if l.add(p, depth, c) && (bar == nil || l.target.Compare(c.Key, bar.Key) < 0) {
+			progress = true
+		}
+	}
+	return progress
+}
+
+// farthest returns the K-th closest live candidate of p, or nil if there are
+// fewer.
+func (l *Lookup) farthest(p *path) *candidate {
+	live := 0
+	for _, c := range p.candidates {
+		if l.skips(c) {
+			continue
+		}
+		if live++; live == l.cfg.K {
+			return c
+		}
+	}
+	return nil
+}
+
+// add makes c a candidate of p, and reports whether p did not know it and can
+// use it.
+func (l *Lookup) add(p *path, depth int, c Contact) bool {
+	known := l.known[c.ID]
+	if known == nil {
+		known = &candidate{Contact: c, depth: depth}
+	} else if known.state == fresh {
+		known.depth = min(known.depth, depth)
+	}
+	i, found := search(p.candidates, l.target, known.Key)
+	if found || i >= maxCandidates {
+		return false
+	}
+	l.known[c.ID] = known
+	known.paths++
+	p.candidates = slices.Insert(p.candidates, i, known)
+	if len(p.candidates) > maxCandidates {
+		l.forgetFarthest(p)
+	}
+	return !l.skips(known)
+}
+
+// forgetFarthest drops the last candidate of p. Asked ones stay known to the
+// lookup, so that nobody is asked twice.
+func (l *Lookup) forgetFarthest(p *path) {
+	last := len(p.candidates) - 1
+	c := p.candidates[last]
+	p.candidates = slices.Delete(p.candidates, last, last+1)
+	c.paths--
+	if c.paths == 0 && c.state == fresh {
+		delete(l.known, c.ID)
+	}
+}
+
+// search returns where in candidates, which are sorted by their distance to
+// target, the one with that key is or belongs.
+func search(candidates []*candidate, target, key Key) (int, bool) {
+	return slices.BinarySearchFunc(candidates, key, func(c *candidate, key Key) int {
+		return target.Compare(c.Key, key)
+	})
+}

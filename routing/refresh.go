@@ -1,0 +1,101 @@
+package routing
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+)
+
+// MaxRefreshCPL is the highest CPL that is refreshed. A preimage for it takes
+// 2^16 hashes, some milliseconds; each CPL beyond doubles that. A bucket that
+// deep is one of a network of more than a million nodes, and its neighbours are
+// found by looking up our own key.
+const MaxRefreshCPL = 15
+
+// Stale returns the CPL whose last refresh is the oldest, if it is at least age
+// ago. One that was never refreshed comes first, and the lower of two. Only
+// CPLs up to the deepest one that holds a contact count, and with a gap at CPL
+// c, only those up to 2(c+1): where one prefix of our key has no nodes at all,
+// longer ones have few, by luck, and a lookup that deep finds the same nodes.
+//
+// Source: Kademlia paper, section 2.3.
+func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
+	oldest := 0
+	deepest, _ := t.depth()
+	for c := range deepest + 1 {
+		if t.refreshed[c].Before(t.refreshed[oldest]) {
+			oldest = c
+		}
+	}
+	if deepest < 0 || now.Sub(t.refreshed[oldest]) < age {
+		return 0, false
+	}
+	return oldest, true
+}
+
+// Refreshed records that a key of that CPL was looked up, be it to refresh or
+// for a user. A CPL above [MaxRefreshCPL] has no effect.
+func (t *Table) Refreshed(now time.Time, cpl int) {
+	if cpl <= MaxRefreshCPL {
+		t.refreshed[cpl] = now
+	}
+}
+
+// RefreshCPLs returns the CPLs that a node looks up when it joins, after its own
+// key: all that are farther than its closest neighbour, with the limits of
+// [Table.Stale]. The lookups find contacts, so it is to be called again when
+// they are over.
+//
+// Source: Kademlia paper, section 2.3.
+func (t *Table) RefreshCPLs() []int {
+	deepest, neighbour := t.depth()
+	var cpls []int
+	for c := range min(deepest+1, neighbour) {
+		cpls = append(cpls, c)
+	}
+	return cpls
+}
+
+// depth returns the deepest CPL that is worth a refresh, and the CPL of the
+// closest neighbour; both are -1 if there are no contacts.
+func (t *Table) depth() (deepest, neighbour int) {
+	neighbour = -1
+	var held [MaxRefreshCPL + 1]bool
+	for _, b := range t.buckets {
+		for _, e := range b.entries {
+			neighbour = max(neighbour, e.cpl)
+			held[min(e.cpl, MaxRefreshCPL)] = true
+		}
+	}
+	deepest = min(neighbour, MaxRefreshCPL)
+	for c := range deepest {
+		if !held[c] {
+			return min(2*(c+1), deepest), neighbour
+		}
+	}
+	return deepest, neighbour
+}
+
+// Preimage returns bytes whose key shares exactly cpl bits with self, drawn with
+// rng. They have the form of a peer ID, the multihash of a SHA-256, so that
+// nodes that check what they are asked for answer. It takes 2^(cpl+1) hashes on
+// average, and panics if cpl is not from 0 to [MaxRefreshCPL].
+//
+// Source: Kademlia paper, section 2.3; for the form, the libp2p peer ID spec.
+func Preimage(self Key, cpl int, rng *rand.Rand) []byte {
+	if cpl < 0 || cpl > MaxRefreshCPL {
+		panic("routing: preimage for a CPL out of range")
+	}
+	const sha256Code, size = 0x12, 32
+	b := []byte{sha256Code, size}
+	for range size / 8 {
+		b = binary.BigEndian.AppendUint64(b, rng.Uint64())
+	}
+	counter := b[len(b)-8:]
+	for n := binary.BigEndian.Uint64(counter); ; n++ {
+		binary.BigEndian.PutUint64(counter, n)
+		if self.CPL(KeyOf(b)) == cpl {
+			return b
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package routing
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// tableWith returns a table that holds one contact of each of these CPLs.
+func tableWith(cpls ...int) *Table {
+	self := KeyOf([]byte("self"))
+	tab := NewTable(self, TableConfig{})
+	for _, cpl := range cpls {
+		tab.Seen(epoch, withCPL(self, cpl, 1)[0])
+	}
+	return tab
+}
+
+// stale returns all CPLs that are stale, in the order in which they are named.
+func stale(tab *Table, now time.Time, age time.Duration) []int {
+	var cpls []int
+	for {
+		cpl, ok := tab.Stale(now, age)
+		if !ok {
+			return cpls
+		}
+		cpls = append(cpls, cpl)
+		tab.Refreshed(now, cpl)
+	}
+}
+
+// A gap at CPL c ends the refresh at 2(c+1), or at the deepest contact.
+func TestStaleCPLs(t *testing.T) {
+	upTo := func(n int) []int {
+		var cpls []int
+		for c := range n + 1 {
+			cpls = append(cpls, c)
+		}
+		return cpls
+	}
+	tests := []struct {
+		name  string
+		held  []int
+		stale []int
+		join  []int
+	}{
+		{"empty table", nil, nil, nil},
+		{"one far contact", []int{0}, upTo(0), nil},
+		{"no gap", []int{0, 1, 2, 3}, upTo(3), upTo(2)},
+		{"gap at 0", []int{9}, upTo(2), upTo(2)},
+		{"gap at 0, close contact", []int{1}, upTo(1), upTo(0)},
+		{"gap at 2", []int{0, 1, 3, 4, 5, 9}, upTo(6), upTo(6)},
+		{"only the first gap counts", []int{0, 1, 3, 5, 9}, upTo(6), upTo(6)},
+		{"deeper than is refreshed", append(upTo(14), 40), upTo(15), upTo(15)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tab := tableWith(tt.held...)
+			if got := tab.RefreshCPLs(); !slices.Equal(got, tt.join) {
+				t.Errorf("a join refreshes %v, want %v", got, tt.join)
+			}
+			if got := stale(tab, epoch, time.Minute); !slices.Equal(got, tt.stale) {
+				t.Errorf("stale are %v, want %v", got, tt.stale)
+			}
+		})
+	}
+}
+
+// A CPL that was looked up within the period, for whatever reason, is not
+// refreshed. The oldest goes first.
+func TestStaleOldestFirst(t *testing.T) {
+	tab := tableWith(0, 1, 2, 3)
+	for i, cpl := range []int{2, 0, 3, 1} {
+		tab.Refreshed(epoch.Add(time.Duration(i)*time.Minute), cpl)
+	}
+	tab.Refreshed(epoch, 200) // a lookup of our own key, say
+	now := epoch.Add(10 * time.Minute)
+	if got, want := stale(tab, now, 8*time.Minute), []int{2, 0, 3}; !slices.Equal(got, want) {
+		t.Errorf("stale are %v, want %v", got, want)
+	}
+	if got, want := tab.RefreshCPLs(), []int{0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("a join refreshes %v, want %v: all, however fresh", got, want)
+	}
+}
+
+// A preimage for a CPL has exactly that CPL, for all CPLs in range, and the form
+// of a peer ID.
+func TestPreimage(t *testing.T) {
+	rng := seeded(t, 3)
+	for cpl := range MaxRefreshCPL + 1 {
+		self := KeyOf([]byte{byte(cpl)})
+		first, second := Preimage(self, cpl, rng), Preimage(self, cpl, rng)
+		for _, b := range [][]byte{first, second} {
+			if got := self.CPL(KeyOf(b)); got != cpl {
+				t.Errorf("CPL is %d, want %d", got, cpl)
+			}
+			if len(b) != 34 || b[0] != 0x12 || b[1] != 0x20 {
+				t.Errorf("%x is not the multihash of a SHA-256", b)
+			}
+		}
+		if string(first) == string(second) {
+			t.Errorf("the same preimage twice for CPL %d", cpl)
+		}
+	}
+}
+
+func TestPreimagePanicsOutOfRange(t *testing.T) {
+	for _, cpl := range []int{-1, MaxRefreshCPL + 1} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("no panic for CPL %d", cpl)
+				}
+			}()
+			Preimage(Key{}, cpl, rand.New(rand.NewPCG(1, 1)))
+		}()
+	}
+}
+
+// Budget: 20 ms for the highest CPL.
+func BenchmarkPreimage(b *testing.B) {
+	self, rng := KeyOf([]byte("self")), rand.New(rand.NewPCG(1, 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		Preimage(self, MaxRefreshCPL, rng)
+	}
+}
