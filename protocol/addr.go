@@ -1,0 +1,85 @@
+package protocol
+
+import (
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// addrList collects the usable addresses of one peer.
+type addrList struct {
+	list  []multiaddr.Multiaddr
+	tried int // addresses that were decoded, or would have been
+}
+
+// add decodes an address of the peer and appends it, without the ID at its end,
+// if it is usable and new. It returns what it appended.
+func (l *addrList) add(id peer.ID, b []byte) (multiaddr.Multiaddr, bool) {
+	if l.tried == MaxAddrs {
+		return nil, false
+	}
+	l.tried++
+	if len(b) > MaxAddr || !decodable(b) {
+		return nil, false
+	}
+	a, err := multiaddr.NewMultiaddrBytes(b)
+	if err != nil {
+		return nil, false
+	}
+	a, ok := trim(a, id)
+	if !ok || slices.ContainsFunc(l.list, a.Equal) {
+		return nil, false
+	}
+	l.list = append(l.list, a)
+	return a, true
+}
+
+// trim removes "/p2p/" and the ID at the end of an address of that peer. It
+// reports false if nothing is left, and if the ID is the one of another peer:
+// then it is not an address of this one. The ID of a relay is not at the end.
+func trim(a multiaddr.Multiaddr, id peer.ID) (multiaddr.Multiaddr, bool) {
+	for len(a) > 0 {
+		last := &a[len(a)-1]
+		if last.Code() != multiaddr.P_P2P {
+			return a, true
+		}
+		if string(last.RawValue()) != string(id) {
+			return nil, false
+		}
+		a = a[:len(a)-1]
+	}
+	return nil, false
+}
+
+// decodable reports whether b looks like an address of known protocols, of at
+// most maxComponents components. It allocates nothing, where the decoder
+// allocates per component, and per error.
+func decodable(b []byte) bool {
+	for range maxComponents {
+		code, n := protowire.ConsumeVarint(b)
+		if n < 0 || code > 1<<31-1 {
+			return false
+		}
+		b = b[n:]
+		p := multiaddr.ProtocolWithCode(int(code))
+		size := uint64(p.Size / 8) //nolint:gosec // not used if negative
+		switch {
+		case p.Code == 0:
+			return false
+		case p.Size < 0:
+			if size, n = protowire.ConsumeVarint(b); n < 0 {
+				return false
+			}
+			b = b[n:]
+		}
+		if size > uint64(len(b)) {
+			return false
+		}
+		if b = b[size:]; len(b) == 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,86 @@
+// Package protocol is the wire layer of the Kademlia DHT of libp2p: bytes to
+// typed messages and back, compatible with /ipfs/kad/1.0.0. It knows no streams
+// and no host, has no state, and is safe for concurrent use.
+//
+// # Frames
+//
+// A stream carries frames in both directions. A request is one frame, and so is
+// its response; ADD_PROVIDER has none.
+//
+//	+--------------------------+------------------------------+
+//	| length: unsigned varint, | message: protobuf,           |
+//	| 1 to 4 bytes             | length bytes, at most 4 MiB  |
+//	+--------------------------+------------------------------+
+//
+// The shortest request, PING, is 02 08 05: two bytes, field 1 is 5.
+//
+// # Messages
+//
+// Requests and responses are the same protobuf message; its schema is in
+// package pb. A response repeats the type of its request.
+//
+//	no.  field            in the request of          in the response to
+//	1    type             all; absent is PUT_VALUE   all
+//	2    key              all but PING               all but FIND_NODE and PING
+//	3    record           PUT_VALUE                  PUT_VALUE (an echo), GET_VALUE
+//	8    closerPeers                                 FIND_NODE, GET_VALUE, GET_PROVIDERS
+//	9    providerPeers    ADD_PROVIDER               GET_PROVIDERS
+//	10   clusterLevelRaw  not written, not read
+//
+//	Peer    1 id, 2 addrs (each a multiaddr, in bytes), 3 connection
+//	Record  1 key, 2 value, 5 timeReceived (RFC 3339), 666 publisher, 777 ttl
+//
+// Fields may come in any order; unknown ones are ignored. A request that breaks
+// a rule is refused as a whole, with an error that wraps [ErrMalformed] or
+// [ErrTooLarge]. A response is for its reader to use: an entry of it that is
+// malformed is left out, and the others count.
+//
+// # Decisions
+//
+// Messages are read and written with protowire, not with generated code.
+// Context: proto.Unmarshal allocates for every entry before anyone can count
+// them, over 60 bytes for each byte of a hostile message. Decision: the limits
+// are applied to the bytes, and what is over them is never allocated.
+// Consequence: some hundred lines of our own, held to the generated code by
+// differential tests. What would change our mind: a protobuf decoder with
+// limits.
+//
+// Nothing that was read refers to the bytes it was read from. Context: a slice
+// of ten bytes kept from a frame of 4 MiB keeps the frame. Decision: copy.
+// Consequence: one small allocation per key, and buffers can be reused. What
+// would change our mind: a profile with these copies in it.
+//
+// Bad entries are skipped on reading and never written. Context: js-libp2p
+// loses an answer over one undecodable address or ID. Decision: addresses are
+// decoded both ways; IDs have one of the three forms that the specification has
+// for them. Consequence: writing costs a decode per address, which
+// [EncodedPeer] takes out of the way of answers. What would change our mind: a
+// new kind of key for peer IDs.
+//
+// "/p2p/" and the peer's own ID at the end of an address is removed, and an
+// address that ends in another ID is not an address of that peer. Context:
+// js-libp2p adds the ID, Go does not, and a foreign one would have us dial a
+// third peer. Consequence: one form for each address, so that duplicates show.
+// What would change our mind: addresses that mean something with another ID.
+//
+// clusterLevelRaw is not written. Context: Go writes 1, and takes its absence
+// for the same; JavaScript repeats what it was sent. Decision: the
+// specification calls it unused. Consequence: two bytes less. What would change
+// our mind: an implementation that refuses its absence; none of the recorded
+// ones does.
+//
+// An empty key is refused in every request. Context: for FIND_NODE, js-libp2p
+// answers it, Go resets the stream. Decision: as Go. Consequence: a mistake in
+// a client shows. What would change our mind: a use for it.
+//
+// A record under another key than the requested one fails the whole response,
+// though its closer peers may be fine. Context: only a broken or a malicious
+// peer sends one. Consequence: the lookup treats it as failed, and does not
+// follow its peers. What would change our mind: an implementation that leaves
+// the key out of its records.
+//
+// Limits are constants. Context: they protect a node from strangers, on whose
+// choice of network they do not depend. Consequence: there is one place to read
+// them, limits.go. What would change our mind: a network whose values are
+// larger.
+package protocol

@@ -1,0 +1,135 @@
+package protocol
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// ReadFrame reads one message of at most limit bytes from r; limit is
+// [MaxFrame] or less. It returns [io.EOF] only if r ends before the first byte:
+// a frame that is cut short is [io.ErrUnexpectedEOF]. A frame over the limit is
+// [ErrTooLarge], and is not read; a length that is no varint of the least size
+// is [ErrMalformed].
+//
+// Memory grows with what has arrived, not with what was declared.
+//
+// Spec: libp2p kad-dht, "RPC messages".
+func ReadFrame(r *bufio.Reader, limit int) ([]byte, error) {
+	return ReadFrameInto(r, nil, limit)
+}
+
+// ReadFrameInto is [ReadFrame] into buf, which it overwrites and grows if need
+// be: for a buffer that serves many frames.
+func ReadFrameInto(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
+	n, err := readLength(r)
+	if err != nil {
+		return nil, err
+	}
+	if n > uint64(max(limit, 0)) {
+		return nil, fmt.Errorf("%w: a frame of %d bytes, limit is %d", ErrTooLarge, n, limit)
+	}
+	msg := buf[:0]
+	if msg == nil {
+		msg = []byte{}
+	}
+	for left := int(n); left > 0; { //nolint:gosec // at most limit
+		if len(msg) == cap(msg) {
+			// As much as there is already, so that the size at most doubles.
+			msg = slices.Grow(msg, min(left, max(len(msg), firstRead)))
+		}
+		part := msg[len(msg):min(cap(msg), len(msg)+left)]
+		got, err := io.ReadFull(r, part)
+		if err != nil {
+			return nil, cutShort(err)
+		}
+		msg = msg[:len(msg)+got]
+		left -= got
+	}
+	return msg, nil
+}
+
+// firstRead is what is allocated for a frame on the word of the peer alone, in
+// bytes: enough for most messages.
+const firstRead = 4 << 10
+
+// readLength reads the length of a frame.
+func readLength(r *bufio.Reader) (uint64, error) {
+	var n uint64
+	for i := range binary.MaxVarintLen64 {
+		b, err := r.ReadByte()
+		if err != nil {
+			if i > 0 {
+				err = cutShort(err)
+			}
+			return 0, err
+		}
+		if i == binary.MaxVarintLen64-1 && b > 1 {
+			break // over 64 bits
+		}
+		n |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			if b == 0 && i > 0 {
+				return 0, fmt.Errorf("%w: the length of the frame is padded", ErrMalformed)
+			}
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: the length of the frame is over 64 bits", ErrMalformed)
+}
+
+// cutShort returns the error for a frame of which a part was read.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// AppendFrame appends msg as a frame: its length as a varint, and itself.
+//
+// Spec: libp2p kad-dht, "RPC messages".
+func AppendFrame(dst, msg []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(msg)))
+	return append(dst, msg...)
+}
+
+// AppendRequestFrame appends the frame of a request, to be sent in one write.
+// See [AppendRequest].
+func AppendRequestFrame(dst []byte, r Request) []byte {
+	start := len(dst)
+	return closeFrame(AppendRequest(openFrame(dst), r), start)
+}
+
+// AppendResponseFrame appends the frame of a response, to be sent in one write.
+// See [AppendResponse].
+func AppendResponseFrame(dst []byte, req Request, r Response) []byte {
+	start := len(dst)
+	return closeFrame(AppendResponse(openFrame(dst), req, r), start)
+}
+
+// AppendEncodedResponseFrame appends the frame of a response, to be sent in one
+// write. See [AppendEncodedResponse].
+func AppendEncodedResponseFrame(dst []byte, req Request, rec *Record, closer, providers []EncodedPeer) []byte {
+	start := len(dst)
+	return closeFrame(AppendEncodedResponse(openFrame(dst), req, rec, closer, providers), start)
+}
+
+// maxPrefix is the most that the length of a frame takes, in bytes.
+const maxPrefix = binary.MaxVarintLen32
+
+// openFrame reserves room for the length of a frame.
+func openFrame(dst []byte) []byte {
+	return append(dst, make([]byte, maxPrefix)...)
+}
+
+// closeFrame writes the length of the frame that was opened at start, and moves
+// the message up to it.
+func closeFrame(dst []byte, start int) []byte {
+	msg := dst[start+maxPrefix:]
+	n := binary.PutUvarint(dst[start:], uint64(len(msg)))
+	return dst[:start+n+copy(dst[start+n:], msg)]
+}

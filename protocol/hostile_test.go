@@ -1,0 +1,128 @@
+package protocol
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// hostileAllocs is what reading the worst message of 4 MiB may allocate, in
+// bytes, garbage included. The generated code allocates 60 times the message.
+const hostileAllocs = 4 * MaxFrame
+
+// A hostilePeer makes the i-th Peer message of a message that is made to cost
+// its reader as much as possible.
+type hostilePeer struct {
+	name string
+	peer func(i int) []byte
+}
+
+func hostilePeers() []hostilePeer {
+	peerWith := func(i int, addrs ...string) []byte {
+		b := appendBytes(nil, fieldPeerID, []byte(testID(i)))
+		for _, a := range addrs {
+			b = appendBytes(b, fieldPeerAddr, []byte(a))
+		}
+		return b
+	}
+	repeat := func(s string, n int) []string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = s
+		}
+		return list
+	}
+	chain := string(bytes.Repeat([]byte("\xe0\x03"), maxComponents)) // /http/http...
+	deep := string(bytes.Repeat([]byte("\xe0\x03"), MaxAddr/2))
+	return []hostilePeer{
+		{"empty peers", func(int) []byte { return nil }},
+		{"peers of garbage", func(int) []byte { return []byte("\xff\xff") }},
+		{"empty addresses", func(i int) []byte { return peerWith(i, repeat("", MaxFrame/2)...) }},
+		{"bad addresses", func(i int) []byte { return peerWith(i, repeat("\x06\x01", 100)...) }},
+		{"bad addresses that look good", func(i int) []byte { return peerWith(i, repeat("\xa5\x03\x02\x01\x02", MaxAddrs)...) }},
+		{"many addresses", func(i int) []byte { return peerWith(i, repeat("\x04\x01\x02\x03\x04\x06\x00\x01", 1000)...) }},
+		{"costly addresses", func(i int) []byte { return peerWith(i, repeat(chain, MaxAddrs)...) }},
+		{"costly addresses, each another", func(i int) []byte {
+			var addrs []string
+			for j := range MaxAddrs {
+				addrs = append(addrs, string([]byte{6, byte(i), byte(j)})+chain[2:])
+			}
+			return peerWith(i, addrs...)
+		}},
+		{"deep addresses", func(i int) []byte { return peerWith(i, deep, deep) }},
+		{"peers without addresses", func(i int) []byte { return peerWith(i) }},
+		{"the same peer", func(int) []byte { return peerWith(1, chain) }},
+		{"points that are not on the curve", func(i int) []byte {
+			return appendBytes(nil, fieldPeerID, fmt.Appendf(nil, "%s\x02%s%08d", secp256k1Prefix, bytes.Repeat([]byte("\xff"), 24), i))
+		}},
+		{"groups in groups", func(int) []byte { return bytes.Repeat([]byte("\x0b"), 9_000) }},
+		{"one large peer", func(int) []byte { return make([]byte, MaxFrame-20) }},
+	}
+}
+
+func TestHostileMessages(t *testing.T) {
+	for _, tt := range hostilePeers() {
+		for num, req := range map[protowire.Number]Request{
+			fieldCloser:    FindNode{},
+			fieldProviders: GetProviders{[]byte("k")},
+		} {
+			t.Run(fmt.Sprintf("%s/%T", tt.name, req), func(t *testing.T) {
+				msg := fill(appendKind(nil, kindOf(req)), MaxFrame, num, tt.peer)
+				got := allocatedBytes(func() {
+					if _, err := ParseResponse(req, msg); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if got > hostileAllocs {
+					t.Errorf("reading %d bytes allocates %d", len(msg), got)
+				}
+			})
+		}
+		t.Run(tt.name+"/AddProvider", func(t *testing.T) {
+			msg := fill(AppendRequest(nil, AddProvider{Key: []byte("k")}), MaxFrame/8, fieldProviders, tt.peer)
+			got := allocatedBytes(func() {
+				if _, err := ParseRequest(msg); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got > hostileAllocs/8 {
+				t.Errorf("reading %d bytes allocates %d", len(msg), got)
+			}
+		})
+	}
+}
+
+// fill appends peers as field num until no other fits into size bytes.
+func fill(msg []byte, size int, num protowire.Number, peer func(i int) []byte) []byte {
+	for i := 0; ; i++ {
+		p := peer(i)
+		if len(p) > size-20 {
+			p = p[:(size-20)&^1] // all of the same fields, of two bytes
+		}
+		if len(msg)+len(p)+5 > size {
+			return msg
+		}
+		msg = appendBytes(msg, num, p)
+	}
+}
+
+// What is not asked for costs nothing, even if it is no message.
+func TestHostileRequests(t *testing.T) {
+	junk := bytes.Repeat([]byte("\x42\x00\x4a\x01\xff\x1a\x02\x12\x00"), MaxFrame/9-10)
+	for _, req := range requestsOfAllTypes(t) {
+		if _, ok := req.(PutValue); ok {
+			continue // records are of interest there
+		}
+		msg := append(AppendRequest(nil, req), junk...)
+		got := allocatedBytes(func() {
+			if _, err := ParseRequest(msg); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got > 8<<10 {
+			t.Errorf("%T: reading %d bytes allocates %d", req, len(msg), got)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package protocol
+
+// What strangers send is bounded here, and nowhere else. Sizes are in bytes.
+//
+// What is over a limit is either refused with [ErrTooLarge] (frames, keys,
+// values) or left out (peers, addresses), before anything is allocated for it.
+// What this package writes keeps to the same limits, so that it can be read.
+const (
+	// MaxFrame is the size of a message without its length prefix. The other
+	// implementations reset the stream over one byte more.
+	MaxFrame = 4 << 20
+
+	// MaxKey is the size of a record key and of the target of a lookup. The
+	// longest in use are /ipns/ and /pk/ with a peer ID: under 50 bytes. A key is
+	// held for as long as its record, and per lookup.
+	MaxKey = 1 << 10
+
+	// MaxProviderKey is the size of the multihash of ADD_PROVIDER and
+	// GET_PROVIDERS. Go servers refuse 81 bytes; a SHA-512 multihash has 66.
+	MaxProviderKey = 80
+
+	// MaxValue is the size of the value of a record. IPNS records have at most 10
+	// KiB, public keys a few hundred bytes; networks of their own may store more,
+	// but an answer must fit into MaxFrame with the peers beside it, and every
+	// server holds what it is given.
+	MaxValue = 1 << 20
+
+	// MaxPublisher is the size of the publisher of a record: a peer ID, which has
+	// up to 39 bytes, with room for longer hashes. A longer one is left out.
+	MaxPublisher = 64
+
+	// maxTime is the size of the time at which a record was received. RFC 3339
+	// needs 35 bytes with nanoseconds and an offset. A longer one is no time.
+	maxTime = 64
+
+	// MaxCloser is the number of closer peers of an answer. An honest one has k,
+	// which is 20, or 22 from js-libp2p, which adds the target and itself; Go
+	// clients take up to 2k. This is room for a k of 60.
+	MaxCloser = 64
+
+	// MaxProviders is the number of providers of an answer. Go servers send all
+	// they have, and a popular key has many; but a client dials a few of them,
+	// and those of one answer were chosen by one server.
+	MaxProviders = 1024
+
+	// MaxAnnounced is the number of providers that are read from ADD_PROVIDER.
+	// Only the sender may announce, and only itself: everybody sends one.
+	MaxAnnounced = 16
+
+	// MaxPeer is the size of a Peer message. Its addresses past the limit are left
+	// out, as Go does since it has this limit too.
+	MaxPeer = 8 << 10
+
+	// MaxAddrs is the number of addresses of a peer. The recorded ones have up to
+	// 4; this is room for several interfaces, transports and relays.
+	MaxAddrs = 32
+
+	// MaxAddr is the size of an address. A relayed WebTransport address with two
+	// certificate hashes has about 200 bytes, a DNS name up to 255.
+	MaxAddr = 512
+
+	// maxComponents is the number of components of an address. A long one, from
+	// /ip6zone to the relayed peer behind WebTransport, has 10. It bounds what a
+	// parsed address takes: a component of two bytes takes about 50 in memory.
+	maxComponents = 16
+
+	// MaxPeers is the size of one list of peers. Because of it, reading a message
+	// of MaxFrame bytes allocates at most four times as much, whatever it is made
+	// of. Peers with four addresses take 100 bytes each. What is over it is left
+	// out: peers when writing, addresses first when reading.
+	MaxPeers = 256 << 10
+)

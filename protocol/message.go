@@ -1,0 +1,190 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/pb"
+)
+
+var (
+	// ErrMalformed is returned for bytes that are no message of this protocol,
+	// and for messages that break its rules: the peer that sent it is at fault.
+	ErrMalformed = errors.New("kad: malformed message")
+
+	// ErrTooLarge is returned for a frame, a key or a value over its limit.
+	ErrTooLarge = errors.New("kad: message is too large")
+)
+
+// A Request is one of the six messages that a peer is asked with: [FindNode],
+// [GetValue], [PutValue], [GetProviders], [AddProvider] or [Ping].
+//
+//sumtype:decl
+type Request interface {
+	request()
+}
+
+// FindNode asks for the peers closest to a key: the routing step of a lookup.
+type FindNode struct {
+	// Target is a peer ID, or whatever else was stored under its hash: a record
+	// key, a multihash. It has 1 to [MaxKey] bytes.
+	Target []byte
+}
+
+// GetValue asks for the record of a key, and for the peers closest to it.
+type GetValue struct {
+	Key []byte // 1 to MaxKey bytes
+}
+
+// PutValue asks a peer to store a record. It answers with the same record if it
+// did, and resets the stream if not.
+type PutValue struct {
+	Record Record
+}
+
+// GetProviders asks for the providers of a key, and for the peers closest to it.
+type GetProviders struct {
+	Key []byte // a multihash: 1 to MaxProviderKey bytes
+}
+
+// AddProvider tells a peer that the sender provides a key. There is no answer.
+type AddProvider struct {
+	Key       []byte // a multihash: 1 to MaxProviderKey bytes
+	Providers []Peer // the sender, with its addresses; up to MaxAnnounced are read
+}
+
+// Ping asks for an answer and nothing else. Peers use the ping protocol of
+// libp2p instead; it is here to be answered.
+type Ping struct{}
+
+func (FindNode) request()     {}
+func (GetValue) request()     {}
+func (PutValue) request()     {}
+func (GetProviders) request() {}
+func (AddProvider) request()  {}
+func (Ping) request()         {}
+
+// A Response answers a [Request]. Which fields are in use depends on it.
+type Response struct {
+	Closer    []Peer  // of FindNode, GetValue, GetProviders: at most MaxCloser
+	Providers []Peer  // of GetProviders: at most MaxProviders
+	Record    *Record // of GetValue if there is one, of PutValue; its key is the one of the request
+}
+
+// A Peer is what one peer tells about another.
+type Peer struct {
+	ID peer.ID
+
+	// Addrs are the addresses, at most [MaxAddrs], without "/p2p/" and the ID at
+	// their end.
+	Addrs []multiaddr.Multiaddr
+
+	Connection Connection
+}
+
+// A Record is a value under a key.
+type Record struct {
+	Key, Value []byte // up to MaxKey and MaxValue bytes
+
+	// TimeReceived is when the peer that sent it received the record. It is zero
+	// if the peer does not say, or nothing that is a time.
+	TimeReceived time.Time
+
+	// Publisher is the ID of the peer that put the record first. Nobody vouches
+	// for it. Only rust-libp2p sends it.
+	Publisher []byte
+
+	// TTL is the time until the record expires, in whole seconds; zero if the
+	// peer does not say. Only rust-libp2p sends it.
+	TTL time.Duration
+}
+
+// A Connection is what a peer says of its connection to another one. It is a
+// hint: js-libp2p never says anything but NotConnected.
+type Connection uint8
+
+// Values of a [Connection]. Others, which the schema does not have, are read
+// and written as NotConnected.
+const (
+	NotConnected  = Connection(pb.Message_NOT_CONNECTED)
+	Connected     = Connection(pb.Message_CONNECTED)
+	CanConnect    = Connection(pb.Message_CAN_CONNECT)
+	CannotConnect = Connection(pb.Message_CANNOT_CONNECT)
+)
+
+// kind is the type of a message.
+type kind = pb.Message_MessageType
+
+// kindOf returns the type that r has on the wire.
+func kindOf(r Request) kind {
+	switch r.(type) {
+	case FindNode:
+		return pb.Message_FIND_NODE
+	case GetValue:
+		return pb.Message_GET_VALUE
+	case PutValue:
+		return pb.Message_PUT_VALUE
+	case GetProviders:
+		return pb.Message_GET_PROVIDERS
+	case AddProvider:
+		return pb.Message_ADD_PROVIDER
+	case Ping:
+		return pb.Message_PING
+	}
+	panic("protocol: nil Request") // the interface is sealed
+}
+
+// keyOf returns the key that r is about; nil for [Ping].
+func keyOf(r Request) []byte {
+	switch r := r.(type) {
+	case FindNode:
+		return r.Target
+	case GetValue:
+		return r.Key
+	case PutValue:
+		return r.Record.Key
+	case GetProviders:
+		return r.Key
+	case AddProvider:
+		return r.Key
+	case Ping:
+	}
+	return nil
+}
+
+// Check returns the error with which a peer of this package would refuse r, and
+// nil if it would not: [ErrMalformed] without a key, [ErrTooLarge] if key or
+// value are over their limit. It is for what users hand in, before it is sent.
+func Check(r Request) error {
+	size := 0
+	if put, ok := r.(PutValue); ok {
+		size = len(put.Record.Value)
+	}
+	return checkSizes(kindOf(r), len(keyOf(r)), size)
+}
+
+// checkSizes applies the limits to the sizes of key and value, so that nothing
+// needs to be copied for it.
+func checkSizes(k kind, key, value int) error {
+	limit := MaxKey
+	switch k {
+	case pb.Message_PING:
+		return nil
+	case pb.Message_GET_PROVIDERS, pb.Message_ADD_PROVIDER:
+		limit = MaxProviderKey
+	case pb.Message_PUT_VALUE, pb.Message_GET_VALUE, pb.Message_FIND_NODE:
+	}
+	switch {
+	case key == 0:
+		return fmt.Errorf("%w: %v without a key", ErrMalformed, k)
+	case key > limit:
+		return fmt.Errorf("%w: %v with a key of %d bytes, limit is %d", ErrTooLarge, k, key, limit)
+	case value > MaxValue:
+		return fmt.Errorf("%w: %v with a value of %d bytes, limit is %d", ErrTooLarge, k, value, MaxValue)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package protocol
+
+import (
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// An EncodedPeer is a [Peer] that was encoded before, by [AppendPeer]: answers
+// are made of the same peers again and again.
+type EncodedPeer struct {
+	// Wire is what AppendPeer wrote for a peer whose Connection is NotConnected.
+	Wire []byte
+
+	Connection Connection
+}
+
+// AppendPeer appends the Peer message of p, without tag and length. It appends
+// nothing if the ID is none: an answer with a bad ID, or with an address that
+// js-libp2p cannot decode, is lost as a whole there.
+//
+// Addresses are written without "/p2p/" and the ID at their end. Those that end
+// in another ID are left out, as are duplicates, undecodable ones, and what is
+// over [MaxAddrs], [MaxAddr] or [MaxPeer]. What is written for an address depends
+// on those before it only: with NotConnected, the message of the first n
+// addresses is a prefix of the message of all.
+func AppendPeer(dst []byte, p Peer) []byte {
+	if !validID([]byte(p.ID)) {
+		return dst
+	}
+	start := len(dst)
+	dst = appendBytes(dst, fieldPeerID, []byte(p.ID))
+	var addrs addrList
+	for _, a := range p.Addrs {
+		b := a.Bytes()
+		// Decoded again: an address that was put together from parts may be none.
+		a, ok := addrs.add(p.ID, b)
+		if !ok {
+			continue
+		}
+		b = a.Bytes()
+		size := 1 + protowire.SizeBytes(len(b))
+		if len(dst)-start+size+sizeConnection > MaxPeer {
+			break
+		}
+		dst = appendBytes(dst, fieldPeerAddr, b)
+	}
+	return appendConnection(dst, p.Connection)
+}
+
+// sizeID is the size of the ID field.
+func sizeID(id peer.ID) int {
+	return 1 + protowire.SizeBytes(len(id))
+}
+
+// sizeConnection is the size of the connection field: a tag and a digit.
+const sizeConnection = 2
+
+func appendConnection(dst []byte, c Connection) []byte {
+	if c == NotConnected || c > CannotConnect {
+		return dst
+	}
+	return appendVarint(dst, fieldPeerConnection, uint64(c))
+}
+
+// ParsePeer reads a Peer message, without tag and length. It fails with
+// [ErrMalformed] if b is none, or if its ID is none. Addresses are treated as
+// by [AppendPeer]: those that cannot be used are left out.
+func ParsePeer(b []byte) (Peer, error) {
+	id, connection, ok := peekPeer(b)
+	if !ok || !validID(id) {
+		return Peer{}, fmt.Errorf("%w: a peer without a valid ID", ErrMalformed)
+	}
+	room := MaxPeers
+	return Peer{
+		ID:         peer.ID(id),
+		Addrs:      parseAddrs(b, peer.ID(id), &room),
+		Connection: connection,
+	}, nil
+}
+
+// peekPeer reads a Peer message but for its addresses, copies nothing, and
+// reports whether it is a message.
+func peekPeer(b []byte) (id []byte, c Connection, ok bool) {
+	f := fields{rest: b}
+	for f.next() {
+		if v, ok := f.bytes(fieldPeerID); ok {
+			id = v
+		} else if v, ok := f.varint(fieldPeerConnection); ok {
+			c = NotConnected
+			if v <= uint64(CannotConnect) {
+				c = Connection(v)
+			}
+		}
+	}
+	return id, c, !f.bad
+}
+
+// parseAddrs reads the addresses of a Peer message. What they take is taken
+// from room; what does not fit is left out.
+func parseAddrs(b []byte, id peer.ID, room *int) []multiaddr.Multiaddr {
+	var addrs addrList
+	left := MaxPeer - sizeID(id) - sizeConnection
+	f := fields{rest: b}
+	for f.next() {
+		v, ok := f.bytes(fieldPeerAddr)
+		if !ok {
+			continue
+		}
+		size := 1 + protowire.SizeBytes(len(v))
+		if size > min(left, *room) || addrs.tried == MaxAddrs {
+			break
+		}
+		left -= size
+		*room -= size
+		addrs.add(id, v)
+	}
+	return addrs.list
+}
+
+// parsePeers reads the peers in field num of a message that is well-formed.
+// It leaves out those that are none, those that it has already, and what is
+// over the limits: it allocates at most for limit peers.
+func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
+	var (
+		peers []Peer
+		seen  map[peer.ID]struct{} // made for long lists only
+		tried int
+		room  = MaxPeers
+	)
+	known := func(id []byte) bool {
+		if seen != nil {
+			_, ok := seen[peer.ID(id)]
+			return ok
+		}
+		for i := range peers {
+			if string(peers[i].ID) == string(id) {
+				return true
+			}
+		}
+		return false
+	}
+	f := fields{rest: msg}
+	for tried < limit && f.next() {
+		b, ok := f.bytes(num)
+		if !ok {
+			continue
+		}
+		id, connection, ok := peekPeer(b)
+		if !ok || !shapedLikeID(id) || known(id) {
+			continue
+		}
+		tried++ // from here on it costs something
+		if !validID(id) {
+			continue
+		}
+		p := Peer{ID: peer.ID(id), Connection: connection}
+		if room -= sizeID(p.ID); room < 0 {
+			break
+		}
+		p.Addrs = parseAddrs(b, p.ID, &room)
+		if peers == nil {
+			peers = make([]Peer, 0, min(limit, usualPeers))
+		}
+		peers = append(peers, p)
+		if seen != nil {
+			seen[p.ID] = struct{}{}
+		} else if len(peers) == MaxCloser {
+			seen = make(map[peer.ID]struct{}, 2*MaxCloser)
+			for i := range peers {
+				seen[peers[i].ID] = struct{}{}
+			}
+		}
+	}
+	return peers
+}
+
+// usualPeers is the number of peers that most answers have: k, and a bit.
+const usualPeers = 22
+
+// appendPeers appends peers as field num, up to the limits.
+func appendPeers(dst []byte, num protowire.Number, peers []Peer, limit int) []byte {
+	var buf [256]byte
+	wire := buf[:0]
+	w := peerWriter{dst: dst, num: num, limit: limit, room: MaxPeers}
+	for _, p := range peers {
+		c := p.Connection
+		p.Connection = NotConnected
+		wire = AppendPeer(wire[:0], p)
+		if !w.write(wire, c) {
+			break
+		}
+	}
+	return w.dst
+}
+
+// appendEncodedPeers appends peers as field num, up to the limits.
+func appendEncodedPeers(dst []byte, num protowire.Number, peers []EncodedPeer, limit int) []byte {
+	w := peerWriter{dst: dst, num: num, limit: limit, room: MaxPeers}
+	for i := range peers {
+		if !w.write(peers[i].Wire, peers[i].Connection) {
+			break
+		}
+	}
+	return w.dst
+}
+
+// peerWriter appends peers to a message until a limit is reached.
+type peerWriter struct {
+	dst   []byte
+	num   protowire.Number
+	limit int // peers
+	room  int // bytes
+}
+
+// write appends a peer, and reports whether there may be room for another.
+func (w *peerWriter) write(wire []byte, c Connection) bool {
+	if len(wire) == 0 || len(wire) > MaxPeer {
+		return true // no peer
+	}
+	if w.limit == 0 || w.room < len(wire) {
+		return false
+	}
+	w.limit--
+	w.room -= len(wire)
+	size := len(wire)
+	if NotConnected < c && c <= CannotConnect {
+		size += sizeConnection
+	}
+	w.dst = protowire.AppendTag(w.dst, w.num, protowire.BytesType)
+	w.dst = protowire.AppendVarint(w.dst, uint64(size))
+	w.dst = append(w.dst, wire...)
+	w.dst = appendConnection(w.dst, c)
+	return true
+}
