@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrNotFound reports that nothing is held under a key, or only what has
+	// expired.
+	ErrNotFound = errors.New("kad: store: not found")
+
+	// ErrFull reports that an entry was refused because a limit of the store is
+	// reached. It may fit later, when others have expired.
+	ErrFull = errors.New("kad: store: full")
+
+	// ErrTooLarge reports that an entry was refused because of its own size. It
+	// will never fit.
+	ErrTooLarge = errors.New("kad: store: entry too large")
+
+	// ErrClosed reports that the store was closed.
+	ErrClosed = errors.New("kad: store: closed")
+)
+
+// A Value is what is held under a key.
+type Value struct {
+	// Data is opaque to the store. No data and nil are the same.
+	Data []byte
+
+	// Received is when this node received the value, by its own clock. The store
+	// keeps it as it is given.
+	Received time.Time
+
+	// Expires is from when on the value is not served: at that very instant it
+	// has expired. If zero, never.
+	Expires time.Time
+}
+
+// A Provider is one announcement for a key: a peer that says it has the content.
+type Provider struct {
+	// ID is the binary peer ID. A key has at most one announcement of an ID.
+	ID string
+
+	// Addrs is how the peer announced itself. It is opaque to the store.
+	Addrs []byte
+
+	// Received is when this node received the announcement, by its own clock.
+	// Announcements are served in its order.
+	Received time.Time
+
+	// Expires is from when on the announcement is not served. If zero, never.
+	Expires time.Time
+}
+
+// A Store keeps values and provider announcements, each with its own keys: a value
+// and a provider under the same key have nothing to do with each other.
+//
+// Keys are any bytes. Data is copied in and out. Times are kept to the
+// nanosecond, without their monotonic reading and possibly without their
+// location: compare them with [time.Time.Equal].
+//
+// The argument now is the current time. If it is zero, nothing counts as expired,
+// and entries which have expired but were not swept are served too.
+//
+// A Store may be used by several goroutines at once. A method returns the cause
+// of its context if that has ended, [ErrClosed] after Close, and other errors of
+// the medium as they are. After an error of a writing method, the store is as it
+// was, except that what has expired may be gone.
+type Store interface {
+	// Value returns the value under key, or [ErrNotFound] if there is none or it
+	// has expired at now.
+	Value(ctx context.Context, key []byte, now time.Time) (Value, error)
+
+	// UpdateValue replaces the value under key by what f returns. It gives f the
+	// current value; ok is false if there is none or it has expired at now. An
+	// error of f is returned as it is.
+	//
+	// Updates of one key are serialised: what f returns is stored only if the
+	// value it was given is still the current one. If it is not, f may be called
+	// again with the one that is; so f should depend on nothing but its
+	// arguments. It must not call the Store.
+	//
+	// The error is [ErrTooLarge] or [ErrFull] if a limit does not allow the new
+	// value; what has expired at now is not in its way.
+	UpdateValue(ctx context.Context, key []byte, now time.Time, f func(current Value, ok bool) (Value, error)) error
+
+	// DeleteValue removes the value under key, expired or not. It is no error if
+	// there is none.
+	DeleteValue(ctx context.Context, key []byte) error
+
+	// AddProvider adds p to the providers of key. An announcement of the same ID
+	// is replaced, whichever of the two was received first.
+	//
+	// If the key has as many providers as it may have, the one that expires first
+	// yields; among equals, the one received first. One that never expires does
+	// not yield, nor does any to an announcement that would expire earlier:
+	// AddProvider then returns [ErrFull], as it does when another limit is
+	// reached. What has expired at p.Received is not in the way. The error is
+	// [ErrTooLarge] if p itself is over a limit.
+	AddProvider(ctx context.Context, key []byte, p Provider) error
+
+	// Providers returns the providers of key that have not expired at now, the
+	// one received last first, and at most limit of them. If limit is 0 or
+	// negative, it returns all. It is no error if there are none.
+	Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]Provider, error)
+
+	// RemoveProvider removes the announcement of id for key. It is no error if
+	// there is none.
+	RemoveProvider(ctx context.Context, key []byte, id string) error
+
+	// Expire removes what has expired at now, at most limit entries; if limit is 0
+	// or negative, all. It costs as much as what it removes, however much the
+	// store holds, but may make others wait for that long.
+	//
+	// It returns how many entries it removed, and when the next one expires: not
+	// after now if the limit left some, zero if none ever will.
+	Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error)
+
+	// Len returns how many values and provider announcements are held, including
+	// those which have expired and were not swept yet. It is zero after Close.
+	Len() (values, providers int)
+
+	// Close releases what the store holds. What was accepted by then is kept, if
+	// the store is one that outlives the process. It is no error to close twice.
+	Close() error
+}
