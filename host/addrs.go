@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -115,7 +117,10 @@ func announce(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
 		return nil
 	}
 	addrs = slices.Clone(addrs)
-	slices.SortStableFunc(addrs, func(a, b multiaddr.Multiaddr) int { return int(scopeOf(b)) - int(scopeOf(a)) })
+	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int {
+		// Beyond the scope, any order that is always the same.
+		return cmp.Or(cmp.Compare(scopeOf(b), scopeOf(a)), bytes.Compare(a.Bytes(), b.Bytes()))
+	})
 	a := make(announcement, announcementHeader, 128)
 	for i, s := range []scope{scopePublic, scopePrivate} {
 		n := 0

@@ -65,23 +65,26 @@ func (d *DHT) probe(ctx context.Context, c routing.Contact) error {
 }
 
 // check probes a contact that the table holds, and keeps or drops it.
-func (d *DHT) check(ctx context.Context, c routing.Contact) {
+func (d *DHT) check(ctx context.Context, c routing.Contact) error {
 	err := d.probe(ctx, c)
-	if ctx.Err() != nil {
-		return // we gave up, not the contact
+	if ctx.Err() != nil { // we gave up, not the contact
+		d.peers.postponed(c)
+	} else {
+		d.peers.checked(c, err == nil)
 	}
-	d.peers.checked(c, err == nil)
+	return err
 }
 
-// introduce probes a peer that says that it serves, and admits it to the table
-// if that is true.
-func (d *DHT) introduce(ctx context.Context, id peer.ID) error {
-	err := d.probe(ctx, routing.ContactOf(id))
-	if err != nil {
-		return err
+// introduce probes a peer, and admits it to the table if it answers.
+func (d *DHT) introduce(ctx context.Context, c routing.Contact) error {
+	err := d.probe(ctx, c)
+	switch {
+	case err == nil:
+		d.answered(c.ID)
+	case ctx.Err() == nil:
+		d.peers.failed(c)
 	}
-	d.answered(id)
-	return nil
+	return err
 }
 
 // speaks reports whether a peer says that it serves this network.
@@ -95,7 +98,7 @@ func (d *DHT) speaks(id peer.ID) bool {
 func (d *DHT) met(id peer.ID) bool {
 	c := routing.ContactOf(id)
 	if !d.speaks(id) {
-		d.peers.failed(c)
+		d.peers.removed(c)
 		return false
 	}
 	if d.peers.has(c) {
@@ -116,8 +119,8 @@ func (d *DHT) met(id peer.ID) bool {
 // noticed queues the peer at the other end of conn, which has just asked us
 // something, for an introduction. Asking proves nothing: answering will.
 func (d *DHT) noticed(conn network.Conn) {
-	id := conn.RemotePeer()
-	if !d.peers.has(routing.ContactOf(id)) && d.speaks(id) {
-		d.keeper.meet(id)
+	c := routing.ContactOf(conn.RemotePeer())
+	if !d.peers.has(c) && d.speaks(c.ID) {
+		d.keeper.meet(c.ID)
 	}
 }

@@ -80,10 +80,15 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 	return receipt, receipt.check(ctx, 0)
 }
 
-// provideLocally makes us answer for a key ourselves, at once.
+// provideLocally makes us answer for a key ourselves, at once, until
+// [DHT.Withdraw]. A full store does not keep others from being told.
 func (d *DHT) provideLocally(ctx context.Context, key []byte) error {
-	now := time.Now()
-	return d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: now, Expires: d.expiry(now)})
+	err := d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: time.Now()})
+	if errors.Is(err, store.ErrFull) {
+		log.Debugw("not providing ourselves", "error", err)
+		return nil
+	}
+	return err
 }
 
 // Withdraw takes back an announcement of ours, as far as that can be done: we

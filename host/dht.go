@@ -43,6 +43,8 @@ type DHT struct {
 	diagnosis  diagnosis
 	stats      counters
 	correcting atomic.Int32 // gets whose holders are being corrected
+	joinMu     sync.Mutex
+	joinNow    *joinRun // the join that is under way; nil if none
 
 	ctx       context.Context // ends when the DHT is closed
 	cancel    context.CancelCauseFunc
@@ -114,6 +116,7 @@ func (d *DHT) start() error {
 	sub, err := d.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerProtocolsUpdated),
+		new(event.EvtPeerConnectednessChanged),
 		new(event.EvtLocalReachabilityChanged),
 		new(event.EvtHostReachableAddrsChanged),
 		new(event.EvtLocalAddressesUpdated),

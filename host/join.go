@@ -33,9 +33,43 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 	return d.join(ctx)
 }
 
-// join is [DHT.Bootstrap], which is also what maintain does at the start and
-// whenever the table is empty.
+// A joinRun is a join that is under way.
+type joinRun struct {
+	done chan struct{} // closed at the end
+	err  error         // to be read after that
+}
+
+// join joins the network, or waits for the join that is under way: it is what
+// Bootstrap does, and maintain at the start and whenever the table is empty.
 func (d *DHT) join(ctx context.Context) error {
+	d.joinMu.Lock()
+	run := d.joinNow
+	if run == nil {
+		run = &joinRun{done: make(chan struct{}), err: ErrClosed}
+		started := d.tasks.run(func(ctx context.Context) {
+			run.err = d.joinOnce(ctx)
+			d.joinMu.Lock()
+			d.joinNow = nil
+			d.joinMu.Unlock()
+			close(run.done)
+		})
+		if started {
+			d.joinNow = run
+		} else {
+			close(run.done)
+		}
+	}
+	d.joinMu.Unlock()
+	select {
+	case <-run.done:
+		return run.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// joinOnce joins the network.
+func (d *DHT) joinOnce(ctx context.Context) error {
 	d.stats.joins.Add(1)
 	select {
 	case <-d.dialAll():
@@ -129,7 +163,7 @@ func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
 		known, _ := d.host.Peerstore().GetProtocols(info.ID)
 		return fmt.Errorf("kad: connected, but it does not speak %s; it %s", d.protocol, speaksOnly(known))
 	}
-	return d.introduce(ctx, info.ID)
+	return d.introduce(ctx, routing.ContactOf(info.ID))
 }
 
 // dialError returns the reasons of a failed dial, one per address, without the

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ type search struct {
 	dht    *DHT
 	req    protocol.Request
 	lookup *routing.Lookup
+	wary   bool // does not ask those who lately did not answer
 
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
@@ -42,6 +45,8 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	s := &search{
 		dht: d,
 		req: req,
+		// If there is nobody else to start from, those have to do.
+		wary: slices.ContainsFunc(seeds, func(c routing.Contact) bool { return !d.peers.doubted(c) }),
 		lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
 			K:         d.cfg.K,
 			Alpha:     d.cfg.Alpha,
@@ -117,16 +122,26 @@ func drive(
 	}
 }
 
+// errDoubted is why a peer is not asked that did not answer a moment ago.
+var errDoubted = errors.New("kad: it did not answer a moment ago")
+
 // ask sends the request to one contact.
 func (s *search) ask(ctx context.Context, c routing.Contact) (protocol.Response, error) {
-	s.dht.locate(c)
-	s.dht.stats.requests.Add(1)
-	resp, err := s.dht.rpc.Request(ctx, c.ID, s.req)
+	d := s.dht
+	if s.wary && d.peers.doubted(c) {
+		return protocol.Response{}, errDoubted
+	}
+	d.locate(c)
+	d.stats.requests.Add(1)
+	start := time.Now()
+	resp, err := d.rpc.Request(ctx, c.ID, s.req)
 	switch {
 	case err == nil:
-		s.dht.answered(c.ID)
+		d.answered(c.ID)
 	case ctx.Err() == nil:
-		s.dht.unanswered(c, err)
+		d.unanswered(c, err)
+	case time.Since(start) >= d.cfg.SlowAfter:
+		d.peers.doubt(c, true)
 	}
 	return resp, err
 }

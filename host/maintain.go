@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/routing"
 )
 
 const (
@@ -148,10 +150,10 @@ func (k *keeper) introduceMet() {
 			return
 		}
 		if !k.dht.met(id) {
-			continue // no longer worth it
+			continue // there is no need, or no longer
 		}
 		k.job(
-			func(ctx context.Context) error { return k.dht.introduce(ctx, id) },
+			func(ctx context.Context) error { return k.dht.introduce(ctx, routing.ContactOf(id)) },
 			func(err error) {
 				if err != nil {
 					log.Debugw("not introduced", "peer", id, "error", err)
@@ -165,7 +167,7 @@ func (k *keeper) checkDue(now time.Time) time.Time {
 	probe, next := k.dht.peers.due(now, maxJobs-k.jobs)
 	for _, c := range probe {
 		k.job(
-			func(ctx context.Context) error { k.dht.check(ctx, c); return nil },
+			func(ctx context.Context) error { return k.dht.check(ctx, c) },
 			func(error) {})
 	}
 	if k.jobs >= maxJobs {
@@ -221,6 +223,10 @@ func (d *DHT) handle(e any) {
 		d.keeper.meet(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
 		d.keeper.meet(e.Peer)
+	case event.EvtPeerConnectednessChanged:
+		if e.Connectedness != network.Connected {
+			d.peers.doubt(routing.ContactOf(e.Peer), false)
+		}
 	case event.EvtLocalReachabilityChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
 	case event.EvtHostReachableAddrsChanged:

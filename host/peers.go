@@ -16,6 +16,7 @@ type peers struct {
 	mu     sync.Mutex // held for one call of table: never across IO or a callback
 	table  *routing.Table
 	filled chan struct{} // closed while the table is not empty
+	doubts doubts
 }
 
 func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
@@ -32,6 +33,7 @@ func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
 			MaxPerGroupTotal: perTable,
 		}),
 		filled: make(chan struct{}),
+		doubts: make(doubts),
 	}
 }
 
@@ -46,6 +48,7 @@ func (p *peers) change(call func(t *routing.Table)) {
 		close(p.filled)
 		poke(p.wake)
 	case before > 0 && after == 0:
+		clear(p.doubts) // it may have been our own connection
 		p.filled = make(chan struct{})
 		poke(p.wake)
 	}
@@ -53,21 +56,67 @@ func (p *peers) change(call func(t *routing.Table)) {
 
 // seen records that c answered a request.
 func (p *peers) seen(c routing.Contact) (outcome routing.Outcome) {
-	p.change(func(t *routing.Table) { outcome = t.Seen(time.Now(), c) })
+	p.change(func(t *routing.Table) {
+		delete(p.doubts, c.ID)
+		outcome = t.Seen(time.Now(), c)
+	})
 	if outcome == routing.Pending {
 		poke(p.wake) // the head of its bucket is to be probed
 	}
 	return outcome
 }
 
-// failed records that c did not answer, or that it no longer serves.
+// failed records that c did not answer.
 func (p *peers) failed(c routing.Contact) {
+	p.change(func(t *routing.Table) {
+		p.doubts.add(time.Now(), c.ID)
+		t.Failed(time.Now(), c)
+	})
+}
+
+// removed records that c does not serve any more.
+func (p *peers) removed(c routing.Contact) {
 	p.change(func(t *routing.Table) { t.Failed(time.Now(), c) })
+}
+
+// doubt records that the connection to c ended, or that its answer is late. A
+// contact is then probed, and until it has answered, lookups do without it. One
+// that is late is so if it is in the table or not.
+func (p *peers) doubt(c routing.Contact, late bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	probe := p.table.Doubt(now, c)
+	if probe || late {
+		p.doubts.add(now, c.ID)
+	}
+	if probe {
+		poke(p.wake)
+	}
+}
+
+// doubted reports whether c lately did not answer.
+func (p *peers) doubted(c routing.Contact) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubts.has(time.Now(), c.ID)
 }
 
 // checked records the outcome of a probe that due asked for.
 func (p *peers) checked(c routing.Contact, alive bool) {
-	p.change(func(t *routing.Table) { t.Checked(time.Now(), c, alive) })
+	p.change(func(t *routing.Table) {
+		if alive {
+			delete(p.doubts, c.ID)
+		} else {
+			p.doubts.add(time.Now(), c.ID)
+		}
+		t.Checked(time.Now(), c, alive)
+	})
+}
+
+// postponed takes back a probe that due asked for and that was not made.
+func (p *peers) postponed(c routing.Contact) {
+	p.change(func(t *routing.Table) { t.Postponed(time.Now(), c) })
 }
 
 // update records that a contact announces itself otherwise than before, and
