@@ -1,0 +1,91 @@
+# Tools. Each is run with `go run tool@version`: nothing to install, and
+# everybody has the same one.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.1
+BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# What can be set on the command line.
+PKGS     ?= ./...
+FUZZTIME ?= 30s
+BENCH    ?= .
+COUNT    ?= 6
+BASE     ?= main
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := default
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+.PHONY: default
+default: fmt lint test
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@echo "  (none)         fmt, lint, test"
+
+.PHONY: fmt
+fmt: ## format: gofumpt -extra, goimports
+	go run $(GOLANGCI_LINT) fmt
+
+.PHONY: lint
+lint: ## golangci-lint, go vet, and a tidy go.mod
+	go run $(GOLANGCI_LINT) config verify
+	go run $(GOLANGCI_LINT) run $(PKGS)
+	go vet $(PKGS)
+	go mod tidy -diff
+
+.PHONY: test
+test: ## all tests, with the race detector, in random order
+	go test -race -shuffle=on $(PKGS)
+
+.PHONY: cover
+cover: ## coverage by function; bin/cover.html shows the lines
+	@mkdir -p bin
+	go test -coverpkg=./routing/...,./protocol/...,./host/... -coverprofile=bin/cover.out $(PKGS)
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	go tool cover -func=bin/cover.out
+
+# A fuzz target runs alone: go test takes one package and one target at a time.
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@go list -f '{{.Dir}} {{join .TestGoFiles " "}} {{join .XTestGoFiles " "}}' $(PKGS) | while read -r dir files; do \
+		for target in $$(cd "$$dir" && cat $$files /dev/null | sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p'); do \
+			echo "== $$dir $$target"; \
+			(cd "$$dir" && go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) . </dev/null); \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## every benchmark that matches BENCH (all)
+	go test -run='^$$' -bench='$(BENCH)' -benchmem $(PKGS)
+
+# Two checkouts, one after the other, COUNT times each.
+.PHONY: bench-compare
+bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
+	@mkdir -p bin
+	@base=$$(mktemp -d); trap 'git worktree remove --force "$$base"' EXIT; \
+	git worktree add --quiet --detach "$$base" $(BASE); \
+	(cd "$$base" && go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(PKGS)) >bin/bench-base.txt; \
+	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(PKGS) >bin/bench-new.txt; \
+	go run $(BENCHSTAT) base=bin/bench-base.txt new=bin/bench-new.txt
+
+.PHONY: itest
+itest: ## integration tests only, not from the cache
+	go test -race -count=1 -v ./itest/...
+
+.PHONY: pb
+pb: ## generate pb/*.pb.go from the .proto files
+	go generate ./pb/...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is called
+	go run $(GOVULNCHECK) $(PKGS)
+
+# pb and fmt may change files; at the end nothing may have changed.
+.PHONY: verify
+verify: ## all of the above; fails if that leaves a difference to the last commit
+	$(MAKE) pb fmt lint test cover itest fuzz bench vuln
+	go mod tidy
+	git diff --exit-code
