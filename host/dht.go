@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -27,29 +25,24 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 // A DHT is a node of a Kademlia network on a libp2p host. Its methods are safe
 // for concurrent use.
 type DHT struct {
-	cfg        Config
-	host       lhost.Host
-	self       peer.ID
-	key        routing.Key // of self
-	protocol   lprotocol.ID
+	cfg      Config
+	host     lhost.Host
+	self     peer.ID
+	protocol lprotocol.ID
+
 	rpc        requester
 	peers      *peers
-	store      store.Store
-	ownStore   bool // and is closed with us
+	store      store.Store // cfg.Store, or our own
 	validators validators
-	mode       mode
-	inbound    *inbound
-	keeper     *keeper
-	diagnosis  diagnosis
-	stats      counters
-	correcting atomic.Int32 // gets whose holders are being corrected
-	joinMu     sync.Mutex
-	joinNow    *joinRun // the join that is under way; nil if none
 
-	ctx       context.Context // ends when the DHT is closed
-	cancel    context.CancelCauseFunc
-	tasks     tasks
-	closeOnce sync.Once
+	mode        mode
+	inbound     *inbound
+	keeper      *keeper
+	joins       joins
+	corrections corrections
+	diagnosis   diagnosis
+	stats       counters
+	tasks       *tasks
 }
 
 var (
@@ -67,7 +60,7 @@ func New(h lhost.Host, cfg Config) (*DHT, error) {
 		return nil, err
 	}
 	if err := d.start(); err != nil {
-		d.cancel(ErrClosed)
+		_ = d.Close()
 		return nil, err
 	}
 	return d, nil
@@ -83,28 +76,22 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 	if err := cfg.validate(h.ID()); err != nil {
 		return nil, err
 	}
-	ownStore := cfg.Store == nil
-	if ownStore {
-		cfg.Store = store.NewMemory(store.MemoryLimits{})
-	}
-	ctx, cancel := context.WithCancelCause(context.Background())
 	wake := make(chan struct{}, 1)
-	key := routing.KeyOf([]byte(h.ID()))
 	d := &DHT{
-		cfg:        cfg,
-		host:       h,
-		self:       h.ID(),
-		key:        key,
-		protocol:   cfg.protocolID(),
-		rpc:        &streams{host: h, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
-		peers:      newPeers(key, cfg, wake),
-		store:      cfg.Store,
-		ownStore:   ownStore,
-		validators: maps.Clone(cfg.Validators),
-		inbound:    newInbound(cfg.MaxInbound),
-		ctx:        ctx,
-		cancel:     cancel,
-		tasks:      tasks{ctx: ctx},
+		cfg:         cfg,
+		host:        h,
+		self:        h.ID(),
+		protocol:    cfg.protocolID(),
+		rpc:         &streams{host: h, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
+		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
+		store:       cfg.Store,
+		validators:  maps.Clone(cfg.Validators),
+		inbound:     newInbound(cfg.MaxInbound),
+		corrections: make(corrections, maxCorrections),
+		tasks:       newTasks(),
+	}
+	if d.store == nil {
+		d.store = store.NewMemory(store.MemoryLimits{})
 	}
 	d.mode.apply = d.setServing
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}
@@ -146,15 +133,13 @@ func (d *DHT) start() error {
 // (less than a second), and leaves the host as it found it. Operations that are
 // under way return [ErrClosed]. Closing twice is fine.
 func (d *DHT) Close() error {
-	d.closeOnce.Do(func() {
-		d.cancel(ErrClosed)
-		d.mode.close()
-		d.inbound.close()
-		d.tasks.close()
-		if d.ownStore {
-			_ = d.store.Close()
-		}
-	})
+	d.tasks.cancel(ErrClosed)
+	d.mode.close()
+	d.inbound.close()
+	d.tasks.wait()
+	if d.cfg.Store == nil {
+		return d.store.Close()
+	}
 	return nil
 }
 
@@ -162,7 +147,7 @@ func (d *DHT) Close() error {
 // or when the DHT is closed. The function that it returns releases it.
 func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(d.ctx, func() { cancel(ErrClosed) })
+	stop := context.AfterFunc(d.tasks.ctx, func() { cancel(ErrClosed) })
 	return ctx, func() {
 		stop()
 		cancel(nil)

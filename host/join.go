@@ -33,33 +33,49 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 	return d.join(ctx)
 }
 
+// joins is the join that is under way, if there is one: whoever wants another
+// meanwhile shares it.
+type joins struct {
+	mu  sync.Mutex
+	now *joinRun
+}
+
 // A joinRun is a join that is under way.
 type joinRun struct {
 	done chan struct{} // closed at the end
 	err  error         // to be read after that
 }
 
+// share returns the join that is under way. If there is none, start starts one.
+func (j *joins) share(start func(end func(error)) bool) *joinRun {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.now != nil {
+		return j.now
+	}
+	run := &joinRun{done: make(chan struct{})}
+	end := func(err error) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.now = nil
+		run.err = err
+		close(run.done)
+	}
+	if start(end) {
+		j.now = run
+	} else {
+		run.err = ErrClosed
+		close(run.done)
+	}
+	return run
+}
+
 // join joins the network, or waits for the join that is under way: it is what
 // Bootstrap does, and maintain at the start and whenever the table is empty.
 func (d *DHT) join(ctx context.Context) error {
-	d.joinMu.Lock()
-	run := d.joinNow
-	if run == nil {
-		run = &joinRun{done: make(chan struct{}), err: ErrClosed}
-		started := d.tasks.run(func(ctx context.Context) {
-			run.err = d.joinOnce(ctx)
-			d.joinMu.Lock()
-			d.joinNow = nil
-			d.joinMu.Unlock()
-			close(run.done)
-		})
-		if started {
-			d.joinNow = run
-		} else {
-			close(run.done)
-		}
-	}
-	d.joinMu.Unlock()
+	run := d.joins.share(func(end func(error)) bool {
+		return d.tasks.run(func(ctx context.Context) { end(d.joinOnce(ctx)) })
+	})
 	select {
 	case <-run.done:
 		return run.err
@@ -96,7 +112,7 @@ func (d *DHT) joinOnce(ctx context.Context) error {
 // refresh looks up a random key of a bucket.
 func (d *DHT) refresh(ctx context.Context, cpl int) error {
 	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	return d.lookupFor(ctx, routing.Preimage(d.key, cpl, rng))
+	return d.lookupFor(ctx, routing.Preimage(d.peers.self, cpl, rng))
 }
 
 // lookupFor looks a preimage up for the sake of the table alone.

@@ -55,7 +55,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 			SlowAfter: d.cfg.SlowAfter,
 		}),
 	}
-	d.peers.refreshed(time.Now(), d.key.CPL(key))
+	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
 }
 

@@ -146,7 +146,7 @@ func (d *DHT) SetMode(m Mode) error {
 	if m > ModeServer {
 		return errUnknownMode
 	}
-	if d.ctx.Err() != nil {
+	if d.tasks.closed() {
 		return ErrClosed
 	}
 	d.mode.change(func(wanted *Mode, _ *surroundings) { *wanted = m })

@@ -11,6 +11,7 @@ import (
 // peers is the routing table as the goroutines of a DHT share it. The table
 // itself is single-threaded; peers is where its lock lives, and the only place.
 type peers struct {
+	self routing.Key
 	wake chan<- struct{} // buffered, length 1: tells maintain to look at due
 
 	mu     sync.Mutex // held for one call of table: never across IO or a callback
@@ -25,6 +26,7 @@ func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
 		perTable = -1 // no bound there either
 	}
 	return &peers{
+		self: self,
 		wake: wake,
 		table: routing.NewTable(self, routing.TableConfig{
 			K:                cfg.K,

@@ -29,7 +29,7 @@ func (d *DHT) Ready(ctx context.Context) error {
 		defer cancel()
 	}
 	select {
-	case <-d.ctx.Done():
+	case <-d.tasks.ctx.Done():
 		return ErrClosed
 	default:
 	}
@@ -38,7 +38,7 @@ func (d *DHT) Ready(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return d.notReady(context.Cause(ctx))
-	case <-d.ctx.Done():
+	case <-d.tasks.ctx.Done():
 		return ErrClosed
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -208,49 +207,5 @@ func (g *getter) heard(from peer.ID, value []byte) {
 		g.improved(value)
 	default:
 		g.worse = append(g.worse, from)
-	}
-}
-
-// maxCorrections bounds the gets whose holders are being corrected.
-const maxCorrections = 8
-
-// correct sends the best value to those who should have it: to us and all
-// others who gave a worse one, and, if the lookup went to its end, to those of
-// the k closest who have none. That goes on in the background.
-//
-// Spec: libp2p kad-dht, "Value storage and retrieval", step 4.
-func (d *DHT) correct(g *getter, result routing.Result) {
-	ended := result.End == routing.Converged || result.End == routing.Exhausted
-	var to []routing.Contact
-	for _, c := range result.Answered {
-		if slices.Contains(g.agree, c.ID) {
-			continue
-		}
-		among := ended && slices.ContainsFunc(result.Closest, func(x routing.Contact) bool { return x.ID == c.ID })
-		if among || slices.Contains(g.worse, c.ID) {
-			to = append(to, c)
-		}
-	}
-	ourself := slices.Contains(g.worse, d.self)
-	if len(to) == 0 && !ourself {
-		return
-	}
-	if d.correcting.Add(1) > maxCorrections {
-		d.correcting.Add(-1)
-		return
-	}
-	started := d.tasks.run(func(ctx context.Context) {
-		defer d.correcting.Add(-1)
-		rec := protocol.Record{Key: g.key, Value: g.best, TimeReceived: time.Now()}
-		if ourself {
-			if err := d.storeRecord(ctx, rec); err != nil {
-				log.Debugw("correcting our own value", "error", err)
-			}
-		}
-		receipt := d.send(ctx, to, protocol.PutValue{Record: rec})
-		d.stats.corrections.Add(uint64(len(receipt.Stored)))
-	})
-	if !started {
-		d.correcting.Add(-1)
 	}
 }
