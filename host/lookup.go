@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -38,23 +37,22 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 		return nil, err
 	}
 	key := routing.KeyOf(preimage)
-	seeds := d.peers.closest(key, d.cfg.K)
+	seeds := d.peers.closest(key, 2*d.cfg.K)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
-	s := &search{
-		dht: d,
-		req: req,
-		// If there is nobody else to start from, those have to do.
-		wary: slices.ContainsFunc(seeds, func(c routing.Contact) bool { return !d.peers.doubted(c) }),
-		lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
-			K:         d.cfg.K,
-			Alpha:     d.cfg.Alpha,
-			Beta:      d.cfg.Beta,
-			Paths:     d.cfg.Paths,
-			SlowAfter: d.cfg.SlowAfter,
-		}),
+	s := &search{dht: d, req: req}
+	// If there is nobody else to start from, those in doubt have to do.
+	if trusted := slices.DeleteFunc(slices.Clone(seeds), d.peers.doubted); len(trusted) > 0 {
+		s.wary, seeds = true, trusted
 	}
+	s.lookup = routing.NewLookup(d.self, key, seeds[:min(len(seeds), d.cfg.K)], routing.LookupConfig{
+		K:         d.cfg.K,
+		Alpha:     d.cfg.Alpha,
+		Beta:      d.cfg.Beta,
+		Paths:     d.cfg.Paths,
+		SlowAfter: d.cfg.SlowAfter,
+	})
 	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
 }
@@ -122,15 +120,9 @@ func drive(
 	}
 }
 
-// errDoubted is why a peer is not asked that did not answer a moment ago.
-var errDoubted = errors.New("kad: it did not answer a moment ago")
-
 // ask sends the request to one contact.
 func (s *search) ask(ctx context.Context, c routing.Contact) (protocol.Response, error) {
 	d := s.dht
-	if s.wary && d.peers.doubted(c) {
-		return protocol.Response{}, errDoubted
-	}
 	d.locate(c)
 	d.stats.requests.Add(1)
 	start := time.Now()
@@ -158,8 +150,8 @@ func (s *search) answered(ctx context.Context, a answer) {
 	for _, p := range a.resp.Closer {
 		c := routing.ContactOf(p.ID)
 		c.Wire = announce(p.ID, p.Addrs)
-		if c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
-			continue // nobody could dial it
+		if s.wary && s.dht.peers.doubted(c) || c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
+			continue // it did not answer a moment ago, or nobody could dial it
 		}
 		closer = append(closer, c)
 		infos = append(infos, &peer.AddrInfo{ID: p.ID, Addrs: p.Addrs})
