@@ -87,6 +87,7 @@ func (d *DHT) join(ctx context.Context) error {
 // joinOnce joins the network.
 func (d *DHT) joinOnce(ctx context.Context) error {
 	d.stats.joins.Add(1)
+	d.diagnosis.forget()
 	select {
 	case <-d.dialAll():
 	case <-d.peers.notEmpty(): // one is enough to go on; the others are dialled meanwhile

@@ -107,6 +107,13 @@ func (g *diagnosis) filtered(id peer.ID, by string) {
 	}
 }
 
+// forget drops what is known of filtered peers: they are about to be met again.
+func (g *diagnosis) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.kept)
+}
+
 // report returns a copy of what is known.
 func (g *diagnosis) report() *NotReadyError {
 	g.mu.Lock()
