@@ -61,11 +61,15 @@ func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 
 // Doubt records that something speaks against c, and no more than that: its
 // connection ended, or its answer is late. A contact is then due for a probe at
-// once, but for that reason not more than once per ProbeAfter: connections of
-// peers that are well end all the time. Doubt reports whether it made c due.
+// once, but for that reason not more than once per ProbeAfter, nor more often
+// than CheckTimeout: connections of peers that are well end all the time. Doubt
+// reports whether it made c due.
 func (t *Table) Doubt(now time.Time, c Contact) bool {
 	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
-	if e == nil || e.checking() || !e.doubted.IsZero() && now.Sub(e.doubted) < t.cfg.ProbeAfter {
+	if e == nil || e.checking() {
+		return false
+	}
+	if rest := max(t.cfg.ProbeAfter, t.cfg.CheckTimeout); !e.doubted.IsZero() && now.Sub(e.doubted) < rest {
 		return false
 	}
 	e.doubted = now

@@ -181,6 +181,51 @@ func TestProbeInterval(t *testing.T) {
 	expect(time.Minute)
 }
 
+// A contact in doubt is due at once, and stays if it answers; for doubt alone it
+// is not probed more than once per ProbeAfter.
+func TestDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		probeAfter time.Duration
+		rest       time.Duration
+	}{
+		{"once per ProbeAfter", 10 * time.Minute, 10 * time.Minute},
+		{"once per CheckTimeout without probes of the silent", never, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tab := NewTable(KeyOf([]byte("self")), TableConfig{ProbeAfter: tt.probeAfter, CheckTimeout: time.Minute})
+			c, now := contact(1), epoch
+			if tab.Doubt(now, c) {
+				t.Error("a stranger is in doubt")
+			}
+			tab.Seen(now, c)
+			if !tab.Doubt(now, c) || len(dueIDs(tab, now)) != 1 {
+				t.Fatal("a contact in doubt is not due")
+			}
+			if tab.Doubt(now, c) {
+				t.Error("a contact is in doubt that is being probed")
+			}
+			tab.Checked(now, c, true)
+			if tab.Len() != 1 {
+				t.Fatal("it answered, and is gone")
+			}
+			now = now.Add(tt.rest - 1)
+			if tab.Doubt(now, c) {
+				t.Error("it is in doubt again too soon")
+			}
+			tab.Seen(now, c)
+			now = now.Add(1)
+			if !tab.Doubt(now, c) || len(dueIDs(tab, now)) != 1 {
+				t.Error("it is not in doubt again")
+			}
+			tab.Checked(now, c, false)
+			if tab.Len() != 0 {
+				t.Error("it did not answer, and is still there")
+			}
+		})
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	tab, far := fullBucket(TableConfig{ProbeAfter: never, MaxPerGroup: 1})
 	tab.Seen(epoch, far[2])
