@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -96,13 +97,16 @@ func (e *NotReadyError) Error() string {
 		why = append(why, what+": "+reasons(e.Dials))
 	}
 	if len(e.Others) > 0 {
-		why = append(why, fmt.Sprintf("connected to %d peers, but none speaks %s: %s", len(e.Others), e.Protocol, speaks(e.Others)))
+		why = append(why, fmt.Sprintf("no connected peer speaks %s: %s", e.Protocol, speaks(e.Others)))
 	}
 	if len(e.Filtered) > 0 {
-		why = append(why, "filtered: "+each(e.Filtered, func(s string) string { return s }))
+		why = append(why, "not admitted: "+each(e.Filtered, func(s string) string { return s }))
 	}
 	if len(why) == 0 {
 		why = append(why, "the bootstrap peers have not answered yet")
+	}
+	if e.Cause != nil && !errors.Is(e.Cause, context.DeadlineExceeded) {
+		why = append(why, e.Cause.Error())
 	}
 	return ErrNoContacts.Error() + ": " + strings.Join(why, "; ")
 }

@@ -59,7 +59,7 @@ func (d *DHT) notReady(cause error) error {
 	e.Cause = cause
 	e.Others = make(map[peer.ID][]lprotocol.ID)
 	for _, id := range d.host.Network().Peers() {
-		if d.host.Network().Connectedness(id) != network.Connected || d.speaks(id) {
+		if d.host.Network().Connectedness(id) != network.Connected || d.speaks(id) || e.Dials[id] != nil {
 			continue
 		}
 		if len(e.Others) == maxDiagnosed {

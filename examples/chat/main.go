@@ -1,0 +1,175 @@
+// Command chat is a chat over a distributed hash table: no server, and no
+// address of a friend to know. Who is in a room announces that in the DHT,
+// looks there for the others, connects to them and talks over GossipSub.
+//
+//	go run ./examples/chat
+//	go run ./examples/chat --room lobby --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...
+//	go run ./examples/chat --demo
+//
+// The first starts a network, and prints what a friend types to join it. The
+// address that --join wants is that of any one peer of the network, be it a
+// stranger. The third runs the whole story in one process, and shows how each
+// lookup closes in on its key.
+//
+// What others say goes to standard output as "nick: text", everything else to
+// standard error. When standard input ends, the chat leaves; lines that came
+// from a pipe are delivered before, to the first who is there within 10s:
+//
+//	echo "the build is done" | go run ./examples/chat --nick ci --join ...
+//
+// To read on: newChatter in chat.go puts the parts together, finder.go is how
+// the peers of a room find each other, room.go how they talk, demo.go tells the
+// story.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
+	"github.com/multiformats/go-multiaddr"
+	"github.com/spf13/cobra"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // something did not work
+	exitUsage  = 2 // the command line makes no sense
+)
+
+func main() {
+	quieten()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// quieten keeps the libraries from writing to the terminal that we talk in: what
+// matters of it is returned as an error too. GOLOG_LOG_LEVEL=info, for example,
+// brings it back.
+func quieten() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // the size of a kernel buffer
+}
+
+// options are what the command line says.
+type options struct {
+	room, nick, network string
+	listen, join        []string
+	demo                bool
+
+	bootstrap []peer.AddrInfo // join, parsed
+	k         int             // of the DHT; 0 but in the demo
+	patience  time.Duration   // how long the lines of a pipe wait for a listener
+}
+
+// run is the program, but for the process around it. It returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var failed error // what went wrong after the command line was understood
+	cmd := newCommand(func(o options) {
+		if o.demo {
+			failed = runDemo(ctx, o, stdout)
+		} else {
+			failed = runChat(ctx, o, stdin, &screen{out: stdout, err: stderr})
+		}
+	})
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.Execute(); err != nil {
+		_, _ = fmt.Fprintf(stderr, "chat: %s (--help lists the flags)\n", oneLine(err))
+		return exitUsage
+	}
+	if failed != nil {
+		_, _ = fmt.Fprintf(stderr, "chat: %s\n", oneLine(failed))
+		return exitFailed
+	}
+	return exitOK
+}
+
+// newCommand returns the command line. What it returns errors for is a mistake
+// of the user; start is called if there is none.
+func newCommand(start func(options)) *cobra.Command {
+	o := options{patience: pipePatience}
+	cmd := &cobra.Command{
+		Use:           "chat",
+		Short:         "Chat over a distributed hash table, without a server",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is one argument too many: everything is a flag, for example --room %s", args[0], args[0])
+			}
+			return nil
+		},
+		RunE: func(*cobra.Command, []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			start(o)
+			return nil
+		},
+	}
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&o.room, "room", "lobby", "room to chat in")
+	flags.StringVar(&o.nick, "nick", defaultNick(), "your name")
+	flags.StringArrayVar(&o.join, "join", nil, "address of any peer of the network, /ip4/.../p2p/ID; may be repeated")
+	flags.StringVar(&o.network, "network", "/chat", "name of the network")
+	flags.StringArrayVar(&o.listen, "listen", nil,
+		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
+	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
+	return cmd
+}
+
+// defaultListen is any port of all interfaces, over TCP and QUIC.
+func defaultListen() []string {
+	return []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}
+}
+
+// check says what is wrong with o and what would be right, and fills in what
+// follows from the rest.
+func (o *options) check() error {
+	if clean := cleanName(o.room); clean != o.room || clean == "" {
+		return fmt.Errorf("--room %q: a room has 1 to %d letters, digits or signs, without spaces, ':' and '*', for example lobby", o.room, maxName)
+	}
+	if clean := cleanName(o.nick); clean != o.nick || clean == "" {
+		return fmt.Errorf("--nick %q: a nick has 1 to %d letters, digits or signs, without spaces, ':' and '*', for example ann", o.nick, maxName)
+	}
+	if len(o.network) < 2 || o.network[0] != '/' || strings.HasSuffix(o.network, "/") || strings.ContainsAny(o.network, " \t\n") {
+		return fmt.Errorf("--network %q: a network begins with a slash and does not end with one, for example /chat", o.network)
+	}
+	for _, addr := range o.listen {
+		if _, err := multiaddr.NewMultiaddr(addr); err != nil {
+			return fmt.Errorf("--listen %q is not an address to listen on, such as /ip4/0.0.0.0/tcp/4001: %w", addr, err)
+		}
+	}
+	if o.demo && len(o.join) > 0 {
+		return errors.New("--demo brings its own network: leave --join out")
+	}
+	var err error
+	if o.bootstrap, err = kad.ParseAddrs(o.join...); err != nil {
+		return fmt.Errorf("--join: %s", strings.TrimPrefix(err.Error(), "kad: "))
+	}
+	return nil
+}
+
+// oneLine returns an error as one line, since an error can be several in one.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
