@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -75,9 +76,15 @@ func (d *DHT) check(ctx context.Context, c routing.Contact) error {
 	return err
 }
 
-// introduce probes a peer, and admits it to the table if it answers.
+// introduceTimeout bounds the probe of a peer that is connected already: who
+// takes longer is not worth a place in the table.
+const introduceTimeout = 5 * time.Second
+
+// introduce probes a connected peer, and admits it to the table if it answers.
 func (d *DHT) introduce(ctx context.Context, c routing.Contact) error {
-	err := d.probe(ctx, c)
+	probing, cancel := context.WithTimeout(ctx, introduceTimeout)
+	defer cancel()
+	err := d.probe(probing, c)
 	switch {
 	case err == nil:
 		d.answered(c.ID)

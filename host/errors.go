@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -97,10 +98,10 @@ func (e *NotReadyError) Error() string {
 		why = append(why, what+": "+reasons(e.Dials))
 	}
 	if len(e.Others) > 0 {
-		why = append(why, fmt.Sprintf("no connected peer speaks %s: %s", e.Protocol, speaks(e.Others)))
+		why = append(why, fmt.Sprintf("connected to %s, but none speaks %s: %s", plural(len(e.Others), "other peer"), e.Protocol, speaks(e.Others)))
 	}
 	if len(e.Filtered) > 0 {
-		why = append(why, "not admitted: "+each(e.Filtered, func(s string) string { return s }))
+		why = append(why, "filtered: "+each(e.Filtered, func(s string) string { return s }))
 	}
 	if len(why) == 0 {
 		why = append(why, "the bootstrap peers have not answered yet")
@@ -145,6 +146,14 @@ func reasons(failed map[peer.ID]error) string {
 	return each(failed, func(err error) string {
 		return strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "kad: ")
 	})
+}
+
+// plural returns "1 peer", "2 peers".
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
 }
 
 // speaks lists the protocols of peers.

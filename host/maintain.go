@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// maxJobs bounds what a node does in the background at a time.
-	maxJobs = 8
-
 	// maxMet bounds the peers that wait to be introduced. What comes beyond it
 	// is forgotten: a lookup or the next request brings it back.
 	maxMet = 1024
@@ -31,25 +28,48 @@ const (
 	expireBatch = 256
 )
 
+// A job is something that maintain does in the background.
+type job int
+
+const (
+	joinJob      job = iota // join the network
+	refreshJob              // look up a stale bucket
+	introduceJob            // probe a peer that says that it serves
+	checkJob                // probe a contact
+	jobs                    // how many kinds there are
+)
+
+// limit returns how many jobs of a kind run at a time. The kinds do not share,
+// so that contacts that are gone, each of which takes a timeout to check, do
+// not keep newcomers waiting.
+func (j job) limit() int {
+	switch j {
+	case introduceJob:
+		return 16
+	case checkJob:
+		return 8
+	default:
+		return 1
+	}
+}
+
 // keeper keeps a node in good state: it is what the goroutine maintain runs.
 // The fields below belong to that goroutine, but for queue.
 type keeper struct {
-	dht    *DHT
-	wake   chan struct{} // buffered, length 1: something is due sooner
-	done   chan func()   // ends of jobs, which maintain runs
-	queue  metQueue
-	jobs   int // that run now
-	join   joining
-	fresh  bool      // a refresh runs
-	expire time.Time // when to look at the store again
+	dht     *DHT
+	wake    chan struct{} // buffered, length 1: something is due sooner
+	done    chan func()   // ends of jobs, which maintain runs
+	queue   metQueue
+	running [jobs]int // jobs of each kind that run now
+	join    joining
+	expire  time.Time // when to look at the store again
 }
 
 // joining is how far the node is in joining the network.
 type joining struct {
-	running bool
-	done    bool          // successful, and the table was never empty since
-	after   time.Duration // how long to wait after the next failure
-	next    time.Time     // not before
+	done  bool          // successful, and the table was never empty since
+	after time.Duration // how long to wait after the next failure
+	next  time.Time     // not before
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -62,7 +82,6 @@ func (k *keeper) maintain(ctx context.Context, events <-chan any) {
 		case e := <-events:
 			k.dht.handle(e)
 		case end := <-k.done:
-			k.jobs--
 			end()
 		case <-timer.C:
 		case <-k.wake:
@@ -94,17 +113,17 @@ func (k *keeper) upkeep(ctx context.Context, now time.Time) (next time.Time) {
 	return next
 }
 
-// job runs f in the background, then end in maintain. It returns false if
-// enough is going on already: the end of a job calls upkeep again.
-func (k *keeper) job(f func(ctx context.Context) error, end func(error)) bool {
-	if k.jobs >= maxJobs {
-		return false
-	}
-	k.jobs++
-	return k.dht.tasks.run(func(ctx context.Context) {
+// room returns how many more jobs of a kind can be started.
+func (k *keeper) room(j job) int { return j.limit() - k.running[j] }
+
+// start runs f in the background, then end in maintain, which then calls upkeep
+// again: a job that found no room is started there.
+func (k *keeper) start(j job, f func(ctx context.Context) error, end func(error)) {
+	k.running[j]++
+	k.dht.tasks.run(func(ctx context.Context) {
 		err := f(ctx)
 		select {
-		case k.done <- func() { end(err) }:
+		case k.done <- func() { k.running[j]--; end(err) }:
 		case <-ctx.Done():
 		}
 	})
@@ -117,14 +136,13 @@ func (k *keeper) joinIfDue(now time.Time) time.Time {
 	if empty && j.done {
 		*j = joining{next: j.next}
 	}
-	if j.running || j.done {
+	if j.done || k.room(joinJob) == 0 {
 		return time.Time{}
 	}
 	if empty && now.Before(j.next) {
 		return j.next
 	}
-	j.running = k.job(k.dht.join, func(err error) {
-		j.running = false
+	k.start(joinJob, k.dht.join, func(err error) {
 		if err == nil && k.dht.peers.len() > 0 {
 			*j = joining{done: true, next: time.Now().Add(minJoinAfter)}
 			return
@@ -144,7 +162,7 @@ func jittered(d time.Duration) time.Duration {
 
 // introduceMet probes peers that say that they serve.
 func (k *keeper) introduceMet() {
-	for k.jobs < maxJobs {
+	for k.room(introduceJob) > 0 {
 		id, ok := k.queue.take()
 		if !ok {
 			return
@@ -152,7 +170,7 @@ func (k *keeper) introduceMet() {
 		if !k.dht.met(id) {
 			continue // there is no need, or no longer
 		}
-		k.job(
+		k.start(introduceJob,
 			func(ctx context.Context) error { return k.dht.introduce(ctx, routing.ContactOf(id)) },
 			func(err error) {
 				if err != nil {
@@ -164,14 +182,11 @@ func (k *keeper) introduceMet() {
 
 // checkDue probes contacts that the table has doubts about.
 func (k *keeper) checkDue(now time.Time) time.Time {
-	probe, next := k.dht.peers.due(now, maxJobs-k.jobs)
+	probe, next := k.dht.peers.due(now, k.room(checkJob))
 	for _, c := range probe {
-		k.job(
+		k.start(checkJob,
 			func(ctx context.Context) error { return k.dht.check(ctx, c) },
 			func(error) {})
-	}
-	if k.jobs >= maxJobs {
-		return time.Time{} // the end of a job comes back here
 	}
 	return next
 }
@@ -180,16 +195,16 @@ func (k *keeper) checkDue(now time.Time) time.Time {
 // RefreshInterval; one at a time.
 func (k *keeper) refreshStale(now time.Time) time.Time {
 	age := k.dht.cfg.RefreshInterval
-	if age < 0 || k.fresh || !k.join.done {
+	if age < 0 || !k.join.done || k.room(refreshJob) == 0 {
 		return time.Time{}
 	}
 	if cpl, ok := k.dht.peers.stale(now, age); ok {
-		k.fresh = k.job(
+		k.start(refreshJob,
 			func(ctx context.Context) error {
 				k.dht.peers.refreshed(now, cpl) // also if it fails: the others have their turn
 				return k.dht.refresh(ctx, cpl)
 			},
-			func(error) { k.fresh = false })
+			func(error) {})
 		return time.Time{}
 	}
 	return now.Add(age / 10)

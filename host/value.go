@@ -81,20 +81,34 @@ func (d *DHT) accepts(ctx context.Context, rec protocol.Record) error {
 // option Offline, only what we hold counts; with Expired, also if its time is
 // over.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {
-	return d.getValue(ctx, key, opts, func([]byte) {})
+	o, err := applyOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	return d.getValue(ctx, key, o, func([]byte) {})
 }
 
 // SearchValue is [DHT.GetValue] with the values as they are found: each that
 // the channel yields is better than the one before. It is closed at the end. Who
-// reads slowly misses values in between, never the last one.
+// reads slowly misses values in between, never the last one. It waits for
+// readiness first, and fails with a [*NotReadyError].
 func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Option) (<-chan []byte, error) {
 	if _, err := d.validators.of([]byte(key)); err != nil {
 		return nil, err
 	}
+	o, err := applyOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	if !o.Offline {
+		if err := d.readyWithin(ctx); err != nil {
+			return nil, err
+		}
+	}
 	values := make(chan []byte, 1)
 	started := d.tasks.run(func(context.Context) {
 		defer close(values)
-		_, err := d.getValue(ctx, key, opts, func(value []byte) {
+		_, err := d.getValue(ctx, key, o, func(value []byte) {
 			select {
 			case <-values: // superseded, and not read yet
 			default:
@@ -113,13 +127,9 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 
 // getValue looks for a value, and calls improved with each that is better than
 // the ones before.
-func (d *DHT) getValue(ctx context.Context, key string, opts []lrouting.Option, improved func([]byte)) ([]byte, error) {
+func (d *DHT) getValue(ctx context.Context, key string, o options, improved func([]byte)) ([]byte, error) {
 	ctx, end := d.begin(ctx)
 	defer end()
-	o, err := applyOptions(opts)
-	if err != nil {
-		return nil, err
-	}
 	g := &getter{dht: d, key: []byte(key), improved: improved}
 	if _, err := d.validators.of(g.key); err != nil {
 		return nil, err
