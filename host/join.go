@@ -187,8 +187,11 @@ func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
 // words around them.
 func dialError(err error) error {
 	var failed *swarm.DialError
-	if !errors.As(err, &failed) || len(failed.DialErrors) == 0 {
+	if !errors.As(err, &failed) {
 		return err
+	}
+	if len(failed.DialErrors) == 0 {
+		return failed.Cause
 	}
 	var errs []error
 	for _, e := range failed.DialErrors {

@@ -29,6 +29,11 @@ type search struct {
 	heard func(from routing.Contact, resp protocol.Response)
 }
 
+// seedFactor is how many times k contacts a lookup starts from. It asks the k
+// closest; the others are a reserve for when many of those are gone, and the
+// answers of the rest name the same ones.
+const seedFactor = 4
+
 // search prepares a lookup of the key of a preimage. It waits until the table
 // has contacts to start from, as long as [DHT.Ready] would, and at most
 // readyTimeout.
@@ -37,7 +42,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 		return nil, err
 	}
 	key := routing.KeyOf(preimage)
-	seeds := d.peers.closest(key, 2*d.cfg.K)
+	seeds := d.peers.closest(key, seedFactor*d.cfg.K)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
@@ -46,7 +51,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	if trusted := slices.DeleteFunc(slices.Clone(seeds), d.peers.doubted); len(trusted) > 0 {
 		s.wary, seeds = true, trusted
 	}
-	s.lookup = routing.NewLookup(d.self, key, seeds[:min(len(seeds), d.cfg.K)], routing.LookupConfig{
+	s.lookup = routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
 		Beta:      d.cfg.Beta,

@@ -28,9 +28,12 @@ func (d *DHT) Ready(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 	}
-	select {
-	case <-d.tasks.ctx.Done():
+	if d.tasks.closed() {
 		return ErrClosed
+	}
+	select {
+	case <-d.peers.notEmpty(): // also if ctx has ended: that is another error
+		return nil
 	default:
 	}
 	select {

@@ -47,11 +47,13 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 	interrupt := context.AfterFunc(ctx, func() { _ = stream.Reset() })
 	defer interrupt()
 
+	start := time.Now()
 	resp, err := exchange(stream, req)
 	if err != nil {
 		_ = stream.Reset()
 		return protocol.Response{}, inTime(ctx, err)
 	}
+	s.host.Peerstore().RecordLatency(to, time.Since(start))
 	_ = stream.Close() // all of it was read and written
 	return resp, nil
 }

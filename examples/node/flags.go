@@ -1,0 +1,282 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	golog "github.com/ipfs/go-log/v2"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/multiformats/go-multiaddr"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// settings are what the flags come to, once they are known to make sense.
+type settings struct {
+	dht    kad.Config
+	listen []multiaddr.Multiaddr
+	strict bool // listen was asked for: all of it must work
+	key    crypto.PrivKey
+	api    string // host:port
+	apiAny bool   // the API is for others than this machine
+	level  golog.LogLevel
+}
+
+// flags are the flags as they are given.
+type flags struct {
+	set *pflag.FlagSet
+
+	network, mode, api, data, seed, log string
+	listen, join, namespaces            []string
+	apiAny                              bool
+	k, alpha                            int
+}
+
+// A usageError is a flag that makes no sense.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+const (
+	amino    = "/ipfs" // the name of the public IPFS network
+	aminoK   = 20
+	maxK     = 32
+	maxAlpha = 128
+	maxJoin  = 64
+)
+
+// command returns the command line: it parses and checks args, then calls serve.
+func command(args []string, stdout io.Writer, serve func(settings) error) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:           "node --network NAME [flags]",
+		Short:         "Runs a node of a Kademlia network, with an HTTP API to drive it.",
+		SilenceErrors: true, // run prints them, on one line
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("there is an argument %q: only flags are taken, see --help", args[0])}
+			}
+			return nil
+		},
+		RunE: func(*cobra.Command, []string) error {
+			s, err := f.settings()
+			if err != nil {
+				return &usageError{err}
+			}
+			return serve(s)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{explain(err)} })
+	cmd.SetArgs(append([]string{}, args...)) // nil would mean those of the process
+	cmd.SetOut(stdout)
+	f.define(cmd.Flags())
+	return cmd
+}
+
+// define declares the flags.
+func (f *flags) define(set *pflag.FlagSet) {
+	f.set = set
+	set.SortFlags = false
+	set.StringVar(&f.network, "network", "", "`NAME` of the network, such as /chat; "+amino+" is the public IPFS network (required)")
+	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
+	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+amino+" they replace the public ones")
+	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
+	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
+	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
+	set.StringVar(&f.data, "data", "", "`DIR` to keep the state of the node in; not available yet")
+	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
+	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
+	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
+	set.IntVar(&f.alpha, "alpha", 10, "up to `N` requests in flight per lookup")
+	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
+}
+
+// explain says of an error of the parser what would be right.
+func explain(err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		_, usage := pflag.UnquoteUsage(e.GetFlag())
+		return fmt.Errorf("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
+	}
+	return fmt.Errorf("%w: see --help for the flags", err)
+}
+
+// settings checks the flags. The error names all that is wrong.
+func (f *flags) settings() (settings, error) {
+	s := settings{api: f.api, apiAny: f.apiAny, strict: f.set.Changed("listen")}
+	var errs []error
+	check := func(err error) { errs = append(errs, err) }
+	check(f.checkNetwork())
+	check(f.checkNumbers())
+	check(f.checkAPI())
+
+	s.dht = kad.Config{Network: f.network}
+	if f.network == amino {
+		s.dht = kad.Amino()
+	}
+	s.dht.K, s.dht.Alpha = f.k, f.alpha
+	check(f.setMode(&s.dht))
+	check(f.setBootstrap(&s.dht))
+	check(f.setValidators(&s.dht))
+
+	var err error
+	s.listen, err = listenAddrs(f.listen)
+	check(err)
+	s.key, err = f.identity()
+	check(err)
+	s.level, err = golog.Parse(f.log)
+	if err != nil || f.log == "" {
+		check(fmt.Errorf("--log is %q: use debug, info, warn or error", f.log))
+	}
+	return s, errors.Join(errs...)
+}
+
+func (f *flags) checkNetwork() error {
+	const after = "/kad/1.0.0"
+	switch {
+	case f.network == "":
+		return fmt.Errorf("--network is missing: name your network, such as --network /chat, or use %s for the public IPFS network", amino)
+	case !strings.HasPrefix(f.network, "/") || strings.HasSuffix(f.network, "/"):
+		return fmt.Errorf("--network is %q: it begins with a slash and does not end with one, such as /chat", f.network)
+	case strings.HasSuffix(f.network, after):
+		return fmt.Errorf("--network is %q: leave %s out, it is added", f.network, after)
+	}
+	return nil
+}
+
+func (f *flags) checkNumbers() error {
+	switch {
+	case f.k < 1 || f.k > maxK:
+		return fmt.Errorf("--k is %d: use 1 to %d", f.k, maxK)
+	case f.network == amino && f.k != aminoK:
+		return fmt.Errorf("--k is %d: on %s all nodes use %d, leave it out", f.k, amino, aminoK)
+	case f.alpha < 1 || f.alpha > maxAlpha:
+		return fmt.Errorf("--alpha is %d: use 1 to %d", f.alpha, maxAlpha)
+	}
+	return nil
+}
+
+func (f *flags) checkAPI() error {
+	host, port, err := net.SplitHostPort(f.api)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("--api is %q: use HOST:PORT, such as 127.0.0.1:5001, or port 0 for a free one", f.api)
+	}
+	if !f.apiAny && !isLoopback(host) {
+		return fmt.Errorf("--api is %q, which others may reach: use a loopback address such as 127.0.0.1:%s, or give --api-any too", f.api, port)
+	}
+	return nil
+}
+
+// isLoopback reports whether a host name means this machine, whatever a name
+// server says.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (f *flags) setMode(cfg *kad.Config) error {
+	for _, m := range []kad.Mode{kad.ModeAuto, kad.ModeClient, kad.ModeServer} {
+		if m.String() == f.mode {
+			cfg.Mode = m
+			return nil
+		}
+	}
+	return fmt.Errorf("--mode is %q: use auto, server or client", f.mode)
+}
+
+func (f *flags) setBootstrap(cfg *kad.Config) error {
+	if len(f.join) == 0 {
+		return nil
+	}
+	peers, err := kad.ParseAddrs(f.join...)
+	if err != nil {
+		return fmt.Errorf("--join: %s", strings.TrimPrefix(err.Error(), "kad: "))
+	}
+	if len(peers) > maxJoin {
+		return fmt.Errorf("--join names %d peers: use up to %d", len(peers), maxJoin)
+	}
+	cfg.Bootstrap = peers
+	return nil
+}
+
+func (f *flags) setValidators(cfg *kad.Config) error {
+	if len(f.namespaces) > 0 && f.network == amino {
+		return fmt.Errorf("--open-namespace is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", amino)
+	}
+	for _, ns := range f.namespaces {
+		if ns == "" || strings.Contains(ns, "/") {
+			return fmt.Errorf("--open-namespace is %q: use a name without slashes, such as v for the keys below /v/", ns)
+		}
+		if cfg.Validators == nil {
+			cfg.Validators = make(map[string]record.Validator)
+		}
+		cfg.Validators[ns] = openValidator{}
+	}
+	return nil
+}
+
+// identity returns the key of the node: made of the seed, or a new one.
+func (f *flags) identity() (crypto.PrivKey, error) {
+	switch {
+	case f.set.Changed("data") && f.set.Changed("identity-seed"):
+		return nil, errors.New("--identity-seed and --data are both given: the identity is kept in --data, leave the seed out")
+	case f.set.Changed("data"):
+		return nil, errors.New("--data is not available in this release: leave it out, everything is then kept in memory")
+	case f.set.Changed("identity-seed") && f.seed == "":
+		return nil, errors.New("--identity-seed is empty: give it a text, or leave it out for a new identity")
+	case f.seed == "":
+		key, _, err := crypto.GenerateEd25519Key(nil) // from the system's randomness
+		return key, err
+	default:
+		seed := sha256.Sum256([]byte(f.seed))
+		return crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed[:]))
+	}
+}
+
+// listenAddrs parses addresses to listen on.
+func listenAddrs(given []string) ([]multiaddr.Multiaddr, error) {
+	var addrs []multiaddr.Multiaddr
+	for _, s := range given {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("--listen: %q is not a multiaddr (%w): use one such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", s, err)
+		}
+		if !listenable(a) {
+			return nil, fmt.Errorf("--listen: %q cannot be listened on: use an IP address with a port and no /p2p/, such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", s)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+// listenable reports whether an address has the form of one of the default
+// transports: an IP address, a port, and for UDP what is spoken there.
+func listenable(a multiaddr.Multiaddr) bool {
+	codes := make([]int, 0, len(a))
+	for _, c := range a {
+		codes = append(codes, c.Protocol().Code)
+	}
+	if len(codes) < 2 || codes[0] != multiaddr.P_IP4 && codes[0] != multiaddr.P_IP6 {
+		return false
+	}
+	switch codes[len(codes)-1] {
+	case multiaddr.P_TCP, multiaddr.P_WS, multiaddr.P_WSS:
+		return codes[1] == multiaddr.P_TCP
+	case multiaddr.P_QUIC_V1, multiaddr.P_WEBTRANSPORT, multiaddr.P_WEBRTC_DIRECT:
+		return codes[1] == multiaddr.P_UDP
+	default:
+		return false
+	}
+}

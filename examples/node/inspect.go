@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// identify answers who and where the node is.
+func identify(_ context.Context, c *call) (answer, error) {
+	addrs, err := c.addrs()
+	mode, reason := c.dht.Mode()
+	return answer{
+		"id": c.host.ID().String(), "addrs": addrs,
+		"mode": mode.String(), "mode_reason": reason, "network": c.settings.dht.Network,
+	}, err
+}
+
+// ready waits until lookups work.
+func ready(ctx context.Context, c *call) (answer, error) {
+	if err := c.dht.Ready(ctx); err != nil {
+		return answer{"ready": false}, err
+	}
+	return answer{"ready": true}, nil
+}
+
+// connect connects to a peer, found through the DHT if need be.
+func connect(ctx context.Context, c *call) (answer, error) {
+	info, err := c.target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := c.host.Network().(*swarm.Swarm); ok {
+		s.Backoff().Clear(info.ID) // who asks for it wants it tried now
+	}
+	if err := c.host.Connect(network.WithAllowLimitedConn(ctx, "api"), info); err != nil {
+		return nil, &peerError{fmt.Errorf("connecting to %s: %w", info.ID, err)}
+	}
+	return answer{"connected": true, "via": c.via(info.ID), "id": info.ID.String()}, nil
+}
+
+// target returns the peer that a call wants to connect to.
+func (c *call) target(ctx context.Context) (info peer.AddrInfo, err error) {
+	switch {
+	case c.query.Has("addr") == c.query.Has("id"):
+		return info, badArgument("the peer is missing or given twice: use addr=MULTIADDR/p2p/ID or id=ID")
+	case c.query.Has("addr"):
+		infos, err := kad.ParseAddrs(c.query.Get("addr"))
+		if err != nil {
+			return info, badArgument("addr: %v", err)
+		}
+		info = infos[0]
+	default:
+		if info.ID, err = c.id(); err != nil {
+			return info, err
+		}
+	}
+	if info.ID == c.host.ID() {
+		return info, badArgument("%s is this node itself", info.ID)
+	}
+	if len(info.Addrs) == 0 {
+		return c.dht.FindPeer(ctx, info.ID)
+	}
+	return info, nil
+}
+
+// via returns how a peer is connected.
+func (c *call) via(id peer.ID) string {
+	for _, conn := range c.host.Network().ConnsToPeer(id) {
+		if !relayed(conn) {
+			return "direct"
+		}
+	}
+	return "relayed"
+}
+
+// relayed reports whether a connection goes through a relay.
+func relayed(conn network.Conn) bool {
+	_, err := conn.RemoteMultiaddr().ValueForProtocol(multiaddr.P_CIRCUIT)
+	return err == nil || conn.Stat().Limited
+}
+
+// findPeer answers with the addresses of a peer.
+func findPeer(ctx context.Context, c *call) (answer, error) {
+	id, err := c.id()
+	if err != nil {
+		return nil, err
+	}
+	info, err := c.dht.FindPeer(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return answer{"id": info.ID.String(), "addrs": texts(info.Addrs)}, nil
+}
+
+// closest answers with the peers that are closest to a key.
+func closest(ctx context.Context, c *call) (answer, error) {
+	key, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	infos, err := c.dht.ClosestPeers(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	peers := make([]peerJSON, len(infos))
+	for i, info := range infos {
+		peers[i] = peerOf(info)
+	}
+	return answer{"peers": peers}, nil
+}
+
+// A contactJSON is a contact of the routing table in an answer.
+type contactJSON struct {
+	peerJSON
+
+	LastSeen int64   `json:"last_seen_ms"` // how long ago
+	RTT      float64 `json:"rtt_ms"`       // 0 if it is unknown
+}
+
+// A bucketJSON is a bucket of the routing table in an answer.
+type bucketJSON struct {
+	CPL      int           `json:"cpl"`
+	Contacts []contactJSON `json:"contacts"`
+	Pending  int           `json:"pending"`
+}
+
+// table answers with the routing table.
+func table(_ context.Context, c *call) (answer, error) {
+	size := 0
+	buckets := []bucketJSON{}
+	for _, b := range c.dht.Table() {
+		out := bucketJSON{CPL: b.CPL, Contacts: []contactJSON{}, Pending: b.Pending}
+		for _, contact := range b.Contacts {
+			size++
+			out.Contacts = append(out.Contacts, contactJSON{
+				peerJSON: peerOf(contact.AddrInfo),
+				LastSeen: time.Since(contact.LastSeen).Milliseconds(),
+				RTT:      float64(contact.RTT) / float64(time.Millisecond),
+			})
+		}
+		buckets = append(buckets, out)
+	}
+	return answer{"size": size, "buckets": buckets}, nil
+}
+
+// stats answers with the counters and gauges.
+func stats(_ context.Context, c *call) (answer, error) {
+	s := c.dht.Stats()
+	return answer{
+		"lookups":         s.Lookups,
+		"requests":        s.Requests,
+		"requests_failed": s.RequestsFailed,
+		"probes":          s.Probes,
+		"joins":           s.Joins,
+		"corrections":     s.Corrections,
+
+		"inbound_find_node":     s.InboundFindNode,
+		"inbound_get_value":     s.InboundGetValue,
+		"inbound_put_value":     s.InboundPutValue,
+		"inbound_get_providers": s.InboundGetProviders,
+		"inbound_add_provider":  s.InboundAddProvider,
+		"inbound_ping":          s.InboundPing,
+		"inbound_refused":       s.InboundRefused,
+
+		"contacts":        s.Contacts,
+		"inbound_streams": s.InboundStreams,
+		"values":          s.Values,
+		"providers":       s.Providers,
+		"server":          s.Server,
+
+		"uptime_ms":   time.Since(c.started).Milliseconds(),
+		"connections": len(c.host.Network().Conns()),
+		"peers":       len(c.host.Network().Peers()),
+		"goroutines":  runtime.NumGoroutine(),
+	}, nil
+}
+
+// diagnose answers how well the node is connected, and what would improve that.
+func diagnose(ctx context.Context, c *call) (answer, error) {
+	reachability, err := c.reachability()
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := c.addrs()
+	if err != nil {
+		return nil, err
+	}
+	mode, reason := c.dht.Mode()
+	relays, public := 0, 0
+	for _, conn := range c.host.Network().Conns() {
+		if relayed(conn) {
+			relays++
+		}
+	}
+	for _, a := range c.host.Addrs() {
+		if manet.IsPublicAddr(a) {
+			public++
+		}
+	}
+	body := answer{
+		"ready": true, "mode": mode.String(), "mode_reason": reason,
+		"reachability": reachability, "addrs": addrs,
+		"table": c.dht.Stats().Contacts, "peers": len(c.host.Network().Peers()), "relayed": relays,
+	}
+	improve := []string{}
+	if c.dht.Stats().Contacts == 0 {
+		now, cancel := context.WithCancel(ctx)
+		cancel() // the reason as it is now, without waiting
+		if err := c.dht.Ready(now); err != nil {
+			body["ready"], body["not_ready"] = false, oneLine(err)
+			improve = append(improve, "join the network: connect to one of its nodes with --join or /v1/connect")
+		}
+	}
+	switch {
+	case reachability == "private":
+		improve = append(improve, "let others reach this node: forward a port of the router to one that is given with --listen")
+	case public == 0:
+		improve = append(improve, "no announced address is public: nodes on the internet cannot reach this one")
+	}
+	if len(addrs) == 0 {
+		improve = append(improve, "the node announces no address: give it one to --listen on")
+	}
+	body["improve"] = improve
+	return body, nil
+}
+
+// reachability returns what the host has found out about itself: public,
+// private or unknown.
+func (c *call) reachability() (string, error) {
+	sub, err := c.host.EventBus().Subscribe(new(event.EvtLocalReachabilityChanged)) // begins with the latest
+	if err != nil {
+		return "", errors.New("the host is closed")
+	}
+	defer func() { _ = sub.Close() }()
+	select {
+	case e := <-sub.Out():
+		if changed, ok := e.(event.EvtLocalReachabilityChanged); ok {
+			switch changed.Reachability {
+			case network.ReachabilityPublic:
+				return "public", nil
+			case network.ReachabilityPrivate:
+				return "private", nil
+			}
+		}
+	default:
+	}
+	return "unknown", nil
+}

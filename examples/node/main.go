@@ -1,0 +1,198 @@
+// Command node is the DHT as a program: one node of a Kademlia network, with an
+// HTTP API on the loopback interface to look at it and to drive it. Operators
+// run it, scripts and tests talk to it. In three shells, or with jq in one:
+//
+//	go run ./examples/node --network /demo --open-namespace v --listen /ip4/127.0.0.1/tcp/4001 --identity-seed one --api 127.0.0.1:5001
+//	go run ./examples/node --network /demo --open-namespace v --listen /ip4/127.0.0.1/tcp/4002 --identity-seed two --api 127.0.0.1:5002 --join /ip4/127.0.0.1/tcp/4001/p2p/12D3KooWHvLp7Pb2jCaeugAkUGW1XgqNPimeE2TiqGZF8kCvPZJP
+//	curl -X PUT --data-binary hello 'http://127.0.0.1:5001/v1/value?key=/v/greeting' && curl 'http://127.0.0.1:5002/v1/value?key=/v/greeting'
+//
+// # Output
+//
+// The first line on stdout, and the only one, is printed when the node listens
+// and serves the API: a JSON object with its ID, the addresses to --join it at,
+// and the URL of the API.
+//
+//	{"id":"12D3Koo...","addrs":["/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo..."],"api":"http://127.0.0.1:5001"}
+//
+// Logs go to stderr. SIGINT or SIGTERM stops the node within 5 s, with exit code
+// 0; a second one kills it. A flag that makes no sense is one line on stderr and
+// exit code 2; anything else that keeps the node from starting is exit code 1.
+//
+// # API
+//
+// Answers are JSON objects. Parameters are in the query:
+//
+//	GET    /v1/id                         id, addrs, mode, mode_reason, network
+//	GET    /v1/ready                      200 once lookups will work, else 503; waits as long as timeout
+//	POST   /v1/connect?addr=ADDR/p2p/ID   connects to a peer; or id=ID, to find it first
+//	GET    /v1/table                      the routing table, bucket by bucket
+//	GET    /v1/closest?key=               the k closest peers that answer, closest first
+//	GET    /v1/peer?id=                   the addresses of a peer
+//	PUT    /v1/value?key=                 stores the body; answers with a receipt: who stored it, who did not and why
+//	GET    /v1/value?key=                 the value itself, as application/octet-stream
+//	POST   /v1/provide?cid=               announces that this node has some content; a receipt
+//	DELETE /v1/provide?cid=               takes that back
+//	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
+//	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
+//	GET    /v1/peers?ns=&count=           who can be found under a name
+//	GET    /v1/diagnose                   how well the node is connected, and what would improve it
+//	GET    /v1/stats                      counters and gauges, one flat object
+//
+// A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
+// (30s by default). PUT and GET /v1/value take quorum=N.
+//
+// Each answer carries elapsed_ms, and that of an operation of the DHT also
+// lookup: how many requests its lookups sent, how many were answered, and over
+// how many hops. GET /v1/value has both in the headers X-Elapsed-Ms and X-Lookup.
+//
+// A failure is {"error":"..."}, with the status 400 (bad argument), 404 (looked
+// everywhere, not there), 409 (refused by a validator, or a better value is
+// known), 502 (peers did not do what they were asked), 503 (not ready, with the
+// diagnosis, or stopping) or 504 (the timeout passed). What was achieved until
+// then is in it too: a receipt, or the providers that were found.
+//
+// # Decisions
+//
+// The API has no authentication: who reaches it, owns the node. So it listens on
+// the loopback interface only, unless --api-any is given, and it refuses what a
+// web page in a browser on this machine could send: changes from a foreign
+// origin, and requests for a name that only resolves to the loopback interface.
+//
+// An empty list of providers is not an error: nobody promised that there are
+// any. A value or a peer that is not there is.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	golog "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on, a signal kills at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := command(args, stdout, func(s settings) error {
+		return serve(ctx, s, stdout)
+	}).Execute()
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, "node:", oneLine(err))
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// serve runs a node until ctx ends.
+func serve(ctx context.Context, s settings, stdout io.Writer) error {
+	setLogging(s.level)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.api)
+	if err != nil {
+		return fmt.Errorf("--api: %w", err)
+	}
+	defer func() { _ = listener.Close() }()
+
+	h, err := newHost(s)
+	if err != nil {
+		return err
+	}
+	d, err := kad.New(h, s.dht)
+	if err != nil {
+		_ = h.Close()
+		return err
+	}
+	n := &node{host: h, dht: d, settings: s, started: time.Now()}
+	server := newServer(ctx, n)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+
+	if err = n.announce(stdout, listener.Addr()); err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	within(stopTimeout, func() {
+		server.stop(ctx)
+		_ = d.Close()
+		_ = h.Close()
+	})
+	return err
+}
+
+// stopTimeout bounds the end of a node: what hangs then is left to the end of
+// the process. It is less than the 5 s that are promised.
+const stopTimeout = 4 * time.Second
+
+// within runs f, but does not wait for it longer than d.
+func within(d time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(d):
+	}
+}
+
+// announce prints the line that says that the node is up, and where.
+func (n *node) announce(stdout io.Writer, api net.Addr) error {
+	addrs, err := n.addrs()
+	if err != nil {
+		return err
+	}
+	if tcp, ok := api.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		api = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port} // one that can be dialled
+	}
+	return json.NewEncoder(stdout).Encode(struct {
+		ID    string   `json:"id"`
+		Addrs []string `json:"addrs"`
+		API   string   `json:"api"`
+	}{n.host.ID().String(), addrs, "http://" + api.String()})
+}
+
+// addrs returns the addresses of the node, each with its ID.
+func (n *node) addrs() ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()})
+	return texts(addrs), err
+}
+
+// setLogging sends all logs to stderr, those of libp2p included.
+func setLogging(level golog.LogLevel) {
+	cfg := golog.GetConfig() // with what the GOLOG variables say of single loggers
+	cfg.Level = level
+	cfg.Stdout, cfg.Stderr = false, true
+	golog.SetupLogging(cfg)
+	gologshim.SetDefaultHandler(golog.SlogHandler())
+}
+
+// oneLine returns the text of err without line breaks, and what indents lines.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		lines = append(lines, strings.Trim(line, " \t\r\n*"))
+	}
+	return strings.Join(lines, "; ")
+}
