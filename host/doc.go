@@ -55,9 +55,9 @@
 //
 // One stream per request. libp2p negotiates it without a round trip once the
 // protocols of a peer are known, and no request waits behind another. Requests
-// that come to us may share a stream, for others do that. A request is followed
-// by a half-close, without which js-libp2p loses answers. We would change it if
-// opening a stream cost more than the request itself.
+// that come to us may share a stream, for others do that. A stream is half-closed
+// if its answer is late: js-libp2p loses answers without that, and if it comes at
+// once. We would change it if opening a stream cost more than the request itself.
 //
 // Addresses have a scope. Each contact is kept as the encoded message that
 // announces it, its addresses ordered by how far they reach, so that an answer is

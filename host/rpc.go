@@ -58,8 +58,13 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 	return resp, nil
 }
 
-// exchange writes the request, closes the stream for writing (other
-// implementations lose answers without that) and reads the answer.
+// halfCloseAfter is how long a stream stays open for writing while there is no
+// answer. Some js-libp2p peers answer only when they see the end of what we
+// write; others, if that end comes just after they have answered, reset the
+// stream, which loses the answer. So the end comes only if the answer does not.
+const halfCloseAfter = 200 * time.Millisecond
+
+// exchange writes the request and reads the answer.
 func exchange(stream network.Stream, req protocol.Request) (protocol.Response, error) {
 	at := scopeTo(stream.Conn())
 	if add, ok := req.(protocol.AddProvider); ok {
@@ -68,13 +73,15 @@ func exchange(stream network.Stream, req protocol.Request) (protocol.Response, e
 	if _, err := stream.Write(protocol.AppendRequestFrame(nil, req)); err != nil {
 		return protocol.Response{}, refusal(err)
 	}
-	if err := stream.CloseWrite(); err != nil {
-		return protocol.Response{}, err
-	}
 	r := bufio.NewReader(stream)
 	if _, ok := req.(protocol.AddProvider); ok {
+		if err := stream.CloseWrite(); err != nil {
+			return protocol.Response{}, refusal(err)
+		}
 		return protocol.Response{}, readEnd(r)
 	}
+	halfClose := time.AfterFunc(halfCloseAfter, func() { _ = stream.CloseWrite() })
+	defer halfClose.Stop()
 	msg, err := protocol.ReadFrame(r, protocol.MaxFrame)
 	if errors.Is(err, io.EOF) {
 		return protocol.Response{}, fmt.Errorf("%w: it closed the stream without an answer", ErrRefused)
