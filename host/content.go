@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -217,7 +218,7 @@ func (f *finder) found(p protocol.Peer) {
 		info.Addrs = f.dht.host.Peerstore().Addrs(p.ID)
 	}
 	if len(info.Addrs) == 0 {
-		if len(f.unknown) < maxResolved {
+		if len(f.unknown) < maxResolved && !slices.Contains(f.unknown, p.ID) {
 			f.unknown = append(f.unknown, p.ID)
 		}
 		return

@@ -147,6 +147,9 @@ func (d *DHT) Close() error {
 // or when the DHT is closed. The function that it returns releases it.
 func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if d.tasks.ctx.Err() != nil {
+		cancel(ErrClosed) // at once: AfterFunc is another goroutine
+	}
 	stop := context.AfterFunc(d.tasks.ctx, func() { cancel(ErrClosed) })
 	return ctx, func() {
 		stop()

@@ -1,0 +1,129 @@
+package host
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// A Config that cannot work is refused with an error that names the field, its
+// value, and what to use; nothing is left running.
+func TestConfigInvalid(t *testing.T) { synctest.Test(t, testConfigInvalid) }
+
+func testConfigInvalid(t *testing.T) {
+	h := newTestNet(t).host()
+	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(public)}
+	many := make([]peer.AddrInfo, maxBootstrap+1)
+	for i := range many {
+		many[i] = peer.AddrInfo{ID: idOf(i), Addrs: addrs}
+	}
+	tests := []struct {
+		give Config
+		want []string
+	}{
+		{Config{}, []string{"Config.Network is empty", `"/chat"`}},
+		{Config{Network: "chat"}, []string{`Config.Network is "chat"`, "begins with a slash"}},
+		{Config{Network: "/chat/"}, []string{`Config.Network is "/chat/"`}},
+		{Config{Network: "/chat/kad/1.0.0"}, []string{"leave \"/kad/1.0.0\" out"}},
+		{Config{Network: "/n", K: -1}, []string{"Config.K is -1", "1 to 32"}},
+		{Config{Network: "/n", K: 33}, []string{"Config.K is 33", "1 to 32"}},
+		{Config{Network: "/n", Alpha: -1}, []string{"Config.Alpha is -1"}},
+		{Config{Network: "/n", Alpha: maxAlpha + 1}, []string{"Config.Alpha is 129"}},
+		{Config{Network: "/n", K: 5, Beta: 6}, []string{"Config.Beta is 6", "1 to 5"}},
+		{Config{Network: "/n", Alpha: 3, Paths: 4}, []string{"Config.Paths is 4", "1 to 3"}},
+		{Config{Network: "/n", MaxInbound: -1}, []string{"Config.MaxInbound is -1"}},
+		{Config{Network: "/n", SlowAfter: -time.Second}, []string{"Config.SlowAfter is -1s"}},
+		{Config{Network: "/n", Mode: 3}, []string{"Config.Mode is 3", "ModeAuto"}},
+		{Config{Network: "/n", Validators: map[string]record.Validator{"v": nil}}, []string{`Config.Validators["v"]`}},
+		{Config{Network: "/n", Validators: map[string]record.Validator{"": digits{}}}, []string{`Config.Validators[""]`}},
+		{Config{Network: "/n", Validators: map[string]record.Validator{"/v": digits{}}}, []string{`Config.Validators["/v"]`}},
+		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{Addrs: addrs}}}, []string{"Config.Bootstrap", "valid ID"}},
+		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: aPeer}}}, []string{"Config.Bootstrap", aPeer.String(), "no address"}},
+		{Config{Network: "/n", Bootstrap: many}, []string{"Config.Bootstrap", "65"}},
+		{Config{K: -1, Mode: 3}, []string{"Config.Network", "Config.K", "Config.Mode"}}, // all at once
+	}
+	for i, tt := range tests {
+		d, err := New(h, tt.give)
+		if err == nil {
+			t.Errorf("config %d is taken, want an error about %v", i, tt.want)
+			_ = d.Close()
+			continue
+		}
+		mentions(t, err.Error(), tt.want...)
+		if !strings.HasPrefix(err.Error(), "kad: ") {
+			t.Errorf("config %d: %q does not say who is speaking", i, err)
+		}
+	}
+	if _, err := New(nil, Config{Network: "/n"}); err == nil {
+		t.Error("a nil host is taken")
+	}
+}
+
+// Whatever can be switched off, or is our own, is taken.
+func TestConfigValid(t *testing.T) { synctest.Test(t, testConfigValid) }
+
+func testConfigValid(t *testing.T) {
+	n := newTestNet(t)
+	h := n.host()
+	for i, cfg := range []Config{
+		{Network: "/a/b"},
+		{Network: "/n", RequestTimeout: -1, RefreshInterval: -1, RecordAge: -1, MaxPerGroup: -1},
+		{Network: "/n", K: 32, Alpha: maxAlpha, Paths: maxAlpha, MaxInbound: 1},
+		{Network: "/n", K: 1, Alpha: 1},
+		{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: h.ID()}}},
+	} {
+		d, err := New(h, cfg)
+		if err != nil {
+			t.Errorf("config %d: %v", i, err)
+			continue
+		}
+		time.Sleep(time.Hour)
+		_ = d.Close()
+	}
+}
+
+// New copies the Config: what is changed afterwards has no effect.
+func TestConfigIsCopied(t *testing.T) { synctest.Test(t, testConfigIsCopied) }
+
+func testConfigIsCopied(t *testing.T) {
+	cfg := testConfig(Config{Bootstrap: []peer.AddrInfo{{ID: aPeer, Addrs: addrOf(1)}}})
+	d, err := newDHT(newTestNet(t).host(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Bootstrap[0] = peer.AddrInfo{}
+	delete(cfg.Validators, "v")
+	if d.cfg.Bootstrap[0].ID != aPeer || d.validators.check([]byte("/v/key"), []byte("1")) != nil {
+		t.Error("the DHT has changed with the Config")
+	}
+}
+
+// The preset of the public IPFS network is valid, and as that network wants it.
+// Nothing is dialled.
+func TestAmino(t *testing.T) {
+	cfg := Amino().withDefaults()
+	if err := cfg.validate(aPeer); err != nil {
+		t.Error(err)
+	}
+	if cfg.protocolID() != "/ipfs/kad/1.0.0" || cfg.K != 20 {
+		t.Errorf("protocol %s, k %d", cfg.protocolID(), cfg.K)
+	}
+	for _, ns := range []string{"pk", "ipns"} {
+		if cfg.Validators[ns] == nil {
+			t.Errorf("no validator for %s", ns)
+		}
+	}
+	if len(cfg.Bootstrap) < 4 {
+		t.Errorf("%d bootstrap peers", len(cfg.Bootstrap))
+	}
+	for _, p := range cfg.Bootstrap {
+		if len(fit(p.Addrs, scopePublic)) == 0 {
+			t.Errorf("%v has no public address", p)
+		}
+	}
+}

@@ -1,0 +1,367 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+// providers returns what a node finds.
+func providers(t *testing.T, d *DHT, c cid.Cid, limit int) (found []peer.AddrInfo) {
+	t.Helper()
+	for p, err := range d.Providers(t.Context(), c, limit) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, p)
+	}
+	return found
+}
+
+// told answers GET_PROVIDERS with providers, and FIND_NODE with closer.
+func told(providers []protocol.Peer, closer ...protocol.Peer) reaction {
+	return func(s network.Stream, req protocol.Request) {
+		if _, ok := req.(protocol.GetProviders); ok {
+			says(protocol.Response{Providers: providers})(s, req)
+			return
+		}
+		says(protocol.Response{Closer: closer})(s, req)
+	}
+}
+
+func addrOf(i int) []multiaddr.Multiaddr {
+	return []multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1))}
+}
+
+// Who announces content is found by everybody else, each once and with its
+// addresses; nobody finds itself.
+func TestProvide(t *testing.T) { synctest.Test(t, testProvide) }
+
+func testProvide(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(6, Config{})
+	c := testCID("content")
+	for _, d := range nodes[:2] {
+		receipt, err := d.Announce(t.Context(), c)
+		if err != nil || len(receipt.Stored) != 5 || receipt.Wanted != 5 {
+			t.Fatalf("Announce() = %+v, %v; want it stored by all 5", receipt, err)
+		}
+	}
+	for i, d := range nodes {
+		want := ids(nodes[0].host, nodes[1].host)
+		want = slices.DeleteFunc(want, func(id peer.ID) bool { return id == d.self })
+		var got []peer.ID
+		for _, p := range providers(t, d, c, 0) {
+			got = append(got, p.ID)
+			if len(p.Addrs) == 0 {
+				t.Errorf("node %d found a provider without an address", i)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("node %d found %v, want %v", i, got, want)
+		}
+	}
+	if got := providers(t, nodes[5], c, 1); len(got) != 1 {
+		t.Errorf("%d providers, want no more than was asked for", len(got))
+	}
+	// The codec of a CID does not matter.
+	if got := providers(t, nodes[5], cid.NewCidV1(cid.DagProtobuf, c.Hash()), 0); len(got) != 2 {
+		t.Errorf("%d providers of the same content under another codec, want 2", len(got))
+	}
+}
+
+// Without broadcast, nobody is told. What is withdrawn is not served any more.
+func TestProvideLocally(t *testing.T) { synctest.Test(t, testProvideLocally) }
+
+func testProvideLocally(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 1)
+	c := testCID("content")
+	if err := d.Provide(t.Context(), c, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := puppets[0].requests(); len(got) != 0 {
+		t.Errorf("%d requests, want none", len(got))
+	}
+	key := []byte(c.Hash())
+	resp := answered(t, d, aPeer, scopePrivate, protocol.GetProviders{Key: key})
+	if len(resp.Providers) != 1 || resp.Providers[0].ID != d.self || len(resp.Providers[0].Addrs) == 0 {
+		t.Errorf("told of %v, want us and our addresses", resp.Providers)
+	}
+	time.Sleep(60 * time.Hour) // ours does not expire
+	if resp := answered(t, d, aPeer, scopePrivate, protocol.GetProviders{Key: key}); len(resp.Providers) != 1 {
+		t.Error("our own announcement expired")
+	}
+	if err := d.Withdraw(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if resp := answered(t, d, aPeer, scopePrivate, protocol.GetProviders{Key: key}); len(resp.Providers) != 0 {
+		t.Errorf("told of %v after Withdraw", resp.Providers)
+	}
+}
+
+// The zero CID is an error of its own in every operation that takes one.
+func TestProvideNoCID(t *testing.T) { synctest.Test(t, testProvideNoCID) }
+
+func testProvideNoCID(t *testing.T) {
+	d := newTestNet(t).node(Config{})
+	errs := []error{d.Provide(t.Context(), cid.Undef, true), d.Provide(t.Context(), cid.Undef, false), d.Withdraw(t.Context(), cid.Undef)}
+	for _, err := range d.Providers(t.Context(), cid.Undef, 0) {
+		errs = append(errs, err)
+	}
+	for i, err := range errs {
+		if !errors.Is(err, errNoCID) {
+			t.Errorf("operation %d: %v, want %v", i, err, errNoCID)
+		}
+	}
+	if len(errs) != 4 {
+		t.Error("Providers yielded no error")
+	}
+}
+
+// A hiddenHost has no address to tell.
+type hiddenHost struct{ *wireHost }
+
+func (hiddenHost) Addrs() []multiaddr.Multiaddr { return nil }
+
+// Peers that refuse an announcement are in the receipt, each with its reason.
+func TestProvideRefused(t *testing.T) { synctest.Test(t, testProvideRefused) }
+
+func testProvideRefused(t *testing.T) {
+	n := newWiredNet(t)
+	h := hiddenHost{n.host().(*wireHost)}
+	d := n.attach(h, Config{})
+	others := []*DHT{n.node(Config{}), n.node(Config{})}
+	for _, o := range others {
+		join(t, h, o.host)
+	}
+	time.Sleep(time.Second)
+	receipt, err := d.Announce(t.Context(), testCID("content"))
+	var put *PutError
+	if !errors.As(err, &put) || !errors.Is(err, ErrRefused) || len(receipt.Failed) != 2 {
+		t.Fatalf("Announce() = %+v, %v; want that both refuse", receipt, err)
+	}
+	for _, o := range others {
+		mentions(t, err.Error(), o.self.String(), "no address of the provider")
+		if !knows(d, o.host) {
+			t.Error("who refuses is alive, and was evicted")
+		}
+	}
+}
+
+// A full store of our own does not keep others from being told.
+func TestProvideWithFullStore(t *testing.T) { synctest.Test(t, testProvideWithFullStore) }
+
+func testProvideWithFullStore(t *testing.T) {
+	n := newTestNet(t)
+	full := store.NewMemory(store.MemoryLimits{Providers: 1})
+	d, other := n.node(Config{Store: full}), n.node(Config{})
+	if err := full.AddProvider(t.Context(), []byte("key"), store.Provider{ID: string(aPeer), Received: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, d, other)
+	time.Sleep(time.Second)
+	if receipt, err := d.Announce(t.Context(), testCID("content")); err != nil || len(receipt.Stored) != 1 {
+		t.Errorf("Announce() = %+v, %v", receipt, err)
+	}
+}
+
+// A peer that resets the stream of an announcement without a reason may have
+// stored it: it is asked, and what it says counts.
+func TestProvideReadsBack(t *testing.T) { synctest.Test(t, testProvideReadsBack) }
+
+func testProvideReadsBack(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 2)
+	for i, p := range puppets {
+		p.will(func(s network.Stream, req protocol.Request) {
+			switch req.(type) {
+			case protocol.AddProvider:
+				resets(s, req)
+			default:
+				var stored []protocol.Peer
+				if i == 0 {
+					stored = []protocol.Peer{{ID: d.self}}
+				}
+				told(stored)(s, req)
+			}
+		})
+	}
+	receipt, err := d.Announce(t.Context(), testCID("content"))
+	if err != nil || !slices.Equal(receipt.Stored, ids(puppets[0])) || !errors.Is(receipt.Failed[puppets[1].ID()], ErrRefused) {
+		t.Errorf("Announce() = %+v, %v; want it stored by the one that says so", receipt, err)
+	}
+}
+
+// Providers without an address are looked up, once each, and come last; those
+// that cannot be found come without.
+func TestProvidersResolved(t *testing.T) { synctest.Test(t, testProvidersResolved) }
+
+func testProvidersResolved(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 4)
+	known, found, lost := idOf(1), idOf(2), idOf(3)
+	for _, p := range puppets { // all of them name all three
+		p.will(told(
+			[]protocol.Peer{{ID: found}, {ID: lost}, {ID: known, Addrs: addrOf(1)}},
+			protocol.Peer{ID: found, Addrs: addrOf(2)}))
+	}
+	ctx, trace := WithTrace(t.Context())
+	var got []peer.AddrInfo
+	for p, err := range d.Providers(ctx, testCID("content"), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, p)
+	}
+	if len(got) != 3 || got[0].ID != known {
+		t.Fatalf("found %v, want three, and the one with an address first", got)
+	}
+	for _, p := range got {
+		if p.ID == lost != (len(p.Addrs) == 0) {
+			t.Errorf("%v has addresses %v", p.ID, p.Addrs)
+		}
+	}
+	if lookups := trace.Stats().Lookups; lookups != 3 {
+		t.Errorf("%d lookups, want one for the key and one for each peer without an address", lookups)
+	}
+}
+
+// A provider that one peer names without an address and another with one needs
+// no lookup.
+func TestProvidersNamedTwice(t *testing.T) { synctest.Test(t, testProvidersNamedTwice) }
+
+func testProvidersNamedTwice(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 2)
+	puppets[0].will(told([]protocol.Peer{{ID: idOf(1)}}))
+	puppets[1].will(func(s network.Stream, req protocol.Request) {
+		time.Sleep(100 * time.Millisecond)
+		told([]protocol.Peer{{ID: idOf(1), Addrs: addrOf(1)}})(s, req)
+	})
+	got := providers(t, d, testCID("content"), 0)
+	if len(got) != 1 || len(got[0].Addrs) != 1 {
+		t.Errorf("found %v, want it once, with its address", got)
+	}
+	if targets := puppets[0].lookups(d); len(targets) != 0 {
+		t.Errorf("%d lookups of peers, want none", len(targets))
+	}
+}
+
+// Who stops reading stops the lookup: nothing is asked after that, and nothing
+// of it goes on.
+func TestProvidersStop(t *testing.T) { synctest.Test(t, testProvidersStop) }
+
+func testProvidersStop(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 5)
+	for i, p := range puppets[1:] {
+		p.will(func(s network.Stream, req protocol.Request) {
+			time.Sleep(100 * time.Millisecond)
+			told([]protocol.Peer{{ID: idOf(i), Addrs: addrOf(i)}})(s, req)
+		})
+	}
+	puppets[0].will(told([]protocol.Peer{{ID: idOf(9), Addrs: addrOf(9)}}))
+	spent := took(func() {
+		for _, err := range d.Providers(t.Context(), testCID("content"), 0) {
+			if err != nil {
+				t.Error(err)
+			}
+			break
+		}
+	})
+	if spent >= 100*time.Millisecond {
+		t.Errorf("took %v, want the time of the first answer", spent)
+	}
+	time.Sleep(time.Second)
+	if got := d.Stats().RequestsFailed; got != 0 {
+		t.Errorf("%d requests count as failed, want none: they were given up", got)
+	}
+	for i, p := range puppets {
+		if !knows(d, p) {
+			t.Errorf("contact %d was evicted because we gave up", i)
+		}
+	}
+}
+
+// A channel of providers that nobody reads ends with its context, or with the
+// DHT.
+func TestProvidersAbandoned(t *testing.T) { synctest.Test(t, testProvidersAbandoned) }
+
+func testProvidersAbandoned(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 1)
+	var many []protocol.Peer
+	for i := range 50 {
+		many = append(many, protocol.Peer{ID: idOf(i), Addrs: addrOf(i)})
+	}
+	puppets[0].will(told(many))
+	ctx, cancel := context.WithCancel(t.Context())
+	first := d.FindProvidersAsync(ctx, testCID("content"), 0)
+	second := d.FindProvidersAsync(context.WithoutCancel(ctx), testCID("content"), 0)
+	<-first
+	<-second
+	synctest.Wait()
+	cancel()
+	synctest.Wait()
+	if _, ok := <-first; ok {
+		t.Error("it goes on after the end of its context")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := <-second; ok {
+		t.Error("it goes on after the end of the DHT")
+	}
+	if _, ok := <-d.FindProvidersAsync(t.Context(), testCID("content"), 0); ok {
+		t.Error("a closed DHT yields a provider")
+	}
+}
+
+// A liar cannot make the node dial into networks that it has no business in: of
+// what a peer on the public network says, private addresses are dropped. Nor is
+// it told of ours.
+func TestAnswersAreFiltered(t *testing.T) { synctest.Test(t, testAnswersAreFiltered) }
+
+func testAnswersAreFiltered(t *testing.T) {
+	resp := protocol.Response{Closer: []protocol.Peer{{ID: aPeer, Addrs: []multiaddr.Multiaddr{
+		multiaddr.StringCast(loopback), multiaddr.StringCast(private), multiaddr.StringCast(public),
+	}}}}
+	for s, addr := range map[scope]string{scopePrivate: private, scopePublic: public} {
+		near, far := newWire(&wireConn{remote: aPeer, addr: multiaddr.StringCast(addr)}, &wireConn{remote: aPeer})
+		go (&puppet{react: says(resp)}).serve(far)
+		got, err := exchange(near, protocol.FindNode{Target: []byte("key")})
+		if err != nil || len(got.Closer) != 1 {
+			t.Fatal(got, err)
+		}
+		want := slices.Sorted(slices.Values(scopes[s]))
+		if told := addrStrings(got.Closer[0].Addrs); !slices.Equal(told, want) {
+			t.Errorf("scope %d: believed %v, want %v", s, told, want)
+		}
+
+		add := protocol.AddProvider{Key: []byte("key"), Providers: resp.Closer}
+		near, far = newWire(&wireConn{remote: aPeer, addr: multiaddr.StringCast(addr)}, &wireConn{remote: aPeer})
+		p := &puppet{react: says(resp)}
+		go p.serve(far)
+		if _, err := exchange(near, add); err != nil {
+			t.Fatal(err)
+		}
+		sent := p.requests()[0].(protocol.AddProvider)
+		if told := addrStrings(sent.Providers[0].Addrs); !slices.Equal(told, want) {
+			t.Errorf("scope %d: announced %v, want %v", s, told, want)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package host
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// In auto mode, a node serves on a private network, and on the public one if it
+// is known to be reachable; the reason says what decided.
+func TestDecide(t *testing.T) {
+	type s = surroundings
+	const (
+		unknown = network.ReachabilityUnknown
+		private = network.ReachabilityPrivate
+		public  = network.ReachabilityPublic
+	)
+	tests := []struct {
+		wanted Mode
+		around surroundings
+		serve  bool
+		reason string
+	}{
+		{ModeServer, s{publicPeer: true, reachability: private}, true, "set to server"},
+		{ModeClient, s{reachability: public, confirmed: true, publicListen: true}, false, "set to client"},
+		{ModeAuto, s{}, true, "private network"},
+		{ModeAuto, s{reachability: private}, true, "private network"},
+		{ModeAuto, s{publicListen: true}, true, "private network"},
+		{ModeAuto, s{reachability: public}, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: public}, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, confirmed: true}, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, confirmed: true, reachability: private}, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: private}, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, publicListen: true}, true, "public IPv4 address"},
+		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, "not known yet"},
+	}
+	for _, tt := range tests {
+		serve, reason := decide(tt.wanted, tt.around)
+		if serve != tt.serve {
+			t.Errorf("%v, %+v: serves %v, want %v", tt.wanted, tt.around, serve, tt.serve)
+		}
+		mentions(t, reason, tt.reason)
+	}
+}
+
+// emit sends an event of the host.
+func emit[E any](t *testing.T, d *DHT, e E) {
+	t.Helper()
+	em, err := d.host.EventBus().Emitter(new(E))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := em.Emit(e); err != nil {
+		t.Fatal(err)
+	}
+	if err := em.Close(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// When the host finds out whether it is reachable, the node of a public network
+// switches its mode.
+func TestReachability(t *testing.T) { synctest.Test(t, testReachability) }
+
+func testReachability(t *testing.T) {
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	d := newTestNet(t).node(Config{Bootstrap: []peer.AddrInfo{boot}})
+	want := func(want Mode, reason string) {
+		t.Helper()
+		got, why := d.Mode()
+		if got != want || d.Stats().Server != (want == ModeServer) {
+			t.Errorf("mode %v (%s), want %v", got, why, want)
+		}
+		mentions(t, why, reason)
+	}
+	want(ModeClient, "not known yet")
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	want(ModeServer, "publicly reachable")
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	want(ModeClient, "not publicly reachable")
+	emit(t, d, event.EvtHostReachableAddrsChanged{Reachable: boot.Addrs})
+	want(ModeServer, "publicly reachable")
+	emit(t, d, event.EvtHostReachableAddrsChanged{Unreachable: boot.Addrs})
+	want(ModeClient, "not publicly reachable")
+	if err := d.SetMode(ModeServer); err != nil {
+		t.Fatal(err)
+	}
+	want(ModeServer, "set to server")
+	if err := d.SetMode(ModeAuto); err != nil {
+		t.Fatal(err)
+	}
+	want(ModeClient, "not publicly reachable")
+	if err := d.SetMode(ModeServer + 1); !errors.Is(err, errUnknownMode) {
+		t.Errorf("SetMode() = %v of a mode that there is not", err)
+	}
+}
+
+// A node of a network that turns out to be public stops to serve until the host
+// knows that it is reachable, or listens on a public address.
+func TestPublicPeer(t *testing.T) { synctest.Test(t, testPublicPeer) }
+
+func testPublicPeer(t *testing.T) {
+	n := newTestNet(t)
+	far := puppetOn(n.hostOn("/ip4/1.1.1.1/tcp/1", func(routing.Key) bool { return true }), says(protocol.Response{}))
+	d := n.node(Config{})
+	if mode, why := d.Mode(); mode != ModeServer {
+		t.Fatalf("mode %v: %s", mode, why)
+	}
+	join(t, d.host, far)
+	time.Sleep(time.Second)
+	if mode, why := d.Mode(); mode != ModeClient {
+		t.Errorf("mode %v (%s), want client", mode, why)
+	}
+	if err := d.host.Network().Listen(multiaddr.StringCast(public)); err != nil {
+		t.Fatal(err)
+	}
+	emit(t, d, event.EvtLocalAddressesUpdated{})
+	if mode, why := d.Mode(); mode != ModeServer {
+		t.Errorf("mode %v (%s), want server", mode, why)
+	}
+}
+
+// Nodes that connect on a private network serve each other, whatever the host
+// believes of its reachability.
+func TestPrivateNetworkServes(t *testing.T) { synctest.Test(t, testPrivateNetworkServes) }
+
+func testPrivateNetworkServes(t *testing.T) {
+	n := newTestNet(t)
+	a, b := n.node(Config{}), n.node(Config{})
+	for _, d := range []*DHT{a, b} {
+		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	}
+	connect(t, a, b)
+	time.Sleep(time.Second)
+	if !knows(a, b.host) || !knows(b, a.host) {
+		t.Error("they do not know each other")
+	}
+}
+
+// A node that stops serving is dropped by its peers, and comes back when it
+// serves again. Streams that it served end with that.
+func TestSetMode(t *testing.T) { synctest.Test(t, testSetMode) }
+
+func testSetMode(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(4, Config{})
+	d := nodes[2]
+	known := func() (count int) {
+		time.Sleep(time.Second)
+		for _, other := range nodes {
+			if other != d && knows(other, d.host) {
+				count++
+			}
+		}
+		return count
+	}
+	if got := known(); got != 3 {
+		t.Fatalf("%d peers know it, want 3", got)
+	}
+	s := dialIn(d, aPeer)
+	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+	synctest.Wait()
+
+	if err := d.SetMode(ModeClient); err != nil {
+		t.Fatal(err)
+	}
+	if got := known(); got != 0 {
+		t.Errorf("%d peers know it, want none: it does not serve", got)
+	}
+	if got := d.Stats().InboundStreams; got != 0 {
+		t.Errorf("%d streams are served", got)
+	}
+	if _, err := io.ReadAll(s); err == nil {
+		t.Error("a stream ended well, want a reset")
+	}
+	if _, err := d.ClosestPeers(t.Context(), []byte("key")); err != nil {
+		t.Errorf("a client cannot look up: %v", err)
+	}
+	if err := d.SetMode(ModeServer); err != nil {
+		t.Fatal(err)
+	}
+	if got := known(); got != 3 {
+		t.Errorf("%d peers know it, want 3: it serves again", got)
+	}
+}
+
+// A client is in no table, and can do everything.
+func TestClient(t *testing.T) { synctest.Test(t, testClient) }
+
+func testClient(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(4, Config{})
+	client := n.node(Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
+	time.Sleep(5 * time.Second)
+	if got := client.peers.len(); got != 4 {
+		t.Errorf("the client knows %d nodes, want 4", got)
+	}
+	if err := client.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
+		t.Error(err)
+	}
+	if err := client.Provide(t.Context(), testCID("content"), true); err != nil {
+		t.Error(err)
+	}
+	if got := providers(t, nodes[3], testCID("content"), 0); len(got) != 1 || got[0].ID != client.self {
+		t.Errorf("found %v, want the client", got)
+	}
+	time.Sleep(time.Hour)
+	for i, d := range nodes {
+		if knows(d, client.host) {
+			t.Errorf("node %d has the client in its table", i)
+		}
+	}
+	if _, err := ask(t, nodes[0].host, client, protocol.Ping{}); err == nil {
+		t.Error("the client answered")
+	}
+}
+
+// A public IPv4 address that the host listens on itself counts; a relayed one
+// does not, nor an IPv6 one, which may be behind a firewall.
+func TestListensPublic(t *testing.T) {
+	for addr, want := range map[string]bool{
+		public:                    true,
+		private:                   false,
+		loopback:                  false,
+		"/ip6/2a00:1450::1/tcp/1": false,
+		"/dns4/example.com/tcp/1": false,
+		public + "/p2p/" + relay + "/p2p-circuit": false,
+	} {
+		if got := listensPublic([]multiaddr.Multiaddr{multiaddr.StringCast(addr)}); got != want {
+			t.Errorf("%s: %v, want %v", addr, got, want)
+		}
+	}
+}
+
+const relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+
+// The modes have names.
+func TestModeString(t *testing.T) {
+	for mode, want := range map[Mode]string{ModeAuto: "auto", ModeClient: "client", ModeServer: "server"} {
+		if mode.String() != want {
+			t.Errorf("%d is %q, want %q", mode, mode, want)
+		}
+	}
+}
