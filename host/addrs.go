@@ -52,8 +52,16 @@ const (
 )
 
 // scopeOf returns the scope of addr. A relayed address has the scope of its
-// relay, a DNS name is public unless it is a local one.
+// relay, and an IPv6 address that stands for an IPv4 one has that of the latter. A
+// DNS name is taken for public unless it is a local one, wherever it leads.
 func scopeOf(addr multiaddr.Multiaddr) scope {
+	if ip, err := manet.ToIP(addr); err == nil {
+		if v4 := embedded(ip); v4 != nil {
+			if addr, err = manet.FromIP(v4); err != nil {
+				return scopePrivate
+			}
+		}
+	}
 	switch {
 	case manet.IsIPLoopback(addr):
 		return scopeLoopback
@@ -61,6 +69,22 @@ func scopeOf(addr multiaddr.Multiaddr) scope {
 		return scopePublic
 	default:
 		return scopePrivate
+	}
+}
+
+// embedded returns the IPv4 address that an IPv6 address of NAT64 (RFC 6052) or
+// 6to4 (RFC 3056) stands for; nil if it is none.
+func embedded(ip net.IP) net.IP {
+	nat64 := net.IP{0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}
+	switch {
+	case ip.To4() != nil || len(ip) != net.IPv6len:
+		return nil
+	case bytes.HasPrefix(ip, nat64):
+		return ip[12:]
+	case ip[0] == 0x20 && ip[1] == 0x02:
+		return ip[2:6]
+	default:
+		return nil
 	}
 }
 

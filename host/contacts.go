@@ -39,6 +39,9 @@ func (d *DHT) contact(id peer.ID) routing.Contact {
 // answered records that a peer answered a request of ours: that proves that it
 // serves, and it enters the table.
 func (d *DHT) answered(id peer.ID) {
+	if known, err := d.host.Peerstore().GetProtocols(id); err == nil && len(known) > 0 && !d.speaks(id) {
+		return // it has said meanwhile that it stops serving
+	}
 	c := routing.ContactOf(id)
 	if !d.peers.has(c) {
 		c = d.contact(id)
@@ -65,30 +68,44 @@ func (d *DHT) probe(ctx context.Context, c routing.Contact) error {
 	return err
 }
 
-// check probes a contact that the table holds, and keeps or drops it.
+const (
+	// introduceTimeout bounds the probe of a peer that is connected already: who
+	// takes longer is not worth a place in the table.
+	introduceTimeout = 2 * time.Second
+
+	// checkTimeout bounds the probe of a contact, which may have to be dialled.
+	checkTimeout = 10 * time.Second
+)
+
+// check probes a contact that the table holds, and keeps or drops it. One that
+// refuses to answer, for it is busy, is there.
 func (d *DHT) check(ctx context.Context, c routing.Contact) error {
-	err := d.probe(ctx, c)
+	probing, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := d.probe(probing, c)
 	if ctx.Err() != nil { // we gave up, not the contact
 		d.peers.postponed(c)
 	} else {
-		d.peers.checked(c, err == nil)
+		d.peers.checked(c, err == nil || errors.Is(err, ErrRefused))
 	}
 	return err
 }
 
-// introduceTimeout bounds the probe of a peer that is connected already: who
-// takes longer is not worth a place in the table.
-const introduceTimeout = 5 * time.Second
-
-// introduce probes a connected peer, and admits it to the table if it answers.
-func (d *DHT) introduce(ctx context.Context, c routing.Contact) error {
-	probing, cancel := context.WithTimeout(ctx, introduceTimeout)
+// greet is introduce for a peer that is connected already, and so has less time.
+func (d *DHT) greet(ctx context.Context, id peer.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, introduceTimeout)
 	defer cancel()
-	err := d.probe(probing, c)
+	return d.introduce(ctx, id)
+}
+
+// introduce probes a peer, and admits it to the table if it answers.
+func (d *DHT) introduce(ctx context.Context, id peer.ID) error {
+	c := routing.ContactOf(id)
+	err := d.probe(ctx, c)
 	switch {
 	case err == nil:
-		d.answered(c.ID)
-	case ctx.Err() == nil:
+		d.answered(id)
+	case !d.tasks.closed() && !errors.Is(err, ErrRefused):
 		d.peers.failed(c)
 	}
 	return err
@@ -127,7 +144,7 @@ func (d *DHT) met(id peer.ID) bool {
 // something, for an introduction. Asking proves nothing: answering will.
 func (d *DHT) noticed(conn network.Conn) {
 	c := routing.ContactOf(conn.RemotePeer())
-	if !d.peers.has(c) && d.speaks(c.ID) {
+	if !d.peers.has(c) && !d.peers.doubted(c) && d.speaks(c.ID) {
 		d.keeper.meet(c.ID)
 	}
 }

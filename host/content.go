@@ -82,11 +82,16 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 }
 
 // provideLocally makes us answer for a key ourselves, at once, until
-// [DHT.Withdraw]. A full store does not keep others from being told.
+// [DHT.Withdraw].
 func (d *DHT) provideLocally(ctx context.Context, key []byte) error {
-	err := d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: time.Now()})
-	if errors.Is(err, store.ErrFull) {
-		log.Debugw("not providing ourselves", "error", err)
+	return tolerateFull(d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: time.Now()}))
+}
+
+// tolerateFull returns err unless it is that our store has no room: that
+// strangers have filled it does not keep us from telling others.
+func tolerateFull(err error) error {
+	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrTooLarge) {
+		log.Debugw("not stored with us", "error", err)
 		return nil
 	}
 	return err

@@ -76,6 +76,9 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 	if err := cfg.validate(h.ID()); err != nil {
 		return nil, err
 	}
+	if slices.Contains(h.Mux().Protocols(), cfg.protocolID()) {
+		return nil, fmt.Errorf("kad: the host serves %s already: close the DHT that is attached to it first", cfg.protocolID())
+	}
 	wake := make(chan struct{}, 1)
 	d := &DHT{
 		cfg:         cfg,
@@ -136,7 +139,7 @@ func (d *DHT) Close() error {
 	d.tasks.cancel(ErrClosed)
 	d.mode.close()
 	d.inbound.close()
-	d.tasks.wait()
+	d.tasks.wait(&d.inbound.done)
 	if d.cfg.Store == nil {
 		return d.store.Close()
 	}

@@ -49,7 +49,8 @@
 // strangers send is bounded by the limits of package protocol, and what they
 // make us do by those of this package. Addresses are believed, and told, only as
 // far as they reach: nobody on the public internet can name us a private
-// address.
+// address, except behind a DNS name, which is not resolved to judge it. If that
+// matters, give the host a connection gater.
 //
 // # Decisions
 //
@@ -72,6 +73,16 @@
 // rounds of all operations took 491 s, and take 8 s. The probes are bounded,
 // once per RefreshInterval and contact, since connection managers close
 // connections all the time.
+//
+// Bootstrap peers are for life. One that is not in the table is dialled now and
+// then, not only while the table is empty: a seed that restarts knows nobody, and
+// those who join through it would make a network of their own.
+//
+// Auto mode trusts three signs of being reachable on the public network: the
+// host's own finding, a peer on the internet that has connected to it, and a
+// public IPv4 address of a socket. The first is what AutoNAT says, and wins. The
+// others are for hosts whose peers do not run AutoNAT, such as the first nodes of
+// a network.
 //
 // Refusals have a reason. A request that is not served ends with the reset of
 // its stream, as others do it, and with an error code that says why, so that a

@@ -18,7 +18,7 @@ var (
 	// ErrNotFound is returned when a lookup ended without the value, the peer or
 	// the provider it was for. The lookup itself worked. It wraps libp2p's own
 	// routing.ErrNotFound.
-	ErrNotFound = fmt.Errorf("kad: %w", lrouting.ErrNotFound)
+	ErrNotFound error = notFoundError{}
 
 	// ErrNoContacts is returned when the routing table is empty, so that no
 	// lookup can start. The error is a [*NotReadyError], which says why.
@@ -45,6 +45,13 @@ var (
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("kad: closed")
 )
+
+// notFoundError is the type of [ErrNotFound].
+type notFoundError struct{}
+
+func (notFoundError) Error() string { return "kad: not found" }
+
+func (notFoundError) Unwrap() error { return lrouting.ErrNotFound }
 
 // A Receipt says what became of a record that was sent to its k closest peers.
 type Receipt struct {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -12,23 +13,21 @@ import (
 const maxInboundPerPeer = 32
 
 // inbound is the set of streams that are being served: it bounds them, and ends
-// them when the node stops serving.
+// them when the node stops serving. When it is full, the peer that has the most
+// streams loses the one that has been idle for longest, so that nobody can shut
+// others out by holding streams open.
 type inbound struct {
 	max int
 
 	mu      sync.Mutex
-	streams map[network.Stream]struct{}
-	perPeer map[peer.ID]int
+	perPeer map[peer.ID]map[network.Stream]time.Time // since when each stream is idle
+	total   int
 	closed  bool
-	done    sync.WaitGroup
+	done    sync.WaitGroup // the goroutines that serve
 }
 
 func newInbound(limit int) *inbound {
-	return &inbound{
-		max:     limit,
-		streams: make(map[network.Stream]struct{}),
-		perPeer: make(map[peer.ID]int),
-	}
+	return &inbound{max: limit, perPeer: make(map[peer.ID]map[network.Stream]time.Time)}
 }
 
 // add admits a stream, or reports that there are too many.
@@ -36,49 +35,100 @@ func (in *inbound) add(s network.Stream) bool {
 	from := s.Conn().RemotePeer()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed || len(in.streams) >= in.max || in.perPeer[from] >= maxInboundPerPeer {
+	own := in.perPeer[from]
+	if in.closed || len(own) >= maxInboundPerPeer || in.total >= in.max && !in.evict(len(own)) {
 		return false
 	}
-	in.streams[s] = struct{}{}
-	in.perPeer[from]++
+	if own == nil {
+		own = make(map[network.Stream]time.Time)
+		in.perPeer[from] = own
+	}
+	own[s] = time.Now()
+	in.total++
 	in.done.Add(1)
 	return true
 }
 
-// remove takes back what add admitted.
-func (in *inbound) remove(s network.Stream) {
-	from := s.Conn().RemotePeer()
+// evict ends the stream that has been idle for longest of the peer that has the
+// most, if that is more than own and one: else the newcomer is the one to go.
+func (in *inbound) evict(own int) bool {
+	var most peer.ID
+	for id, streams := range in.perPeer {
+		if len(streams) > len(in.perPeer[most]) {
+			most = id
+		}
+	}
+	if len(in.perPeer[most]) <= own+1 {
+		return false
+	}
+	var idle network.Stream
+	for s, since := range in.perPeer[most] {
+		if idle == nil || since.Before(in.perPeer[most][idle]) {
+			idle = s
+		}
+	}
+	in.forget(most, idle)
+	go resetBusy(idle)
+	return true
+}
+
+// resetBusy ends a stream to make room. It can block while the peer does not
+// read, and ends with the connection at the latest.
+func resetBusy(s network.Stream) { _ = s.ResetWithError(codeBusy) }
+
+// active records that a stream has brought a request.
+func (in *inbound) active(s network.Stream) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	delete(in.streams, s)
-	if in.perPeer[from]--; in.perPeer[from] == 0 {
+	if own := in.perPeer[s.Conn().RemotePeer()]; !own[s].IsZero() {
+		own[s] = time.Now()
+	}
+}
+
+// forget takes a stream out of the books.
+func (in *inbound) forget(from peer.ID, s network.Stream) {
+	own := in.perPeer[from]
+	if _, ok := own[s]; !ok {
+		return
+	}
+	delete(own, s)
+	in.total--
+	if len(own) == 0 {
 		delete(in.perPeer, from)
 	}
+}
+
+// remove takes back what add admitted, at the end of the goroutine that served.
+func (in *inbound) remove(s network.Stream) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.forget(s.Conn().RemotePeer(), s)
 	in.done.Done()
 }
 
-// reset ends every stream that is being served.
+// reset ends every stream that is being served. It does not wait for that: the
+// reset of a stream can block while its peer does not read.
 func (in *inbound) reset() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for s := range in.streams {
-		_ = s.Reset()
+	for _, streams := range in.perPeer {
+		for s := range streams {
+			go func() { _ = s.Reset() }()
+		}
 	}
 }
 
-// close ends every stream, admits no more, and waits for the goroutines that
-// served them.
+// close ends every stream, and admits no more.
 func (in *inbound) close() {
 	in.mu.Lock()
 	in.closed = true
 	in.mu.Unlock()
 	in.reset()
-	in.done.Wait()
 }
 
 // len returns how many streams are being served.
 func (in *inbound) len() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.streams)
+	return in.total
 }

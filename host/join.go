@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -118,6 +119,9 @@ func (d *DHT) refresh(ctx context.Context, cpl int) error {
 
 // lookupFor looks a preimage up for the sake of the table alone.
 func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
+	if d.peers.len() == 0 {
+		return d.notReady(nil) // at once: waiting is for those who want an answer
+	}
 	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
 	if err != nil {
 		return err
@@ -132,29 +136,22 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 func (d *DHT) dialAll() <-chan struct{} {
 	done := make(chan struct{})
 	var dials sync.WaitGroup
-	dial := func(info peer.AddrInfo, configured bool) {
+	dial := func(f func(ctx context.Context)) {
 		dials.Add(1)
 		started := d.tasks.run(func(ctx context.Context) {
 			defer dials.Done()
-			err := d.dial(ctx, info)
-			if configured && ctx.Err() == nil {
-				d.diagnosis.dialled(info.ID, err)
-			}
+			f(ctx)
 		})
 		if !started {
 			dials.Done()
 		}
 	}
-	configured := make(map[peer.ID]bool, len(d.cfg.Bootstrap))
-	for _, info := range d.cfg.Bootstrap {
-		configured[info.ID] = true
-		if info.ID != d.self {
-			dial(info, true)
-		}
+	for _, info := range d.absent() {
+		dial(func(ctx context.Context) { _ = d.dialBootstrap(ctx, info) })
 	}
 	for _, id := range d.host.Network().Peers() {
-		if !configured[id] && d.met(id) {
-			dial(peer.AddrInfo{ID: id}, false)
+		if d.met(id) {
+			dial(func(ctx context.Context) { _ = d.greet(ctx, id) })
 		}
 	}
 	if !d.tasks.run(func(context.Context) { dials.Wait(); close(done) }) {
@@ -163,24 +160,54 @@ func (d *DHT) dialAll() <-chan struct{} {
 	return done
 }
 
+// absent returns the bootstrap peers that are not in the table.
+func (d *DHT) absent() []peer.AddrInfo {
+	return slices.DeleteFunc(slices.Clone(d.cfg.Bootstrap), func(info peer.AddrInfo) bool {
+		return info.ID == d.self || d.peers.has(routing.ContactOf(info.ID))
+	})
+}
+
+// reunite dials one of the bootstrap peers that are not in the table. If it
+// answers, we may have been apart from its part of the network: a bootstrap peer
+// that has restarted knows nobody, and waits for somebody who knows it.
+func (d *DHT) reunite(ctx context.Context) error {
+	absent := d.absent()
+	if len(absent) == 0 {
+		return nil
+	}
+	info := absent[rand.IntN(len(absent))]
+	if err := d.dialBootstrap(ctx, info); err != nil {
+		return err
+	}
+	if !d.peers.has(routing.ContactOf(info.ID)) {
+		return nil // it answers, and there is no room for it: we are not apart
+	}
+	return d.lookupFor(ctx, []byte(d.self))
+}
+
+// dialBootstrap connects to a bootstrap peer, introduces it to the table, and
+// notes what became of that.
+func (d *DHT) dialBootstrap(ctx context.Context, info peer.AddrInfo) error {
+	err := d.dial(ctx, info)
+	if ctx.Err() == nil {
+		d.diagnosis.dialled(info.ID, err)
+	}
+	return err
+}
+
 // dial connects to a peer and introduces it to the table.
 func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
-	if d.cfg.RequestTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.cfg.RequestTimeout)
-		defer cancel()
-	}
-	if len(info.Addrs) > 0 {
-		// A failed dial is remembered by the swarm for longer than we wait.
-		if err := d.host.Connect(network.WithForceDirectDial(ctx, "bootstrap"), info); err != nil {
-			return dialError(err)
-		}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	// Forced, for the swarm remembers a failed dial for longer than we wait.
+	if err := d.host.Connect(network.WithForceDirectDial(ctx, "bootstrap"), info); err != nil {
+		return dialError(err)
 	}
 	if !d.speaks(info.ID) {
 		known, _ := d.host.Peerstore().GetProtocols(info.ID)
 		return fmt.Errorf("kad: connected, but it does not speak %s; it %s", d.protocol, speaksOnly(known))
 	}
-	return d.introduce(ctx, routing.ContactOf(info.ID))
+	return d.introduce(ctx, info.ID)
 }
 
 // dialError returns the reasons of a failed dial, one per address, without the

@@ -23,6 +23,13 @@ const (
 	minJoinAfter = 200 * time.Millisecond
 	maxJoinAfter = 30 * time.Second
 
+	// settleAfter is how long after joining the node looks itself up again.
+	settleAfter = 10 * time.Second
+
+	// reuniteSoon is how often a bootstrap peer that is not in the table is
+	// dialled while the table is small; else it is the RefreshInterval.
+	reuniteSoon = 30 * time.Second
+
 	// expireBatch is how many expired entries of the store are removed at a
 	// time, so that nothing waits for long.
 	expireBatch = 256
@@ -33,7 +40,9 @@ type job int
 
 const (
 	joinJob      job = iota // join the network
+	reuniteJob              // dial a bootstrap peer that is not in the table
 	refreshJob              // look up a stale bucket
+	expireJob               // remove what has expired from the store
 	introduceJob            // probe a peer that says that it serves
 	checkJob                // probe a contact
 	jobs                    // how many kinds there are
@@ -62,14 +71,17 @@ type keeper struct {
 	queue   metQueue
 	running [jobs]int // jobs of each kind that run now
 	join    joining
+	reunite time.Time // when to dial an absent bootstrap peer
 	expire  time.Time // when to look at the store again
 }
 
 // joining is how far the node is in joining the network.
 type joining struct {
 	done  bool          // successful, and the table was never empty since
+	found bool          // the last attempt failed although somebody had answered
 	after time.Duration // how long to wait after the next failure
 	next  time.Time     // not before
+	again time.Time     // when to look ourselves up once more; zero if that is done
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -88,7 +100,7 @@ func (k *keeper) maintain(ctx context.Context, events <-chan any) {
 		case <-ctx.Done():
 			return
 		}
-		if next := k.upkeep(ctx, time.Now()); next.IsZero() {
+		if next := k.upkeep(time.Now()); next.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(next))
@@ -99,7 +111,7 @@ func (k *keeper) maintain(ctx context.Context, events <-chan any) {
 // upkeep does what is due at now and returns when it is to be called again; the
 // zero time means not before a wake. It starts work that takes time, and
 // returns.
-func (k *keeper) upkeep(ctx context.Context, now time.Time) (next time.Time) {
+func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
@@ -108,8 +120,9 @@ func (k *keeper) upkeep(ctx context.Context, now time.Time) (next time.Time) {
 	sooner(k.joinIfDue(now))
 	k.introduceMet()
 	sooner(k.checkDue(now))
+	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
-	sooner(k.expireStored(ctx, now))
+	sooner(k.expireStored(now))
 	return next
 }
 
@@ -139,14 +152,16 @@ func (k *keeper) joinIfDue(now time.Time) time.Time {
 	if j.done || k.room(joinJob) == 0 {
 		return time.Time{}
 	}
-	if empty && now.Before(j.next) {
+	if now.Before(j.next) && (empty || j.found) {
 		return j.next
 	}
 	k.start(joinJob, k.dht.join, func(err error) {
 		if err == nil && k.dht.peers.len() > 0 {
-			*j = joining{done: true, next: time.Now().Add(minJoinAfter)}
+			now := time.Now()
+			*j = joining{done: true, next: now.Add(minJoinAfter), again: now.Add(jittered(settleAfter))}
 			return
 		}
+		j.found = k.dht.peers.len() > 0
 		j.after = min(max(2*j.after, minJoinAfter), maxJoinAfter)
 		j.next = time.Now().Add(jittered(j.after))
 		log.Debugw("join", "error", err, "again", j.next)
@@ -171,7 +186,7 @@ func (k *keeper) introduceMet() {
 			continue // there is no need, or no longer
 		}
 		k.start(introduceJob,
-			func(ctx context.Context) error { return k.dht.introduce(ctx, routing.ContactOf(id)) },
+			func(ctx context.Context) error { return k.dht.greet(ctx, id) },
 			func(err error) {
 				if err != nil {
 					log.Debugw("not introduced", "peer", id, "error", err)
@@ -191,11 +206,44 @@ func (k *keeper) checkDue(now time.Time) time.Time {
 	return next
 }
 
+// reuniteIfDue dials a bootstrap peer that is not in the table: often while few
+// are known, and now and then later.
+func (k *keeper) reuniteIfDue(now time.Time) time.Time {
+	if !k.join.done || k.room(reuniteJob) == 0 || len(k.dht.cfg.Bootstrap) == 0 {
+		return time.Time{}
+	}
+	if k.reunite.IsZero() {
+		k.reunite = now.Add(jittered(reuniteSoon))
+	}
+	if now.Before(k.reunite) {
+		return k.reunite
+	}
+	k.start(reuniteJob, k.dht.reunite, func(err error) {
+		if err != nil {
+			log.Debugw("reunite", "error", err)
+		}
+		after := max(k.dht.cfg.RefreshInterval, reuniteSoon)
+		if k.dht.peers.len() < k.dht.cfg.K {
+			after = reuniteSoon
+		}
+		k.reunite = time.Now().Add(jittered(after))
+	})
+	return time.Time{}
+}
+
 // refreshStale looks up a key of a bucket that nobody has looked into for
-// RefreshInterval; one at a time.
+// RefreshInterval; one at a time. Some time after joining, it looks ourselves up
+// once more: others may have joined at the same moment.
 func (k *keeper) refreshStale(now time.Time) time.Time {
 	age := k.dht.cfg.RefreshInterval
 	if age < 0 || !k.join.done || k.room(refreshJob) == 0 {
+		return time.Time{}
+	}
+	if again := k.join.again; !again.IsZero() && !now.Before(again) {
+		k.join.again = time.Time{}
+		k.start(refreshJob,
+			func(ctx context.Context) error { return k.dht.lookupFor(ctx, []byte(k.dht.self)) },
+			func(error) {})
 		return time.Time{}
 	}
 	if cpl, ok := k.dht.peers.stale(now, age); ok {
@@ -207,27 +255,44 @@ func (k *keeper) refreshStale(now time.Time) time.Time {
 			func(error) {})
 		return time.Time{}
 	}
-	return now.Add(age / 10)
+	next := now.Add(age / 10)
+	if again := k.join.again; !again.IsZero() && again.Before(next) {
+		next = again
+	}
+	return next
 }
 
 // expireStored removes what has expired from the store, a batch at a time.
-func (k *keeper) expireStored(ctx context.Context, now time.Time) time.Time {
+func (k *keeper) expireStored(now time.Time) time.Time {
+	if k.room(expireJob) == 0 {
+		return time.Time{}
+	}
 	if now.Before(k.expire) {
 		return k.expire
 	}
-	removed, next, err := k.dht.store.Expire(ctx, now, expireBatch)
-	switch {
-	case err != nil:
-		log.Debugw("expire", "error", err)
-		k.expire = now.Add(time.Minute)
-	case removed == expireBatch:
-		k.expire = now
-	case next.IsZero() || next.Before(now.Add(time.Minute)):
-		k.expire = now.Add(time.Minute) // what is put meanwhile may be due earlier; it is not served in any case
-	default:
-		k.expire = next
-	}
-	return k.expire
+	var removed int
+	var next time.Time
+	k.start(expireJob,
+		func(ctx context.Context) (err error) {
+			removed, next, err = k.dht.store.Expire(ctx, now, expireBatch)
+			return err
+		},
+		func(err error) {
+			if err != nil {
+				log.Debugw("expire", "error", err)
+			}
+			// What is put meanwhile may be due earlier; it is not served in any case.
+			soon := time.Now().Add(time.Minute)
+			switch {
+			case err == nil && removed == expireBatch:
+				k.expire = time.Now()
+			case next.After(soon):
+				k.expire = next
+			default:
+				k.expire = soon
+			}
+		})
+	return time.Time{}
 }
 
 // handle takes in what the host has to tell.
@@ -251,10 +316,18 @@ func (d *DHT) handle(e any) {
 	}
 }
 
-// surveyed takes note of where the peers of the network are.
+// surveyed takes note of where a peer is, and of who reached whom.
 func (d *DHT) surveyed(conn network.Conn) {
-	if conn != nil && scopeTo(conn) == scopePublic && d.speaks(conn.RemotePeer()) {
-		d.mode.change(func(_ *Mode, around *surroundings) { around.publicPeer = true })
+	if conn == nil || scopeTo(conn) != scopePublic || relayed(conn) {
+		return
+	}
+	reached := conn.Stat().Direction == network.DirInbound
+	speaks := d.speaks(conn.RemotePeer())
+	if reached || speaks {
+		d.mode.change(func(_ *Mode, around *surroundings) {
+			around.dialled = around.dialled || reached
+			around.publicPeer = around.publicPeer || speaks
+		})
 	}
 }
 
@@ -265,33 +338,41 @@ func (k *keeper) meet(id peer.ID) {
 	}
 }
 
-// metQueue holds the peers that wait for an introduction, each once.
+// metQueue holds the peers that wait for an introduction, each once, in the order
+// they came.
 type metQueue struct {
-	mu  sync.Mutex
-	ids map[peer.ID]struct{}
+	mu    sync.Mutex
+	order []peer.ID
+	in    map[peer.ID]struct{}
 }
 
 // add reports whether id is in the queue now.
 func (q *metQueue) add(id peer.ID) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ids == nil {
-		q.ids = make(map[peer.ID]struct{})
+	if _, ok := q.in[id]; ok {
+		return true
 	}
-	if len(q.ids) >= maxMet {
+	if len(q.order) >= maxMet {
 		return false
 	}
-	q.ids[id] = struct{}{}
+	if q.in == nil {
+		q.in = make(map[peer.ID]struct{})
+	}
+	q.in[id] = struct{}{}
+	q.order = append(q.order, id)
 	return true
 }
 
-// take removes a peer from the queue.
+// take removes the peer that has waited for longest.
 func (q *metQueue) take() (peer.ID, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for id := range q.ids {
-		delete(q.ids, id)
-		return id, true
+	if len(q.order) == 0 {
+		return "", false
 	}
-	return "", false
+	id := q.order[0]
+	q.order = q.order[1:]
+	delete(q.in, id)
+	return id, true
 }

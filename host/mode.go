@@ -40,6 +40,7 @@ func (m Mode) String() string {
 type surroundings struct {
 	reachability network.Reachability // what the host has found out
 	confirmed    bool                 // one of the host's addresses was confirmed to be reachable
+	dialled      bool                 // a peer on the public internet has connected to us
 	publicPeer   bool                 // a peer of this network is on the public internet
 	publicListen bool                 // the host listens on a public IPv4 address
 }
@@ -57,6 +58,8 @@ func decide(wanted Mode, s surroundings) (serve bool, reason string) {
 		return true, "no peer of the network is on the public internet: on a private network everybody is reachable"
 	case s.reachability == network.ReachabilityPrivate:
 		return false, "the network is public and the host is not publicly reachable"
+	case s.dialled:
+		return true, "a peer on the public internet has reached the host, and nothing says that others cannot"
 	case s.publicListen:
 		return true, "the host listens on a public IPv4 address, and nothing says that it is unreachable"
 	default:

@@ -97,11 +97,12 @@ func (p *peers) doubt(c routing.Contact, late bool) {
 	}
 }
 
-// doubted reports whether c lately did not answer.
+// doubted reports whether c lately did not answer. Nobody is in doubt while the
+// table is empty: who has nobody cannot be choosy.
 func (p *peers) doubted(c routing.Contact) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.doubts.has(time.Now(), c.ID)
+	return p.table.Len() > 0 && p.doubts.has(time.Now(), c.ID)
 }
 
 // checked records the outcome of a probe that due asked for.

@@ -95,7 +95,7 @@ func testAskingProvesNothing(t *testing.T) {
 		if _, err := ask(t, p, d, find); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(2 * doubtAge) // it is not probed again while in doubt
 		if knows(d, p) {
 			t.Fatal("a peer that asked, and never answered, is in the table")
 		}
@@ -325,8 +325,8 @@ func TestPeersAreBounded(t *testing.T) {
 		d.add(now, idOf(i))
 		q.add(idOf(i))
 	}
-	if len(d) != maxDoubts || len(q.ids) != maxMet {
-		t.Errorf("%d doubts and %d met, want %d and %d", len(d), len(q.ids), maxDoubts, maxMet)
+	if len(d) != maxDoubts || len(q.in) != maxMet {
+		t.Errorf("%d doubts and %d met, want %d and %d", len(d), len(q.in), maxDoubts, maxMet)
 	}
 	late := idOf(2 * maxDoubts)
 	if d.add(now.Add(doubtAge), late); !d.has(now.Add(doubtAge), late) || len(d) != 1 {

@@ -74,6 +74,7 @@ func (d *DHT) serveOne(s network.Stream, r *bufio.Reader, buf *[]byte) (again bo
 	if err != nil {
 		return false, err
 	}
+	d.inbound.active(s)
 	ctx, cancel := context.WithTimeout(d.tasks.ctx, answerTimeout)
 	defer cancel()
 	a, err := d.answer(ctx, asker{s.Conn().RemotePeer(), scopeTo(s.Conn())}, req)

@@ -276,17 +276,74 @@ func testServeLimits(t *testing.T) {
 	if busy(dialIn(d, from(2))) {
 		t.Error("refused below the limit")
 	}
-	if !busy(dialIn(d, from(3))) {
-		t.Error("more streams than the limit")
+	if busy(dialIn(d, from(3))) {
+		t.Error("a newcomer is shut out by those who hold the most")
 	}
-	if got := d.Stats(); got.InboundStreams != limit || got.InboundRefused != 3 {
-		t.Errorf("%d streams, %d refused; want %d and 3", got.InboundStreams, got.InboundRefused, limit)
+	if got := d.Stats(); got.InboundStreams != limit || got.InboundRefused != 2 {
+		t.Errorf("%d streams, %d refused; want %d and 2", got.InboundStreams, got.InboundRefused, limit)
+	}
+	synctest.Wait()
+	if got := len(d.inbound.perPeer[from(0)]) + len(d.inbound.perPeer[from(1)]); got != 2*maxInboundPerPeer-1 {
+		t.Errorf("%d streams of those who hold the most, want one less", got)
+	}
+}
+
+// Where nobody holds more than the others, a newcomer is refused, and a stream
+// that ends makes room.
+func TestServeLimitOfEquals(t *testing.T) { synctest.Test(t, testServeLimitOfEquals) }
+
+func testServeLimitOfEquals(t *testing.T) {
+	d := newTestNet(t).inert(Config{MaxInbound: 2})
+	t.Cleanup(d.inbound.close)
+	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
+	served := func(s *wire) bool {
+		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+		_, err := s.Read(make([]byte, 1))
+		return err == nil
+	}
+	first := dialIn(d, from(0))
+	if !served(first) || !served(dialIn(d, from(1))) {
+		t.Fatal("refused below the limit")
+	}
+	if served(dialIn(d, from(2))) {
+		t.Error("more streams than the limit")
 	}
 	_ = first.Close()
 	synctest.Wait()
-	if busy(dialIn(d, from(3))) {
+	if !served(dialIn(d, from(2))) {
 		t.Error("refused although a stream has ended")
 	}
+}
+
+// A peer that does not read cannot hold up the end: Close returns within a
+// second although resets block.
+func TestCloseDespiteBlockedReset(t *testing.T) { synctest.Test(t, testCloseDespiteBlockedReset) }
+
+func testCloseDespiteBlockedReset(t *testing.T) {
+	d := newTestNet(t).inert(Config{})
+	blocked := make(chan struct{})
+	s := &stuck{wire: dialIn(d, peer.ID("\x12\x20"+strings.Repeat("a", 32))), until: blocked}
+	d.inbound.add(s)
+	start := time.Now()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	close(blocked)
+	d.inbound.remove(s)
+}
+
+// A stuck stream is one whose reset blocks.
+type stuck struct {
+	*wire
+	until chan struct{}
+}
+
+func (s *stuck) Reset() error {
+	<-s.until
+	return s.wire.Reset()
 }
 
 // An answer never exceeds the limit of a frame: not with a thousand providers of

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // tasks are the goroutines that a DHT has started itself. They end when it is
@@ -34,9 +35,25 @@ func (t *tasks) run(f func(ctx context.Context)) bool {
 // closed reports whether the DHT is closed.
 func (t *tasks) closed() bool { return t.ctx.Err() != nil }
 
-// wait waits until all have ended. Before it, cancel: after that, none starts.
-func (t *tasks) wait() {
-	t.mu.Lock()   // one that was about to start has started, or has seen the end
-	t.mu.Unlock() //nolint:staticcheck // nothing to do in between
-	t.wg.Wait()
+// closeTimeout bounds how long Close waits. What is left then hangs in a
+// connection whose peer does not read, and ends with it.
+const closeTimeout = 800 * time.Millisecond
+
+// wait waits until all have ended, and what others waits for too, but not longer
+// than closeTimeout. Before it, cancel: after that, none starts.
+func (t *tasks) wait(others *sync.WaitGroup) {
+	t.mu.Lock() // one that was about to start has started, or has seen the end
+	done := make(chan struct{})
+	t.mu.Unlock()
+	go func() {
+		defer close(done)
+		t.wg.Wait()
+		others.Wait()
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }

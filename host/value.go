@@ -49,7 +49,7 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	if err != nil {
 		return Receipt{}, err
 	}
-	if err := d.storeRecord(ctx, rec); err != nil {
+	if err := tolerateFull(d.storeRecord(ctx, rec)); err != nil {
 		return Receipt{}, err
 	}
 	receipt := d.send(ctx, closest, protocol.PutValue{Record: rec})
