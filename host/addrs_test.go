@@ -26,6 +26,10 @@ var someAddrs = []struct {
 	{"/ip6/fd00::1/udp/1/quic-v1", scopePrivate},
 	{"/ip4/100.64.0.1/tcp/1", scopePrivate},
 	{"/dns4/printer.local/tcp/1", scopePrivate},
+	{"/ip6/64:ff9b::c0a8:101/tcp/1", scopePrivate}, // NAT64 of 192.168.1.1
+	{"/ip6/64:ff9b::808:808/tcp/1", scopePublic},
+	{"/ip6/2002:c0a8:101::1/tcp/1", scopePrivate}, // 6to4 of 192.168.1.1
+	{"/ip6/2002:808:808::1/tcp/1", scopePublic},
 	{"/dns4/localhost/tcp/1", scopePrivate},
 	{public, scopePublic},
 	{"/ip4/1.1.1.1/udp/4001/quic-v1", scopePublic},

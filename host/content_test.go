@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/store"
@@ -167,7 +168,7 @@ func TestProvideWithFullStore(t *testing.T) { synctest.Test(t, testProvideWithFu
 
 func testProvideWithFullStore(t *testing.T) {
 	n := newTestNet(t)
-	full := store.NewMemory(store.MemoryLimits{Providers: 1})
+	full := store.NewMemory(store.MemoryLimits{Providers: 1, Values: 1})
 	d, other := n.node(Config{Store: full}), n.node(Config{})
 	if err := full.AddProvider(t.Context(), []byte("key"), store.Provider{ID: string(aPeer), Received: time.Now()}); err != nil {
 		t.Fatal(err)
@@ -176,6 +177,12 @@ func testProvideWithFullStore(t *testing.T) {
 	time.Sleep(time.Second)
 	if receipt, err := d.Announce(t.Context(), testCID("content")); err != nil || len(receipt.Stored) != 1 {
 		t.Errorf("Announce() = %+v, %v", receipt, err)
+	}
+	if _, err := d.Put(t.Context(), "/v/first", []byte("1"), lrouting.Offline); err != nil {
+		t.Fatal(err)
+	}
+	if receipt, err := d.Put(t.Context(), "/v/second", []byte("1")); err != nil || len(receipt.Stored) != 1 {
+		t.Errorf("Put() = %+v, %v", receipt, err)
 	}
 }
 

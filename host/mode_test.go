@@ -43,6 +43,8 @@ func TestDecide(t *testing.T) {
 		{ModeAuto, s{publicPeer: true, reachability: private}, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, publicListen: true}, true, "public IPv4 address"},
+		{ModeAuto, s{publicPeer: true, dialled: true}, true, "has reached the host"},
+		{ModeAuto, s{publicPeer: true, dialled: true, reachability: private}, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, "not known yet"},
 	}
 	for _, tt := range tests {
