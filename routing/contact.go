@@ -27,6 +27,10 @@ type Contact struct {
 	// changed once it is in a Contact, and should be canonical: the same
 	// addresses give the same bytes.
 	Wire []byte
+
+	// Doubtful says that it lately did not answer: a lookup asks it, and waits
+	// less. A table does not hold it.
+	Doubtful bool
 }
 
 // ContactOf returns the contact of a peer whose addresses are unknown.

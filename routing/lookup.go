@@ -36,7 +36,8 @@ type LookupConfig struct {
 
 	// SlowAfter is how long a request may be unanswered before it frees its
 	// slot. If zero, 5s. If negative, it keeps it. The answer counts whenever it
-	// comes, as long as the lookup runs.
+	// comes, as long as the lookup runs. A contact that is Doubtful, or named by
+	// one whose others are silent, has a tenth of that time.
 	SlowAfter time.Duration
 }
 
@@ -51,6 +52,20 @@ func (c LookupConfig) withDefaults() LookupConfig {
 	c.Beta = min(c.Beta, c.K)
 	return c
 }
+
+// doubtfulPart is the part of SlowAfter that a doubtful contact has. Who lately
+// failed is not left out, since if it is back that would be a false "not found";
+// but nobody waits long for it.
+const doubtfulPart = 10
+
+// maxAsked is how many contacts a lookup asks, in multiples of K, so that peers
+// who make up others cannot make it run on. One of a thousand nodes needs 1.4
+// times K; with half of them dead, about 3 times.
+const maxAsked = 8
+
+// minAskedFor is the K that maxAsked counts with if K is less: the way to the
+// target is as long, however few are wanted.
+const minAskedFor = 20
 
 // maxWait bounds how long Next says to wait when nothing but an answer or a
 // failure can bring the lookup further.
@@ -99,6 +114,7 @@ const (
 	Stopped               // the caller stopped it, or each of its paths
 	DepthLimit            // a contact among the closest was more than MaxDepth hops away
 	NoSeeds               // there was nobody to ask
+	Overrun               // it asked 8 times K contacts, and there were closer ones
 )
 
 // String returns the name of e in lower case.
@@ -116,6 +132,8 @@ func (e End) String() string {
 		return "depth limit"
 	case NoSeeds:
 		return "no seeds"
+	case Overrun:
+		return "overrun"
 	}
 	return "invalid"
 }
@@ -145,7 +163,7 @@ type Lookup struct {
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
 	answered []*candidate // closest first
-	inFlight []*candidate // in the order they were asked; others than waiting ones are left behind
+	inFlight []*candidate // that can become slow, soonest first; others than waiting ones are left behind
 	slow     int          // requests that are slow
 	requests int
 	failed   int
@@ -168,7 +186,7 @@ func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Loo
 	for i := range l.cfg.Paths {
 		p := newPath(i, l.cfg)
 		l.paths = append(l.paths, p)
-		l.hear(p, 1, seeds)
+		l.hear(p, nil, seeds)
 	}
 	if len(l.known) == 0 {
 		l.end = NoSeeds
@@ -183,13 +201,17 @@ func (l *Lookup) Next(now time.Time) Action {
 		return Action{Kind: Done}
 	}
 	l.freeSlow(now)
-	over := true
+	over, overrun := true, false
 	for range l.paths {
 		p := l.paths[l.turn]
 		l.turn = (l.turn + 1) % len(l.paths)
 		c, done := l.pick(p)
 		if c != nil {
-			return l.ask(now, p, c)
+			if l.requests < maxAsked*max(l.cfg.K, minAskedFor) {
+				return l.ask(now, p, c)
+			}
+			overrun = true
+			done = p.waiting == 0
 		}
 		over = over && done
 	}
@@ -197,6 +219,9 @@ func (l *Lookup) Next(now time.Time) Action {
 	// better than none.
 	if over && (len(l.answered) > 0 || l.slow == 0 || l.stopped()) {
 		l.end = l.verdict()
+		if overrun {
+			l.end = Overrun
+		}
 		return Action{Kind: Done}
 	}
 	return Action{Kind: Wait, Until: l.wakeAt(now)}
@@ -216,7 +241,7 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	l.hops = max(l.hops, c.depth)
 	closer = closer[:min(len(closer), 2*l.cfg.K)]
 	p := l.paths[c.path]
-	p.note(l.hear(p, c.depth+1, closer))
+	p.note(l.hear(p, c, closer))
 	return true
 }
 
@@ -268,13 +293,31 @@ func (l *Lookup) Result() Result {
 
 // ask gives c to path p, which is from then on the one that learns from it.
 func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
+	doubted := c.vouch() == doubted || c.Doubtful
 	c.state = waiting
 	c.path = p.index
-	c.asked = now
 	p.waiting++
 	l.requests++
-	l.inFlight = append(l.inFlight, c)
+	l.await(now, c, doubted)
 	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
+}
+
+// await puts c, which is asked at now, where freeSlow finds it in time. Without
+// SlowAfter, it never does.
+func (l *Lookup) await(now time.Time, c *candidate, doubtful bool) {
+	patience := l.cfg.SlowAfter
+	if patience < 0 {
+		return
+	}
+	if doubtful {
+		patience /= doubtfulPart
+	}
+	c.slowAt = now.Add(patience)
+	i := len(l.inFlight)
+	for i > 0 && l.inFlight[i-1].slowAt.After(c.slowAt) {
+		i--
+	}
+	l.inFlight = slices.Insert(l.inFlight, i, c)
 }
 
 // settle moves id from waiting or slow to the state to. It returns nil if id was
@@ -292,7 +335,7 @@ func (l *Lookup) settle(id peer.ID, to state) *candidate {
 	default:
 		return nil
 	}
-	c.state = to
+	c.become(to)
 	return c
 }
 
@@ -301,10 +344,10 @@ func (l *Lookup) freeSlow(now time.Time) {
 	for len(l.inFlight) > 0 {
 		c := l.inFlight[0]
 		if c.state == waiting {
-			if l.cfg.SlowAfter < 0 || now.Before(c.asked.Add(l.cfg.SlowAfter)) {
+			if now.Before(c.slowAt) {
 				return
 			}
-			c.state = slow
+			c.become(slow)
 			l.slow++
 			l.paths[c.path].waiting--
 		}
@@ -314,10 +357,10 @@ func (l *Lookup) freeSlow(now time.Time) {
 
 // wakeAt returns when the next request becomes slow.
 func (l *Lookup) wakeAt(now time.Time) time.Time {
-	if len(l.inFlight) == 0 || l.cfg.SlowAfter < 0 {
+	if len(l.inFlight) == 0 {
 		return now.Add(maxWait)
 	}
-	return l.inFlight[0].asked.Add(l.cfg.SlowAfter)
+	return l.inFlight[0].slowAt
 }
 
 // stopped reports whether the caller has stopped all paths.

@@ -17,7 +17,7 @@ type state uint8
 const (
 	fresh    state = iota // not asked yet
 	waiting               // asked, holds a slot
-	slow                  // asked, unanswered for SlowAfter: counts as not there
+	slow                  // asked, unanswered for too long: counts as not there
 	answered              // answered
 	failed                // will not answer
 )
@@ -26,11 +26,14 @@ const (
 // its state, and only the path that asked it hears whom it named.
 type candidate struct {
 	Contact
-	state state
-	path  int       // the path that asked it
-	paths int       // how many remember it
-	depth int       // hops to it, on the shortest way known when it was asked
-	asked time.Time // when
+	state   state
+	path    int          // the path that asked it
+	paths   int          // how many remember it
+	depth   int          // hops to it, on the shortest way known when it was asked
+	slowAt  time.Time    // when it is slow, if it is asked
+	namers  []*candidate // who named it; none if it is a seed
+	voucher *candidate   // the one of them on whose word it was asked
+	word    word         // what its own word is worth
 }
 
 // A path is one of the disjoint walks of a lookup.
@@ -80,10 +83,16 @@ func (p *path) note(progress bool) {
 	}
 }
 
-// skips reports whether c counts as not there: it failed, is slow, or is too far
-// to be asked.
+// skips reports whether c counts as not there: it failed, is slow, is too far to
+// be asked, or named only by those who are not believed any more.
 func (l *Lookup) skips(c *candidate) bool {
-	return c.state == slow || c.state == failed || c.state == fresh && l.tooDeep(c.depth)
+	switch c.state {
+	case slow, failed:
+		return true
+	case fresh:
+		return l.tooDeep(c.depth) || c.trust() == refused
+	}
+	return false
 }
 
 // tooDeep reports whether contacts at that depth are not asked.
@@ -94,18 +103,29 @@ func (l *Lookup) tooDeep(depth int) bool {
 // pick returns the contact that p is to ask now, if any, and whether p is over:
 // its Beta closest live candidates, or all of them, have answered. Candidates
 // beyond the K closest live ones are neither asked nor awaited.
+//
+// Those whose namers have yet to prove themselves are not live, so that they are
+// in nobody's way, but they are awaited, and asked when no others are left.
 func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	if p.stopped {
 		return nil, true
 	}
 	live := 0
 	over = true
+	var last *candidate
 	for _, c := range p.candidates {
 		if l.skips(c) {
 			continue
 		}
 		switch c.state {
 		case fresh:
+			over = false
+			if t := c.trust(); t != trusted {
+				if t != held && (last == nil || t < last.trust()) {
+					last = c
+				}
+				continue
+			}
 			if p.waiting < p.slots() {
 				return c, false
 			}
@@ -120,6 +140,9 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 		if live == l.cfg.K {
 			break
 		}
+	}
+	if last != nil && p.waiting < p.wide {
+		return last, false
 	}
 	return nil, over
 }
@@ -142,15 +165,15 @@ func (l *Lookup) survey(p *path) (full, limited bool) {
 	return live >= l.cfg.Beta, false
 }
 
-// hear adds contacts that are depth hops away to p, and reports whether that is
-// progress: one of them is among the K closest that p knows.
-func (l *Lookup) hear(p *path, depth int, contacts []Contact) (progress bool) {
+// hear adds contacts to p, which by named, or seeds if by is nil. It reports
+// whether that is progress: one of them is among the K closest that p knows.
+func (l *Lookup) hear(p *path, by *candidate, contacts []Contact) (progress bool) {
 	bar := l.farthest(p)
 	for _, c := range contacts {
 		if c.ID == l.self || c.ID == "" {
 			continue
 		}
-		if l.add(p, depth, c) && (bar == nil || l.target.Compare(c.Key, bar.Key) < 0) {
+		if l.add(p, by, c) && (bar == nil || l.target.Compare(c.Key, bar.Key) < 0) {
 			progress = true
 		}
 	}
@@ -172,14 +195,22 @@ func (l *Lookup) farthest(p *path) *candidate {
 	return nil
 }
 
-// add makes c a candidate of p, and reports whether p did not know it and can
-// use it.
-func (l *Lookup) add(p *path, depth int, c Contact) bool {
+// add makes c, which by named, a candidate of p, and reports whether p did not
+// know it and can use it.
+func (l *Lookup) add(p *path, by *candidate, c Contact) bool {
+	depth := 1
+	if by != nil {
+		depth = by.depth + 1
+	}
 	known := l.known[c.ID]
 	if known == nil {
 		known = &candidate{Contact: c, depth: depth}
+		if by != nil {
+			known.namers = []*candidate{by}
+		}
 	} else if known.state == fresh {
 		known.depth = min(known.depth, depth)
+		known.namedBy(by)
 	}
 	i, found := search(p.candidates, l.target, known.Key)
 	if found || i >= maxCandidates {

@@ -128,6 +128,7 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 	e := b.findPending(c.Key)
 	if e == nil {
 		e = &entry{Contact: c, cpl: cpl, claim: true}
+		e.Doubtful = false // it has just answered
 	} else {
 		b.unqueue(e)
 		t.adopt(b, e, c)

@@ -189,10 +189,15 @@ func setLogging(level golog.LogLevel) {
 }
 
 // oneLine returns the text of err without line breaks, and what indents lines.
+// What the library calls its Config has the names of our flags.
 func oneLine(err error) string {
 	var lines []string
 	for line := range strings.Lines(err.Error()) {
 		lines = append(lines, strings.Trim(line, " \t\r\n*"))
 	}
-	return strings.Join(lines, "; ")
+	return strings.NewReplacer(
+		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
+		"in Config.Validators", "(--open-namespace adds one)",
+		"Config.", "",
+	).Replace(strings.Join(lines, "; "))
 }
