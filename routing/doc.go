@@ -75,6 +75,24 @@
 // A slow request frees its slot, and its late answer still counts. Nobody waits
 // for a slow contact at the end, except if there is nothing else to return.
 //
+// Doubtful contacts are asked. Who lately failed may be back, and to leave it out
+// would be a false "not found"; but it has a tenth of SlowAfter. If many that are
+// back take longer than that, the tenth would change.
+//
+// Peers are believed as far as their names answer. The word of a peer is good for
+// 5 unanswered requests at a time, and for 5 more with each that answered. If
+// those fail, 5 more are asked with little patience, and then none: a liar costs
+// 10 requests, and 4 liars among 30 honest nodes 6.0s, not 50s, with a SlowAfter
+// of 5s. Who is named by several is asked on the best word, so that a liar harms
+// nobody by naming him. Liars whose friends answer get more; then paths help.
+//
+// Silence frees a slot only on an unproven word. Else Alpha would not bound what
+// we ask of a slow network; with it, inventions do not hold all slots. The silent
+// are awaited, as contacts that are far may take as long.
+//
+// A lookup asks at most 8 times K contacts, whoever names them. Honest networks
+// need 1.4 times K. A network that ends lookups as Overrun would change the 8.
+//
 // Progress is a contact among the K closest, not only a new closest one. The
 // paper widens to k requests when a round brings nobody closer than the closest;
 // near the end that is nearly always so, and parallelism would be k in all but

@@ -16,7 +16,8 @@ type LookupConfig struct {
 	K int
 
 	// Alpha is the number of requests in flight, of all paths together, except
-	// that each path has at least one. If zero, 10. Slow requests do not count.
+	// that each path has at least one. If zero, 10. Slow requests do not count,
+	// nor silent ones on the word of a peer whose names have not answered yet.
 	//
 	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
 	Alpha int
@@ -36,8 +37,8 @@ type LookupConfig struct {
 
 	// SlowAfter is how long a request may be unanswered before it frees its
 	// slot. If zero, 5s. If negative, it keeps it. The answer counts whenever it
-	// comes, as long as the lookup runs. A contact that is Doubtful, or named by
-	// one whose others are silent, has a tenth of that time.
+	// comes, as long as the lookup runs. A contact that is Doubtful, or whose
+	// namers named too many that do not answer, has a tenth of that time.
 	SlowAfter time.Duration
 }
 
@@ -53,14 +54,14 @@ func (c LookupConfig) withDefaults() LookupConfig {
 	return c
 }
 
-// doubtfulPart is the part of SlowAfter that a doubtful contact has. Who lately
+// briefPart is the part of SlowAfter that a doubtful contact has. Who lately
 // failed is not left out, since if it is back that would be a false "not found";
 // but nobody waits long for it.
-const doubtfulPart = 10
+const briefPart = 10
 
 // maxAsked is how many contacts a lookup asks, in multiples of K, so that peers
 // who make up others cannot make it run on. One of a thousand nodes needs 1.4
-// times K; with half of them dead, about 3 times.
+// times K; with half of them dead, 2.5 times, and 4 times at worst.
 const maxAsked = 8
 
 // minAskedFor is the K that maxAsked counts with if K is less: the way to the
@@ -163,7 +164,7 @@ type Lookup struct {
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
 	answered []*candidate // closest first
-	inFlight []*candidate // that can become slow, soonest first; others than waiting ones are left behind
+	inFlight []*candidate // by dueAt; ones that answered or failed are left behind
 	slow     int          // requests that are slow
 	requests int
 	failed   int
@@ -293,74 +294,101 @@ func (l *Lookup) Result() Result {
 
 // ask gives c to path p, which is from then on the one that learns from it.
 func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
-	doubted := c.vouch() == doubted || c.Doubtful
+	brief := c.vouch() == doubted || c.Doubtful
 	c.state = waiting
 	c.path = p.index
 	p.waiting++
 	l.requests++
-	l.await(now, c, doubted)
+	l.await(now, c, brief)
 	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
 }
 
-// await puts c, which is asked at now, where freeSlow finds it in time. Without
-// SlowAfter, it never does.
-func (l *Lookup) await(now time.Time, c *candidate, doubtful bool) {
-	patience := l.cfg.SlowAfter
-	if patience < 0 {
+// await puts c, which is asked at now, where freeSlow finds it in time. If nobody
+// is ever slow, it has nothing to find.
+func (l *Lookup) await(now time.Time, c *candidate, brief bool) {
+	if l.cfg.SlowAfter < 0 {
 		return
 	}
-	if doubtful {
-		patience /= doubtfulPart
+	soon, late := now.Add(l.cfg.SlowAfter/briefPart), now.Add(l.cfg.SlowAfter)
+	switch {
+	case brief:
+		c.dueAt, c.slowAt = soon, soon
+	case c.unproven():
+		c.dueAt, c.slowAt = soon, late
+	default:
+		c.dueAt, c.slowAt = late, late
 	}
-	c.slowAt = now.Add(patience)
+	l.enqueue(c)
+}
+
+// enqueue inserts c into inFlight.
+func (l *Lookup) enqueue(c *candidate) {
 	i := len(l.inFlight)
-	for i > 0 && l.inFlight[i-1].slowAt.After(c.slowAt) {
+	for i > 0 && l.inFlight[i-1].dueAt.After(c.dueAt) {
 		i--
 	}
 	l.inFlight = slices.Insert(l.inFlight, i, c)
 }
 
-// settle moves id from waiting or slow to the state to. It returns nil if id was
-// in neither, or if the lookup is over.
+// settle moves id, which was asked, to the state to. It returns nil if its answer
+// is not awaited, or if the lookup is over.
 func (l *Lookup) settle(id peer.ID, to state) *candidate {
 	c := l.known[id]
 	if l.end != Running || c == nil {
 		return nil
 	}
 	switch c.state {
+	case waiting, silent, slow:
+		l.move(c, to)
+		return c
+	}
+	return nil
+}
+
+// move moves c, which was asked, to the state to.
+func (l *Lookup) move(c *candidate, to state) {
+	switch c.state {
 	case waiting:
 		l.paths[c.path].waiting--
 	case slow:
 		l.slow--
-	default:
-		return nil
 	}
-	c.become(to)
-	return c
+	if to == slow {
+		l.slow++
+	}
+	c.settleWord(to)
+	c.state = to
 }
 
-// freeSlow takes their slots from the requests that are slow by now.
+// freeSlow takes their slots from the requests that are slow or silent by now.
 func (l *Lookup) freeSlow(now time.Time) {
 	for len(l.inFlight) > 0 {
 		c := l.inFlight[0]
-		if c.state == waiting {
-			if now.Before(c.slowAt) {
-				return
-			}
-			c.become(slow)
-			l.slow++
-			l.paths[c.path].waiting--
+		awaited := c.state == waiting || c.state == silent
+		if awaited && now.Before(c.dueAt) {
+			return
 		}
 		l.inFlight = l.inFlight[1:]
+		switch {
+		case !awaited:
+		case !now.Before(c.slowAt):
+			l.move(c, slow)
+		default:
+			if c.unproven() {
+				l.move(c, silent)
+			}
+			c.dueAt = c.slowAt
+			l.enqueue(c)
+		}
 	}
 }
 
-// wakeAt returns when the next request becomes slow.
+// wakeAt returns when the next request becomes slow or silent.
 func (l *Lookup) wakeAt(now time.Time) time.Time {
 	if len(l.inFlight) == 0 {
 		return now.Add(maxWait)
 	}
-	return l.inFlight[0].slowAt
+	return l.inFlight[0].dueAt
 }
 
 // stopped reports whether the caller has stopped all paths.

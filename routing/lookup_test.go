@@ -386,7 +386,7 @@ func TestNames(t *testing.T) {
 		Rejected: "rejected", Added: "added", Refreshed: "refreshed", Pending: "pending", Outcome(9): "invalid",
 		Ask: "ask", Wait: "wait", Done: "done", ActionKind(9): "invalid",
 		Running: "running", Converged: "converged", Exhausted: "exhausted", Stopped: "stopped",
-		DepthLimit: "depth limit", NoSeeds: "no seeds", End(9): "invalid",
+		DepthLimit: "depth limit", NoSeeds: "no seeds", Overrun: "overrun", End(9): "invalid",
 	} {
 		if got.String() != want {
 			t.Errorf("got %q, want %q", got, want)

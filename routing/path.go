@@ -17,6 +17,7 @@ type state uint8
 const (
 	fresh    state = iota // not asked yet
 	waiting               // asked, holds a slot
+	silent                // asked on an unproven word: holds no slot, but is awaited
 	slow                  // asked, unanswered for too long: counts as not there
 	answered              // answered
 	failed                // will not answer
@@ -27,13 +28,15 @@ const (
 type candidate struct {
 	Contact
 	state   state
-	path    int          // the path that asked it
-	paths   int          // how many remember it
-	depth   int          // hops to it, on the shortest way known when it was asked
-	slowAt  time.Time    // when it is slow, if it is asked
-	namers  []*candidate // who named it; none if it is a seed
-	voucher *candidate   // the one of them on whose word it was asked
-	word    word         // what its own word is worth
+	path    int           // the path that asked it
+	paths   int           // how many remember it
+	depth   int           // hops to it, on the shortest way known when it was asked
+	slowAt  time.Time     // when it is slow, if it is asked
+	dueAt   time.Time     // when it is slow or, before that, silent
+	namers  []*candidate  // who named it, while it is fresh; none if it is a seed
+	few     [4]*candidate // where namers are as long as they are few
+	voucher *candidate    // the one of them on whose word it was asked
+	word    word          // what its own word is worth
 }
 
 // A path is one of the disjoint walks of a lookup.
@@ -83,16 +86,21 @@ func (p *path) note(progress bool) {
 	}
 }
 
-// skips reports whether c counts as not there: it failed, is slow, is too far to
-// be asked, or named only by those who are not believed any more.
+// skips reports whether c counts as not there: it failed, is slow or silent, is
+// too far to be asked, or named only by those whose word is not enough.
 func (l *Lookup) skips(c *candidate) bool {
 	switch c.state {
-	case slow, failed:
+	case silent, slow, failed:
 		return true
 	case fresh:
-		return l.tooDeep(c.depth) || c.trust() == refused
+		return l.tooDeep(c.depth) || c.trust() != trusted
 	}
 	return false
+}
+
+// awaits reports whether c, which counts as not there, may yet turn out to be.
+func (l *Lookup) awaits(c *candidate) bool {
+	return c.state == silent || c.state == fresh && !l.tooDeep(c.depth) && c.trust() != refused
 }
 
 // tooDeep reports whether contacts at that depth are not asked.
@@ -104,29 +112,28 @@ func (l *Lookup) tooDeep(depth int) bool {
 // its Beta closest live candidates, or all of them, have answered. Candidates
 // beyond the K closest live ones are neither asked nor awaited.
 //
-// Those whose namers have yet to prove themselves are not live, so that they are
-// in nobody's way, but they are awaited, and asked when no others are left.
+// Those that are closer, but for whom the word of their namers is not enough,
+// are awaited, and are in nobody's way: doubted ones are asked last.
 func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	if p.stopped {
 		return nil, true
 	}
+	free := p.waiting < p.slots()
 	live := 0
 	over = true
-	var last *candidate
 	for _, c := range p.candidates {
 		if l.skips(c) {
+			if l.awaits(c) {
+				over = false
+				if free && next == nil && c.state == fresh && c.trust() == doubted {
+					next = c
+				}
+			}
 			continue
 		}
 		switch c.state {
 		case fresh:
-			over = false
-			if t := c.trust(); t != trusted {
-				if t != held && (last == nil || t < last.trust()) {
-					last = c
-				}
-				continue
-			}
-			if p.waiting < p.slots() {
+			if free {
 				return c, false
 			}
 			return nil, false
@@ -141,10 +148,7 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 			break
 		}
 	}
-	if last != nil && p.waiting < p.wide {
-		return last, false
-	}
-	return nil, over
+	return next, over
 }
 
 // survey reports whether Beta candidates of p, which is over, have answered, and
@@ -206,7 +210,7 @@ func (l *Lookup) add(p *path, by *candidate, c Contact) bool {
 	if known == nil {
 		known = &candidate{Contact: c, depth: depth}
 		if by != nil {
-			known.namers = []*candidate{by}
+			known.namers = append(known.few[:0], by)
 		}
 	} else if known.state == fresh {
 		known.depth = min(known.depth, depth)
