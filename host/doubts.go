@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// doubtAge is for how long a peer that failed, or was late, is not asked
-	// again by lookups. Others name it until they have noticed too.
+	// doubtAge is for how long lookups expect little of a peer that failed or was
+	// late. Others name it until they have noticed too.
 	doubtAge = time.Minute
 
 	// maxDoubts bounds the memory of that.
@@ -17,7 +17,7 @@ const (
 )
 
 // doubts are the peers that lately did not answer, so that a lookup does not
-// wait for them once more. An answer clears a peer of it.
+// wait for them as long once more. An answer clears a peer of it.
 type doubts map[peer.ID]time.Time // until when
 
 // add makes id doubtful.

@@ -25,7 +25,7 @@ func testJoinOrder(t *testing.T) {
 	own := routing.KeyOf([]byte(p.ID()))
 	h := n.hostAt(func(k routing.Key) bool { return own.CPL(k) == 3 })
 	d := n.attach(h, Config{Bootstrap: []peer.AddrInfo{info(p)}})
-	time.Sleep(10 * time.Second)
+	time.Sleep(settleAfter / 2)
 
 	looked := make(map[int]int) // CPL, and how often
 	before := 0                 // requests for our ID before those for buckets

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +21,6 @@ type search struct {
 	dht    *DHT
 	req    protocol.Request
 	lookup *routing.Lookup
-	wary   bool // does not ask those who lately did not answer
 
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
@@ -46,18 +44,16 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
-	s := &search{dht: d, req: req}
-	// If there is nobody else to start from, those in doubt have to do.
-	if trusted := slices.DeleteFunc(slices.Clone(seeds), d.peers.doubted); len(trusted) > 0 {
-		s.wary, seeds = true, trusted
+	for i := range seeds {
+		seeds[i].Doubtful = d.peers.doubted(seeds[i])
 	}
-	s.lookup = routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
+	s := &search{dht: d, req: req, lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
 		Beta:      d.cfg.Beta,
 		Paths:     d.cfg.Paths,
 		SlowAfter: d.cfg.SlowAfter,
-	})
+	})}
 	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
 }
@@ -155,9 +151,10 @@ func (s *search) answered(ctx context.Context, a answer) {
 	for _, p := range a.resp.Closer {
 		c := routing.ContactOf(p.ID)
 		c.Wire = announce(p.ID, p.Addrs)
-		if s.wary && s.dht.peers.doubted(c) || c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
-			continue // it did not answer a moment ago, or nobody could dial it
+		if c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
+			continue // nobody could dial it
 		}
+		c.Doubtful = s.dht.peers.doubted(c)
 		closer = append(closer, c)
 		infos = append(infos, &peer.AddrInfo{ID: p.ID, Addrs: p.Addrs})
 	}

@@ -82,8 +82,8 @@ func (p *peers) removed(c routing.Contact) {
 }
 
 // doubt records that the connection to c ended, or that its answer is late. A
-// contact is then probed, and until it has answered, lookups do without it. One
-// that is late is so if it is in the table or not.
+// contact is then probed, and until it has answered, lookups wait less for it.
+// One that is late is in doubt even if it is not in the table.
 func (p *peers) doubt(c routing.Contact, late bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
