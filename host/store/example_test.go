@@ -14,7 +14,7 @@ import (
 // says so.
 func ExampleStore() {
 	ctx, now := context.Background(), time.Now()
-	s := store.NewMemory(store.MemoryLimits{})
+	s := store.NewMemory(store.Limits{})
 	defer s.Close()
 
 	errOlder := errors.New("older than what is stored")
@@ -43,7 +43,7 @@ func ExampleStore() {
 // A sweep says when the next one is due.
 func ExampleMemory_Expire() {
 	ctx, now := context.Background(), time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
-	s := store.NewMemory(store.MemoryLimits{Providers: 10_000})
+	s := store.NewMemory(store.Limits{Providers: 10_000})
 	defer s.Close()
 
 	for i, id := range []string{"ann", "bob"} {
