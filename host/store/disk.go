@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -73,8 +74,7 @@ func (d *Disk) Close() error {
 		return nil
 	}
 	if failed != nil {
-		// The engine holds its locks. Closing the file gives the directory free.
-		return d.file.Close()
+		return abandon(d.file) // the engine may hold its locks
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -203,12 +203,15 @@ func (d *Disk) explain(err error) error {
 
 func explain(dir string, err error) error {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, full) {
+		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) { // the engine does not wrap all
 			return fmt.Errorf("%w: %s: %w; make space, nothing stored is lost", ErrNoSpace, dir, err)
 		}
 	}
-	if errors.Is(err, ErrCorrupt) {
-		return fmt.Errorf("%w (directory %s: move it away and start with an empty one, or with a copy)", err, dir)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return fmt.Errorf("%w (%s: move it away, and start with an empty one or a copy)", err, dir)
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrForeign):
+		return fmt.Errorf("%w (%s)", err, dir)
 	}
 	return fmt.Errorf("kad: store: %s: %w", dir, err)
 }

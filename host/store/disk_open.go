@@ -43,13 +43,13 @@ func Open(dir string, l Limits) (*Disk, error) {
 	if err := create(dir, path); err != nil {
 		return nil, explain(dir, err)
 	}
-	_, err := guard(func() error { return inspect(path) })
+	err := inspect(path)
 	if err == nil {
 		_, err = guard(func() error { return d.open(path) })
 	}
 	if err != nil {
 		if d.file != nil {
-			_ = d.file.Close() // open already, unless it panicked
+			_ = abandon(d.file) // closed already, unless the engine panicked
 		}
 		return nil, explain(dir, translate(err))
 	}
@@ -136,29 +136,32 @@ func inspect(path string) error {
 	if err != nil {
 		return err
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > info.Size() {
-			return fmt.Errorf("%w: %s has %d bytes, and should have %d at least", ErrCorrupt, fileName, info.Size(), tx.Size())
-		}
-		meta := tx.Bucket(bucketMeta())
-		if meta == nil {
-			return fmt.Errorf("%w: %s belongs to another program", ErrForeign, fileName)
-		}
-		switch version, n := binary.Uvarint(meta.Get([]byte("format"))); {
-		case n <= 0:
-			return fmt.Errorf("%w: %s belongs to another program", ErrForeign, fileName)
-		case version != format:
-			return fmt.Errorf("%w: format %d, this version knows %d; use the version that wrote it, or another directory",
-				ErrForeign, version, format)
-		}
-		for _, name := range [][]byte{bucketValues(), bucketProviders(), bucketExpiry(), bucketPublished()} {
-			if tx.Bucket(name) == nil {
-				return fmt.Errorf("%w: %s has no %s", ErrCorrupt, fileName, name)
-			}
-		}
-		return nil
-	})
+	_, err = guard(func() error { return db.View(func(tx *bbolt.Tx) error { return inspectTx(tx, info.Size()) }) })
 	return errors.Join(err, db.Close())
+}
+
+// inspectTx looks at what is in a file of a size.
+func inspectTx(tx *bbolt.Tx, size int64) error {
+	if tx.Size() > size {
+		return fmt.Errorf("%w: %s has %d bytes, and should have %d at least", ErrCorrupt, fileName, size, tx.Size())
+	}
+	meta := tx.Bucket(bucketMeta())
+	if meta == nil {
+		return fmt.Errorf("%w: %s belongs to another program", ErrForeign, fileName)
+	}
+	switch version, n := binary.Uvarint(meta.Get([]byte("format"))); {
+	case n <= 0:
+		return fmt.Errorf("%w: %s belongs to another program", ErrForeign, fileName)
+	case version != format:
+		return fmt.Errorf("%w: format %d, this version knows %d; use the version that wrote it, or another directory",
+			ErrForeign, version, format)
+	}
+	for _, name := range [][]byte{bucketValues(), bucketProviders(), bucketExpiry(), bucketPublished()} {
+		if tx.Bucket(name) == nil {
+			return fmt.Errorf("%w: %s has no %s", ErrCorrupt, fileName, name)
+		}
+	}
+	return nil
 }
 
 // open opens the file for good.

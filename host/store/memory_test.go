@@ -8,14 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/host/store/storetest"
 	"github.com/go-kad/kad/protocol"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // epoch is when the tests begin.
 var epoch = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
