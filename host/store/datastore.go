@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +19,8 @@ import (
 // those, and the time to read all entries when it is opened. Publications
 // are in memory as a whole. For a large store, use [Open].
 //
-// Writes of one key wait for each other, and some of different keys; reads
-// wait for no write.
+// Writes of one key wait for each other, and some of different keys; Value,
+// Providers and iterations wait for no write.
 type Datastore struct {
 	ds      datastore.Batching
 	seed    maphash.Seed
@@ -94,22 +93,15 @@ func (d *Datastore) Value(ctx context.Context, key []byte, now time.Time) (Value
 // counts as none.
 func (d *Datastore) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(current Value, ok bool) (Value, error)) error {
 	for {
-		var old *entry
-		if err := d.look(ctx, func(x *index) { old = x.values.get(key) }); err != nil {
+		old, current, err := d.current(ctx, key)
+		if err != nil {
 			return err
 		}
-		var current Value
-		ok := false
-		if old != nil && !old.expired(now) {
-			v, err := d.Value(ctx, key, now)
-			switch {
-			case err == nil:
-				current, ok = v, true
-			case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
-				return err
-			}
+		ok := old != nil && !old.expired(now) && current != nil
+		if !ok {
+			current = &Value{}
 		}
-		v, err := f(current, ok)
+		v, err := f(*current, ok)
 		if err != nil {
 			return err
 		}
@@ -121,6 +113,25 @@ func (d *Datastore) UpdateValue(ctx context.Context, key []byte, now time.Time, 
 			return err
 		}
 	}
+}
+
+// current returns the entry of the value under key, nil if there is none, and the
+// value itself, nil if it is damaged. It waits for a write of the key, during
+// which the two may not belong together.
+func (d *Datastore) current(ctx context.Context, key []byte) (e *entry, v *Value, err error) {
+	defer d.stripe(string(key))()
+	if err := d.look(ctx, func(x *index) { e = x.values.get(key) }); err != nil || e == nil {
+		return nil, nil, err
+	}
+	stored, err := d.read(ctx, valueName(key))
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
+		return e, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	held := stored.value()
+	return e, &held, nil
 }
 
 // swapValue stores next if old is still the current entry of its key. It reports
@@ -320,68 +331,6 @@ func (d *Datastore) drop(ctx context.Context, e *entry, isValue bool) error {
 			x.dropProvider(e)
 		}
 	})
-}
-
-// Values implements [Store]. Those that are damaged are passed over.
-func (d *Datastore) Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error) {
-	for {
-		var found []*entry
-		if err := d.look(ctx, func(x *index) { found = x.valuesAfter(now, after, limit) }); err != nil || len(found) == 0 {
-			return nil, err
-		}
-		var batch []KeyedValue
-		for _, e := range found {
-			v, err := d.Value(ctx, []byte(e.key), now)
-			switch {
-			case err == nil:
-				batch = append(batch, KeyedValue{Key: []byte(e.key), Value: v})
-			case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
-				return nil, err
-			}
-		}
-		if len(batch) > 0 {
-			return batch, nil
-		}
-		after = []byte(found[len(found)-1].key) // all are damaged or gone: that is not the end
-	}
-}
-
-// ProviderKeys implements [Store].
-func (d *Datastore) ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) (keys [][]byte, err error) {
-	err = d.look(ctx, func(x *index) { keys = x.providerKeysAfter(now, after, limit) })
-	return keys, err
-}
-
-// Publish implements [Store].
-func (d *Datastore) Publish(ctx context.Context, p Publication) error {
-	defer d.stripe(string(p.Key))()
-	if err := d.look(ctx, func(*index) {}); err != nil {
-		return err
-	}
-	p.Key, p.Data = slices.Clone(p.Key), slices.Clone(p.Data)
-	e := newEntry(string(p.Key), "", p.Data, time.Time{}, p.Next)
-	if err := d.put(ctx, publicationName(p.Kind, p.Key), e, nil); err != nil {
-		return err
-	}
-	return d.change(context.WithoutCancel(ctx), func(x *index) { x.publish(p) })
-}
-
-// Unpublish implements [Store].
-func (d *Datastore) Unpublish(ctx context.Context, kind Kind, key []byte) error {
-	defer d.stripe(string(key))()
-	if err := d.look(ctx, func(*index) {}); err != nil {
-		return err
-	}
-	if err := d.remove(ctx, publicationName(kind, key)); err != nil {
-		return err
-	}
-	return d.change(context.WithoutCancel(ctx), func(x *index) { x.unpublish(kind, key) })
-}
-
-// Publications implements [Store].
-func (d *Datastore) Publications(ctx context.Context, kind Kind, after []byte, limit int) (found []Publication, err error) {
-	err = d.look(ctx, func(x *index) { found = x.publicationsAfter(kind, after, limit) })
-	return found, err
 }
 
 // Len implements [Store].

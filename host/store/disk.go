@@ -24,8 +24,12 @@ import (
 // is not cut short by its context.
 //
 // When the disk is full, writes return [ErrNoSpace], and work again once there is
-// space: so long, even sweeps may have to wait. The file does not shrink when
-// entries go; the space is used again.
+// space; until then sweeps may fail too. The file does not shrink when entries go:
+// the space is used again.
+//
+// A damaged entry is [ErrCorrupt] to Value, and passed over by Providers and by
+// iterations; the next write of its key replaces it. If the file itself is damaged so that a
+// write cannot be done, that and all later calls return ErrCorrupt.
 type Disk struct {
 	dir    string
 	limits Limits
@@ -52,8 +56,8 @@ const (
 	maxTogether = 256
 
 	// sweepBatch is how many entries a sweep removes at once, because writers
-	// wait for as long: under 10 ms in a store of a million entries.
-	sweepBatch = 64
+	// wait for as long: some milliseconds in a store of a million entries.
+	sweepBatch = 32
 
 	// chunkRows is how many rows a reader visits at once, because a file that
 	// grows waits for readers.
@@ -91,11 +95,17 @@ func (d *Disk) Len() (values, providers int) {
 	return d.values.entries, d.providers.entries
 }
 
-// usable returns why d cannot be used, if so.
+// usable returns the cause of ctx if that has ended, and else why d cannot be
+// used, if so.
 func (d *Disk) usable(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	return d.state()
+}
+
+// state returns why d cannot be used, if so.
+func (d *Disk) state() error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.closed {
@@ -149,7 +159,7 @@ func (d *Disk) write(ctx context.Context, apply func(b *batch) error) error {
 // commit writes writes together.
 func (d *Disk) commit(writes []*write) {
 	b := batch{limits: d.limits, valueTally: d.values, provTally: d.providers} // nobody else changes them
-	err := d.usable(context.Background())
+	err := d.state()
 	if err == nil {
 		var broken bool
 		broken, err = guard(func() error {

@@ -43,7 +43,7 @@ func rowKey(key []byte, id string) ([]byte, error) {
 // that is too large, there are none.
 func rowPrefix(key []byte) []byte {
 	b := make([]byte, 2, 2+len(key)+64)
-	binary.BigEndian.PutUint16(b, uint16(min(len(key), 1<<16-1))) //nolint:gosec // bounded
+	binary.BigEndian.PutUint16(b, uint16(min(len(key), 1<<16-1)))
 	return append(b, key...)
 }
 

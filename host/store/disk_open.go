@@ -197,8 +197,7 @@ func translate(err error) error {
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrForeign), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	var failed *fs.PathError
-	if errors.As(err, &failed) {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return err
 	}
 	for _, damaged := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch} {

@@ -168,13 +168,13 @@ func TestOpenCorrupt(t *testing.T) {
 		"text":          func([]byte) []byte { return []byte(strings.Repeat("not a store\n", 10_000)) },
 		"empty":         func([]byte) []byte { return nil },
 		"a few bytes":   func(b []byte) []byte { return b[:100] },
-		"cut off":       func(b []byte) []byte { return b[:len(b)/8] },
+		"cut off":       func(b []byte) []byte { return b[:64<<10] },
 		"zeros":         func(b []byte) []byte { return make([]byte, len(b)) },
 		"first 16 KiB":  func(b []byte) []byte { return append(make([]byte, 16<<10), b[16<<10:]...) },
 		"a single page": func(b []byte) []byte { return b[:os.Getpagesize()] },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := filled(t, 2000)
+			dir := filled(t, 300)
 			path := filepath.Join(dir, "records.db")
 			b, err := os.ReadFile(path)
 			if err != nil {

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -35,15 +34,8 @@ func TestDiskLimits(t *testing.T) {
 }
 
 func TestDiskAgainstModel(t *testing.T) {
-	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
-		testAgainstModel(rt, func(l store.Limits) store.Store {
-			sub, err := os.MkdirTemp(dir, "")
-			if err != nil {
-				rt.Fatal(err)
-			}
-			return open(t, sub, l)
-		})
+		testAgainstModel(rt, func(l store.Limits) store.Store { return open(t, t.TempDir(), l) })
 	})
 }
 

@@ -27,8 +27,8 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 // appendTime appends a time so that later ones sort after earlier ones: the
 // second of the Unix epoch with its sign inverted, and the nanosecond.
 func appendTime(b []byte, t time.Time) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^1<<63) //nolint:gosec // the bits are meant
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^1<<63)    //nolint:gosec // the bits are meant
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond())) //nolint:gosec // below a billion
 }
 
 // parseTime returns the time at the start of b. The zero time stays zero.

@@ -12,5 +12,5 @@ import (
 // itself any more. The mapping stays until the process ends, and would keep the
 // lock.
 func abandon(f *os.File) error {
-	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close()) //nolint:gosec // a descriptor fits
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
