@@ -94,7 +94,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		tasks:       newTasks(),
 	}
 	if d.store == nil {
-		d.store = store.NewMemory(store.MemoryLimits{})
+		d.store = store.NewMemory(store.Limits{})
 	}
 	d.mode.apply = d.setServing
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}

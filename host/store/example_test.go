@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/go-kad/kad/host/store"
@@ -14,7 +15,7 @@ import (
 // says so.
 func ExampleStore() {
 	ctx, now := context.Background(), time.Now()
-	s := store.NewMemory(store.MemoryLimits{})
+	s := store.NewMemory(store.Limits{})
 	defer s.Close()
 
 	errOlder := errors.New("older than what is stored")
@@ -43,7 +44,7 @@ func ExampleStore() {
 // A sweep says when the next one is due.
 func ExampleMemory_Expire() {
 	ctx, now := context.Background(), time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
-	s := store.NewMemory(store.MemoryLimits{Providers: 10_000})
+	s := store.NewMemory(store.Limits{Providers: 10_000})
 	defer s.Close()
 
 	for i, id := range []string{"ann", "bob"} {
@@ -56,4 +57,42 @@ func ExampleMemory_Expire() {
 	fmt.Println(removed, next.Format(time.DateOnly), err)
 	// Output:
 	// 1 2026-01-03 <nil>
+}
+
+// What was accepted is there after a restart, and so is what the node itself has
+// published, and when that is due again.
+func ExampleOpen() {
+	ctx, now := context.Background(), time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+
+	s, err := store.Open(dir, store.Limits{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = s.Publish(ctx, store.Publication{
+		Kind: store.KindValue, Key: []byte("/news/today"), Data: []byte("v2"), Next: now.Add(22 * time.Hour),
+	})
+	fmt.Println(err, s.Close())
+
+	s, err = store.Open(dir, store.Limits{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	ours, err := s.Publications(ctx, store.KindValue, nil, 100)
+	for _, p := range ours {
+		fmt.Printf("%s is due at %s\n", p.Key, p.Next.Format(time.TimeOnly))
+	}
+	fmt.Println(err)
+	// Output:
+	// <nil> <nil>
+	// /news/today is due at 22:00:00
+	// <nil>
 }

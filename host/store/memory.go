@@ -1,87 +1,25 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 )
 
-// MemoryLimits bounds a [Memory]. If a field is zero, it has its default; if it is
-// negative, there is no limit.
-//
-// Besides the bytes it counts, a Memory takes about 300 bytes for each entry.
-type MemoryLimits struct {
-	// Values is how many values are held, because each costs memory besides its
-	// bytes. If zero, 100 000.
-	Values int
-
-	// ValueBytes is how many bytes the values take together, each with its key,
-	// because strangers decide how large they are. If zero, 128 MiB.
-	ValueBytes int
-
-	// Providers is how many provider announcements are held, for all keys
-	// together, because each costs memory besides its bytes. If zero, 1 000 000.
-	Providers int
-
-	// ProviderBytes is how many bytes the announcements take together, each with
-	// its key and its peer ID. It is not part of ValueBytes: announcements are much
-	// more frequent and much less precious, and a flood of them must not keep
-	// values out. If zero, 256 MiB.
-	ProviderBytes int
-
-	// ProvidersPerKey is how many providers one key has. No answer names more of
-	// them than fit a message, and every further one makes an announcement for the
-	// key slower. If zero, 256.
-	ProvidersPerKey int
-
-	// EntryBytes is how many bytes one value takes with its key, or one
-	// announcement with its key and its peer ID, so that a few entries cannot use
-	// up the limits above. If zero, 1 MiB + 1 KiB: the largest record that the
-	// protocol lets through, with its key.
-	EntryBytes int
-}
-
-// withDefaults returns l with every zero field set to its default.
-func (l MemoryLimits) withDefaults() MemoryLimits {
-	l.Values = cmp.Or(l.Values, 100_000)
-	l.ValueBytes = cmp.Or(l.ValueBytes, 128<<20)
-	l.Providers = cmp.Or(l.Providers, 1_000_000)
-	l.ProviderBytes = cmp.Or(l.ProviderBytes, 256<<20)
-	l.ProvidersPerKey = cmp.Or(l.ProvidersPerKey, 256)
-	l.EntryBytes = cmp.Or(l.EntryBytes, 1<<20+1<<10)
-	return l
-}
-
 // A Memory is a [Store] that lives as long as the process. Nothing it does blocks
 // on anything but its own lock, which is held for no longer than a sweep.
 type Memory struct {
-	limits MemoryLimits
-
-	mu        sync.RWMutex // held for map and heap operations: never across a callback
-	closed    bool
-	values    map[string]*entry
-	providers map[string][]*entry // by key: received first comes first; never empty
-	valueHeap pile
-	provHeap  pile
+	mu     sync.RWMutex // held for operations of the index: never across a callback
+	closed bool
+	index  index
 }
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns an empty [Memory] with the limits l. The zero MemoryLimits are
+// NewMemory returns an empty [Memory] with the limits l. The zero Limits are
 // right for a node of a public network.
-func NewMemory(l MemoryLimits) *Memory {
-	l = l.withDefaults()
-	return &Memory{
-		limits:    l,
-		values:    make(map[string]*entry),
-		providers: make(map[string][]*entry),
-		valueHeap: pile{name: "values", maxEntries: l.Values, maxBytes: l.ValueBytes},
-		provHeap:  pile{name: "providers", maxEntries: l.Providers, maxBytes: l.ProviderBytes},
-	}
-}
+func NewMemory(l Limits) *Memory { return &Memory{index: newIndex(l.inMemory())} }
 
 // Value implements [Store].
 func (m *Memory) Value(ctx context.Context, key []byte, now time.Time) (Value, error) {
@@ -112,10 +50,11 @@ func (m *Memory) UpdateValue(ctx context.Context, key []byte, now time.Time, f f
 		if err != nil {
 			return err
 		}
-		next, err := m.entry(string(key), "", v.Data, v.Received, v.Expires)
+		next, err := m.index.limits.entry(valueEntry(key, v))
 		if err != nil {
 			return err
 		}
+		next.data = slices.Clone(next.data)
 		if swapped, err := m.swapValue(now, old, next); err != nil || swapped {
 			return err
 		}
@@ -124,15 +63,12 @@ func (m *Memory) UpdateValue(ctx context.Context, key []byte, now time.Time, f f
 
 // current returns the entry of the value under key, nil if there is none.
 func (m *Memory) current(ctx context.Context, key []byte) (*entry, error) {
-	if err := context.Cause(ctx); err != nil {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if m.closed {
-		return nil, ErrClosed
-	}
-	return m.values[string(key)], nil
+	defer unlock()
+	return m.index.values.get(key), nil
 }
 
 // swapValue stores next if old is still the current entry of its key. It reports
@@ -143,27 +79,20 @@ func (m *Memory) swapValue(now time.Time, old, next *entry) (bool, error) {
 	if m.closed {
 		return false, ErrClosed
 	}
-	if m.values[next.key] != old {
+	if m.index.values.get([]byte(next.key)) != old {
 		return false, nil
 	}
 	for {
-		old = m.values[next.key] // dropped below if it has expired
-		err := m.valueHeap.fits(old, next)
-		if err == nil {
-			break
-		}
-		expired := m.valueHeap.firstExpired(now)
-		if expired == nil {
+		replaced, expired, err := m.index.roomForValue(now, next)
+		switch {
+		case err == nil:
+			m.index.setValue(replaced, next)
+			return true, nil
+		case expired == nil:
 			return false, err
 		}
-		m.dropValue(expired)
+		m.index.dropValue(expired)
 	}
-	if old != nil {
-		m.dropValue(old)
-	}
-	m.values[next.key] = next
-	m.valueHeap.add(next)
-	return true, nil
 }
 
 // DeleteValue implements [Store].
@@ -173,85 +102,72 @@ func (m *Memory) DeleteValue(ctx context.Context, key []byte) error {
 		return err
 	}
 	defer unlock()
-	if e := m.values[string(key)]; e != nil {
-		m.dropValue(e)
+	if e := m.index.values.get(key); e != nil {
+		m.index.dropValue(e)
 	}
 	return nil
 }
 
+// Values implements [Store].
+func (m *Memory) Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error) {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := m.index.valuesAfter(now, after, limit)
+	unlock()
+	// Entries never change, so they are copied without the lock.
+	batch := make([]KeyedValue, len(found))
+	for i, e := range found {
+		batch[i] = KeyedValue{Key: []byte(e.key), Value: e.value()}
+	}
+	return batch, nil
+}
+
 // AddProvider implements [Store].
 func (m *Memory) AddProvider(ctx context.Context, key []byte, p Provider) error {
-	next, err := m.entry(string(key), p.ID, p.Addrs, p.Received, p.Expires)
+	next, err := m.index.limits.entry(providerEntry(key, p))
 	if err != nil {
 		return err
 	}
+	next.data = slices.Clone(next.data)
 	unlock, err := m.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	for {
-		old, err := m.yields(next)
-		if err != nil {
-			return err
-		}
-		if err = m.provHeap.fits(old, next); err == nil {
+		old, expired, err := m.index.roomForProvider(next)
+		switch {
+		case err == nil:
 			if old != nil {
-				m.dropProvider(old)
+				m.index.dropProvider(old)
 			}
-			m.insertProvider(next)
+			m.index.addProvider(next)
 			return nil
-		}
-		expired := m.provHeap.firstExpired(p.Received)
-		if expired == nil {
+		case expired == nil:
 			return err
 		}
-		m.dropProvider(expired)
+		m.index.dropProvider(expired)
 	}
-}
-
-// yields returns the entry whose place next takes: the one of the same ID, else
-// the one that expires first if the key is full, else nil.
-func (m *Memory) yields(next *entry) (*entry, error) {
-	list := m.providers[next.key]
-	for _, e := range list {
-		if e.id == next.id {
-			return e, nil
-		}
-	}
-	if limit := m.limits.ProvidersPerKey; limit < 0 || len(list) < limit {
-		return nil, nil
-	}
-	first := slices.MinFunc(list, compareExpiry)
-	if first.expires.IsZero() || compareExpiry(next, first) < 0 {
-		return nil, fmt.Errorf("%w: %d providers of one key", ErrFull, len(list))
-	}
-	return first, nil
-}
-
-// insertProvider adds e to the list of its key. It is the youngest as a rule, so
-// its place is looked for from the end.
-func (m *Memory) insertProvider(e *entry) {
-	list := m.providers[e.key]
-	if len(list) > 0 {
-		e.key = list[0].key // one copy of the key for all
-	}
-	i := len(list)
-	for i > 0 && list[i-1].received.After(e.received) {
-		i--
-	}
-	m.providers[e.key] = slices.Insert(list, i, e)
-	m.provHeap.add(e)
 }
 
 // Providers implements [Store].
 func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]Provider, error) {
-	found, size, err := m.freshest(ctx, key, now, limit)
-	if err != nil || len(found) == 0 {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	// Entries never change, so they are copied without the lock, and all of
-	// their bytes into one allocation.
+	found := m.index.freshest(key, now, limit)
+	unlock()
+	if len(found) == 0 {
+		return nil, nil
+	}
+	// All bytes are copied into one allocation, without the lock.
+	size := 0
+	for _, e := range found {
+		size += len(e.data)
+	}
 	out := make([]Provider, len(found))
 	buf := make([]byte, 0, size)
 	for i, e := range found {
@@ -262,37 +178,6 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 	return out, nil
 }
 
-// freshest returns the entries of key that have not expired at now, youngest
-// first, at most limit of them, and how many bytes of data they have.
-func (m *Memory) freshest(ctx context.Context, key []byte, now time.Time, limit int) (found []*entry, size int, err error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, 0, err
-	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if m.closed {
-		return nil, 0, ErrClosed
-	}
-	list := m.providers[string(key)]
-	if len(list) == 0 {
-		return nil, 0, nil
-	}
-	if limit <= 0 || limit > len(list) {
-		limit = len(list)
-	}
-	found = make([]*entry, 0, limit)
-	for _, e := range slices.Backward(list) {
-		if len(found) == limit {
-			break
-		}
-		if !e.expired(now) {
-			found = append(found, e)
-			size += len(e.data)
-		}
-	}
-	return found, size, nil
-}
-
 // RemoveProvider implements [Store].
 func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) error {
 	unlock, err := m.lock(ctx)
@@ -300,13 +185,53 @@ func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) erro
 		return err
 	}
 	defer unlock()
-	for _, e := range m.providers[string(key)] {
-		if e.id == id {
-			m.dropProvider(e)
-			break
-		}
+	if e := m.index.provider(key, id); e != nil {
+		m.index.dropProvider(e)
 	}
 	return nil
+}
+
+// ProviderKeys implements [Store].
+func (m *Memory) ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) ([][]byte, error) {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return m.index.providerKeysAfter(now, after, limit), nil
+}
+
+// Publish implements [Store].
+func (m *Memory) Publish(ctx context.Context, p Publication) error {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p.Key, p.Data = slices.Clone(p.Key), slices.Clone(p.Data)
+	m.index.publish(p)
+	return nil
+}
+
+// Unpublish implements [Store].
+func (m *Memory) Unpublish(ctx context.Context, kind Kind, key []byte) error {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	m.index.unpublish(kind, key)
+	return nil
+}
+
+// Publications implements [Store].
+func (m *Memory) Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error) {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return m.index.publicationsAfter(kind, after, limit), nil
 }
 
 // Expire implements [Store]. It removes values and providers in the order in
@@ -318,17 +243,17 @@ func (m *Memory) Expire(ctx context.Context, now time.Time, limit int) (removed 
 	}
 	defer unlock()
 	for {
-		e, drop := m.valueHeap.first(), m.dropValue
-		if p := m.provHeap.first(); e == nil || p != nil && p.expires.Before(e.expires) {
-			e, drop = p, m.dropProvider
-		}
+		e, isValue := m.index.soonest()
 		switch {
 		case e == nil:
 			return removed, time.Time{}, nil
 		case !e.expired(now) || limit > 0 && removed == limit:
 			return removed, e.expires, nil
+		case isValue:
+			m.index.dropValue(e)
+		default:
+			m.index.dropProvider(e)
 		}
-		drop(e)
 		removed++
 	}
 }
@@ -337,7 +262,7 @@ func (m *Memory) Expire(ctx context.Context, now time.Time, limit int) (removed 
 func (m *Memory) Len() (values, providers int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.valueHeap.entries, m.provHeap.entries
+	return m.index.len()
 }
 
 // Close implements [Store]. It forgets everything.
@@ -345,8 +270,7 @@ func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	m.values, m.providers = nil, nil
-	m.valueHeap, m.provHeap = pile{}, pile{}
+	m.index = newIndex(m.index.limits)
 	return nil
 }
 
@@ -363,29 +287,15 @@ func (m *Memory) lock(ctx context.Context) (unlock func(), err error) {
 	return m.mu.Unlock, nil
 }
 
-// entry returns a new entry with a copy of data, or [ErrTooLarge].
-func (m *Memory) entry(key, id string, data []byte, received, expires time.Time) (*entry, error) {
-	e := &entry{key: key, id: id, received: received.Round(0), expires: expires.Round(0), place: nowhere}
-	if size := len(key) + len(id) + len(data); m.limits.EntryBytes >= 0 && size > m.limits.EntryBytes {
-		return nil, fmt.Errorf("%w: %d bytes, limit is %d", ErrTooLarge, size, m.limits.EntryBytes)
+// rlock is lock for reading.
+func (m *Memory) rlock(ctx context.Context) (unlock func(), err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
 	}
-	e.data = slices.Clone(data)
-	return e, nil
-}
-
-// dropValue removes e, which is the value of its key.
-func (m *Memory) dropValue(e *entry) {
-	delete(m.values, e.key)
-	m.valueHeap.remove(e)
-}
-
-// dropProvider removes e, which is among the providers of its key.
-func (m *Memory) dropProvider(e *entry) {
-	list := m.providers[e.key]
-	if i := slices.Index(list, e); len(list) == 1 {
-		delete(m.providers, e.key)
-	} else {
-		m.providers[e.key] = slices.Delete(list, i, i+1)
+	m.mu.RLock()
+	if m.closed {
+		m.mu.RUnlock()
+		return nil, ErrClosed
 	}
-	m.provHeap.remove(e)
+	return m.mu.RUnlock, nil
 }

@@ -8,28 +8,24 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/host/store/storetest"
 	"github.com/go-kad/kad/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 // epoch is when the tests begin.
 var epoch = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, func(*testing.T) store.Store { return store.NewMemory(store.MemoryLimits{}) })
+	storetest.Run(t, func(*testing.T) store.Store { return store.NewMemory(store.Limits{}) })
 }
 
 func TestMemoryLimits(t *testing.T) {
-	storetest.RunLimits(t, func(_ *testing.T, l store.MemoryLimits) store.Store { return store.NewMemory(l) })
+	storetest.RunLimits(t, func(_ *testing.T, l store.Limits) store.Store { return store.NewMemory(l) })
 }
 
 func TestMemoryDefaultLimits(t *testing.T) {
-	m := store.NewMemory(store.MemoryLimits{})
+	m := store.NewMemory(store.Limits{})
 	for i := range 300 {
 		p := store.Provider{ID: strconv.Itoa(i), Received: epoch.Add(time.Duration(i)), Expires: epoch.Add(time.Hour)}
 		if err := m.AddProvider(t.Context(), []byte("key"), p); err != nil {
@@ -41,8 +37,8 @@ func TestMemoryDefaultLimits(t *testing.T) {
 	}
 	// What the protocol lets through, the store takes: another byte, it does not.
 	key := strings.Repeat("k", protocol.MaxKey)
-	set(t, m, key, store.Value{Data: make([]byte, protocol.MaxValue)})
-	p := store.Provider{ID: "l", Addrs: make([]byte, protocol.MaxKey+protocol.MaxValue)}
+	set(t, m, key, store.Value{Data: make([]byte, protocol.MaxValue), Publisher: make([]byte, 64)})
+	p := store.Provider{ID: "l", Addrs: make([]byte, protocol.MaxKey+protocol.MaxValue+64)}
 	if err := m.AddProvider(t.Context(), nil, p); !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("AddProvider() = %v, want ErrTooLarge", err)
 	}
@@ -51,7 +47,7 @@ func TestMemoryDefaultLimits(t *testing.T) {
 // A callback that updates the same key would deadlock under a lock; here it is
 // an update that comes in between, after which the callback runs again.
 func TestMemoryUpdateStartsOver(t *testing.T) {
-	m := store.NewMemory(store.MemoryLimits{})
+	m := store.NewMemory(store.Limits{})
 	var seen []string
 	err := m.UpdateValue(t.Context(), []byte("key"), epoch, func(current store.Value, _ bool) (store.Value, error) {
 		seen = append(seen, string(current.Data))
@@ -78,7 +74,7 @@ func set(tb testing.TB, s store.Store, key string, v store.Value) {
 }
 
 // roomy are the default limits, but for what a benchmark puts in.
-var roomy = store.MemoryLimits{Values: -1, ValueBytes: -1, Providers: -1, ProviderBytes: -1}
+var roomy = store.Limits{Values: -1, ValueBytes: -1, Providers: -1, ProviderBytes: -1}
 
 // million is how many entries the benchmarks have.
 const million = 1_000_000

@@ -16,7 +16,7 @@ import (
 // A model is a store as one would write it without caring for time: it looks at
 // every entry for everything. Its slices are in order of arrival.
 type model struct {
-	limits    store.MemoryLimits
+	limits    store.Limits
 	values    []modelEntry
 	providers []modelEntry
 }
@@ -122,17 +122,22 @@ func (m *model) freshest(key string, now time.Time, limit int) []string {
 	return ids
 }
 
-func TestMemoryAgainstModel(t *testing.T) { rapid.Check(t, testMemoryAgainstModel) }
+func TestMemoryAgainstModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		testAgainstModel(rt, func(l store.Limits) store.Store { return store.NewMemory(l) })
+	})
+}
 
-func testMemoryAgainstModel(t *rapid.T) {
-	limits := store.MemoryLimits{
+func testAgainstModel(t *rapid.T, open func(l store.Limits) store.Store) {
+	limits := store.Limits{
 		Values:          rapid.IntRange(1, 6).Draw(t, "values"),
 		ValueBytes:      rapid.IntRange(1, 30).Draw(t, "value bytes"),
 		Providers:       rapid.IntRange(1, 8).Draw(t, "providers"),
 		ProviderBytes:   rapid.IntRange(1, 40).Draw(t, "provider bytes"),
 		ProvidersPerKey: rapid.IntRange(1, 4).Draw(t, "providers per key"),
 	}
-	var s store.Store = store.NewMemory(limits)
+	s := open(limits)
+	defer s.Close()
 	ref := model{limits: limits}
 	now := epoch
 	keys := rapid.SampledFrom([]string{"a", "b", "c", "d"})

@@ -2,7 +2,6 @@ package store
 
 import (
 	"container/heap"
-	"fmt"
 	"time"
 )
 
@@ -13,15 +12,34 @@ const nowhere = -1
 // except for its place: to replace it is to store another one.
 type entry struct {
 	key      string
-	id       string // of the provider; empty for a value
-	data     []byte
+	id       string // of the provider, or of the publisher of a value
+	data     []byte // nil in a [Datastore]
+	length   int    // of the data
 	received time.Time
 	expires  time.Time // zero: never
 	place    int       // in the heap of its pile
 }
 
+// valueEntry returns the entry of a value, with the data of v itself.
+func valueEntry(key []byte, v Value) *entry {
+	return newEntry(string(key), string(v.Publisher), v.Data, v.Received, v.Expires)
+}
+
+// providerEntry returns the entry of an announcement, with the addresses of p
+// themselves.
+func providerEntry(key []byte, p Provider) *entry {
+	return newEntry(string(key), p.ID, p.Addrs, p.Received, p.Expires)
+}
+
+func newEntry(key, id string, data []byte, received, expires time.Time) *entry {
+	return &entry{
+		key: key, id: id, data: data, length: len(data),
+		received: received.Round(0), expires: expires.Round(0), place: nowhere,
+	}
+}
+
 // size returns the bytes that e counts for.
-func (e *entry) size() int { return len(e.key) + len(e.id) + len(e.data) }
+func (e *entry) size() int { return len(e.key) + len(e.id) + e.length }
 
 // expired reports whether e has expired at now. At the zero time nothing has.
 func (e *entry) expired(now time.Time) bool {
@@ -30,7 +48,11 @@ func (e *entry) expired(now time.Time) bool {
 
 // value returns e as a [Value] of its own.
 func (e *entry) value() Value {
-	return Value{Data: append([]byte(nil), e.data...), Received: e.received, Expires: e.expires}
+	v := Value{Data: append([]byte(nil), e.data...), Received: e.received, Expires: e.expires}
+	if e.id != "" {
+		v.Publisher = []byte(e.id)
+	}
+	return v
 }
 
 // compareExpiry orders entries by when they expire; those that never do are last.
@@ -48,31 +70,13 @@ func compareExpiry(a, b *entry) int {
 
 // A pile counts the entries of one kind, and knows which one expires first.
 type pile struct {
-	name                string
-	entries, maxEntries int // a negative maximum is none
-	bytes, maxBytes     int
-	soonest             expiryHeap // those that expire at all
-}
-
-// fits returns [ErrFull] unless next can be added once old, if not nil, is removed.
-func (p *pile) fits(old, next *entry) error {
-	entries, bytes := p.entries+1, p.bytes+next.size()
-	if old != nil {
-		entries, bytes = entries-1, bytes-old.size()
-	}
-	if p.maxEntries >= 0 && entries > p.maxEntries {
-		return fmt.Errorf("%w: limit is %d %s", ErrFull, p.maxEntries, p.name)
-	}
-	if p.maxBytes >= 0 && bytes > p.maxBytes {
-		return fmt.Errorf("%w: limit is %d bytes of %s", ErrFull, p.maxBytes, p.name)
-	}
-	return nil
+	tally
+	soonest expiryHeap // those that expire at all
 }
 
 // add counts e in.
 func (p *pile) add(e *entry) {
-	p.entries++
-	p.bytes += e.size()
+	p.tally.add(e)
 	if !e.expires.IsZero() {
 		heap.Push(&p.soonest, e)
 	}
@@ -80,8 +84,7 @@ func (p *pile) add(e *entry) {
 
 // remove counts e out. It must have been added.
 func (p *pile) remove(e *entry) {
-	p.entries--
-	p.bytes -= e.size()
+	p.tally.remove(e)
 	if e.place != nowhere {
 		heap.Remove(&p.soonest, e.place)
 	}

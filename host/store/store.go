@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -21,12 +22,31 @@ var (
 
 	// ErrClosed reports that the store was closed.
 	ErrClosed = errors.New("kad: store: closed")
+
+	// ErrNoSpace reports that an entry was refused because the disk is full, or
+	// its quota, or the largest size of a file. It is an [ErrFull].
+	ErrNoSpace = fmt.Errorf("%w: no space left on the disk", ErrFull)
+
+	// ErrLocked reports that a directory is in use by another store, as a rule of
+	// another process.
+	ErrLocked = errors.New("kad: store: in use by another process")
+
+	// ErrForeign reports that a directory holds something that is not a store, or
+	// a store in a format that this version does not know. It was left as it is.
+	ErrForeign = errors.New("kad: store: not a store of this version")
+
+	// ErrCorrupt reports that what is on the disk is not what was written.
+	ErrCorrupt = errors.New("kad: store: corrupt")
 )
 
 // A Value is what is held under a key.
 type Value struct {
 	// Data is opaque to the store. No data and nil are the same.
 	Data []byte
+
+	// Publisher is the binary ID of the peer that published the value first, as
+	// far as it is known. It is opaque to the store, and counts like Data.
+	Publisher []byte
 
 	// Received is when this node received the value, by its own clock. The store
 	// keeps it as it is given.
@@ -35,6 +55,12 @@ type Value struct {
 	// Expires is from when on the value is not served: at that very instant it
 	// has expired. If zero, never.
 	Expires time.Time
+}
+
+// A KeyedValue is a value with its key.
+type KeyedValue struct {
+	Key []byte
+	Value
 }
 
 // A Provider is one announcement for a key: a peer that says it has the content.
@@ -53,10 +79,35 @@ type Provider struct {
 	Expires time.Time
 }
 
-// A Store keeps values and provider announcements, each with its own keys: a value
-// and a provider under the same key have nothing to do with each other.
+// A Kind says what was published.
+type Kind uint8
+
+const (
+	// KindValue is a value.
+	KindValue Kind = iota + 1
+
+	// KindProvider is an announcement that we provide something.
+	KindProvider
+)
+
+// A Publication is something that this node published itself, and publishes
+// again from time to time until it is told not to.
+type Publication struct {
+	Kind Kind
+	Key  []byte
+
+	// Data is what is published, for instance the record. It is opaque to the store.
+	Data []byte
+
+	// Next is when it is to be published again.
+	Next time.Time
+}
+
+// A Store keeps values and provider announcements, and what this node published
+// itself. Each of the three has its own keys: a value and a provider under the
+// same key have nothing to do with each other.
 //
-// Keys are any bytes. Data is copied in and out. Times are kept to the
+// Keys are any bytes, and an empty one is a key too. Data is copied in and out. Times are kept to the
 // nanosecond, without their monotonic reading and possibly without their
 // location: compare them with [time.Time.Equal].
 //
@@ -89,6 +140,17 @@ type Store interface {
 	// there is none.
 	DeleteValue(ctx context.Context, key []byte) error
 
+	// Values returns values that have not expired at now, at most limit of them
+	// and no more once they take 1 MiB together. They come in an order of the
+	// store's own: after nil come the first ones, and after a key those that
+	// follow its place, whether or not it is held any more. No values and no
+	// error is the end. If limit is 0 or negative, only their size limits them.
+	//
+	// A value that is held from the first call to the last is returned once, if
+	// it was replaced meanwhile in its old form or in its new one. Values keeps
+	// nobody waiting for longer than a sweep does.
+	Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error)
+
 	// AddProvider adds p to the providers of key. An announcement of the same ID
 	// is replaced, whichever of the two was received first.
 	//
@@ -108,6 +170,25 @@ type Store interface {
 	// RemoveProvider removes the announcement of id for key. It is no error if
 	// there is none.
 	RemoveProvider(ctx context.Context, key []byte, id string) error
+
+	// ProviderKeys returns keys with providers that have not expired at now, each
+	// once, in the manner of Values: at most limit keys, or at most 1024 if it is 0
+	// or negative, from the place of the key after on.
+	ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) ([][]byte, error)
+
+	// Publish keeps p until [Store.Unpublish], in the place of the one of the same
+	// kind and key. A publication is kept besides the values and announcements: it
+	// does not expire, is not served, and counts towards no limit. The error
+	// is [ErrTooLarge] if the medium cannot hold it.
+	Publish(ctx context.Context, p Publication) error
+
+	// Unpublish forgets the publication of a kind and key. It is no error if there
+	// is none.
+	Unpublish(ctx context.Context, kind Kind, key []byte) error
+
+	// Publications returns the publications of a kind, in the manner of Values:
+	// at most limit of them, from the place of the key after on.
+	Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error)
 
 	// Expire removes what has expired at now, at most limit entries; if limit is 0
 	// or negative, all. It costs as much as what it removes, however much the

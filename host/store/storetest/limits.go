@@ -11,22 +11,23 @@ import (
 
 // RunLimits checks that the stores which open returns keep to the limits they
 // are given.
-func RunLimits(t *testing.T, open func(t *testing.T, l store.MemoryLimits) store.Store) {
+func RunLimits(t *testing.T, open func(t *testing.T, l store.Limits) store.Store) {
 	tests := []struct {
 		name   string
-		limits store.MemoryLimits
+		limits store.Limits
 		test   func(t *testing.T, s store.Store)
 	}{
-		{"values", store.MemoryLimits{Values: 3}, testLimitValues},
-		{"value bytes", store.MemoryLimits{ValueBytes: 33}, testLimitValues},
-		{"value grows", store.MemoryLimits{ValueBytes: 33}, testLimitGrowth},
-		{"providers", store.MemoryLimits{Providers: 3}, testLimitProviders},
-		{"provider bytes", store.MemoryLimits{ProviderBytes: 33}, testLimitProviders},
-		{"providers per key", store.MemoryLimits{ProvidersPerKey: 3}, testLimitPerKey},
-		{"providers per key, and in total", store.MemoryLimits{ProvidersPerKey: 3, Providers: 3}, testLimitPerKey},
-		{"providers that stay", store.MemoryLimits{ProvidersPerKey: 3}, testLimitStay},
-		{"refused for its bytes, none yields", store.MemoryLimits{ProvidersPerKey: 3, ProviderBytes: 33}, testLimitBytesPerKey},
-		{"entry bytes", store.MemoryLimits{EntryBytes: 11}, testLimitEntry},
+		{"values", store.Limits{Values: 3}, testLimitValues},
+		{"value bytes", store.Limits{ValueBytes: 33}, testLimitValues},
+		{"value grows", store.Limits{ValueBytes: 33}, testLimitGrowth},
+		{"providers", store.Limits{Providers: 3}, testLimitProviders},
+		{"provider bytes", store.Limits{ProviderBytes: 33}, testLimitProviders},
+		{"providers per key", store.Limits{ProvidersPerKey: 3}, testLimitPerKey},
+		{"providers per key, and in total", store.Limits{ProvidersPerKey: 3, Providers: 3}, testLimitPerKey},
+		{"providers that stay", store.Limits{ProvidersPerKey: 3}, testLimitStay},
+		{"refused for its bytes, none yields", store.Limits{ProvidersPerKey: 3, ProviderBytes: 33}, testLimitBytesPerKey},
+		{"entry bytes", store.Limits{EntryBytes: 11}, testLimitEntry},
+		{"publications do not count", store.Limits{Values: 1, ValueBytes: 11, EntryBytes: 11}, testLimitPublications},
 		{"none", unlimited(), testLimitNone},
 	}
 	for _, tt := range tests {
@@ -43,8 +44,8 @@ func RunLimits(t *testing.T, open func(t *testing.T, l store.MemoryLimits) store
 }
 
 // unlimited are no limits at all.
-func unlimited() store.MemoryLimits {
-	return store.MemoryLimits{
+func unlimited() store.Limits {
+	return store.Limits{
 		Values: -1, ValueBytes: -1, Providers: -1, ProviderBytes: -1, ProvidersPerKey: -1, EntryBytes: -1,
 	}
 }
@@ -57,6 +58,13 @@ func ten(received, expires time.Time) store.Value {
 // peer is an announcement that takes eleven bytes with a key of one.
 func peer(id string, received, expires time.Time) store.Provider {
 	return store.Provider{ID: id, Addrs: []byte("012345"), Received: received, Expires: expires}
+}
+
+func wantFull(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, store.ErrFull) {
+		t.Errorf("error is %v, want ErrFull", err)
+	}
 }
 
 func testLimitValues(t *testing.T, s store.Store) {

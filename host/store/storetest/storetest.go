@@ -1,6 +1,6 @@
 // Package storetest is the contract of [store.Store] as a test suite. An
 // implementation passes it by calling [Run] from a test of its own; one with
-// limits also calls [RunLimits].
+// limits also calls [RunLimits], and one that outlives the process [RunDurable].
 //
 // No test waits: the time is an argument of every method that cares.
 package storetest
@@ -51,6 +51,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"value/no data", testValueNoData},
 		{"value/expiry", testValueExpiry},
 		{"value/delete", testValueDelete},
+		{"value/publisher", testPublisher},
+		{"value/batches", testValues},
+		{"value/batches of large ones", testValuesLarge},
 		{"update/sees current", testUpdateSeesCurrent},
 		{"update/error changes nothing", testUpdateError},
 		{"update/expired counts as none", testUpdateExpired},
@@ -64,6 +67,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"provider/expiry", testProviderExpiry},
 		{"provider/remove", testProviderRemove},
 		{"provider/concurrent", testProvidersConcurrent},
+		{"provider/batches of keys", testProviderKeysBatches},
+		{"batches while the store changes", testBatchesChange},
+		{"publications", testPublications},
 		{"values and providers are apart", testApart},
 		{"expire/says when the next one is due", testExpireNext},
 		{"expire/at most limit", testExpireLimit},
@@ -338,6 +344,9 @@ func everyMethod(ctx context.Context, s store.Store) map[string]error {
 	_, value := s.Value(ctx, key, at(0))
 	_, providers := s.Providers(ctx, key, at(0), 0)
 	_, _, expire := s.Expire(ctx, at(0), 0)
+	_, values := s.Values(ctx, at(0), nil, 0)
+	_, providerKeys := s.ProviderKeys(ctx, at(0), nil, 0)
+	_, publications := s.Publications(ctx, store.KindValue, nil, 0)
 	return map[string]error{
 		"Value":          value,
 		"UpdateValue":    update(ctx, s, "key", store.Value{Data: []byte("new")}),
@@ -346,6 +355,11 @@ func everyMethod(ctx context.Context, s store.Store) map[string]error {
 		"Providers":      providers,
 		"RemoveProvider": s.RemoveProvider(ctx, key, "ann"),
 		"Expire":         expire,
+		"Values":         values,
+		"ProviderKeys":   providerKeys,
+		"Publish":        s.Publish(ctx, store.Publication{Kind: store.KindValue, Key: key}),
+		"Unpublish":      s.Unpublish(ctx, store.KindValue, key),
+		"Publications":   publications,
 	}
 }
 

@@ -1,0 +1,255 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// A Disk is a [Store] in a directory of its own. What a method has accepted is on
+// the disk when it returns, whatever ends the process or the machine afterwards;
+// opening it again needs no repair.
+//
+// Readers wait for nobody. Writers that come while a write is under way are
+// written together, with one synchronisation of the disk. A write that has begun
+// is not cut short by its context.
+//
+// When the disk is full, writes return [ErrNoSpace], and work again once there is
+// space; until then sweeps may fail too. The file does not shrink when entries go:
+// the space is used again.
+//
+// A damaged entry is [ErrCorrupt] to Value, and passed over by Providers and by
+// iterations; the next write of its key replaces it. If the file itself is damaged so that a
+// write cannot be done, that and all later calls return ErrCorrupt.
+type Disk struct {
+	dir    string
+	limits Limits
+	db     *bbolt.DB
+	file   *os.File // of db
+
+	queue struct {
+		sync.Mutex
+		writes []*write // those that nobody has taken yet
+	}
+	writing sync.Mutex // held by the one that writes what is queued
+
+	mu                sync.RWMutex
+	closed            bool
+	failed            error // the file broke in the midst of a write
+	values, providers tally // of what is committed
+}
+
+var _ Store = (*Disk)(nil)
+
+const (
+	// maxTogether is how many writes are committed together, because all wait for
+	// the last of them.
+	maxTogether = 256
+
+	// sweepBatch is how many entries a sweep removes at once, because writers
+	// wait for as long: some milliseconds in a store of a million entries.
+	sweepBatch = 32
+
+	// chunkRows is how many rows a reader visits at once, because a file that
+	// grows waits for readers.
+	chunkRows = 512
+
+	// maxRowKey is how many bytes key and peer ID of an entry have, because the
+	// engine has a limit of 32 KiB on what is a key to it.
+	maxRowKey = 32_000
+)
+
+// Close implements [Store].
+func (d *Disk) Close() error {
+	d.mu.Lock()
+	closed, failed := d.closed, d.failed
+	d.closed = true
+	d.mu.Unlock()
+	if closed {
+		return nil
+	}
+	if failed != nil {
+		return abandon(d.file) // the engine may hold its locks
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	return d.db.Close()
+}
+
+// Len implements [Store].
+func (d *Disk) Len() (values, providers int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return 0, 0
+	}
+	return d.values.entries, d.providers.entries
+}
+
+// usable returns the cause of ctx if that has ended, and else why d cannot be
+// used, if so.
+func (d *Disk) usable(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return d.state()
+}
+
+// state returns why d cannot be used, if so.
+func (d *Disk) state() error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return ErrClosed
+	}
+	return d.failed
+}
+
+// view lets read look at what is committed. What it finds is not valid
+// afterwards: it has to be copied.
+func (d *Disk) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	_, err := guard(func() error { return d.db.View(read) })
+	return d.explain(err)
+}
+
+// A write is a change that waits to be written, with others.
+type write struct {
+	apply func(b *batch) error
+	done  bool
+	err   error
+}
+
+// write changes the store by what apply does to a batch, and returns once that is
+// on the disk. If apply returns an error, it must not have changed anything but
+// dropped what has expired.
+func (d *Disk) write(ctx context.Context, apply func(b *batch) error) error {
+	if err := d.usable(ctx); err != nil {
+		return err
+	}
+	w := &write{apply: apply}
+	d.queue.Lock()
+	d.queue.writes = append(d.queue.writes, w)
+	d.queue.Unlock()
+
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	for !w.done { // else somebody before us has written it
+		d.queue.Lock()
+		n := min(len(d.queue.writes), maxTogether)
+		writes := d.queue.writes[:n:n]
+		d.queue.writes = d.queue.writes[n:]
+		d.queue.Unlock()
+		d.commit(writes)
+	}
+	return w.err
+}
+
+// commit writes writes together.
+func (d *Disk) commit(writes []*write) {
+	b := batch{limits: d.limits, valueTally: d.values, provTally: d.providers} // nobody else changes them
+	err := d.state()
+	if err == nil {
+		var broken bool
+		broken, err = guard(func() error {
+			return d.db.Update(func(tx *bbolt.Tx) error { return b.apply(tx, writes) })
+		})
+		if errors.Is(err, errUnchanged) {
+			err = nil
+		}
+		if err = d.explain(err); broken {
+			d.mu.Lock()
+			d.failed = err
+			d.mu.Unlock()
+		}
+	}
+	if err == nil {
+		d.mu.Lock()
+		d.values, d.providers = b.valueTally, b.provTally
+		d.mu.Unlock()
+	}
+	for _, w := range writes {
+		if w.done = true; err != nil {
+			w.err = err
+		}
+	}
+}
+
+// guard calls f. The engine trusts its file: if it is damaged, or gone from under
+// it, that shows as a panic or a fault. Guard returns it as [ErrCorrupt], and
+// says that it was one.
+func guard(f func() error) (broken bool, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			broken, err = true, fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
+	return false, f()
+}
+
+// explain returns err as one that says what can be done.
+func (d *Disk) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return ErrClosed
+	default:
+		return explain(d.dir, err)
+	}
+}
+
+func explain(dir string, err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) { // the engine does not wrap all
+			return fmt.Errorf("%w: %s: %w; make space, nothing stored is lost", ErrNoSpace, dir, err)
+		}
+	}
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return fmt.Errorf("%w (%s: move it away, and start with an empty one or a copy)", err, dir)
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrForeign):
+		return fmt.Errorf("%w (%s)", err, dir)
+	}
+	return fmt.Errorf("kad: store: %s: %w", dir, err)
+}
+
+// Expire implements [Store]. It removes values and providers in the order in
+// which they expired, a few at a time, so that nobody waits long.
+func (d *Disk) Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error) {
+	err = d.view(ctx, func(tx *bbolt.Tx) error {
+		next = nextExpiry(tx.Bucket(bucketExpiry()))
+		return nil
+	})
+	for err == nil && !next.IsZero() && !now.IsZero() && !next.After(now) {
+		n := sweepBatch
+		if limit > 0 {
+			n = min(n, limit-removed)
+		}
+		if n == 0 {
+			break
+		}
+		swept := 0
+		err = d.write(ctx, func(b *batch) (err error) {
+			swept, err = b.sweep(now, n)
+			next = nextExpiry(b.expiry)
+			return err
+		})
+		if err == nil {
+			removed += swept
+		}
+	}
+	return removed, next, err
+}

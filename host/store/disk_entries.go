@@ -1,0 +1,283 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// errReplaced ends a write of a value that is based on one that was replaced.
+var errReplaced = errors.New("replaced meanwhile")
+
+// Value implements [Store]. A value that is damaged on the disk is [ErrCorrupt].
+func (d *Disk) Value(ctx context.Context, key []byte, now time.Time) (Value, error) {
+	raw, err := d.rawValue(ctx, key)
+	if err != nil {
+		return Value{}, err
+	}
+	if raw == nil {
+		return Value{}, ErrNotFound
+	}
+	e, err := parseRow(rowPrefix(key), raw)
+	if err != nil {
+		return Value{}, d.explain(err)
+	}
+	if e.expired(now) {
+		return Value{}, ErrNotFound
+	}
+	return e.value(), nil
+}
+
+// rawValue returns a copy of the row of a value, nil if there is none.
+func (d *Disk) rawValue(ctx context.Context, key []byte) (raw []byte, err error) {
+	err = d.view(ctx, func(tx *bbolt.Tx) error {
+		raw = bytes.Clone(tx.Bucket(bucketValues()).Get(rowPrefix(key)))
+		return nil
+	})
+	return raw, err
+}
+
+// UpdateValue implements [Store]. It calls f without holding a lock, and again if
+// the value was replaced meanwhile. A value that is damaged on the disk counts as
+// none.
+func (d *Disk) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(current Value, ok bool) (Value, error)) error {
+	for {
+		raw, err := d.rawValue(ctx, key)
+		if err != nil {
+			return err
+		}
+		var current Value
+		ok := false
+		if raw != nil {
+			if e, err := parseRow(rowPrefix(key), raw); err == nil && !e.expired(now) {
+				current, ok = e.value(), true
+			}
+		}
+		v, err := f(current, ok)
+		if err != nil {
+			return err
+		}
+		next, err := d.limits.entry(valueEntry(key, v))
+		if err != nil {
+			return err
+		}
+		row, err := rowKey(key, "")
+		if err != nil {
+			return err
+		}
+		err = d.write(ctx, func(b *batch) error {
+			if !bytes.Equal(b.values.Get(row), raw) {
+				return errReplaced
+			}
+			if err := b.room(KindValue, now, row, next); err != nil {
+				return err
+			}
+			return b.set(KindValue, row, next)
+		})
+		if !errors.Is(err, errReplaced) {
+			return err
+		}
+	}
+}
+
+// DeleteValue implements [Store].
+func (d *Disk) DeleteValue(ctx context.Context, key []byte) error {
+	return d.write(ctx, func(b *batch) error { return b.drop(KindValue, rowPrefix(key)) })
+}
+
+// AddProvider implements [Store].
+func (d *Disk) AddProvider(ctx context.Context, key []byte, p Provider) error {
+	next, err := d.limits.entry(providerEntry(key, p))
+	if err != nil {
+		return err
+	}
+	row, err := rowKey(key, p.ID)
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, func(b *batch) error {
+		gone, err := d.limits.yields(providersOf(b.providers, key), next)
+		if err != nil {
+			return err
+		}
+		var goneRow []byte
+		if gone != nil {
+			goneRow = append(rowPrefix(key), gone.id...)
+		}
+		if err := b.room(KindProvider, p.Received, goneRow, next); err != nil {
+			return err
+		}
+		if gone != nil {
+			if err := b.drop(KindProvider, goneRow); err != nil {
+				return err
+			}
+		}
+		return b.set(KindProvider, row, next)
+	})
+}
+
+// providersOf returns the announcements for a key, with data that is not copied.
+// One that is damaged is passed over.
+func providersOf(rows *bbolt.Bucket, key []byte) []*entry {
+	var found []*entry
+	prefix := rowPrefix(key)
+	c := rows.Cursor()
+	for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
+		if e, err := storedEntry(KindProvider, row, raw); err == nil {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// Providers implements [Store].
+func (d *Disk) Providers(ctx context.Context, key []byte, now time.Time, limit int) (out []Provider, err error) {
+	err = d.view(ctx, func(tx *bbolt.Tx) error {
+		found := slices.DeleteFunc(providersOf(tx.Bucket(bucketProviders()), key), func(e *entry) bool { return e.expired(now) })
+		slices.SortStableFunc(found, func(a, b *entry) int { return b.received.Compare(a.received) })
+		if limit > 0 && len(found) > limit {
+			found = found[:limit]
+		}
+		for _, e := range found {
+			out = append(out, Provider{ID: e.id, Addrs: bytes.Clone(e.data), Received: e.received, Expires: e.expires})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// RemoveProvider implements [Store].
+func (d *Disk) RemoveProvider(ctx context.Context, key []byte, id string) error {
+	return d.write(ctx, func(b *batch) error { return b.drop(KindProvider, append(rowPrefix(key), id...)) })
+}
+
+// Values implements [Store]. Those that are damaged are passed over.
+func (d *Disk) Values(ctx context.Context, now time.Time, afterKey []byte, limit int) (found []KeyedValue, err error) {
+	size := 0
+	err = d.each(ctx, bucketValues, startAfter(afterKey), func(row, raw []byte) (next []byte) {
+		if e, err := storedEntry(KindValue, row, raw); err == nil && !e.expired(now) {
+			found = append(found, KeyedValue{Key: []byte(e.key), Value: e.value()})
+			size += e.size()
+		}
+		if len(found) == limit && limit > 0 || size >= batchBytes {
+			return nil
+		}
+		return append(row, 0) // the one after row, the least that is greater
+	})
+	return found, err
+}
+
+// ProviderKeys implements [Store].
+func (d *Disk) ProviderKeys(ctx context.Context, now time.Time, afterKey []byte, limit int) (keys [][]byte, err error) {
+	if limit <= 0 {
+		limit = batchKeys
+	}
+	start := []byte{0}
+	if afterKey != nil {
+		start = after(rowPrefix(afterKey))
+	}
+	err = d.each(ctx, bucketProviders, start, func(row, raw []byte) (next []byte) {
+		key, _ := splitRowKey(row)
+		if e, err := storedEntry(KindProvider, row, raw); err != nil || e.expired(now) {
+			return append(row, 0)
+		}
+		if keys = append(keys, bytes.Clone(key)); len(keys) == limit {
+			return nil
+		}
+		return after(rowPrefix(key)) // past the other providers
+	})
+	return keys, err
+}
+
+// Publish implements [Store].
+func (d *Disk) Publish(ctx context.Context, p Publication) error {
+	if _, err := rowKey(p.Key, ""); err != nil {
+		return err
+	}
+	row := append([]byte{byte(p.Kind)}, p.Key...)
+	raw := marshalRow(row, p.Next.Round(0), time.Time{}, "", p.Data)
+	return d.write(ctx, func(b *batch) error {
+		b.changed = true
+		return b.published.Put(row, raw)
+	})
+}
+
+// Unpublish implements [Store].
+func (d *Disk) Unpublish(ctx context.Context, kind Kind, key []byte) error {
+	row := append([]byte{byte(kind)}, key...)
+	return d.write(ctx, func(b *batch) error {
+		b.changed = b.changed || b.published.Get(row) != nil
+		return b.published.Delete(row)
+	})
+}
+
+// Publications implements [Store]. One that is damaged on the disk is
+// [ErrCorrupt].
+func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, limit int) (found []Publication, err error) {
+	start := []byte{byte(kind)}
+	if afterKey != nil {
+		start = append(append(start, afterKey...), 0)
+	}
+	size := 0
+	var damaged error
+	err = d.each(ctx, bucketPublished, start, func(row, raw []byte) (next []byte) {
+		if row[0] != byte(kind) {
+			return nil
+		}
+		e, err := parseRow(row, raw)
+		if err != nil {
+			damaged = d.explain(err)
+			return nil
+		}
+		found = append(found, Publication{Kind: kind, Key: bytes.Clone(row[1:]), Data: bytes.Clone(e.data), Next: e.expires})
+		size += len(row) + len(raw)
+		if len(found) == limit && limit > 0 || size >= batchBytes {
+			return nil
+		}
+		return append(row, 0)
+	})
+	if damaged != nil {
+		return nil, damaged
+	}
+	return found, err
+}
+
+// startAfter returns the first row key after that of a value; the very first if
+// key is nil.
+func startAfter(key []byte) []byte {
+	if key == nil {
+		return []byte{0}
+	}
+	return append(rowPrefix(key), 0)
+}
+
+// each calls visit with the rows of a bucket, from the row key start on. Visit
+// returns the least row key that it wants next, or nil at the end; row and raw
+// are its own only until then. The rows are read in chunks, between which
+// the file may change.
+func (d *Disk) each(ctx context.Context, bucket func() []byte, start []byte, visit func(row, raw []byte) (next []byte)) error {
+	for start != nil {
+		err := d.view(ctx, func(tx *bbolt.Tx) error {
+			c := tx.Bucket(bucket()).Cursor()
+			for range chunkRows {
+				row, raw := c.Seek(start)
+				if row == nil {
+					start = nil
+					return nil
+				}
+				if start = visit(bytes.Clone(row), raw); start == nil {
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"slices"
+	"time"
+)
+
+// An index knows which entries there are, which of them expire first, and whether
+// another one fits. It is not safe for concurrent use.
+type index struct {
+	limits    Limits
+	values    *shards[*entry]
+	providers *shards[[]*entry] // received first comes first; never empty
+	published map[Kind]*shards[Publication]
+	valuePile pile
+	provPile  pile
+}
+
+func newIndex(l Limits) index {
+	x := index{
+		limits: l, values: newShards[*entry](), providers: newShards[[]*entry](),
+		published: make(map[Kind]*shards[Publication]),
+	}
+	x.valuePile.tally, x.provPile.tally = l.tallies()
+	return x
+}
+
+// roomForValue returns the entry that next replaces, nil if there is none. If
+// next does not fit, it returns [ErrFull], and the entry that has expired at now
+// and makes room by being dropped, if there is one.
+func (x *index) roomForValue(now time.Time, next *entry) (old, expired *entry, err error) {
+	old = x.values.get([]byte(next.key))
+	if err := x.valuePile.fits(old, next); err != nil {
+		return nil, x.valuePile.firstExpired(now), err
+	}
+	return old, nil, nil
+}
+
+// roomForProvider is roomForValue for an announcement, whose place may be taken
+// from another one.
+func (x *index) roomForProvider(next *entry) (old, expired *entry, err error) {
+	old, err = x.limits.yields(x.providers.get([]byte(next.key)), next)
+	if err != nil {
+		// The key is full of what expires later than next: nothing that is
+		// expired for next is in its way.
+		return nil, nil, err
+	}
+	if err := x.provPile.fits(old, next); err != nil {
+		return nil, x.provPile.firstExpired(next.received), err
+	}
+	return old, nil, nil
+}
+
+// setValue puts next in the place of old, if that is not nil.
+func (x *index) setValue(old, next *entry) {
+	if old != nil {
+		x.valuePile.remove(old)
+	}
+	x.values.set(next.key, next)
+	x.valuePile.add(next)
+}
+
+// dropValue removes e, which is the value of its key.
+func (x *index) dropValue(e *entry) {
+	x.values.delete(e.key)
+	x.valuePile.remove(e)
+}
+
+// addProvider adds e to the list of its key. It is the youngest as a rule, so
+// its place is looked for from the end.
+func (x *index) addProvider(e *entry) {
+	list := x.providers.get([]byte(e.key))
+	if len(list) > 0 {
+		e.key = list[0].key // one copy of the key for all
+	}
+	i := len(list)
+	for i > 0 && list[i-1].received.After(e.received) {
+		i--
+	}
+	x.providers.set(e.key, slices.Insert(list, i, e))
+	x.provPile.add(e)
+}
+
+// dropProvider removes e, which is among the providers of its key.
+func (x *index) dropProvider(e *entry) {
+	list := x.providers.get([]byte(e.key))
+	if i := slices.Index(list, e); len(list) == 1 {
+		x.providers.delete(e.key)
+	} else {
+		x.providers.set(e.key, slices.Delete(list, i, i+1))
+	}
+	x.provPile.remove(e)
+}
+
+// provider returns the announcement of id for key, nil if there is none.
+func (x *index) provider(key []byte, id string) *entry {
+	for _, e := range x.providers.get(key) {
+		if e.id == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// freshest returns the providers of key that have not expired at now, the one
+// received last first, at most limit of them unless that is 0 or negative.
+func (x *index) freshest(key []byte, now time.Time, limit int) []*entry {
+	list := x.providers.get(key)
+	if len(list) == 0 {
+		return nil
+	}
+	if limit <= 0 || limit > len(list) {
+		limit = len(list)
+	}
+	found := make([]*entry, 0, limit)
+	for _, e := range slices.Backward(list) {
+		if len(found) == limit {
+			break
+		}
+		if !e.expired(now) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// valuesAfter returns the values that follow a key and have not expired at now,
+// at most limit of them and no more once they have batchBytes.
+func (x *index) valuesAfter(now time.Time, after []byte, limit int) []*entry {
+	var found []*entry
+	size := 0
+	for _, e := range x.values.from(after) {
+		if e.expired(now) {
+			continue
+		}
+		found = append(found, e)
+		if size += e.size(); len(found) == limit || size >= batchBytes {
+			break
+		}
+	}
+	return found
+}
+
+// providerKeysAfter returns the keys that follow a key and have a provider that
+// has not expired at now, at most limit of them.
+func (x *index) providerKeysAfter(now time.Time, after []byte, limit int) [][]byte {
+	if limit <= 0 {
+		limit = batchKeys
+	}
+	var keys [][]byte
+	for key, list := range x.providers.from(after) {
+		if slices.ContainsFunc(list, func(e *entry) bool { return !e.expired(now) }) {
+			keys = append(keys, []byte(key))
+		}
+		if len(keys) == limit {
+			break
+		}
+	}
+	return keys
+}
+
+// publish keeps p, which must not be changed any more.
+func (x *index) publish(p Publication) {
+	if x.published[p.Kind] == nil {
+		x.published[p.Kind] = newShards[Publication]()
+	}
+	p.Next = p.Next.Round(0)
+	x.published[p.Kind].set(string(p.Key), p)
+}
+
+// unpublish forgets the publication of a kind and key.
+func (x *index) unpublish(kind Kind, key []byte) {
+	if s := x.published[kind]; s != nil {
+		s.delete(string(key))
+	}
+}
+
+// publicationsAfter returns copies of the publications that follow a key, at most
+// limit of them and no more once they have batchBytes.
+func (x *index) publicationsAfter(kind Kind, after []byte, limit int) []Publication {
+	s := x.published[kind]
+	if s == nil {
+		return nil
+	}
+	var found []Publication
+	size := 0
+	for key, p := range s.from(after) {
+		p.Key, p.Data = []byte(key), slices.Clone(p.Data)
+		found = append(found, p)
+		if size += len(p.Key) + len(p.Data); len(found) == limit || size >= batchBytes {
+			break
+		}
+	}
+	return found
+}
+
+// soonest returns the entry that expires first, nil if none ever does, and
+// whether it is a value.
+func (x *index) soonest() (e *entry, isValue bool) {
+	e, isValue = x.valuePile.first(), true
+	if p := x.provPile.first(); e == nil || p != nil && p.expires.Before(e.expires) {
+		return p, false
+	}
+	return e, isValue
+}
+
+// len returns how many values and announcements there are.
+func (x *index) len() (values, providers int) { return x.valuePile.entries, x.provPile.entries }
