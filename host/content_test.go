@@ -168,7 +168,7 @@ func TestProvideWithFullStore(t *testing.T) { synctest.Test(t, testProvideWithFu
 
 func testProvideWithFullStore(t *testing.T) {
 	n := newTestNet(t)
-	full := store.NewMemory(store.MemoryLimits{Providers: 1, Values: 1})
+	full := store.NewMemory(store.Limits{Providers: 1, Values: 1})
 	d, other := n.node(Config{Store: full}), n.node(Config{})
 	if err := full.AddProvider(t.Context(), []byte("key"), store.Provider{ID: string(aPeer), Received: time.Now()}); err != nil {
 		t.Fatal(err)

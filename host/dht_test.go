@@ -235,7 +235,7 @@ func testCloseWhileJoining(t *testing.T) {
 func TestCloseLeavesStore(t *testing.T) { synctest.Test(t, testCloseLeavesStore) }
 
 func testCloseLeavesStore(t *testing.T) {
-	s := store.NewMemory(store.MemoryLimits{})
+	s := store.NewMemory(store.Limits{})
 	d := newTestNet(t).node(Config{Store: s})
 	hold(t, d, "/v/key", "1")
 	_ = d.Close()

@@ -26,9 +26,11 @@ const (
 	// settleAfter is how long after joining the node looks itself up again.
 	settleAfter = 10 * time.Second
 
-	// reuniteSoon is how often a bootstrap peer that is not in the table is
-	// dialled while the table is small; else it is the RefreshInterval.
-	reuniteSoon = 30 * time.Second
+	// minReuniteAfter and maxReuniteAfter bound the wait between attempts to
+	// reach a bootstrap peer that is not in the table, while the table is small;
+	// else it is the RefreshInterval.
+	minReuniteAfter = time.Second
+	maxReuniteAfter = 30 * time.Second
 
 	// expireBatch is how many expired entries of the store are removed at a
 	// time, so that nothing waits for long.
@@ -71,7 +73,7 @@ type keeper struct {
 	queue   metQueue
 	running [jobs]int // jobs of each kind that run now
 	join    joining
-	reunite time.Time // when to dial an absent bootstrap peer
+	reunite reuniting
 	expire  time.Time // when to look at the store again
 }
 
@@ -82,6 +84,12 @@ type joining struct {
 	after time.Duration // how long to wait after the next failure
 	next  time.Time     // not before
 	again time.Time     // when to look ourselves up once more; zero if that is done
+}
+
+// reuniting is when to dial a bootstrap peer that is not in the table.
+type reuniting struct {
+	after time.Duration // how long to wait after the next attempt
+	next  time.Time     // not before
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -206,27 +214,34 @@ func (k *keeper) checkDue(now time.Time) time.Time {
 	return next
 }
 
-// reuniteIfDue dials a bootstrap peer that is not in the table: often while few
-// are known, and now and then later.
+// reuniteIfDue dials a bootstrap peer that is not in the table: soon after it
+// went, then less and less often, and now and then while enough others are known.
 func (k *keeper) reuniteIfDue(now time.Time) time.Time {
-	if !k.join.done || k.room(reuniteJob) == 0 || len(k.dht.cfg.Bootstrap) == 0 {
+	r := &k.reunite
+	if !k.join.done || len(k.dht.absent()) == 0 {
+		*r = reuniting{}
 		return time.Time{}
 	}
-	if k.reunite.IsZero() {
-		k.reunite = now.Add(jittered(reuniteSoon))
+	if k.room(reuniteJob) == 0 {
+		return time.Time{}
 	}
-	if now.Before(k.reunite) {
-		return k.reunite
+	if r.next.IsZero() {
+		r.after = minReuniteAfter
+		r.next = now.Add(jittered(r.after))
+	}
+	if now.Before(r.next) {
+		return r.next
 	}
 	k.start(reuniteJob, k.dht.reunite, func(err error) {
 		if err != nil {
 			log.Debugw("reunite", "error", err)
 		}
-		after := max(k.dht.cfg.RefreshInterval, reuniteSoon)
-		if k.dht.peers.len() < k.dht.cfg.K {
-			after = reuniteSoon
+		r.after = min(2*r.after, maxReuniteAfter)
+		wait := r.after
+		if k.dht.peers.len() >= k.dht.cfg.K {
+			wait = max(k.dht.cfg.RefreshInterval, maxReuniteAfter)
 		}
-		k.reunite = time.Now().Add(jittered(after))
+		r.next = time.Now().Add(jittered(wait))
 	})
 	return time.Time{}
 }

@@ -31,7 +31,7 @@ func testReunite(t *testing.T) {
 		t.Fatal("the seed is not apart")
 	}
 	n.mend(seed.host)
-	time.Sleep(2 * reuniteSoon)
+	time.Sleep(2 * maxReuniteAfter)
 	if !knows(seed, a.host) && !knows(seed, b.host) {
 		t.Fatal("nobody has found the seed again")
 	}
