@@ -35,8 +35,14 @@ type Config struct {
 	Validators map[string]record.Validator
 
 	// Store keeps records and providers; Close does not close it. If nil, they
-	// are kept in memory, within the default limits of [store.NewMemory].
+	// are kept in Dir, or in memory, within the default limits of [store.Limits].
 	Store store.Store
+
+	// Dir is a directory for what is to outlive the process: records and
+	// announcements, unless there is a Store for them, and the contacts that the
+	// node comes back through. It belongs to the DHT alone, and is made if it does
+	// not exist. If empty, there is none.
+	Dir string
 
 	// K is the replication parameter: contacts per bucket, contacts per answer,
 	// and peers a record is stored on. If zero, 20; at most 32. All nodes of a

@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -32,7 +34,8 @@ type DHT struct {
 
 	rpc        requester
 	peers      *peers
-	store      store.Store // cfg.Store, or our own
+	store      store.Store     // cfg.Store, or our own
+	restored   []peer.AddrInfo // contacts of the last time
 	validators validators
 
 	mode        mode
@@ -79,6 +82,15 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 	if slices.Contains(h.Mux().Protocols(), cfg.protocolID()) {
 		return nil, fmt.Errorf("kad: the host serves %s already: close the DHT that is attached to it first", cfg.protocolID())
 	}
+	if cfg.Dir != "" {
+		if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("kad: Config.Dir: %w", err)
+		}
+	}
+	records, err := openStore(cfg)
+	if err != nil {
+		return nil, err
+	}
 	wake := make(chan struct{}, 1)
 	d := &DHT{
 		cfg:         cfg,
@@ -87,14 +99,12 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		protocol:    cfg.protocolID(),
 		rpc:         &streams{host: h, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
 		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
-		store:       cfg.Store,
+		store:       records,
+		restored:    restoreContacts(cfg.Dir),
 		validators:  maps.Clone(cfg.Validators),
 		inbound:     newInbound(cfg.MaxInbound),
 		corrections: make(corrections, maxCorrections),
 		tasks:       newTasks(),
-	}
-	if d.store == nil {
-		d.store = store.NewMemory(store.Limits{})
 	}
 	d.mode.apply = d.setServing
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}
@@ -140,10 +150,11 @@ func (d *DHT) Close() error {
 	d.mode.close()
 	d.inbound.close()
 	d.tasks.wait(&d.inbound.done)
+	err := d.keepContacts()
 	if d.cfg.Store == nil {
-		return d.store.Close()
+		err = errors.Join(err, d.store.Close())
 	}
-	return nil
+	return err
 }
 
 // begin returns the context of an operation: it ends with that of the caller,

@@ -130,8 +130,8 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 	return err
 }
 
-// dialAll connects to the bootstrap peers, and introduces them and whoever is
-// connected and serves. It returns a channel that is closed when all of them
+// dialAll connects to the bootstrap peers and to the contacts of the last time,
+// and introduces them and whoever is connected and serves. It returns a channel that is closed when all of them
 // have answered or failed; that goes on whatever becomes of the caller.
 func (d *DHT) dialAll() <-chan struct{} {
 	done := make(chan struct{})
@@ -148,6 +148,11 @@ func (d *DHT) dialAll() <-chan struct{} {
 	}
 	for _, info := range d.absent() {
 		dial(func(ctx context.Context) { _ = d.dialBootstrap(ctx, info) })
+	}
+	for _, info := range d.restored {
+		if info.ID != d.self {
+			dial(func(ctx context.Context) { _ = d.dial(ctx, info) })
+		}
 	}
 	for _, id := range d.host.Network().Peers() {
 		if d.met(id) {

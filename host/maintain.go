@@ -32,6 +32,9 @@ const (
 	minReuniteAfter = time.Second
 	maxReuniteAfter = 30 * time.Second
 
+	// keepAfter is how often the contacts are written to Config.Dir.
+	keepAfter = 10 * time.Minute
+
 	// expireBatch is how many expired entries of the store are removed at a
 	// time, so that nothing waits for long.
 	expireBatch = 256
@@ -45,6 +48,7 @@ const (
 	reuniteJob              // dial a bootstrap peer that is not in the table
 	refreshJob              // look up a stale bucket
 	expireJob               // remove what has expired from the store
+	keepJob                 // write the contacts to Config.Dir
 	introduceJob            // probe a peer that says that it serves
 	checkJob                // probe a contact
 	jobs                    // how many kinds there are
@@ -75,6 +79,7 @@ type keeper struct {
 	join    joining
 	reunite reuniting
 	expire  time.Time // when to look at the store again
+	keep    time.Time // when to write the contacts again
 }
 
 // joining is how far the node is in joining the network.
@@ -131,6 +136,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
 	sooner(k.expireStored(now))
+	sooner(k.keepContacts(now))
 	return next
 }
 
@@ -306,6 +312,29 @@ func (k *keeper) expireStored(now time.Time) time.Time {
 			default:
 				k.expire = soon
 			}
+		})
+	return time.Time{}
+}
+
+// keepContacts writes the contacts to Config.Dir, so that a node that is killed
+// has them too.
+func (k *keeper) keepContacts(now time.Time) time.Time {
+	if k.dht.cfg.Dir == "" || !k.join.done || k.room(keepJob) == 0 {
+		return time.Time{}
+	}
+	if k.keep.IsZero() {
+		k.keep = now.Add(settleAfter)
+	}
+	if now.Before(k.keep) {
+		return k.keep
+	}
+	k.start(keepJob,
+		func(context.Context) error { return k.dht.keepContacts() },
+		func(err error) {
+			if err != nil {
+				log.Warnw("the contacts are not kept", "error", err) // somebody must see to the disk
+			}
+			k.keep = time.Now().Add(keepAfter)
 		})
 	return time.Time{}
 }

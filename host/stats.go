@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -125,4 +126,20 @@ func (d *DHT) Table() []Bucket {
 		table = append(table, out)
 	}
 	return table
+}
+
+// recent returns the contacts that have addresses, the most recently seen first.
+func (d *DHT) recent() []peer.AddrInfo {
+	var contacts []Contact
+	for _, b := range d.Table() {
+		contacts = append(contacts, b.Contacts...)
+	}
+	slices.SortFunc(contacts, func(a, b Contact) int { return b.LastSeen.Compare(a.LastSeen) })
+	infos := make([]peer.AddrInfo, 0, len(contacts))
+	for _, c := range contacts {
+		if len(c.Addrs) > 0 {
+			infos = append(infos, c.AddrInfo)
+		}
+	}
+	return infos
 }

@@ -24,10 +24,11 @@ import (
 type settings struct {
 	dht    kad.Config
 	listen []multiaddr.Multiaddr
-	strict bool // listen was asked for: all of it must work
-	key    crypto.PrivKey
-	api    string // host:port
-	apiAny bool   // the API is for others than this machine
+	strict bool           // listen was asked for: all of it must work
+	data   string         // directory of the state; empty: none
+	key    crypto.PrivKey // nil if it is in data
+	api    string         // host:port
+	apiAny bool           // the API is for others than this machine
 	level  golog.LogLevel
 }
 
@@ -93,7 +94,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
-	set.StringVar(&f.data, "data", "", "`DIR` to keep the state of the node in; not available yet")
+	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
 	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
 	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
 	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
@@ -131,6 +132,7 @@ func (f *flags) settings() (settings, error) {
 	var err error
 	s.listen, err = listenAddrs(f.listen)
 	check(err)
+	s.data = f.data
 	s.key, err = f.identity()
 	check(err)
 	s.level, err = golog.Parse(f.log)
@@ -232,8 +234,10 @@ func (f *flags) identity() (crypto.PrivKey, error) {
 	switch {
 	case f.set.Changed("data") && f.set.Changed("identity-seed"):
 		return nil, errors.New("--identity-seed and --data are both given: the identity is kept in --data, leave the seed out")
+	case f.set.Changed("data") && f.data == "":
+		return nil, errors.New("--data is empty: give it a directory, or leave it out to keep everything in memory")
 	case f.set.Changed("data"):
-		return nil, errors.New("--data is not available in this release: leave it out, everything is then kept in memory")
+		return nil, nil //nolint:nilnil // it is in the directory, which is opened later
 	case f.set.Changed("identity-seed") && f.seed == "":
 		return nil, errors.New("--identity-seed is empty: give it a text, or leave it out for a new identity")
 	case f.seed == "":

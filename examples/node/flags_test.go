@@ -48,7 +48,7 @@ func TestBadFlags(t *testing.T) {
 		{"API under a name", append(chat, "--api", "example.com:80"), "--api-any"},
 		{"API without port", append(chat, "--api", "127.0.0.1"), "HOST:PORT"},
 		{"API port is 65536", append(chat, "--api", "127.0.0.1:65536"), "HOST:PORT"},
-		{"data", append(chat, "--data", "x"), "not available"},
+		{"empty data", append(chat, "--data", ""), "--data is empty"},
 		{"data and seed", append(chat, "--data", "x", "--identity-seed", "y"), "both given"},
 		{"empty seed", append(chat, "--identity-seed", ""), "--identity-seed is empty"},
 		{"namespace on Amino", []string{"--network", "/ipfs", "--open-namespace", "v"}, "of your own"},

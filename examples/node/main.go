@@ -106,6 +106,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // serve runs a node until ctx ends.
 func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	setLogging(s.level)
+	if err := openData(&s); err != nil {
+		return err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.api)
 	if err != nil {
 		return fmt.Errorf("--api: %w", err)

@@ -48,7 +48,7 @@ func launch(t *testing.T, program string, args ...string) (n *running, end func(
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && s != os.Kill {
 			t.Errorf("after %v: %v; stderr %q", s, err, &stderr)
 		}
 		if took := time.Since(start); took > 5*time.Second {
@@ -57,7 +57,9 @@ func launch(t *testing.T, program string, args ...string) (n *running, end func(
 	}
 }
 
-func TestProcess(t *testing.T) {
+// build returns the program.
+func build(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
@@ -68,6 +70,46 @@ func TestProcess(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	return program
+}
+
+// A node with a directory has its identity, its records and its contacts again
+// after a restart, however it ended.
+func TestProcessData(t *testing.T) {
+	program, dir := build(t), filepath.Join(t.TempDir(), "data")
+	const loopback = "--listen=/ip4/127.0.0.1/tcp/0"
+	keeper, endKeeper := launch(t, program, loopback, "--data", dir)
+	other, endOther := launch(t, program, loopback, "--join", keeper.Addrs[0])
+	other.get("GET /v1/ready", "")
+	if got := other.get("PUT /v1/value?key=/v/greeting", "hello"); got["stored"] != 1.0 {
+		t.Errorf("PUT = %v", got)
+	}
+	endKeeper(os.Kill)
+
+	again, endAgain := launch(t, program, loopback, "--data", dir)
+	if again.ID != keeper.ID {
+		t.Errorf("it is %s now, and was %s", again.ID, keeper.ID)
+	}
+	if out, err := exec.Command(program, "--network", "/test", loopback, "--data", dir).CombinedOutput(); err == nil {
+		t.Error("two processes have one directory")
+	} else if !bytes.Contains(out, []byte("process")) || bytes.Count(out, []byte("\n")) != 1 {
+		t.Errorf("the second process on the directory says %q", out)
+	}
+	third, endThird := launch(t, program, loopback, "--join", again.Addrs[0])
+	if r := third.do("GET /v1/value?key=/v/greeting", ""); r.status != 200 || string(r.body) != "hello" {
+		t.Errorf("GET = %d %q", r.status, r.body)
+	}
+	endOther(syscall.SIGTERM)
+	endAgain(syscall.SIGTERM) // which keeps its contacts
+
+	back, endBack := launch(t, program, loopback, "--data", dir)
+	back.get("GET /v1/ready", "") // through them: nobody is named
+	endBack(syscall.SIGTERM)
+	endThird(syscall.SIGTERM)
+}
+
+func TestProcess(t *testing.T) {
+	program := build(t)
 	// In this process, libp2p would leave goroutines behind.
 	err := exec.Command(program, "--network", "/test", "--listen", "/ip4/203.0.113.1/tcp/0").Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {

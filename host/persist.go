@@ -1,0 +1,91 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/store"
+)
+
+const (
+	// recordsDir and contactsFile are what is in Config.Dir.
+	recordsDir   = "records"
+	contactsFile = "contacts.json"
+
+	// maxRestored bounds the contacts of the last time that are dialled when the
+	// node joins: enough to find some that are still there, and no storm.
+	maxRestored = 32
+
+	// maxContactsFile bounds what is read back: some 4 000 contacts.
+	maxContactsFile = 1 << 20
+)
+
+// openStore opens the store that cfg asks for: its own, one in Dir, or one in
+// memory.
+func openStore(cfg Config) (store.Store, error) {
+	switch {
+	case cfg.Store != nil:
+		return cfg.Store, nil
+	case cfg.Dir != "":
+		s, err := store.Open(filepath.Join(cfg.Dir, recordsDir), store.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("kad: Config.Dir: %w", err)
+		}
+		return s, nil
+	default:
+		return store.NewMemory(store.Limits{}), nil
+	}
+}
+
+// restoreContacts returns contacts that the node had when it was closed, the
+// most recently seen first. They are dialled like bootstrap peers: that they were
+// good proves nothing. A file that cannot be read is as good as none.
+func restoreContacts(dir string) []peer.AddrInfo {
+	if dir == "" {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(dir, contactsFile)) //nolint:gosec // the user's own directory
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			log.Debugw("contacts of the last time", "error", err)
+		}
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	var infos []peer.AddrInfo
+	if err := json.NewDecoder(io.LimitReader(f, maxContactsFile)).Decode(&infos); err != nil {
+		log.Debugw("contacts of the last time", "error", err)
+		return nil
+	}
+	return infos[:min(len(infos), maxRestored)]
+}
+
+// keepContacts writes the contacts of the table for the next time, unless there
+// are none: then those of the last time are better. The file is replaced as a
+// whole, so that it is never half written.
+func (d *DHT) keepContacts() error {
+	if d.cfg.Dir == "" || d.peers.len() == 0 {
+		return nil
+	}
+	infos := d.recent()
+	data, err := json.Marshal(infos[:min(len(infos), maxRestored)])
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(d.cfg.Dir, contactsFile)
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return fmt.Errorf("kad: keeping the contacts: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("kad: keeping the contacts: %w", err)
+	}
+	return nil
+}
