@@ -1,0 +1,97 @@
+package host
+
+import (
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// maxMet bounds the peers that wait to be introduced. What comes beyond it is
+// forgotten: a lookup or the next request brings it back.
+const maxMet = 1024
+
+// handle takes in what the host has to tell.
+func (d *DHT) handle(e any) {
+	switch e := e.(type) {
+	case event.EvtPeerIdentificationCompleted:
+		d.surveyed(e.Conn)
+		d.keeper.meet(e.Peer)
+	case event.EvtPeerProtocolsUpdated:
+		d.keeper.meet(e.Peer)
+	case event.EvtPeerConnectednessChanged:
+		if e.Connectedness != network.Connected {
+			d.peers.doubt(routing.ContactOf(e.Peer), false)
+		}
+	case event.EvtLocalReachabilityChanged:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
+	case event.EvtHostReachableAddrsChanged:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
+	case event.EvtLocalAddressesUpdated:
+		d.mode.change(func(_ *Mode, around *surroundings) { around.publicListen = d.listensPublic() })
+	}
+}
+
+// surveyed takes note of where a peer is, and of who reached whom.
+func (d *DHT) surveyed(conn network.Conn) {
+	if conn == nil || scopeTo(conn) != scopePublic || relayed(conn) {
+		return
+	}
+	reached := conn.Stat().Direction == network.DirInbound
+	speaks := d.speaks(conn.RemotePeer())
+	if reached || speaks {
+		d.mode.change(func(_ *Mode, around *surroundings) {
+			around.dialled = around.dialled || reached
+			around.publicPeer = around.publicPeer || speaks
+		})
+	}
+}
+
+// meet queues a peer that may have to be introduced to the table.
+func (k *keeper) meet(id peer.ID) {
+	if k.queue.add(id) {
+		poke(k.wake)
+	}
+}
+
+// metQueue holds the peers that wait for an introduction, each once, in the order
+// they came.
+type metQueue struct {
+	mu    sync.Mutex
+	order []peer.ID
+	in    map[peer.ID]struct{}
+}
+
+// add reports whether id is in the queue now.
+func (q *metQueue) add(id peer.ID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.in[id]; ok {
+		return true
+	}
+	if len(q.order) >= maxMet {
+		return false
+	}
+	if q.in == nil {
+		q.in = make(map[peer.ID]struct{})
+	}
+	q.in[id] = struct{}{}
+	q.order = append(q.order, id)
+	return true
+}
+
+// take removes the peer that has waited for longest.
+func (q *metQueue) take() (peer.ID, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.order) == 0 {
+		return "", false
+	}
+	id := q.order[0]
+	q.order = q.order[1:]
+	delete(q.in, id)
+	return id, true
+}

@@ -1,0 +1,228 @@
+package host
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// minJoinAfter and maxJoinAfter bound the wait between attempts to join
+	// while the table is empty; it doubles from one to the next.
+	minJoinAfter = 200 * time.Millisecond
+	maxJoinAfter = 30 * time.Second
+
+	// settleAfter is how long after joining the node looks itself up again.
+	settleAfter = 10 * time.Second
+
+	// minReuniteAfter and maxReuniteAfter bound the wait between attempts to
+	// reach a bootstrap peer that is not in the table, while the table is small;
+	// else it is the RefreshInterval.
+	minReuniteAfter = time.Second
+	maxReuniteAfter = 30 * time.Second
+
+	// keepAfter is how often the contacts are written to Config.Dir.
+	keepAfter = 10 * time.Minute
+
+	// expireBatch is how many expired entries of the store are removed at a
+	// time, so that nothing waits for long.
+	expireBatch = 256
+)
+
+// joining is how far the node is in joining the network.
+type joining struct {
+	done  bool          // successful, and the table was never empty since
+	found bool          // the last attempt failed although somebody had answered
+	after time.Duration // how long to wait after the next failure
+	next  time.Time     // not before
+	again time.Time     // when to look ourselves up once more; zero if that is done
+}
+
+// reuniting is when to dial a bootstrap peer that is not in the table.
+type reuniting struct {
+	after time.Duration // how long to wait after the next attempt
+	next  time.Time     // not before
+}
+
+// joinIfDue joins the network, at the start and whenever the table is empty.
+func (k *keeper) joinIfDue(now time.Time) time.Time {
+	j := &k.join
+	empty := k.dht.peers.len() == 0
+	if empty && j.done {
+		*j = joining{next: j.next}
+	}
+	if j.done || k.room(joinJob) == 0 {
+		return time.Time{}
+	}
+	if now.Before(j.next) && (empty || j.found) {
+		return j.next
+	}
+	k.start(joinJob, k.dht.join, func(err error) {
+		if err == nil && k.dht.peers.len() > 0 {
+			now := time.Now()
+			*j = joining{done: true, next: now.Add(minJoinAfter), again: now.Add(jittered(settleAfter))}
+			return
+		}
+		j.found = k.dht.peers.len() > 0
+		j.after = min(max(2*j.after, minJoinAfter), maxJoinAfter)
+		j.next = time.Now().Add(jittered(j.after))
+		log.Debugw("join", "error", err, "again", j.next)
+	})
+	return time.Time{}
+}
+
+// jittered returns d give or take a tenth, so that nodes that lost the same
+// peer do not come back at the same time.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// introduceMet probes peers that say that they serve.
+func (k *keeper) introduceMet() {
+	for k.room(introduceJob) > 0 {
+		id, ok := k.queue.take()
+		if !ok {
+			return
+		}
+		if !k.dht.met(id) {
+			continue // there is no need, or no longer
+		}
+		k.start(introduceJob,
+			func(ctx context.Context) error { return k.dht.greet(ctx, id) },
+			func(err error) {
+				if err != nil {
+					log.Debugw("not introduced", "peer", id, "error", err)
+				}
+			})
+	}
+}
+
+// checkDue probes contacts that the table has doubts about.
+func (k *keeper) checkDue(now time.Time) time.Time {
+	probe, next := k.dht.peers.due(now, k.room(checkJob))
+	for _, c := range probe {
+		k.start(checkJob,
+			func(ctx context.Context) error { return k.dht.check(ctx, c) },
+			func(error) {})
+	}
+	return next
+}
+
+// reuniteIfDue dials a bootstrap peer that is not in the table: soon after it
+// went, then less and less often, and now and then while enough others are known.
+func (k *keeper) reuniteIfDue(now time.Time) time.Time {
+	r := &k.reunite
+	if !k.join.done || len(k.dht.absent()) == 0 {
+		*r = reuniting{}
+		return time.Time{}
+	}
+	if k.room(reuniteJob) == 0 {
+		return time.Time{}
+	}
+	if r.next.IsZero() {
+		r.after = minReuniteAfter
+		r.next = now.Add(jittered(r.after))
+	}
+	if now.Before(r.next) {
+		return r.next
+	}
+	k.start(reuniteJob, k.dht.reunite, func(err error) {
+		if err != nil {
+			log.Debugw("reunite", "error", err)
+		}
+		r.after = min(2*r.after, maxReuniteAfter)
+		wait := r.after
+		if k.dht.peers.len() >= k.dht.cfg.K {
+			wait = max(k.dht.cfg.RefreshInterval, maxReuniteAfter)
+		}
+		r.next = time.Now().Add(jittered(wait))
+	})
+	return time.Time{}
+}
+
+// refreshStale looks up a key of a bucket that nobody has looked into for
+// RefreshInterval; one at a time. Some time after joining, it looks ourselves up
+// once more: others may have joined at the same moment.
+func (k *keeper) refreshStale(now time.Time) time.Time {
+	age := k.dht.cfg.RefreshInterval
+	if age < 0 || !k.join.done || k.room(refreshJob) == 0 {
+		return time.Time{}
+	}
+	if again := k.join.again; !again.IsZero() && !now.Before(again) {
+		k.join.again = time.Time{}
+		k.start(refreshJob,
+			func(ctx context.Context) error { return k.dht.lookupFor(ctx, []byte(k.dht.self)) },
+			func(error) {})
+		return time.Time{}
+	}
+	if cpl, ok := k.dht.peers.stale(now, age); ok {
+		k.start(refreshJob,
+			func(ctx context.Context) error {
+				k.dht.peers.refreshed(now, cpl) // also if it fails: the others have their turn
+				return k.dht.refresh(ctx, cpl)
+			},
+			func(error) {})
+		return time.Time{}
+	}
+	next := now.Add(age / 10)
+	if again := k.join.again; !again.IsZero() && again.Before(next) {
+		next = again
+	}
+	return next
+}
+
+// expireStored removes what has expired from the store, a batch at a time.
+func (k *keeper) expireStored(now time.Time) time.Time {
+	if k.room(expireJob) == 0 {
+		return time.Time{}
+	}
+	if now.Before(k.expire) {
+		return k.expire
+	}
+	var removed int
+	var next time.Time
+	k.start(expireJob,
+		func(ctx context.Context) (err error) {
+			removed, next, err = k.dht.store.Expire(ctx, now, expireBatch)
+			return err
+		},
+		func(err error) {
+			if err != nil {
+				log.Debugw("expire", "error", err)
+			}
+			// What is put meanwhile may be due earlier; it is not served in any case.
+			soon := time.Now().Add(time.Minute)
+			switch {
+			case err == nil && removed == expireBatch:
+				k.expire = time.Now()
+			case next.After(soon):
+				k.expire = next
+			default:
+				k.expire = soon
+			}
+		})
+	return time.Time{}
+}
+
+// keepContacts writes the contacts to Config.Dir, so that a node that is killed
+// has them too.
+func (k *keeper) keepContacts(now time.Time) time.Time {
+	if k.dht.cfg.Dir == "" || !k.join.done || k.room(keepJob) == 0 {
+		return time.Time{}
+	}
+	if k.keep.IsZero() {
+		k.keep = now.Add(settleAfter)
+	}
+	if now.Before(k.keep) {
+		return k.keep
+	}
+	k.start(keepJob,
+		func(context.Context) error { return k.dht.keepContacts() },
+		func(err error) {
+			if err != nil {
+				log.Warnw("the contacts are not kept", "error", err) // somebody must see to the disk
+			}
+			k.keep = time.Now().Add(keepAfter)
+		})
+	return time.Time{}
+}
