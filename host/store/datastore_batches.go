@@ -63,6 +63,14 @@ func (d *Datastore) Unpublish(ctx context.Context, kind Kind, key []byte) error 
 	return d.change(context.WithoutCancel(ctx), func(x *index) { x.unpublish(kind, key) })
 }
 
+// Publication implements [Store].
+func (d *Datastore) Publication(ctx context.Context, kind Kind, key []byte) (p Publication, err error) {
+	if lookErr := d.look(ctx, func(x *index) { p, err = x.publication(kind, key) }); lookErr != nil {
+		return Publication{}, lookErr
+	}
+	return p, err
+}
+
 // Publications implements [Store].
 func (d *Datastore) Publications(ctx context.Context, kind Kind, after []byte, limit int) (found []Publication, err error) {
 	err = d.look(ctx, func(x *index) { found = x.publicationsAfter(kind, after, limit) })

@@ -215,6 +215,28 @@ func (d *Disk) Unpublish(ctx context.Context, kind Kind, key []byte) error {
 	})
 }
 
+// Publication implements [Store]. One that is damaged on the disk is
+// [ErrCorrupt].
+func (d *Disk) Publication(ctx context.Context, kind Kind, key []byte) (Publication, error) {
+	row := append([]byte{byte(kind)}, key...)
+	var raw []byte
+	err := d.view(ctx, func(tx *bbolt.Tx) error {
+		raw = bytes.Clone(tx.Bucket(bucketPublished()).Get(row))
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Publication{}, err
+	case raw == nil:
+		return Publication{}, ErrNotFound
+	}
+	e, err := parseRow(row, raw)
+	if err != nil {
+		return Publication{}, d.explain(err)
+	}
+	return Publication{Kind: kind, Key: bytes.Clone(key), Data: e.data, Next: e.expires}, nil
+}
+
 // Publications implements [Store]. One that is damaged on the disk is
 // [ErrCorrupt].
 func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, limit int) (found []Publication, err error) {

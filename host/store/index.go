@@ -175,6 +175,21 @@ func (x *index) unpublish(kind Kind, key []byte) {
 	}
 }
 
+// publication returns a copy of the publication of a kind and key, or
+// [ErrNotFound].
+func (x *index) publication(kind Kind, key []byte) (Publication, error) {
+	s := x.published[kind]
+	if s == nil {
+		return Publication{}, ErrNotFound
+	}
+	p := s.get(key)
+	if p.Kind != kind { // the zero Publication: there is none
+		return Publication{}, ErrNotFound
+	}
+	p.Key, p.Data = slices.Clone(key), slices.Clone(p.Data)
+	return p, nil
+}
+
 // publicationsAfter returns copies of the publications that follow a key, at most
 // limit of them and no more once they have batchBytes.
 func (x *index) publicationsAfter(kind Kind, after []byte, limit int) []Publication {

@@ -224,6 +224,16 @@ func (m *Memory) Unpublish(ctx context.Context, kind Kind, key []byte) error {
 	return nil
 }
 
+// Publication implements [Store].
+func (m *Memory) Publication(ctx context.Context, kind Kind, key []byte) (Publication, error) {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
+		return Publication{}, err
+	}
+	defer unlock()
+	return m.index.publication(kind, key)
+}
+
 // Publications implements [Store].
 func (m *Memory) Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error) {
 	unlock, err := m.rlock(ctx)

@@ -186,6 +186,9 @@ type Store interface {
 	// is none.
 	Unpublish(ctx context.Context, kind Kind, key []byte) error
 
+	// Publication returns the publication of a kind and key, or [ErrNotFound].
+	Publication(ctx context.Context, kind Kind, key []byte) (Publication, error)
+
 	// Publications returns the publications of a kind, in the manner of Values:
 	// at most limit of them, from the place of the key after on.
 	Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -249,6 +250,13 @@ func testPublications(t *testing.T, s store.Store) {
 		if i := slices.Index(odd(), string(p.Key)); string(p.Data) != "data" || !p.Next.Equal(at(i)) {
 			t.Errorf("Publications() has %v, want what was published last", p)
 		}
+	}
+	p, err := s.Publication(t.Context(), store.KindValue, []byte("a"))
+	if err != nil || string(p.Key) != "a" || string(p.Data) != "data" || !p.Next.Equal(at(slices.Index(odd(), "a"))) {
+		t.Errorf("Publication() = %v, %v", p, err)
+	}
+	if p, err := s.Publication(t.Context(), store.KindProvider, []byte("none")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Publication() = %v, %v; want ErrNotFound", p, err)
 	}
 	wantLen(t, s, 0, 0)
 	wantNoValue(t, s, "a", at(0))
