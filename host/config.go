@@ -83,6 +83,11 @@ type Config struct {
 	// last stored. If zero, 48h. If negative, for ever.
 	RecordAge time.Duration
 
+	// RepublishInterval is how often our own records and announcements are
+	// published again, so that they do not expire, and are held by the peers that
+	// are closest by then. If zero, 22h. If negative, they are not.
+	RepublishInterval time.Duration
+
 	// MaxInbound bounds the streams that are served at a time; more are reset.
 	// If zero, 256.
 	MaxInbound int
@@ -112,6 +117,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SlowAfter, time.Second)
 	setDefault(&c.RefreshInterval, 10*time.Minute)
 	setDefault(&c.RecordAge, 48*time.Hour)
+	setDefault(&c.RepublishInterval, 22*time.Hour)
 	setDefault(&c.MaxInbound, 256)
 	return c
 }

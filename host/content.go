@@ -55,9 +55,9 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 // receipt says who stored that, and who did not and why. The error is a
 // [*PutError] if nobody stored it.
 //
-// An announcement is kept for Config.RecordAge: announce again before. It names
-// the addresses of the host that a peer can use; a peer on the public internet
-// refuses one without any.
+// An announcement is published again every Config.RepublishInterval, until
+// [DHT.Withdraw]. It names the addresses of the host that a peer can use; a peer
+// on the public internet refuses one without any.
 //
 // Spec: libp2p kad-dht, "Content provider advertisement".
 func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
@@ -67,6 +67,15 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	receipt, err := d.announce(ctx, key)
+	if len(receipt.Stored) > 0 {
+		d.publish(ctx, publicationID{store.KindProvider, string(key)}, nil)
+	}
+	return receipt, err
+}
+
+// announce announces us to the k closest peers, and makes us answer ourselves.
+func (d *DHT) announce(ctx context.Context, key []byte) (Receipt, error) {
 	if err := d.provideLocally(ctx, key); err != nil {
 		return Receipt{}, err
 	}
@@ -98,7 +107,7 @@ func tolerateFull(err error) error {
 }
 
 // Withdraw takes back an announcement of ours, as far as that can be done: we
-// no longer answer for it. Others forget it after their record age, since the
+// do not publish it again, nor answer for it. Others forget it after their record age, since the
 // protocol has no request for that.
 func (d *DHT) Withdraw(ctx context.Context, c cid.Cid) error {
 	ctx, end := d.begin(ctx)
@@ -107,7 +116,9 @@ func (d *DHT) Withdraw(ctx context.Context, c cid.Cid) error {
 	if err != nil {
 		return err
 	}
-	return d.store.RemoveProvider(ctx, key, string(d.self))
+	return errors.Join(
+		d.unpublish(ctx, publicationID{store.KindProvider, string(key)}),
+		d.store.RemoveProvider(ctx, key, string(d.self)))
 }
 
 // FindProvidersAsync is [DHT.Providers] as a channel, which is closed at the

@@ -43,6 +43,7 @@ type DHT struct {
 	keeper      *keeper
 	joins       joins
 	corrections corrections
+	agenda      agenda
 	diagnosis   diagnosis
 	stats       counters
 	tasks       *tasks
@@ -113,6 +114,11 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
+	if d.cfg.RepublishInterval > 0 {
+		if err := d.resumePublications(d.tasks.ctx); err != nil {
+			return err
+		}
+	}
 	sub, err := d.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerProtocolsUpdated),

@@ -35,7 +35,8 @@ func NamespaceCID(ns string) (cid.Cid, error) {
 }
 
 // Advertise announces that we can be found under a namespace, and returns for
-// how long: advertise again before that is over. That is the option TTL, 3h by
+// how long: advertise again before that is over, for unlike what [DHT.Announce]
+// announces, an advertisement is not published again by itself. That is the option TTL, 3h by
 // default, at most Config.RecordAge. Peers may keep the announcement for longer.
 //
 // The error is that of [DHT.Announce]: a [*PutError] if nobody stored it.
@@ -51,7 +52,9 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if err != nil {
 		return 0, err
 	}
-	if _, err := d.Announce(ctx, c); err != nil {
+	ctx, end := d.begin(ctx)
+	defer end()
+	if _, err := d.announce(ctx, c.Hash()); err != nil {
 		return 0, err
 	}
 	ttl := o.Ttl

@@ -97,6 +97,12 @@
 // An announcement of ours stays in our own store until it is withdrawn, and so
 // does not depend on who else remembers it.
 //
+// What we publish is published again by the node, not by the caller: values and
+// announcements until they are withdrawn. Advertisements are not, for their
+// interface has the caller advertise again, and who stops doing that wants to be
+// forgotten. A value is given up when we hold a better one; that others claim to
+// is not enough, or a liar could end it.
+//
 // ClosestPeers returns addresses with the IDs, since a bare ID is good for
 // nothing but another lookup.
 package host

@@ -12,6 +12,7 @@ const (
 	joinJob      job = iota // join the network
 	reuniteJob              // dial a bootstrap peer that is not in the table
 	refreshJob              // look up a stale bucket
+	republishJob            // publish something of ours once more
 	expireJob               // remove what has expired from the store
 	keepJob                 // write the contacts to Config.Dir
 	introduceJob            // probe a peer that says that it serves
@@ -28,6 +29,8 @@ func (j job) limit() int {
 		return 16
 	case checkJob:
 		return 8
+	case republishJob:
+		return 4
 	default:
 		return 1
 	}
@@ -85,6 +88,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.checkDue(now))
 	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
+	sooner(k.republishDue(now))
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
 	return next

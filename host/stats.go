@@ -19,6 +19,7 @@ type Stats struct {
 	Probes         uint64 // requests that check whether a peer serves
 	Joins          uint64 // attempts to join the network
 	Corrections    uint64 // records sent to holders of a worse one or none
+	Republished    uint64 // records and announcements of ours published again
 
 	InboundFindNode     uint64 // requests answered, by kind
 	InboundGetValue     uint64
@@ -32,14 +33,15 @@ type Stats struct {
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
+	Publications   int  // records and announcements of ours, to be published again
 	Server         bool // whether the node serves
 }
 
 // counters are the counters of [Stats], as they are counted.
 type counters struct {
-	lookups, requests, requestsFailed, probes, joins, corrections atomic.Uint64
-	findNode, getValue, putValue, getProviders, addProvider, ping atomic.Uint64
-	inboundRefused                                                atomic.Uint64
+	lookups, requests, requestsFailed, probes, joins, corrections, republished atomic.Uint64
+	findNode, getValue, putValue, getProviders, addProvider, ping              atomic.Uint64
+	inboundRefused                                                             atomic.Uint64
 }
 
 // countInbound counts a request that was answered.
@@ -75,6 +77,7 @@ func (d *DHT) Stats() Stats {
 		Probes:         c.probes.Load(),
 		Joins:          c.joins.Load(),
 		Corrections:    c.corrections.Load(),
+		Republished:    c.republished.Load(),
 
 		InboundFindNode:     c.findNode.Load(),
 		InboundGetValue:     c.getValue.Load(),
@@ -88,6 +91,7 @@ func (d *DHT) Stats() Stats {
 		InboundStreams: d.inbound.len(),
 		Values:         values,
 		Providers:      providers,
+		Publications:   d.agenda.len(),
 		Server:         serving == ModeServer,
 	}
 }

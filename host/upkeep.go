@@ -171,6 +171,24 @@ func (k *keeper) refreshStale(now time.Time) time.Time {
 	return next
 }
 
+// republishDue publishes what is due once more.
+func (k *keeper) republishDue(now time.Time) time.Time {
+	if !k.join.done || k.room(republishJob) == 0 {
+		return time.Time{}
+	}
+	ids, next := k.dht.agenda.due(now, k.room(republishJob))
+	for _, id := range ids {
+		k.start(republishJob,
+			func(ctx context.Context) error { return k.dht.republish(ctx, id) },
+			func(err error) {
+				if err != nil {
+					log.Debugw("republish", "key", id.key, "error", err)
+				}
+			})
+	}
+	return next
+}
+
 // expireStored removes what has expired from the store, a batch at a time.
 func (k *keeper) expireStored(now time.Time) time.Time {
 	if k.room(expireJob) == 0 {

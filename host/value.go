@@ -28,6 +28,9 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 // the value, or there is none; [ErrOldRecord] if we hold a better one; and a
 // [*PutError] if fewer stored it than [Quorum] asks for, or nobody.
 //
+// What somebody has stored is published again every Config.RepublishInterval,
+// until it is withdrawn or superseded.
+//
 // With the option Offline, the value is stored with us alone.
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval".
@@ -39,11 +42,20 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 		return Receipt{}, err
 	}
 	rec := protocol.Record{Key: []byte(key), Value: value, TimeReceived: time.Now()}
-	if err := d.accepts(ctx, rec); err != nil {
-		return Receipt{}, err
-	}
 	if o.Offline {
 		return Receipt{}, d.storeRecord(ctx, rec)
+	}
+	receipt, err := d.put(ctx, rec, o.quorum)
+	if len(receipt.Stored) > 0 {
+		d.publish(ctx, publicationID{store.KindValue, key}, value)
+	}
+	return receipt, err
+}
+
+// put stores a record with the k closest peers, and with us.
+func (d *DHT) put(ctx context.Context, rec protocol.Record, quorum int) (Receipt, error) {
+	if err := d.accepts(ctx, rec); err != nil {
+		return Receipt{}, err
 	}
 	closest, err := d.closest(ctx, rec.Key)
 	if err != nil {
@@ -53,7 +65,15 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 		return Receipt{}, err
 	}
 	receipt := d.send(ctx, closest, protocol.PutValue{Record: rec})
-	return receipt, receipt.check(ctx, o.quorum)
+	return receipt, receipt.check(ctx, quorum)
+}
+
+// WithdrawValue ends the publication of a value of ours: it is not published
+// again, here and elsewhere it is kept until it expires.
+func (d *DHT) WithdrawValue(ctx context.Context, key string) error {
+	ctx, end := d.begin(ctx)
+	defer end()
+	return d.unpublish(ctx, publicationID{store.KindValue, key})
 }
 
 // accepts says whether we would store a record ourselves.
