@@ -165,6 +165,7 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"probes":          s.Probes,
 		"joins":           s.Joins,
 		"corrections":     s.Corrections,
+		"republished":     s.Republished,
 
 		"inbound_find_node":     s.InboundFindNode,
 		"inbound_get_value":     s.InboundGetValue,
@@ -178,6 +179,7 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"inbound_streams": s.InboundStreams,
 		"values":          s.Values,
 		"providers":       s.Providers,
+		"publications":    s.Publications,
 		"server":          s.Server,
 
 		"uptime_ms":   time.Since(c.started).Milliseconds(),
