@@ -71,7 +71,8 @@ type Config struct {
 	RequestTimeout time.Duration
 
 	// SlowAfter is when a request of a lookup frees its slot for the next
-	// contact; a late answer still counts. If zero, 1s.
+	// contact; a late answer still counts. If zero, 1s. More is better where a
+	// peer takes longer than that to dial and to answer.
 	SlowAfter time.Duration
 
 	// RefreshInterval is the age at which a bucket is looked up again, and at
