@@ -93,19 +93,20 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		return nil, err
 	}
 	wake := make(chan struct{}, 1)
+	tasks := newTasks()
 	d := &DHT{
 		cfg:         cfg,
 		host:        h,
 		self:        h.ID(),
 		protocol:    cfg.protocolID(),
-		rpc:         &streams{host: h, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
+		rpc:         &streams{host: h, tasks: tasks, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
 		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
 		store:       records,
 		restored:    restoreContacts(cfg.Dir),
 		validators:  maps.Clone(cfg.Validators),
 		inbound:     newInbound(cfg.MaxInbound),
 		corrections: make(corrections, maxCorrections),
-		tasks:       newTasks(),
+		tasks:       tasks,
 	}
 	d.mode.apply = d.setServing
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}

@@ -77,7 +77,7 @@ func testDisconnectProbes(t *testing.T) {
 // ask sends one request to a node, as a peer of its own would.
 func ask(t *testing.T, from lhost.Host, to *DHT, req protocol.Request) (protocol.Response, error) {
 	t.Helper()
-	s := &streams{host: from, protocol: to.protocol, timeout: 10 * time.Second}
+	s := &streams{tasks: newTasks(), host: from, protocol: to.protocol, timeout: 10 * time.Second}
 	return s.Request(t.Context(), to.self, req)
 }
 

@@ -28,6 +28,7 @@ type requester interface {
 // behind another.
 type streams struct {
 	host     lhost.Host
+	tasks    *tasks
 	protocol lprotocol.ID
 	timeout  time.Duration // of one request; negative: none
 }
@@ -38,6 +39,9 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.timeout)
 		defer cancel()
+	}
+	if err := s.connect(ctx, to); err != nil {
+		return protocol.Response{}, inTime(ctx, err)
 	}
 	stream, err := s.host.NewStream(ctx, to, s.protocol)
 	if err != nil {
@@ -56,6 +60,34 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 	s.host.Peerstore().RecordLatency(to, time.Since(start))
 	_ = stream.Close() // all of it was read and written
 	return resp, nil
+}
+
+// dialTimeout bounds a dial, whoever waits for it.
+const dialTimeout = 10 * time.Second
+
+// connect connects to a peer. The dial goes on if ctx ends first: the swarm takes
+// a dial that was given up for one that failed, and for a while refuses to
+// dial the peer again, which whoever has just found it is about to do.
+func (s *streams) connect(ctx context.Context, to peer.ID) error {
+	if s.host.Network().Connectedness(to) == network.Connected {
+		return nil
+	}
+	done := make(chan error, 1)
+	started := s.tasks.run(func(closing context.Context) {
+		dialling, cancel := context.WithTimeout(closing, dialTimeout)
+		defer cancel()
+		_, err := s.host.Network().DialPeer(dialling, to)
+		done <- err
+	})
+	if !started {
+		return ErrClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // halfCloseAfter is how long a stream stays open for writing while there is no
