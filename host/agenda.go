@@ -17,9 +17,24 @@ type publicationID struct {
 // agenda is when each of our publications is due again: the copy in memory of
 // what the store keeps, in order of time.
 type agenda struct {
-	mu   sync.Mutex
-	when map[publicationID]time.Time // zero while it is under way
-	heap dueHeap                     // may hold entries that are not in when any more, or at another time
+	write sync.Mutex // held while a publication changes both here and in the store
+
+	mu    sync.Mutex
+	when  map[publicationID]slot
+	heap  dueHeap // may hold entries that are not in when any more, or at another time
+	count uint64  // of calls of add
+}
+
+// A slot is when a publication is due, and which call of add says so.
+type slot struct {
+	at    time.Time // zero while it is under way
+	count uint64
+}
+
+// A ticket is for a publication that is under way, as due has returned it.
+type ticket struct {
+	publicationID
+	count uint64
 }
 
 // add sets when a publication is due.
@@ -27,10 +42,28 @@ func (a *agenda) add(id publicationID, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.when == nil {
-		a.when = make(map[publicationID]time.Time)
+		a.when = make(map[publicationID]slot)
 	}
-	a.when[id] = at
+	a.count++
+	a.when[id] = slot{at, a.count}
 	heap.Push(&a.heap, dueEntry{id, at})
+	if len(a.heap) > 2*len(a.when)+minStale {
+		a.rebuild()
+	}
+}
+
+// minStale is how many entries the heap may hold in any case that mean nothing.
+const minStale = 64
+
+// rebuild drops from the heap what means nothing any more.
+func (a *agenda) rebuild() {
+	a.heap = a.heap[:0]
+	for id, s := range a.when {
+		if !s.at.IsZero() {
+			a.heap = append(a.heap, dueEntry{id, s.at})
+		}
+	}
+	heap.Init(&a.heap)
 }
 
 // drop forgets a publication.
@@ -40,14 +73,13 @@ func (a *agenda) drop(id publicationID) {
 	delete(a.when, id)
 }
 
-// resume sets when a publication that due returned is due again, unless it was
-// dropped since. It reports whether it was not.
-func (a *agenda) resume(id publicationID, at time.Time) bool {
-	if !a.has(id) {
-		return false
-	}
-	a.add(id, at)
-	return true
+// current reports whether the publication of a ticket was neither dropped nor
+// added again since.
+func (a *agenda) current(t ticket) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.when[t.publicationID]
+	return ok && s.count == t.count
 }
 
 // has reports whether there is such a publication.
@@ -58,29 +90,30 @@ func (a *agenda) has(id publicationID) bool {
 	return ok
 }
 
-// due returns up to n publications that are due at now, which are then under way
-// until resume or drop, and when the next one is; the zero time means that there
-// is none.
-func (a *agenda) due(now time.Time, n int) (ids []publicationID, next time.Time) {
+// due returns tickets for up to n publications that are due at now, which are
+// then under way until add or drop, and when the next one is due; the zero time
+// means that there is none, or no room for it.
+func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.heap) > 0 {
 		first := a.heap[0]
-		if !a.when[first.id].Equal(first.at) { // dropped, or moved
+		s, ok := a.when[first.id]
+		if !ok || !s.at.Equal(first.at) { // dropped, or moved
 			heap.Pop(&a.heap)
 			continue
 		}
 		if first.at.After(now) {
-			return ids, first.at
+			return tickets, first.at
 		}
-		if len(ids) == n {
-			return ids, time.Time{} // more are due: ask again when there is room
+		if len(tickets) == n {
+			return tickets, time.Time{} // ask again when there is room
 		}
 		heap.Pop(&a.heap)
-		a.when[first.id] = time.Time{} // under way
-		ids = append(ids, first.id)
+		a.when[first.id] = slot{count: s.count}
+		tickets = append(tickets, ticket{first.id, s.count})
 	}
-	return ids, time.Time{}
+	return tickets, time.Time{}
 }
 
 // len returns how many publications there are.

@@ -86,7 +86,8 @@ type Config struct {
 
 	// RepublishInterval is how often our own records and announcements are
 	// published again, so that they do not expire, and are held by the peers that
-	// are closest by then. If zero, 22h. If negative, they are not.
+	// are closest by then. If zero, 22h, or half of RecordAge if that is less. If
+	// negative, they are not.
 	RepublishInterval time.Duration
 
 	// MaxInbound bounds the streams that are served at a time; more are reset.
@@ -118,8 +119,12 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SlowAfter, time.Second)
 	setDefault(&c.RefreshInterval, 10*time.Minute)
 	setDefault(&c.RecordAge, 48*time.Hour)
-	setDefault(&c.RepublishInterval, 22*time.Hour)
 	setDefault(&c.MaxInbound, 256)
+	interval := 22 * time.Hour
+	if c.RecordAge > 0 {
+		interval = min(interval, c.RecordAge/2)
+	}
+	setDefault(&c.RepublishInterval, interval)
 	return c
 }
 

@@ -48,7 +48,7 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 	}
 	ctx, end := d.begin(ctx)
 	defer end()
-	return d.provideLocally(ctx, key)
+	return d.provideLocally(ctx, key, time.Time{})
 }
 
 // Announce announces to the k peers closest to c that we have its content. The
@@ -67,16 +67,17 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.announce(ctx, key)
+	receipt, err := d.announce(ctx, key, time.Time{})
 	if len(receipt.Stored) > 0 {
 		d.publish(ctx, publicationID{store.KindProvider, string(key)}, nil)
 	}
 	return receipt, err
 }
 
-// announce announces us to the k closest peers, and makes us answer ourselves.
-func (d *DHT) announce(ctx context.Context, key []byte) (Receipt, error) {
-	if err := d.provideLocally(ctx, key); err != nil {
+// announce announces us to the k closest peers, and makes us answer ourselves,
+// until a time; the zero time means for ever.
+func (d *DHT) announce(ctx context.Context, key []byte, until time.Time) (Receipt, error) {
+	if err := d.provideLocally(ctx, key, until); err != nil {
 		return Receipt{}, err
 	}
 	closest, err := d.closest(ctx, key)
@@ -90,10 +91,14 @@ func (d *DHT) announce(ctx context.Context, key []byte) (Receipt, error) {
 	return receipt, receipt.check(ctx, 0)
 }
 
-// provideLocally makes us answer for a key ourselves, at once, until
+// provideLocally makes us answer for a key ourselves, at once, until a time, or
 // [DHT.Withdraw].
-func (d *DHT) provideLocally(ctx context.Context, key []byte) error {
-	return tolerateFull(d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: time.Now()}))
+func (d *DHT) provideLocally(ctx context.Context, key []byte, until time.Time) error {
+	return tolerateFull(d.store.AddProvider(ctx, key, store.Provider{
+		ID:       string(d.self),
+		Received: time.Now(),
+		Expires:  until,
+	}))
 }
 
 // tolerateFull returns err unless it is that our store has no room: that

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -47,6 +48,9 @@ type DHT struct {
 	diagnosis   diagnosis
 	stats       counters
 	tasks       *tasks
+
+	closing sync.Once
+	closed  error // what Close returns
 }
 
 var (
@@ -116,9 +120,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
 	if d.cfg.RepublishInterval > 0 {
-		if err := d.resumePublications(d.tasks.ctx); err != nil {
-			return err
-		}
+		d.resumePublications(d.tasks.ctx)
 	}
 	sub, err := d.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
@@ -153,15 +155,17 @@ func (d *DHT) start() error {
 // (less than a second), and leaves the host as it found it. Operations that are
 // under way return [ErrClosed]. Closing twice is fine.
 func (d *DHT) Close() error {
-	d.tasks.cancel(ErrClosed)
-	d.mode.close()
-	d.inbound.close()
-	d.tasks.wait(&d.inbound.done)
-	err := d.keepContacts()
-	if d.cfg.Store == nil {
-		err = errors.Join(err, d.store.Close())
-	}
-	return err
+	d.closing.Do(func() {
+		d.tasks.cancel(ErrClosed)
+		d.mode.close()
+		d.inbound.close()
+		d.tasks.wait(&d.inbound.done)
+		d.closed = d.keepContacts()
+		if d.cfg.Store == nil {
+			d.closed = errors.Join(d.closed, d.store.Close())
+		}
+	})
+	return d.closed
 }
 
 // begin returns the context of an operation: it ends with that of the caller,

@@ -52,15 +52,15 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if err != nil {
 		return 0, err
 	}
-	ctx, end := d.begin(ctx)
-	defer end()
-	if _, err := d.announce(ctx, c.Hash()); err != nil {
-		return 0, err
-	}
 	ttl := o.Ttl
 	setDefault(&ttl, advertiseTTL)
 	if d.cfg.RecordAge > 0 {
 		ttl = min(ttl, d.cfg.RecordAge)
+	}
+	ctx, end := d.begin(ctx)
+	defer end()
+	if _, err := d.announce(ctx, c.Hash(), time.Now().Add(ttl)); err != nil {
+		return 0, err
 	}
 	return ttl, nil
 }

@@ -150,8 +150,14 @@ func (d *DHT) dialAll() <-chan struct{} {
 		dial(func(ctx context.Context) { _ = d.dialBootstrap(ctx, info) })
 	}
 	for _, info := range d.restored {
-		if info.ID != d.self {
-			dial(func(ctx context.Context) { _ = d.dial(ctx, info) })
+		if info.ID == d.self {
+			continue
+		}
+		restore := func(ctx context.Context) { _ = d.dial(ctx, info) }
+		if len(d.cfg.Bootstrap) == 0 {
+			dial(restore)
+		} else {
+			d.tasks.run(restore) // nobody waits for those that are gone
 		}
 	}
 	for _, id := range d.host.Network().Peers() {

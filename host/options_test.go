@@ -18,7 +18,7 @@ func TestExpired(t *testing.T) { synctest.Test(t, testExpired) }
 
 func testExpired(t *testing.T) {
 	n := newTestNet(t)
-	nodes := n.nodes(3, Config{RecordAge: 30 * time.Second})
+	nodes := n.nodes(3, Config{RecordAge: 30 * time.Second, RepublishInterval: -1})
 	if err := nodes[0].PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
 		t.Fatal(err)
 	}

@@ -79,12 +79,16 @@ func (d *DHT) keepContacts() error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(d.cfg.Dir, contactsFile)
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+	tmp, err := os.CreateTemp(d.cfg.Dir, contactsFile+".new*")
+	if err != nil {
 		return fmt.Errorf("kad: keeping the contacts: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	defer func() { _ = os.Remove(tmp.Name()) }() // if it is still there
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(d.cfg.Dir, contactsFile))
+	}
+	if err != nil {
 		return fmt.Errorf("kad: keeping the contacts: %w", err)
 	}
 	return nil

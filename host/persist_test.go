@@ -33,6 +33,15 @@ func testDir(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Rename(cfg.Dir, cfg.Dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Errorf("Close() once more: %v", err)
+	}
+	if err := os.Rename(cfg.Dir+".moved", cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
 	n.cut(d.host)
 	n.mend(d.host)
 

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -20,19 +19,35 @@ func (d *DHT) publish(ctx context.Context, id publicationID, data []byte) {
 	if d.cfg.RepublishInterval < 0 {
 		return
 	}
-	next := time.Now().Add(early(d.cfg.RepublishInterval))
-	err := d.store.Publish(ctx, store.Publication{Kind: id.kind, Key: []byte(id.key), Data: data, Next: next})
-	if err != nil {
-		log.Warnw("not published again: the store cannot keep it", "error", err) // somebody must see to the disk
-		return
+	p := store.Publication{
+		Kind: id.kind,
+		Key:  []byte(id.key),
+		Data: data,
+		Next: time.Now().Add(early(d.cfg.RepublishInterval)),
 	}
-	d.agenda.add(id, next)
+	// What was published is kept, even if the time of the caller is over.
+	if err := d.keep(context.WithoutCancel(ctx), id, p); err != nil {
+		log.Warnw("not published again: the store cannot keep it", "error", err) // somebody must see to the disk
+	}
 	poke(d.keeper.wake)
 }
 
-// unpublish ends the publication of something. It does not come back, even if it
-// is being published at this moment.
+// keep sets when a publication is due next.
+func (d *DHT) keep(ctx context.Context, id publicationID, p store.Publication) error {
+	d.agenda.write.Lock()
+	defer d.agenda.write.Unlock()
+	if err := d.store.Publish(ctx, p); err != nil {
+		return err
+	}
+	d.agenda.add(id, p.Next)
+	return nil
+}
+
+// unpublish ends the publication of something. If it is being published at this
+// moment, that is the last time.
 func (d *DHT) unpublish(ctx context.Context, id publicationID) error {
+	d.agenda.write.Lock()
+	defer d.agenda.write.Unlock()
 	d.agenda.drop(id)
 	return d.store.Unpublish(ctx, id.kind, []byte(id.key))
 }
@@ -44,15 +59,15 @@ func early(d time.Duration) time.Duration {
 }
 
 // resumePublications reads the publications of the last time into the agenda.
-func (d *DHT) resumePublications(ctx context.Context) error {
+func (d *DHT) resumePublications(ctx context.Context) {
 	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
 		var after []byte
 		for {
 			batch, err := d.store.Publications(ctx, kind, after, 0)
 			if err != nil {
-				return fmt.Errorf("kad: reading what is to be published again: %w", err)
+				log.Warnw("what is damaged is not published again", "error", err) // somebody must see to the disk
 			}
-			if len(batch) == 0 {
+			if err != nil || len(batch) == 0 {
 				break
 			}
 			for _, p := range batch {
@@ -61,38 +76,52 @@ func (d *DHT) resumePublications(ctx context.Context) error {
 			after = batch[len(batch)-1].Key
 		}
 	}
-	return nil
 }
 
 // republish publishes something of ours once more.
-func (d *DHT) republish(ctx context.Context, id publicationID) error {
-	p, err := d.store.Publication(ctx, id.kind, []byte(id.key))
+func (d *DHT) republish(ctx context.Context, t ticket) error {
+	p, err := d.store.Publication(ctx, t.kind, []byte(t.key))
 	if errors.Is(err, store.ErrNotFound) {
-		d.agenda.drop(id)
 		return nil // withdrawn meanwhile
 	}
+	var again time.Duration // 0: never
 	if err != nil {
-		return err
-	}
-	err = d.publishAgain(ctx, p)
-	if d.superseded(p, err) {
-		log.Debugw("superseded", "key", id.key, "error", err)
-		return d.unpublish(ctx, id)
-	}
-	p.Next = time.Now().Add(early(d.cfg.RepublishInterval))
-	if err != nil {
-		p.Next = time.Now().Add(jittered(republishRetry))
+		again = jittered(republishRetry)
 	} else {
-		d.stats.republished.Add(1)
+		err = d.publishAgain(ctx, p)
+		switch {
+		case err == nil:
+			d.stats.republished.Add(1)
+			again = early(d.cfg.RepublishInterval)
+		case !d.superseded(p, err):
+			again = jittered(republishRetry)
+		}
 	}
-	if !d.agenda.resume(id, p.Next) {
-		return err // withdrawn meanwhile
+	return errors.Join(err, d.settle(context.WithoutCancel(ctx), t, p, again))
+}
+
+// settle sets when a publication that was under way is due next; with 0, it ends.
+// What the user has done meanwhile prevails.
+func (d *DHT) settle(ctx context.Context, t ticket, p store.Publication, again time.Duration) error {
+	d.agenda.write.Lock()
+	defer d.agenda.write.Unlock()
+	switch {
+	case !d.agenda.current(t):
+		if t.kind == store.KindProvider && !d.agenda.has(t.publicationID) {
+			return d.store.RemoveProvider(ctx, []byte(t.key), string(d.self)) // withdrawn, and announced after that
+		}
+		return nil
+	case again == 0:
+		d.agenda.drop(t.publicationID)
+		return d.store.Unpublish(ctx, t.kind, []byte(t.key))
 	}
-	err = errors.Join(err, d.store.Publish(ctx, p))
-	if !d.agenda.has(id) { // withdrawn at this very moment
-		err = errors.Join(err, d.store.Unpublish(ctx, id.kind, p.Key))
+	next := time.Now().Add(again)
+	d.agenda.add(t.publicationID, next)
+	if p.Key == nil {
+		return nil // it could not be read just now
 	}
-	return err
+	p.Next = next
+	return d.store.Publish(ctx, p)
 }
 
 // superseded reports whether there is no point in publishing p again: we hold
@@ -112,7 +141,7 @@ func (d *DHT) superseded(p store.Publication, err error) bool {
 // publishAgain sends a publication to the peers that are closest to it now.
 func (d *DHT) publishAgain(ctx context.Context, p store.Publication) (err error) {
 	if p.Kind == store.KindProvider {
-		_, err = d.announce(ctx, p.Key)
+		_, err = d.announce(ctx, p.Key, time.Time{})
 	} else {
 		_, err = d.put(ctx, protocol.Record{Key: p.Key, Value: p.Data, TimeReceived: time.Now()}, 0)
 	}

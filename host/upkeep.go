@@ -176,13 +176,13 @@ func (k *keeper) republishDue(now time.Time) time.Time {
 	if !k.join.done || k.room(republishJob) == 0 {
 		return time.Time{}
 	}
-	ids, next := k.dht.agenda.due(now, k.room(republishJob))
-	for _, id := range ids {
+	tickets, next := k.dht.agenda.due(now, k.room(republishJob))
+	for _, t := range tickets {
 		k.start(republishJob,
-			func(ctx context.Context) error { return k.dht.republish(ctx, id) },
+			func(ctx context.Context) error { return k.dht.republish(ctx, t) },
 			func(err error) {
 				if err != nil {
-					log.Debugw("republish", "key", id.key, "error", err)
+					log.Debugw("republish", "key", t.key, "error", err)
 				}
 			})
 	}

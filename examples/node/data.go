@@ -51,7 +51,7 @@ func identityIn(path string) (crypto.PrivKey, error) {
 }
 
 // newIdentityIn makes a key and keeps it in a file, which is there whole or not
-// at all, and survives a crash once this returns.
+// at all, whenever the process ends.
 func newIdentityIn(path string) (crypto.PrivKey, error) {
 	key, _, err := crypto.GenerateEd25519Key(nil) // from the system's randomness
 	if err != nil {
