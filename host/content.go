@@ -112,8 +112,8 @@ func tolerateFull(err error) error {
 }
 
 // Withdraw takes back an announcement of ours, as far as that can be done: we
-// do not publish it again, nor answer for it. Others forget it after their record age, since the
-// protocol has no request for that.
+// do not publish it again, nor answer for it. Others forget it after their record
+// age, since the protocol has no request for that.
 func (d *DHT) Withdraw(ctx context.Context, c cid.Cid) error {
 	ctx, end := d.begin(ctx)
 	defer end()

@@ -13,7 +13,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -122,17 +121,14 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 	if d.peers.len() == 0 {
 		return d.notReady(nil) // at once: waiting is for those who want an answer
 	}
-	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
-	if err != nil {
-		return err
-	}
-	_, err = s.run(ctx)
+	_, err := d.lookup(ctx, preimage)
 	return err
 }
 
 // dialAll connects to the bootstrap peers and to the contacts of the last time,
-// and introduces them and whoever is connected and serves. It returns a channel that is closed when all of them
-// have answered or failed; that goes on whatever becomes of the caller.
+// and introduces them and whoever is connected and serves. It returns a channel
+// that is closed when all that are waited for have answered or failed; that goes
+// on whatever becomes of the caller.
 func (d *DHT) dialAll() <-chan struct{} {
 	done := make(chan struct{})
 	var dials sync.WaitGroup

@@ -44,9 +44,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
-	for i := range seeds {
-		seeds[i].Doubtful = d.peers.doubted(seeds[i])
-	}
+	d.peers.judge(seeds)
 	s := &search{dht: d, req: req, lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
@@ -56,6 +54,15 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	})}
 	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
+}
+
+// lookup looks up the k peers closest to a preimage.
+func (d *DHT) lookup(ctx context.Context, preimage []byte) (routing.Result, error) {
+	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
+	if err != nil {
+		return routing.Result{}, err
+	}
+	return s.run(ctx)
 }
 
 // run drives the lookup to its end. If ctx ends first, run returns the result
@@ -154,10 +161,10 @@ func (s *search) answered(ctx context.Context, a answer) {
 		if c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
 			continue // nobody could dial it
 		}
-		c.Doubtful = s.dht.peers.doubted(c)
 		closer = append(closer, c)
 		infos = append(infos, &peer.AddrInfo{ID: p.ID, Addrs: p.Addrs})
 	}
+	s.dht.peers.judge(closer)
 	s.lookup.Answered(a.from.ID, closer)
 	lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
 	if s.heard != nil {

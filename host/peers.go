@@ -1,7 +1,6 @@
 package host
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -105,6 +104,16 @@ func (p *peers) doubted(c routing.Contact) bool {
 	return p.table.Len() > 0 && p.doubts.has(time.Now(), c.ID)
 }
 
+// judge marks those of contacts that are in doubt.
+func (p *peers) judge(contacts []routing.Contact) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for i, c := range contacts {
+		contacts[i].Doubtful = p.table.Len() > 0 && p.doubts.has(now, c.ID)
+	}
+}
+
 // checked records the outcome of a probe that due asked for.
 func (p *peers) checked(c routing.Contact, alive bool) {
 	p.change(func(t *routing.Table) {
@@ -191,7 +200,7 @@ func (p *peers) refreshed(now time.Time, cpl int) {
 func (p *peers) refreshCPLs() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.table.RefreshCPLs())
+	return p.table.RefreshCPLs()
 }
 
 // buckets returns the table for introspection.

@@ -97,12 +97,12 @@ func (d *DHT) republish(ctx context.Context, t ticket) error {
 			again = jittered(republishRetry)
 		}
 	}
-	return errors.Join(err, d.settle(context.WithoutCancel(ctx), t, p, again))
+	return errors.Join(err, d.conclude(context.WithoutCancel(ctx), t, p, again))
 }
 
-// settle sets when a publication that was under way is due next; with 0, it ends.
+// conclude sets when a publication that was under way is due next; with 0, it ends.
 // What the user has done meanwhile prevails.
-func (d *DHT) settle(ctx context.Context, t ticket, p store.Publication, again time.Duration) error {
+func (d *DHT) conclude(ctx context.Context, t ticket, p store.Publication, again time.Duration) error {
 	d.agenda.write.Lock()
 	defer d.agenda.write.Unlock()
 	switch {

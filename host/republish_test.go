@@ -217,7 +217,7 @@ func testPutDuringRepublish(t *testing.T) {
 	}
 	old := store.Publication{Kind: id.kind, Key: []byte(id.key), Data: []byte("1")}
 	for _, again := range []time.Duration{0, time.Hour} { // superseded, or not
-		if err := d.settle(t.Context(), due[0], old, again); err != nil {
+		if err := d.conclude(t.Context(), due[0], old, again); err != nil {
 			t.Fatal(err)
 		}
 	}

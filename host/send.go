@@ -13,14 +13,9 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// closest looks up the k peers closest to a preimage. It is an error if nobody
-// answered.
+// closest is lookup for those who need peers: it is an error if nobody answered.
 func (d *DHT) closest(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
-	if err != nil {
-		return nil, err
-	}
-	result, err := s.run(ctx)
+	result, err := d.lookup(ctx, preimage)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,80 @@
+package routing
+
+import "time"
+
+// An ActionKind says what the driver of a lookup is to do.
+type ActionKind uint8
+
+// The kinds of an [Action].
+const (
+	Ask  ActionKind = iota // send Contact a request
+	Wait                   // for an answer, a failure, or Until
+	Done                   // the lookup is over
+)
+
+// String returns the name of k in lower case.
+func (k ActionKind) String() string {
+	switch k {
+	case Ask:
+		return "ask"
+	case Wait:
+		return "wait"
+	case Done:
+		return "done"
+	}
+	return "invalid"
+}
+
+// An Action is what [Lookup.Next] wants done.
+type Action struct {
+	Kind    ActionKind
+	Contact Contact   // Ask: whom
+	Path    int       // Ask: the path that asks, from 0
+	Depth   int       // Ask: the hops to the contact; a seed is at 1
+	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
+}
+
+// An End is why a lookup ended.
+type End uint8
+
+// The ends of a lookup.
+const (
+	Running    End = iota // it has not ended
+	Converged             // the Beta closest contacts have answered
+	Exhausted             // fewer than Beta are left, and all of them have answered
+	Stopped               // the caller stopped it, or each of its paths
+	DepthLimit            // a contact among the closest was more than MaxDepth hops away
+	NoSeeds               // there was nobody to ask
+	Overrun               // it asked 8 times K contacts, and there were closer ones
+)
+
+// String returns the name of e in lower case.
+func (e End) String() string {
+	switch e {
+	case Running:
+		return "running"
+	case Converged:
+		return "converged"
+	case Exhausted:
+		return "exhausted"
+	case Stopped:
+		return "stopped"
+	case DepthLimit:
+		return "depth limit"
+	case NoSeeds:
+		return "no seeds"
+	case Overrun:
+		return "overrun"
+	}
+	return "invalid"
+}
+
+// A Result is what a lookup has found so far.
+type Result struct {
+	Closest  []Contact // up to K that answered, closest first; never one that did not
+	Answered []Contact // all that answered, closest first
+	Requests int       // contacts asked
+	Failed   int       // contacts that failed
+	Hops     int       // depth of the deepest contact that answered; a seed is at 1
+	End      End       // why it ended
+}
