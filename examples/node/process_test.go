@@ -99,6 +99,7 @@ func TestProcessData(t *testing.T) {
 	if r := third.do("GET /v1/value?key=/v/greeting", ""); r.status != 200 || string(r.body) != "hello" {
 		t.Errorf("GET = %d %q", r.status, r.body)
 	}
+	again.get("GET /v1/ready", "") // it has admitted the third, which it has to remember
 	endOther(syscall.SIGTERM)
 	endAgain(syscall.SIGTERM) // which keeps its contacts
 
