@@ -56,7 +56,7 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 // [*PutError] if nobody stored it.
 //
 // An announcement is published again every Config.RepublishInterval, until
-// [DHT.Withdraw]. It names the addresses of the host that a peer can use; a peer
+// [DHT.StopProviding]. It names the addresses of the host that a peer can use; a peer
 // on the public internet refuses one without any.
 //
 // Spec: libp2p kad-dht, "Content provider advertisement".
@@ -87,12 +87,12 @@ func (d *DHT) announce(ctx context.Context, key []byte, until time.Time) (Receip
 	receipt := d.send(ctx, closest, protocol.AddProvider{
 		Key:       key,
 		Providers: []protocol.Peer{{ID: d.self, Addrs: d.host.Addrs()}},
-	})
+	}, 0)
 	return receipt, receipt.check(ctx, 0)
 }
 
 // provideLocally makes us answer for a key ourselves, at once, until a time, or
-// [DHT.Withdraw].
+// [DHT.StopProviding].
 func (d *DHT) provideLocally(ctx context.Context, key []byte, until time.Time) error {
 	return tolerateFull(d.store.AddProvider(ctx, key, store.Provider{
 		ID:       string(d.self),
@@ -111,10 +111,10 @@ func tolerateFull(err error) error {
 	return err
 }
 
-// Withdraw takes back an announcement of ours, as far as that can be done: we
+// StopProviding takes back an announcement of ours, as far as that can be done: we
 // do not publish it again, nor answer for it. Others forget it after their record
 // age, since the protocol has no request for that.
-func (d *DHT) Withdraw(ctx context.Context, c cid.Cid) error {
+func (d *DHT) StopProviding(ctx context.Context, c cid.Cid) error {
 	ctx, end := d.begin(ctx)
 	defer end()
 	key, err := providerKey(c)

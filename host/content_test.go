@@ -106,11 +106,11 @@ func testProvideLocally(t *testing.T) {
 	if resp := answered(t, d, aPeer, scopePrivate, protocol.GetProviders{Key: key}); len(resp.Providers) != 1 {
 		t.Error("our own announcement expired")
 	}
-	if err := d.Withdraw(t.Context(), c); err != nil {
+	if err := d.StopProviding(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if resp := answered(t, d, aPeer, scopePrivate, protocol.GetProviders{Key: key}); len(resp.Providers) != 0 {
-		t.Errorf("told of %v after Withdraw", resp.Providers)
+		t.Errorf("told of %v after StopProviding", resp.Providers)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestProvideNoCID(t *testing.T) { synctest.Test(t, testProvideNoCID) }
 
 func testProvideNoCID(t *testing.T) {
 	d := newTestNet(t).node(Config{})
-	errs := []error{d.Provide(t.Context(), cid.Undef, true), d.Provide(t.Context(), cid.Undef, false), d.Withdraw(t.Context(), cid.Undef)}
+	errs := []error{d.Provide(t.Context(), cid.Undef, true), d.Provide(t.Context(), cid.Undef, false), d.StopProviding(t.Context(), cid.Undef)}
 	for _, err := range d.Providers(t.Context(), cid.Undef, 0) {
 		errs = append(errs, err)
 	}

@@ -60,7 +60,7 @@ func (d *DHT) correct(g *getter, result routing.Result) {
 				log.Debugw("correcting our own value", "error", err)
 			}
 		}
-		receipt := d.send(ctx, to, protocol.PutValue{Record: rec})
+		receipt := d.send(ctx, to, protocol.PutValue{Record: rec}, 0)
 		d.stats.corrections.Add(uint64(len(receipt.Stored)))
 	})
 }

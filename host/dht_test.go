@@ -206,8 +206,8 @@ func testAfterClose(t *testing.T) {
 		if err := d.Bootstrap(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("Bootstrap: %v, want ErrClosed", err)
 		}
-		if err := d.Withdraw(t.Context(), testCID("content")); !errors.Is(err, ErrClosed) {
-			t.Errorf("Withdraw: %v, want ErrClosed", err)
+		if err := d.StopProviding(t.Context(), testCID("content")); !errors.Is(err, ErrClosed) {
+			t.Errorf("StopProviding: %v, want ErrClosed", err)
 		}
 	}
 }

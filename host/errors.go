@@ -53,11 +53,29 @@ func (notFoundError) Error() string { return "kad: not found" }
 
 func (notFoundError) Unwrap() error { return lrouting.ErrNotFound }
 
-// A Receipt says what became of a record that was sent to its k closest peers.
+// A Receipt says what became of a record that was sent to its k closest peers. If
+// a [Quorum] was asked for, it is made when that is reached, and the peers that are
+// in neither Stored nor Failed have not answered by then: see [Receipt.Wait].
 type Receipt struct {
 	Stored []peer.ID         // who stored it, closest to the key first
 	Failed map[peer.ID]error // why each of the others refused or failed
-	Wanted int               // how many were asked to store it
+	Wanted int               // how many are asked to store it
+
+	rest *delivery // not nil: it goes on
+}
+
+// Wait returns the receipt when all peers have answered: at once if they have.
+// If ctx ends before that, it returns what is known by then, and the cause.
+func (r Receipt) Wait(ctx context.Context) (Receipt, error) {
+	if r.rest == nil {
+		return r, nil
+	}
+	select {
+	case <-r.rest.done:
+		return r.rest.receipt(), nil
+	case <-ctx.Done():
+		return r.rest.receipt(), context.Cause(ctx)
+	}
 }
 
 // A PutError is returned when a record was stored by none of the peers it is

@@ -110,10 +110,10 @@ func testRepublish(t *testing.T, interval time.Duration, lives bool) {
 		t.Errorf("%d publications, published again %d times in five days", got.Publications, got.Republished)
 	}
 
-	if err := d.Withdraw(t.Context(), testCID("content")); err != nil {
+	if err := d.StopProviding(t.Context(), testCID("content")); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WithdrawValue(t.Context(), "/v/key"); err != nil {
+	if err := d.StopPublishing(t.Context(), "/v/key"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(3 * 24 * time.Hour)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -26,34 +24,30 @@ func (d *DHT) closest(ctx context.Context, preimage []byte) ([]routing.Contact, 
 }
 
 // send sends a record or an announcement to peers, Alpha at a time, and returns
-// what became of it.
-func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request) Receipt {
-	errs := make([]error, len(to))
-	slots := make(chan struct{}, d.cfg.Alpha)
-	var requests sync.WaitGroup
-	for i, c := range to {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			errs[i] = context.Cause(ctx)
-			continue
-		}
-		requests.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = d.store1(ctx, c, req)
-		})
+// what became of it: when quorum peers have stored it, or, if quorum is 0, when
+// all have answered. After the quorum, the rest goes on in the background; before
+// it, everything ends with ctx.
+func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
+	v := newDelivery(to, quorum)
+	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	started := d.tasks.run(func(closing context.Context) {
+		stop := context.AfterFunc(closing, func() { cancel(ErrClosed) })
+		defer stop()
+		defer cancel(nil)
+		v.run(sending, d.cfg.Alpha, func(c routing.Contact) error { return d.store1(sending, c, req) })
+	})
+	if !started {
+		cancel(ErrClosed)
+		v.run(sending, d.cfg.Alpha, nil)
 	}
-	requests.Wait()
-
-	receipt := Receipt{Wanted: len(to), Failed: make(map[peer.ID]error)}
-	for i, c := range to {
-		if errs[i] == nil {
-			receipt.Stored = append(receipt.Stored, c.ID)
-		} else {
-			receipt.Failed[c.ID] = errs[i]
-		}
+	select {
+	case <-v.enough:
+	case <-v.done:
+	case <-ctx.Done():
+		cancel(context.Cause(ctx))
+		<-v.done
 	}
-	return receipt
+	return v.receipt()
 }
 
 // store1 sends a record or an announcement to one peer.

@@ -64,13 +64,13 @@ func (d *DHT) put(ctx context.Context, rec protocol.Record, quorum int) (Receipt
 	if err := tolerateFull(d.storeRecord(ctx, rec)); err != nil {
 		return Receipt{}, err
 	}
-	receipt := d.send(ctx, closest, protocol.PutValue{Record: rec})
+	receipt := d.send(ctx, closest, protocol.PutValue{Record: rec}, quorum)
 	return receipt, receipt.check(ctx, quorum)
 }
 
-// WithdrawValue ends the publication of a value of ours: it is not published
+// StopPublishing ends the publication of a value of ours: it is not published
 // again, here and elsewhere it is kept until it expires.
-func (d *DHT) WithdrawValue(ctx context.Context, key string) error {
+func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 	ctx, end := d.begin(ctx)
 	defer end()
 	return d.unpublish(ctx, publicationID{store.KindValue, key})

@@ -67,7 +67,7 @@ func withdraw(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.dht.Withdraw(ctx, id); err != nil {
+	if err := c.dht.StopProviding(ctx, id); err != nil {
 		return nil, err
 	}
 	return answer{"withdrawn": true}, nil
