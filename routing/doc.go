@@ -102,4 +102,9 @@
 // or slow, so that Alpha is what bounds the load we cause. Among many dead
 // contacts that costs up to SlowAfter for a slot; progress does not depend on
 // one.
+//
+// A cached record loses half of its lifetime for each node beyond K that is closer
+// to its key. Nodes count in the table: it holds few that are far, but all that are
+// near are likely to be there, and those are the ones that matter. One that never
+// expires is cached as if for 48 h, for nobody would ever take the copy back.
 package routing
