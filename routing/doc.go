@@ -107,4 +107,8 @@
 // to its key. Nodes count in the table: it holds few that are far, but all that are
 // near are likely to be there, and those are the ones that matter. One that never
 // expires is cached as if for 48 h, for nobody would ever take the copy back.
+//
+// Changes are of the last call, not of a queue. The owner reads them under the lock
+// under which it made the call, and copies what it wants; a queue that nobody reads
+// would need a limit, and a callback would run inside the table.
 package routing

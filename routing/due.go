@@ -23,6 +23,7 @@ import (
 //
 // Source: Kademlia paper, section 2.2, and 4.1 for the delay of probes.
 func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
+	t.begin()
 	t.expireChecks(now)
 	var heads, others []*entry
 	wake := func(at time.Time) {
@@ -65,6 +66,7 @@ func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 // than CheckTimeout: connections of peers that are well end all the time. Doubt
 // reports whether it made c due.
 func (t *Table) Doubt(now time.Time, c Contact) bool {
+	t.begin()
 	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
 	if e == nil || e.checking() {
 		return false
@@ -82,6 +84,7 @@ func (t *Table) Doubt(now time.Time, c Contact) bool {
 // and is due again after CheckTimeout. Postponed reports whether the probe was
 // awaited.
 func (t *Table) Postponed(now time.Time, c Contact) bool {
+	t.begin()
 	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
 	if e == nil || !e.checking() {
 		return false
@@ -93,15 +96,15 @@ func (t *Table) Postponed(now time.Time, c Contact) bool {
 
 // expireChecks removes the contacts that were probed and did not answer in time.
 func (t *Table) expireChecks(now time.Time) {
-	var late []Contact
+	var late []*entry
 	for _, b := range t.buckets {
 		for _, e := range b.entries {
 			if e.checking() && !e.deadline.After(now) {
-				late = append(late, e.Contact)
+				late = append(late, e)
 			}
 		}
 	}
-	for _, c := range late {
-		t.Failed(now, c)
+	for _, e := range late {
+		t.remove(t.bucket(e.cpl), e) // buckets may have collapsed for the one before
 	}
 }

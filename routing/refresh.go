@@ -36,6 +36,7 @@ func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
 // Refreshed records that a key of that CPL was looked up, be it to refresh or
 // for a user. A CPL above [MaxRefreshCPL] has no effect.
 func (t *Table) Refreshed(now time.Time, cpl int) {
+	t.begin()
 	if cpl <= MaxRefreshCPL {
 		t.refreshed[cpl] = now
 	}

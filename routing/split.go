@@ -88,6 +88,7 @@ func (t *Table) enter(b *bucket, e *entry) {
 	b.insert(e)
 	t.count(e.Group, +1)
 	t.size++
+	t.changed(Entered, e.Contact)
 }
 
 // remove takes e out of b. The newest pending contact takes its place; if there
@@ -96,6 +97,7 @@ func (t *Table) remove(b *bucket, e *entry) {
 	b.remove(e)
 	t.count(e.Group, -1)
 	t.size--
+	t.changed(Left, e.Contact)
 	t.promote(b)
 	t.collapse()
 }

@@ -93,6 +93,7 @@ type Table struct {
 	groups    map[string]int // contacts in buckets, by Group
 	size      int            // contacts in buckets
 	refreshed [MaxRefreshCPL + 1]time.Time
+	changes   []Change // of the last call
 }
 
 // NewTable returns the empty table of the node whose key is self. It panics if
@@ -117,6 +118,7 @@ func NewTable(self Key, cfg TableConfig) *Table {
 // A nil Wire leaves the addresses as they are known. A held contact that has
 // moved to a Group at its limit is removed and Rejected.
 func (t *Table) Seen(now time.Time, c Contact) Outcome {
+	t.begin()
 	if c.Key == t.self {
 		return Rejected
 	}
@@ -142,6 +144,7 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 // the pending, and the newest pending contact takes its place. Failed reports
 // whether c was there.
 func (t *Table) Failed(_ time.Time, c Contact) bool {
+	t.begin()
 	b := t.bucket(t.self.CPL(c.Key))
 	if e := b.find(c.Key); e != nil {
 		t.remove(b, e)
@@ -159,6 +162,7 @@ func (t *Table) Failed(_ time.Time, c Contact) bool {
 // removed meanwhile is not resurrected, and one that answered something else
 // meanwhile is not removed. Checked reports whether the probe was awaited.
 func (t *Table) Checked(now time.Time, c Contact, alive bool) bool {
+	t.begin()
 	b := t.bucket(t.self.CPL(c.Key))
 	e := b.find(c.Key)
 	if e == nil || !e.checking() {
@@ -177,6 +181,7 @@ func (t *Table) Checked(now time.Time, c Contact, alive bool) bool {
 // once, and its interval is ProbeAfter again. Update reports whether c is known.
 // One that moved to a Group at its limit is removed, and not known any more.
 func (t *Table) Update(now time.Time, c Contact) bool {
+	t.begin()
 	b := t.bucket(t.self.CPL(c.Key))
 	e := b.find(c.Key)
 	held := e != nil

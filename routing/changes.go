@@ -1,0 +1,50 @@
+package routing
+
+// A ChangeKind says what became of a contact.
+type ChangeKind uint8
+
+// The kinds of a [Change].
+const (
+	Entered ChangeKind = iota // it is in the table now
+	Left                      // it is no longer in the table
+)
+
+// String returns the name of k in lower case.
+func (k ChangeKind) String() string {
+	switch k {
+	case Entered:
+		return "entered"
+	case Left:
+		return "left"
+	}
+	return "invalid"
+}
+
+// A Change says that a contact entered a [Table] or left it.
+type Change struct {
+	Kind    ChangeKind
+	Contact Contact // as it was when it entered, or is when it leaves
+}
+
+// Changes returns what the last call that can change the table did to who is in
+// it, in the order in which it happened: Seen, Failed, Checked, Update, Due,
+// Doubt, Postponed or Refreshed. A newcomer that replaces a contact is two
+// changes, Left and Entered. Pending contacts are not in the table, and contacts
+// that only change their addresses or their bucket stay in it. Whoever applies
+// the changes after each call knows the keys that [Table.All] returns.
+//
+// The slice is valid until the next such call, which uses it again: what nobody
+// reads does not pile up.
+func (t *Table) Changes() []Change { return t.changes }
+
+// begin forgets the changes of the last call. Each method that changes the table
+// calls it first.
+func (t *Table) begin() {
+	clear(t.changes) // or it would hold on to contacts that have left
+	t.changes = t.changes[:0]
+}
+
+// changed records a change.
+func (t *Table) changed(kind ChangeKind, c Contact) {
+	t.changes = append(t.changes, Change{kind, c})
+}
