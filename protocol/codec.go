@@ -10,8 +10,8 @@ import (
 // ParseRequest reads a message, without frame, as a request. It fails with
 // [ErrMalformed] if msg is no message or breaks a rule (a type that is not
 // known, no key, a record whose key is not the key of the message), and with
-// [ErrTooLarge] if key or value are over [MaxKey], [MaxProviderKey] or
-// [MaxValue].
+// [ErrTooLarge] if it is over [MaxKey], [MaxProviderKey], [MaxValue],
+// [MaxRecords] or [MaxProof].
 //
 // The request does not refer to msg. What it does not have a field for is
 // ignored.
@@ -25,11 +25,15 @@ func ParseRequest(msg []byte) (Request, error) {
 	case e.kind < 0 || e.kind > pb.Message_PING:
 		return nil, fmt.Errorf("%w: unknown type %d", ErrMalformed, e.kind)
 	}
-	value := 0
-	if e.kind == pb.Message_PUT_VALUE {
-		value = len(e.record.value)
+	s := sizes{key: len(e.key)}
+	switch e.kind {
+	case pb.Message_PUT_VALUE:
+		s.records, s.values = 1+e.more, len(e.record.value)+e.moreValues
+	case pb.Message_ADD_PROVIDER:
+		s.proof = len(e.proof)
+	case pb.Message_GET_VALUE, pb.Message_GET_PROVIDERS, pb.Message_FIND_NODE, pb.Message_PING:
 	}
-	if err := checkSizes(e.kind, len(e.key), value); err != nil {
+	if err := s.check(e.kind); err != nil {
 		return nil, err
 	}
 	switch e.kind {
@@ -38,15 +42,20 @@ func ParseRequest(msg []byte) (Request, error) {
 		case !e.hasRecord || e.badRecord:
 			return nil, fmt.Errorf("%w: %v without a record", ErrMalformed, e.kind)
 		case !bytes.Equal(e.key, e.record.key):
-			return nil, fmt.Errorf("%w: %v with a record of another key", ErrMalformed, e.kind)
+			return nil, errOtherKey(e.kind)
 		}
-		return PutValue{Record: e.record.record()}, nil
+		put := PutValue{Record: e.record.record()}
+		if put.More = parseMore(msg, &put.Record, e.more); len(put.More) < e.more {
+			return nil, fmt.Errorf("%w: %v with a record that is none, or of another key", ErrMalformed, e.kind)
+		}
+		return put, nil
 	case pb.Message_GET_VALUE:
 		return GetValue{Key: bytes.Clone(e.key)}, nil
 	case pb.Message_ADD_PROVIDER:
 		return AddProvider{
 			Key:       bytes.Clone(e.key),
 			Providers: parsePeers(msg, fieldProviders, MaxAnnounced),
+			Proof:     clone(e.proof),
 		}, nil
 	case pb.Message_GET_PROVIDERS:
 		return GetProviders{Key: bytes.Clone(e.key)}, nil
@@ -64,7 +73,9 @@ func ParseRequest(msg []byte) (Request, error) {
 //
 // Peers that cannot be used are left out, one by one: see [AppendPeer] for
 // addresses. So are those that are listed a second time, and what is over
-// [MaxCloser], [MaxProviders] or [MaxPeers]. The response does not refer to msg.
+// [MaxCloser], [MaxProviders] or [MaxPeers]. Further records are left out if
+// they are malformed, of another key, over [MaxRecords], or if they do not fit
+// into [MaxValue] with those before. The response does not refer to msg.
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseResponse(req Request, msg []byte) (Response, error) {
@@ -88,6 +99,9 @@ func ParseResponse(req Request, msg []byte) (Response, error) {
 		}
 		rec := e.record.record()
 		resp.Record = &rec
+		if want == pb.Message_GET_VALUE {
+			resp.More = parseMore(msg, &rec, e.more)
+		}
 	}
 	switch want {
 	case pb.Message_GET_PROVIDERS:
@@ -105,10 +119,10 @@ func MarshalRequest(r Request) []byte {
 	return AppendRequest(nil, r)
 }
 
-// AppendRequest appends the message of r, without frame. It writes keys and
-// values of any size: [Check] tells whether they will be accepted. Of the
-// providers of [AddProvider] it writes at most [MaxAnnounced], and leaves out
-// what [AppendPeer] leaves out.
+// AppendRequest appends the message of r, without frame. It writes keys, values
+// and proofs of any size, and records of any number: [Check] tells whether they
+// will be accepted. Of the providers of [AddProvider] it writes at most
+// [MaxAnnounced], and leaves out what [AppendPeer] leaves out.
 func AppendRequest(dst []byte, r Request) []byte {
 	dst = appendKind(dst, kindOf(r))
 	if key := keyOf(r); len(key) > 0 {
@@ -116,9 +130,13 @@ func AppendRequest(dst []byte, r Request) []byte {
 	}
 	switch r := r.(type) {
 	case PutValue:
-		dst = appendRecord(dst, &r.Record)
+		dst = appendRecord(dst, fieldRecord, &r.Record)
+		dst = appendMore(dst, r.Record.Key, r.More)
 	case AddProvider:
 		dst = appendPeers(dst, fieldProviders, r.Providers, MaxAnnounced)
+		if len(r.Proof) > 0 {
+			dst = appendBytes(dst, fieldProof, r.Proof)
+		}
 	case FindNode, GetValue, GetProviders, Ping:
 	}
 	return dst
@@ -127,7 +145,8 @@ func AppendRequest(dst []byte, r Request) []byte {
 // AppendResponse appends the message, without frame, that answers req with r.
 // It always stays below [MaxFrame]: peers over [MaxCloser], [MaxProviders] or
 // [MaxPeers] are left out, as is a record that is over its limits, or
-// that has another key than the requested one.
+// that has another key than the requested one. Of More, what would be left out
+// on reading is left out, and all of it without a Record.
 //
 // The answer to [PutValue] is the record of the request, which says that it is
 // stored: js-libp2p fails without it. [AddProvider] has no answer; what is
@@ -141,14 +160,23 @@ func AppendResponse(dst []byte, req Request, r Response) []byte {
 	if k == pb.Message_GET_PROVIDERS {
 		dst = appendPeers(dst, fieldProviders, r.Providers, MaxProviders)
 	}
-	return dst
+	return appendTail(dst, req, r.Record, r.More)
 }
 
 // AppendEncodedResponse is [AppendResponse] for peers that are encoded already.
 // It copies them into dst, and allocates nothing if dst has room. Peers
-// whose Wire is empty are left out. The order is the one of the arguments.
-func AppendEncodedResponse(dst []byte, req Request, rec *Record, closer, providers []EncodedPeer) []byte {
-	dst = appendHead(dst, req, rec)
+// whose Wire is empty are left out. The order is the one of the arguments. The
+// first of records is the Record of the response, the best one; the others are
+// its More.
+func AppendEncodedResponse(dst []byte, req Request, records []Record, closer, providers []EncodedPeer) []byte {
+	var (
+		first *Record
+		more  []Record
+	)
+	if len(records) > 0 {
+		first, more = &records[0], records[1:]
+	}
+	dst = appendHead(dst, req, first)
 	k := kindOf(req)
 	if hasCloser(k) {
 		dst = appendEncodedPeers(dst, fieldCloser, closer, MaxCloser)
@@ -156,7 +184,7 @@ func AppendEncodedResponse(dst []byte, req Request, rec *Record, closer, provide
 	if k == pb.Message_GET_PROVIDERS {
 		dst = appendEncodedPeers(dst, fieldProviders, providers, MaxProviders)
 	}
-	return dst
+	return appendTail(dst, req, first, more)
 }
 
 // hasCloser reports whether the answer to a request of that type names peers.
@@ -174,13 +202,34 @@ func appendHead(dst []byte, req Request, rec *Record) []byte {
 	switch r := req.(type) {
 	case PutValue:
 		if len(r.Record.Value) <= MaxValue {
-			dst = appendRecord(dst, &r.Record)
+			dst = appendRecord(dst, fieldRecord, &r.Record)
 		}
 	case GetValue:
-		if rec != nil && len(rec.Value) <= MaxValue && bytes.Equal(rec.Key, r.Key) {
-			dst = appendRecord(dst, rec)
+		if r.takes(rec) {
+			dst = appendRecord(dst, fieldRecord, rec)
 		}
 	case FindNode, GetProviders, AddProvider, Ping:
+	}
+	return dst
+}
+
+// takes reports whether rec can be the record that answers r.
+func (r GetValue) takes(rec *Record) bool {
+	return rec != nil && len(rec.Value) <= MaxValue && bytes.Equal(rec.Key, r.Key)
+}
+
+// appendTail appends what a response has after its peers: the records beside
+// first.
+func appendTail(dst []byte, req Request, first *Record, more []Record) []byte {
+	get, ok := req.(GetValue)
+	if !ok || !get.takes(first) {
+		return dst
+	}
+	q := quotaBeside(first)
+	for i := range more {
+		if r := &more[i]; sameKey(r.Key, get.Key) && q.take(len(r.Value)) {
+			dst = appendMore(dst, get.Key, more[i:i+1])
+		}
 	}
 	return dst
 }

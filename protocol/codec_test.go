@@ -3,11 +3,10 @@ package protocol
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // requestsOfAllTypes has one request of each type, with every field set.
@@ -15,9 +14,9 @@ func requestsOfAllTypes(t testing.TB) []Request {
 	return []Request{
 		FindNode{[]byte("target")},
 		GetValue{[]byte("/v/key")},
-		PutValue{testRecord()},
+		PutValue{testRecord(), testMore()},
 		GetProviders{[]byte("\x12\x20hash")},
-		AddProvider{[]byte("\x12\x20hash"), testPeers(t, 2, 3)},
+		AddProvider{[]byte("\x12\x20hash"), testPeers(t, 2, 3), []byte("proof")},
 		Ping{},
 	}
 }
@@ -29,6 +28,14 @@ func testRecord() Record {
 		TimeReceived: time.Date(2026, 11, 23, 4, 11, 5, 326768102, time.UTC),
 		Publisher:    []byte(testID(1)),
 		TTL:          36 * time.Hour,
+	}
+}
+
+// testMore has records beside testRecord.
+func testMore() []Record {
+	return []Record{
+		{Key: []byte("/v/key"), Value: []byte("second"), Publisher: []byte(testID(2)), TTL: time.Hour},
+		{Key: []byte("/v/key"), TimeReceived: time.Date(2026, 11, 24, 0, 0, 0, 5, time.UTC)},
 	}
 }
 
@@ -46,12 +53,12 @@ func TestRequestRoundTrip(t *testing.T) {
 }
 
 func TestResponseRoundTrip(t *testing.T) {
-	closer, providers, rec := testPeers(t, 20, 3), testPeers(t, 100, 2), testRecord()
+	closer, providers, rec, more := testPeers(t, 20, 3), testPeers(t, 100, 2), testRecord(), testMore()
 	closer[3].Connection, providers[99].Connection = Connected, CannotConnect
-	give := Response{closer, providers, &rec}
+	give, records := Response{closer, providers, &rec, more}, append([]Record{rec}, more...)
 	wants := []Response{
 		{Closer: closer},
-		{Closer: closer, Record: &rec},
+		{Closer: closer, Record: &rec, More: more},
 		{Record: &rec},
 		{Closer: closer, Providers: providers},
 		{},
@@ -64,7 +71,7 @@ func TestResponseRoundTrip(t *testing.T) {
 			t.Errorf("%T: %v", req, err)
 		}
 		checkEqual(t, got, wants[i])
-		if encoded := AppendEncodedResponse(nil, req, &rec, encode(closer), encode(providers)); !bytes.Equal(encoded, msg) {
+		if encoded := AppendEncodedResponse(nil, req, records, encode(closer), encode(providers)); !bytes.Equal(encoded, msg) {
 			t.Errorf("%T: from encoded peers %x, want %x", req, encoded, msg)
 		}
 		for _, other := range requestsOfAllTypes(t) {
@@ -88,7 +95,7 @@ func encode(peers []Peer) []EncodedPeer {
 
 func TestRequestLimits(t *testing.T) {
 	sized := func(n int) []byte { return bytes.Repeat([]byte("k"), n) }
-	put := func(key, value int) Request { return PutValue{Record{Key: sized(key), Value: sized(value)}} }
+	put := func(key, value int) Request { return PutValue{Record: Record{Key: sized(key), Value: sized(value)}} }
 	tests := []struct {
 		name string
 		give Request
@@ -103,8 +110,8 @@ func TestRequestLimits(t *testing.T) {
 		{"multihash", GetProviders{sized(MaxProviderKey)}, nil},
 		{"multihash too large", GetProviders{sized(MaxProviderKey + 1)}, ErrTooLarge},
 		{"no multihash", GetProviders{[]byte{}}, ErrMalformed},
-		{"provided", AddProvider{sized(MaxProviderKey), nil}, nil},
-		{"provided too large", AddProvider{sized(MaxProviderKey + 1), nil}, ErrTooLarge},
+		{"provided", AddProvider{Key: sized(MaxProviderKey)}, nil},
+		{"provided too large", AddProvider{Key: sized(MaxProviderKey + 1)}, ErrTooLarge},
 		{"nothing provided", AddProvider{}, ErrMalformed},
 		{"record", put(MaxKey, MaxValue), nil},
 		{"empty value", put(1, 0), nil},
@@ -133,7 +140,7 @@ func TestParseRequestRules(t *testing.T) {
 	}{
 		{"field order", "\x12\x01k\x08\x01", GetValue{[]byte("k")}},
 		{"last one wins", "\x08\x05\x12\x01x\x08\x01\x12\x01k", GetValue{[]byte("k")}},
-		{"records merge", "\x12\x01k\x1a\x03\x0a\x01k\x1a\x03\x12\x01v", PutValue{Record{Key: []byte("k"), Value: []byte("v")}}},
+		{"records merge", "\x12\x01k\x1a\x03\x0a\x01k\x1a\x03\x12\x01v", PutValue{Record: Record{Key: []byte("k"), Value: []byte("v")}}},
 		{"unknown fields", "\x08\x05\x50\x07\xa2\x06\x02hi\x65abcd\x61abcdefgh", Ping{}},
 		{"group", "\x08\x05\xa3\x06\x08\x01\xa4\x06", Ping{}},
 		{"field of another type", "\x08\x05\x0a\x01\x01\x0d\x01\x01\x01\x01", Ping{}},
@@ -163,113 +170,6 @@ func TestParseRequestRules(t *testing.T) {
 	}
 }
 
-func TestResponseRecord(t *testing.T) {
-	rec := func(key string, value int) *Record { return &Record{Key: []byte(key), Value: make([]byte, value)} }
-	wire := func(r *Record) string { return "\x08\x01" + string(appendRecord(nil, r)) }
-	get := GetValue{[]byte("/v/k")}
-	tests := []struct {
-		name string
-		give string
-		want error
-	}{
-		{"none", "\x08\x01", nil},
-		{"as large as can be", wire(rec("/v/k", MaxValue)), nil},
-		{"too large", wire(rec("/v/k", MaxValue+1)), ErrTooLarge},
-		{"another key", wire(rec("/v/l", 1)), ErrMalformed},
-		{"no key", wire(rec("", 1)), ErrMalformed},
-		{"malformed", "\x08\x01\x1a\x01\xff", ErrMalformed},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if _, err := ParseResponse(get, []byte(tt.give)); !errors.Is(err, tt.want) {
-				t.Errorf("error %v, want %v", err, tt.want)
-			}
-		})
-	}
-	t.Run("put without echo", func(t *testing.T) {
-		if _, err := ParseResponse(PutValue{testRecord()}, nil); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("not written", func(t *testing.T) {
-		for _, r := range []*Record{nil, rec("/v/l", 1), rec("", 1), rec("/v/k", MaxValue+1)} {
-			got, err := ParseResponse(get, AppendResponse(nil, get, Response{Record: r}))
-			if err != nil || got.Record != nil {
-				t.Errorf("got %v, %v; want no record", got, err)
-			}
-		}
-	})
-}
-
-func TestRecordTime(t *testing.T) {
-	utc := func(year, hour, nanos int) time.Time { return time.Date(year, 11, 23, hour, 0, 1, nanos, time.UTC) }
-	tests := []struct {
-		give string
-		want time.Time
-	}{
-		{"2026-11-23T04:00:01Z", utc(2026, 4, 0)},
-		{"2026-11-23T04:00:01.090000000Z", utc(2026, 4, 90_000_000)},
-		{"2026-11-23T04:00:01.123456789012Z", utc(2026, 4, 123_456_789)},
-		{"2026-11-23T04:00:01+02:00", utc(2026, 2, 0)},
-		{"0000-11-23T04:00:01Z", utc(0, 4, 0)},
-		{"9999-12-31T23:59:59-12:00", time.Time{}}, // year 10000 in UTC
-		{"yesterday", time.Time{}},
-		{"2026-11-23", time.Time{}},
-		{"\xff\xfe", time.Time{}},
-		{"2026-11-23T04:00:01." + strings.Repeat("0", 100) + "Z", time.Time{}},
-	}
-	for _, tt := range tests {
-		wire := protowire.AppendBytes([]byte("\x0a\x01k\x2a"), []byte(tt.give))
-		msg := protowire.AppendBytes([]byte("\x12\x01k\x1a"), wire)
-		got, err := ParseRequest(msg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if at := got.(PutValue).Record.TimeReceived; at != tt.want {
-			t.Errorf("%s is read as %v, want %v", tt.give, at, tt.want)
-		}
-		if again, err := ParseRequest(MarshalRequest(got)); err != nil || again.(PutValue).Record.TimeReceived != tt.want {
-			t.Errorf("%s is read again as %v, %v", tt.give, again, err)
-		}
-	}
-	want := "2026-11-23T04:00:01.000000000Z"
-	if got := appendTime(nil, utc(2026, 4, 0).In(time.FixedZone("", 3600))); string(got) != want {
-		t.Errorf("wrote %s, want %s", got, want)
-	}
-	if got := appendTime(nil, time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) > 0 {
-		t.Errorf("wrote %s for a year of five digits", got)
-	}
-}
-
-func TestRecordExtensions(t *testing.T) {
-	tests := []struct {
-		name string
-		give Record
-		want Record
-	}{
-		{"large ttl", Record{TTL: 1 << 62}, Record{TTL: (1<<32 - 1) * time.Second}},
-		{"negative ttl", Record{TTL: -time.Hour}, Record{}},
-		{"part of a second", Record{TTL: 1500 * time.Millisecond}, Record{TTL: time.Second}},
-		{"publisher", Record{Publisher: make([]byte, MaxPublisher)}, Record{Publisher: make([]byte, MaxPublisher)}},
-		{"publisher too large", Record{Publisher: make([]byte, MaxPublisher+1)}, Record{}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			tt.give.Key, tt.want.Key = []byte("k"), []byte("k")
-			got, err := ParseRequest(MarshalRequest(PutValue{tt.give}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkEqual(t, got, PutValue{tt.want})
-		})
-	}
-	long := appendBytes([]byte("\x0a\x01k"), fieldRecordPublisher, make([]byte, MaxPublisher+1))
-	got, err := ParseRequest(protowire.AppendBytes([]byte("\x12\x01k\x1a"), long))
-	if err != nil || got.(PutValue).Record.Publisher != nil {
-		t.Errorf("a long publisher is read as %v, %v", got, err)
-	}
-}
-
 // However much it is given, a response stays below MaxFrame, and is read as it
 // was written.
 func TestResponseStaysBelowMaxFrame(t *testing.T) {
@@ -281,8 +181,9 @@ func TestResponseStaysBelowMaxFrame(t *testing.T) {
 		}
 	}
 	for _, req := range []Request{GetProviders{[]byte("k")}, GetValue{[]byte("k")}} {
-		rec := &Record{Key: []byte("k"), Value: make([]byte, MaxValue)}
-		msg := AppendResponse(nil, req, Response{peers, peers, rec})
+		rec := &Record{Key: []byte("k"), Value: make([]byte, MaxValue/2)}
+		more := slices.Repeat([]Record{{Value: make([]byte, MaxValue/MaxRecords/2), Publisher: make([]byte, MaxPublisher)}}, 2*MaxRecords)
+		msg := AppendResponse(nil, req, Response{peers, peers, rec, more})
 		if len(msg) > MaxFrame {
 			t.Errorf("%T: %d bytes", req, len(msg))
 		}
@@ -292,6 +193,9 @@ func TestResponseStaysBelowMaxFrame(t *testing.T) {
 		}
 		if again := AppendResponse(nil, req, got); !bytes.Equal(again, msg) {
 			t.Errorf("%T: %d bytes are read and written as %d", req, len(msg), len(again))
+		}
+		if _, ok := req.(GetValue); ok && len(got.More) != MaxRecords-1 {
+			t.Errorf("%d further records are left", len(got.More))
 		}
 		if len(got.Closer) < 20 || len(got.Closer[0].Addrs) < 20 {
 			t.Errorf("%T: %d closer peers with %d addresses are left", req, len(got.Closer), len(got.Closer[0].Addrs))
@@ -318,7 +222,7 @@ func TestParseCopies(t *testing.T) {
 	}
 	for _, req := range requestsOfAllTypes(t) {
 		rec := testRecord()
-		resp := Response{testPeers(t, 3, 2), testPeers(t, 3, 2), &rec}
+		resp := Response{testPeers(t, 3, 2), testPeers(t, 3, 2), &rec, testMore()}
 		parse(t, MarshalRequest(req), func(b []byte) (any, error) { return ParseRequest(b) })
 		parse(t, AppendResponse(nil, req, resp), func(b []byte) (any, error) { return ParseResponse(req, b) })
 	}

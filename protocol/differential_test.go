@@ -36,6 +36,13 @@ func checkOpen(t rapid.TB, msg []byte) {
 		!bytes.Equal(r.publisher, w.GetPublisher()) || r.ttl != w.GetTtl() {
 		t.Fatalf("%x has the record %+v, want %v", msg, r, w)
 	}
+	values := 0
+	for _, m := range want.GetMoreRecords() {
+		values += len(m.GetValue())
+	}
+	if got.more != len(want.GetMoreRecords()) || got.moreValues != values || !bytes.Equal(got.proof, want.GetProof()) {
+		t.Fatalf("%x has %d further records with %d bytes and the proof %x, want %v", msg, got.more, got.moreValues, got.proof, &want)
+	}
 }
 
 // oraclePeers is what parsePeers is to make of peers, below the limits, written
@@ -119,15 +126,27 @@ func genMessage(t *rapid.T) *pb.Message {
 		ProviderPeers:   genPeers(t),
 	}
 	if rapid.Bool().Draw(t, "record") {
-		m.Record = &pb.Record{
-			Key:          rapid.OneOf(rapid.Just(key), genBytes(3)).Draw(t, "record key"),
-			Value:        genBytes(20).Draw(t, "value"),
-			TimeReceived: rapid.SampledFrom([]string{"", "now", "2026-11-23T04:11:05.5Z", "2026-11-23T04:11:05+01:00"}).Draw(t, "time"),
-			Publisher:    genBytes(MaxPublisher).Draw(t, "publisher"),
-			Ttl:          rapid.Uint32().Draw(t, "ttl"),
-		}
+		m.Record = genRecord(t, key)
 	}
+	for range rapid.IntRange(0, 3).Draw(t, "more") {
+		r := genRecord(t, key)
+		if rapid.Bool().Draw(t, "left out") {
+			r.Key = nil
+		}
+		m.MoreRecords = append(m.MoreRecords, r)
+	}
+	m.Proof = genBytes(20).Draw(t, "proof")
 	return m
+}
+
+func genRecord(t *rapid.T, key []byte) *pb.Record {
+	return &pb.Record{
+		Key:          rapid.OneOf(rapid.Just(key), genBytes(3)).Draw(t, "record key"),
+		Value:        genBytes(20).Draw(t, "value"),
+		TimeReceived: rapid.SampledFrom([]string{"", "now", "2026-11-23T04:11:05.5Z", "2026-11-23T04:11:05+01:00"}).Draw(t, "time"),
+		Publisher:    genBytes(MaxPublisher).Draw(t, "publisher"),
+		Ttl:          rapid.Uint32().Draw(t, "ttl"),
+	}
 }
 
 func oracleRecord(r *pb.Record) *Record {
@@ -136,6 +155,19 @@ func oracleRecord(r *pb.Record) *Record {
 		at = time.Time{}
 	}
 	return &Record{r.GetKey(), r.GetValue(), at.UTC(), r.GetPublisher(), time.Duration(r.GetTtl()) * time.Second}
+}
+
+// oracleMore is what parseMore is to make of records, below the limits.
+func oracleMore(key []byte, list []*pb.Record) []Record {
+	var more []Record
+	for _, r := range list {
+		if len(r.GetKey()) == 0 || bytes.Equal(r.GetKey(), key) {
+			rec := oracleRecord(r)
+			rec.Key = key
+			more = append(more, *rec)
+		}
+	}
+	return more
 }
 
 // What the generated code writes, we read: as its reader does, and by the rules.
@@ -150,6 +182,7 @@ func TestReadsGeneratedMessages(t *testing.T) {
 
 		record := oracleRecord(m.Record)
 		closer, providers := oraclePeers(m.CloserPeers), oraclePeers(m.ProviderPeers)
+		more := oracleMore(m.Key, m.MoreRecords)
 		ownRecord := m.Record != nil && bytes.Equal(record.Key, m.Key)
 
 		var want Request
@@ -157,12 +190,12 @@ func TestReadsGeneratedMessages(t *testing.T) {
 		case m.Type == pb.Message_PING:
 			want = Ping{}
 		case !hasKey:
-		case m.Type == pb.Message_PUT_VALUE && ownRecord:
-			want = PutValue{*record}
+		case m.Type == pb.Message_PUT_VALUE && ownRecord && len(more) == len(m.MoreRecords):
+			want = PutValue{*record, more}
 		case m.Type == pb.Message_GET_VALUE:
 			want = GetValue{m.Key}
 		case m.Type == pb.Message_ADD_PROVIDER:
-			want = AddProvider{m.Key, providers}
+			want = AddProvider{m.Key, providers, m.Proof}
 		case m.Type == pb.Message_GET_PROVIDERS:
 			want = GetProviders{m.Key}
 		case m.Type == pb.Message_FIND_NODE:
@@ -188,6 +221,9 @@ func TestReadsGeneratedMessages(t *testing.T) {
 		needsRecord := m.Type == pb.Message_GET_VALUE || m.Type == pb.Message_PUT_VALUE
 		if needsRecord && ownRecord {
 			wantResp.Record = record
+			if m.Type == pb.Message_GET_VALUE {
+				wantResp.More = more
+			}
 		}
 		resp, err := ParseResponse(want, msg)
 		if wantErr := needsRecord && m.Record != nil && !ownRecord; wantErr != (err != nil) {
@@ -209,9 +245,12 @@ func TestWritesGeneratedMessages(t *testing.T) {
 		}
 		record := oracleRecord(m.Record)
 		record.Key = m.Key
-		wireRecord := &pb.Record{Key: m.Key, Value: record.Value, Publisher: record.Publisher, Ttl: m.Record.GetTtl()}
-		if !record.TimeReceived.IsZero() {
-			wireRecord.TimeReceived = record.TimeReceived.Format("2006-01-02T15:04:05.000000000Z")
+		wireRecord := pbRecord(*record)
+		more := oracleMore(m.Key, m.MoreRecords)
+		var wireMore []*pb.Record
+		for _, r := range more {
+			r.Key = nil
+			wireMore = append(wireMore, pbRecord(r))
 		}
 		wireCloser, wireProviders := pbPeers(closer), pbPeers(providers)
 
@@ -220,17 +259,25 @@ func TestWritesGeneratedMessages(t *testing.T) {
 			wantReq, wantAnswer *pb.Message
 		}{
 			{FindNode{m.Key}, &pb.Message{Key: m.Key}, &pb.Message{CloserPeers: wireCloser}},
-			{GetValue{m.Key}, &pb.Message{Key: m.Key}, &pb.Message{Key: m.Key, Record: wireRecord, CloserPeers: wireCloser}},
-			{PutValue{*record}, &pb.Message{Key: m.Key, Record: wireRecord}, &pb.Message{Key: m.Key, Record: wireRecord}},
+			{GetValue{m.Key}, &pb.Message{Key: m.Key}, &pb.Message{Key: m.Key, Record: wireRecord, CloserPeers: wireCloser, MoreRecords: wireMore}},
+			{PutValue{*record, more}, &pb.Message{Key: m.Key, Record: wireRecord, MoreRecords: wireMore}, &pb.Message{Key: m.Key, Record: wireRecord}},
 			{GetProviders{m.Key}, &pb.Message{Key: m.Key}, &pb.Message{Key: m.Key, CloserPeers: wireCloser, ProviderPeers: wireProviders}},
-			{AddProvider{m.Key, providers}, &pb.Message{Key: m.Key, ProviderPeers: wireProviders}, &pb.Message{Key: m.Key}},
+			{AddProvider{m.Key, providers, m.Proof}, &pb.Message{Key: m.Key, ProviderPeers: wireProviders, Proof: m.Proof}, &pb.Message{Key: m.Key}},
 			{Ping{}, &pb.Message{}, &pb.Message{}},
 		} {
 			tt.wantReq.Type, tt.wantAnswer.Type = kindOf(tt.give), kindOf(tt.give)
 			checkWritten(t, AppendRequest(nil, tt.give), tt.wantReq)
-			checkWritten(t, AppendResponse(nil, tt.give, Response{closer, providers, record}), tt.wantAnswer)
+			checkWritten(t, AppendResponse(nil, tt.give, Response{closer, providers, record, more}), tt.wantAnswer)
 		}
 	})
+}
+
+func pbRecord(r Record) *pb.Record {
+	w := &pb.Record{Key: r.Key, Value: r.Value, Publisher: r.Publisher, Ttl: uint32(r.TTL / time.Second)}
+	if !r.TimeReceived.IsZero() {
+		w.TimeReceived = r.TimeReceived.Format("2006-01-02T15:04:05.000000000Z")
+	}
+	return w
 }
 
 func pbPeers(peers []Peer) []*pb.Message_Peer {

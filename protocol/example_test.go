@@ -97,5 +97,5 @@ func ExampleCheck() {
 		Value: make([]byte, 2<<20),
 	}})
 	fmt.Println(err)
-	// Output: kad: message is too large: PUT_VALUE with a value of 2097152 bytes, limit is 1048576
+	// Output: kad: message is too large: PUT_VALUE with 2097152 bytes of value, limit is 1048576
 }

@@ -113,9 +113,9 @@ func AppendResponseFrame(dst []byte, req Request, r Response) []byte {
 
 // AppendEncodedResponseFrame appends the frame of a response, to be sent in one
 // write. See [AppendEncodedResponse].
-func AppendEncodedResponseFrame(dst []byte, req Request, rec *Record, closer, providers []EncodedPeer) []byte {
+func AppendEncodedResponseFrame(dst []byte, req Request, records []Record, closer, providers []EncodedPeer) []byte {
 	start := len(dst)
-	return closeFrame(AppendEncodedResponse(openFrame(dst), req, rec, closer, providers), start)
+	return closeFrame(AppendEncodedResponse(openFrame(dst), req, records, closer, providers), start)
 }
 
 // maxPrefix is the most that the length of a frame takes, in bytes.

@@ -102,7 +102,7 @@ func allocatedBytes(f func()) uint64 {
 
 func TestAppendFrames(t *testing.T) {
 	find := FindNode{[]byte("key")}
-	put := PutValue{Record{Key: []byte("/v/k"), Value: bytes.Repeat([]byte("v"), 20_000)}}
+	put := PutValue{Record: Record{Key: []byte("/v/k"), Value: bytes.Repeat([]byte("v"), 20_000)}}
 	resp := Response{Closer: testPeers(t, 20, 3)}
 	encoded := encode(resp.Closer)
 	tests := []struct {

@@ -32,6 +32,9 @@ func FuzzParseRequest(f *testing.F) {
 	for _, v := range loadVectors(f) {
 		f.Add(messageSeed(f, v.Request))
 	}
+	for _, req := range requestsOfAllTypes(f) { // with the fields that only we have
+		f.Add(MarshalRequest(req))
+	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		checkOpen(t, msg)
 		checkRequest(t, msg)
@@ -44,6 +47,8 @@ func FuzzParseResponse(f *testing.F) {
 			f.Add(messageSeed(f, v.Response))
 		}
 	}
+	rec := testRecord()
+	f.Add(AppendResponse(nil, GetValue{rec.Key}, Response{Record: &rec, More: testMore()}))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		checkOpen(t, msg)
 		checkResponse(t, msg)
@@ -121,7 +126,7 @@ func checkResponse(t rapid.TB, msg []byte) {
 		return
 	}
 	for _, req := range []Request{
-		FindNode{e.key}, GetValue{e.record.key}, PutValue{Record{Key: e.record.key}}, GetProviders{e.key}, AddProvider{}, Ping{},
+		FindNode{e.key}, GetValue{e.record.key}, PutValue{Record: Record{Key: e.record.key}}, GetProviders{e.key}, AddProvider{}, Ping{},
 	} {
 		resp, err := ParseResponse(req, msg)
 		if err != nil {

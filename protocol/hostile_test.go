@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -110,7 +111,7 @@ func fill(msg []byte, size int, num protowire.Number, peer func(i int) []byte) [
 
 // What is not asked for costs nothing, even if it is no message.
 func TestHostileRequests(t *testing.T) {
-	junk := bytes.Repeat([]byte("\x42\x00\x4a\x01\xff\x1a\x02\x12\x00"), MaxFrame/9-10)
+	junk := bytes.Repeat([]byte("\x42\x00\x4a\x01\xff\x1a\x02\x12\x00\xca\x3e\x01\xff"), MaxFrame/13-10)
 	for _, req := range requestsOfAllTypes(t) {
 		if _, ok := req.(PutValue); ok {
 			continue // records are of interest there
@@ -124,5 +125,56 @@ func TestHostileRequests(t *testing.T) {
 		if got > 8<<10 {
 			t.Errorf("%T: reading %d bytes allocates %d", req, len(msg), got)
 		}
+	}
+}
+
+// Further records cost what the limits allow, however many were sent.
+func TestHostileRecords(t *testing.T) {
+	const limit = MaxValue + MaxValue/4 + 128<<10 // values are rounded up, if they are small
+	first := Record{Key: []byte("k"), Value: []byte("v")}
+	record := func(value int) []byte {
+		var b []byte
+		b = appendBytes(b, fieldRecordValue, make([]byte, value))
+		b = appendBytes(b, fieldRecordTime, []byte("2026-11-23T04:00:01Z"))
+		return appendBytes(b, fieldRecordPublisher, make([]byte, MaxPublisher))
+	}
+	for _, tt := range []struct {
+		name string
+		more func(i int) []byte
+		put  error // with which as many of them are refused
+	}{
+		{"empty", func(int) []byte { return nil }, ErrTooLarge},
+		{"small", func(int) []byte { return record(1) }, ErrTooLarge},
+		{"as large as many can be", func(int) []byte { return record(MaxValue/MaxRecords - 1) }, ErrTooLarge},
+		{"too large", func(int) []byte { return record(MaxValue) }, ErrTooLarge},
+		{"long publisher", func(int) []byte { return appendBytes(nil, fieldRecordPublisher, make([]byte, MaxFrame/2)) }, nil},
+		{"other keys", func(i int) []byte { return appendBytes(nil, fieldRecordKey, fmt.Append(nil, i)) }, ErrTooLarge},
+		{"one other key", func(int) []byte { return appendBytes(record(0), fieldRecordKey, make([]byte, MaxFrame/2)) }, ErrMalformed},
+		{"garbage", func(int) []byte { return []byte("\xff") }, ErrTooLarge},
+		{"values of garbage", func(int) []byte { return []byte("\x12\x01v\xff\xff") }, ErrTooLarge},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			get := GetValue{first.Key}
+			msg := fill(AppendResponse(nil, get, Response{Record: &first}), MaxFrame, fieldMore, tt.more)
+			got := allocatedBytes(func() {
+				if _, err := ParseResponse(get, msg); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got > limit {
+				t.Errorf("reading an answer of %d bytes allocates %d", len(msg), got)
+			}
+			msg = fill(MarshalRequest(PutValue{Record: first}), MaxFrame, fieldMore, tt.more)
+			got = allocatedBytes(func() {
+				if _, err := ParseRequest(msg); !errors.Is(err, tt.put) {
+					t.Fatalf("error %v, want %v", err, tt.put)
+				}
+			})
+			if bound := 8 << 10; errors.Is(tt.put, ErrTooLarge) && got > uint64(bound) {
+				t.Errorf("refusing a request of %d bytes allocates %d", len(msg), got)
+			} else if got > limit {
+				t.Errorf("reading a request of %d bytes allocates %d", len(msg), got)
+			}
+		})
 	}
 }

@@ -3,7 +3,8 @@ package protocol
 // What strangers send is bounded here, and nowhere else. Sizes are in bytes.
 //
 // What is over a limit is either refused with [ErrTooLarge] (frames, keys,
-// values) or left out (peers, addresses), before anything is allocated for it.
+// values, proofs, the records of a request) or left out (peers, addresses, the
+// further records of a response), before anything is allocated for it.
 // What this package writes keeps to the same limits, so that it can be read.
 const (
 	// MaxFrame is the size of a message without its length prefix. The other
@@ -19,11 +20,25 @@ const (
 	// GET_PROVIDERS. Go servers refuse 81 bytes; a SHA-512 multihash has 66.
 	MaxProviderKey = 80
 
-	// MaxValue is the size of the value of a record. IPNS records have at most 10
+	// MaxValue is the size of the value of a record, and of all values of one
+	// message together: several records under a key take no more room in a frame,
+	// and cost a holder no more, than one. IPNS records have at most 10
 	// KiB, public keys a few hundred bytes; networks of their own may store more,
 	// but an answer must fit into MaxFrame with the peers beside it, and every
 	// server holds what it is given.
 	MaxValue = 1 << 20
+
+	// MaxRecords is the number of records of one message: the best one and those
+	// beside it. A record takes 100 bytes in memory, and up to that much in a
+	// frame, before its value, so that a message of empty ones costs 26 KB, and
+	// as many small ones fit as a set of that size can have.
+	MaxRecords = 256
+
+	// MaxProof is the size of the proof of an announcement. A signed envelope with
+	// an RSA public key of 2048 bits and a signature of that size has about 700
+	// bytes; with an Ed25519 key it has 200. It is held as long as the
+	// announcement, and there are many of those.
+	MaxProof = 1 << 10
 
 	// MaxPublisher is the size of the publisher of a record: a peer ID, which has
 	// up to 39 bytes, with room for longer hashes. A longer one is left out.

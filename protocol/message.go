@@ -16,7 +16,8 @@ var (
 	// and for messages that break its rules: the peer that sent it is at fault.
 	ErrMalformed = errors.New("kad: malformed message")
 
-	// ErrTooLarge is returned for a frame, a key or a value over its limit.
+	// ErrTooLarge is returned for a frame, a key, a value, a proof or a number of
+	// records over its limit.
 	ErrTooLarge = errors.New("kad: message is too large")
 )
 
@@ -43,7 +44,13 @@ type GetValue struct {
 // PutValue asks a peer to store a record. It answers with the same record if it
 // did, and resets the stream if not.
 type PutValue struct {
-	Record Record
+	Record Record // the best one, which is all that other implementations see
+
+	// More are further records under the same key, for peers that hold several:
+	// with Record at most [MaxRecords], and their values together at most
+	// MaxValue bytes. Their Key is the one of Record, or empty, which means the
+	// same. The answer does not repeat them.
+	More []Record
 }
 
 // GetProviders asks for the providers of a key, and for the peers closest to it.
@@ -55,6 +62,11 @@ type GetProviders struct {
 type AddProvider struct {
 	Key       []byte // a multihash: 1 to MaxProviderKey bytes
 	Providers []Peer // the sender, with its addresses; up to MaxAnnounced are read
+
+	// Proof shows that the announcement of the first of Providers is its own, if
+	// the sender is another peer, or is to be able to pass it on. It is not looked
+	// at here, and has at most [MaxProof] bytes. Other implementations ignore it.
+	Proof []byte
 }
 
 // Ping asks for an answer and nothing else. Peers use the ping protocol of
@@ -73,6 +85,12 @@ type Response struct {
 	Closer    []Peer  // of FindNode, GetValue, GetProviders: at most MaxCloser
 	Providers []Peer  // of GetProviders: at most MaxProviders
 	Record    *Record // of GetValue if there is one, of PutValue; its key is the one of the request
+
+	// More are further records under the key, beside the best one, which is
+	// Record: of GetValue, only beside a Record, and within the limits of
+	// [PutValue]. Those that were read have the same Key as Record, in memory too.
+	// Other implementations ignore them.
+	More []Record
 }
 
 // A Peer is what one peer tells about another.
@@ -95,11 +113,14 @@ type Record struct {
 	TimeReceived time.Time
 
 	// Publisher is the ID of the peer that put the record first. Nobody vouches
-	// for it. Only rust-libp2p sends it.
+	// for it. Among others, only rust-libp2p sends it.
 	Publisher []byte
 
-	// TTL is the time until the record expires, in whole seconds; zero if the
-	// peer does not say. Only rust-libp2p sends it.
+	// TTL is the time until the record expires; zero if the peer does not say, and
+	// never negative in a record that was read. It is written in whole seconds,
+	// rounded down, up to 136 years. The least is one second, which is also
+	// written for less and for a time that is over: nothing would mean that the
+	// peer does not say. Among others, only rust-libp2p sends it.
 	TTL time.Duration
 }
 
@@ -157,19 +178,43 @@ func keyOf(r Request) []byte {
 }
 
 // Check returns the error with which a peer of this package would refuse r, and
-// nil if it would not: [ErrMalformed] without a key, [ErrTooLarge] if key or
-// value are over their limit. It is for what users hand in, before it is sent.
+// nil if it would not: [ErrMalformed] without a key or with records of several
+// keys, [ErrTooLarge] if key, values, their number or the proof are over their
+// limit. It is for what users hand in, before it is sent.
 func Check(r Request) error {
-	size := 0
-	if put, ok := r.(PutValue); ok {
-		size = len(put.Record.Value)
+	s := sizes{key: len(keyOf(r))}
+	switch r := r.(type) {
+	case PutValue:
+		s.records, s.values = 1+len(r.More), len(r.Record.Value)
+		for i := range r.More {
+			s.values += len(r.More[i].Value)
+			if !sameKey(r.More[i].Key, r.Record.Key) {
+				return errOtherKey(pb.Message_PUT_VALUE)
+			}
+		}
+	case AddProvider:
+		s.proof = len(r.Proof)
+	case FindNode, GetValue, GetProviders, Ping:
 	}
-	return checkSizes(kindOf(r), len(keyOf(r)), size)
+	return s.check(kindOf(r))
 }
 
-// checkSizes applies the limits to the sizes of key and value, so that nothing
-// needs to be copied for it.
-func checkSizes(k kind, key, value int) error {
+// errOtherKey refuses a request with a record that is not under its key.
+func errOtherKey(k kind) error {
+	return fmt.Errorf("%w: %v with a record of another key", ErrMalformed, k)
+}
+
+// sizes are what the limits on a request apply to, so that nothing needs to be
+// copied for it.
+type sizes struct {
+	key     int // bytes
+	values  int // bytes, of all records together
+	records int
+	proof   int // bytes
+}
+
+// check applies the limits of requests of type k.
+func (s sizes) check(k kind) error {
 	limit := MaxKey
 	switch k {
 	case pb.Message_PING:
@@ -179,12 +224,16 @@ func checkSizes(k kind, key, value int) error {
 	case pb.Message_PUT_VALUE, pb.Message_GET_VALUE, pb.Message_FIND_NODE:
 	}
 	switch {
-	case key == 0:
+	case s.key == 0:
 		return fmt.Errorf("%w: %v without a key", ErrMalformed, k)
-	case key > limit:
-		return fmt.Errorf("%w: %v with a key of %d bytes, limit is %d", ErrTooLarge, k, key, limit)
-	case value > MaxValue:
-		return fmt.Errorf("%w: %v with a value of %d bytes, limit is %d", ErrTooLarge, k, value, MaxValue)
+	case s.key > limit:
+		return fmt.Errorf("%w: %v with a key of %d bytes, limit is %d", ErrTooLarge, k, s.key, limit)
+	case s.records > MaxRecords:
+		return fmt.Errorf("%w: %v with %d records, limit is %d", ErrTooLarge, k, s.records, MaxRecords)
+	case s.values > MaxValue:
+		return fmt.Errorf("%w: %v with %d bytes of value, limit is %d", ErrTooLarge, k, s.values, MaxValue)
+	case s.proof > MaxProof:
+		return fmt.Errorf("%w: %v with a proof of %d bytes, limit is %d", ErrTooLarge, k, s.proof, MaxProof)
 	}
 	return nil
 }

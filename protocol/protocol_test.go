@@ -55,10 +55,10 @@ func show(v any) string {
 	switch v := v.(type) {
 	case Response:
 		if v.Record != nil {
-			return fmt.Sprintf("%+v %+v %+v", v.Closer, v.Providers, short(*v.Record))
+			return fmt.Sprintf("%+v %+v %+v %+v", v.Closer, v.Providers, short(*v.Record), shortAll(v.More))
 		}
 	case PutValue:
-		return fmt.Sprintf("PutValue %+v", short(v.Record))
+		return fmt.Sprintf("PutValue %+v %+v", short(v.Record), shortAll(v.More))
 	}
 	return fmt.Sprintf("%T %+v", v, v)
 }
@@ -70,4 +70,12 @@ func short(r Record) Record {
 		r.Value = sum[:]
 	}
 	return r
+}
+
+func shortAll(records []Record) []Record {
+	var list []Record
+	for _, r := range records {
+		list = append(list, short(r))
+	}
+	return list
 }

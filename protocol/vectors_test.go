@@ -102,7 +102,7 @@ func (m *vectorMessage) request(t testing.TB) Request {
 	case pb.Message_GET_PROVIDERS:
 		return GetProviders{key}
 	case pb.Message_ADD_PROVIDER:
-		return AddProvider{key, wantPeers(t, m.ProviderPeers)}
+		return AddProvider{Key: key, Providers: wantPeers(t, m.ProviderPeers)}
 	case pb.Message_PING:
 		return Ping{}
 	}
