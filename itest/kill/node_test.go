@@ -1,0 +1,142 @@
+package kill_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A node is a process of the program.
+type node struct {
+	ID    string   `json:"id"`
+	Addrs []string `json:"addrs"`
+	API   string   `json:"api"`
+
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+	stderr strings.Builder
+	client http.Client
+}
+
+// spawn starts a process of the program. It is killed when the test is over, if
+// it has not ended by then.
+func spawn(t *testing.T, program string, args ...string) (*node, error) {
+	t.Helper()
+	n := &node{client: http.Client{Transport: new(http.Transport), Timeout: patience}}
+	n.cmd = exec.Command(program, append([]string{
+		"--network", network, "--open-namespace", "v", "--listen", "/ip4/127.0.0.1/tcp/0", "--log", "error",
+	}, args...)...)
+	n.cmd.Env = append(os.Environ(), "GOLOG_LOG_LEVEL=kad=warn") // libp2p also warns of peers that vanish
+	n.cmd.Stderr = &n.stderr
+	out, err := n.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	n.stdout = bufio.NewReader(out)
+	if err := n.cmd.Start(); err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		if n.cmd.ProcessState == nil {
+			_ = n.end(os.Kill)
+		}
+	})
+	return n, nil
+}
+
+// start starts a process of the program, and waits until it says that it is up.
+func start(t *testing.T, program string, args ...string) (*node, error) {
+	t.Helper()
+	n, err := spawn(t, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer n.bound()()
+	first, err := n.stdout.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(first, n)
+	}
+	if err == nil && (n.ID == "" || len(n.Addrs) == 0 || n.API == "") {
+		err = errors.New("something is missing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the first line is %q: %w", first, errors.Join(err, n.end(os.Kill)))
+	}
+	return n, nil
+}
+
+// bound kills the process unless the function that it returns is called in time,
+// so that nobody waits for it for ever.
+func (n *node) bound() (stop func()) {
+	timer := time.AfterFunc(patience, func() { _ = n.cmd.Process.Kill() })
+	return func() { timer.Stop() }
+}
+
+// signal sends the process a signal.
+func (n *node) signal(s os.Signal) error { return n.cmd.Process.Signal(s) }
+
+// end sends the process a signal and waits for its end. It is an error if it does
+// not end as the signal demands, or has printed anything but the line that start
+// has read.
+func (n *node) end(s os.Signal) error {
+	sent := n.signal(s)
+	defer n.bound()()
+	defer n.client.CloseIdleConnections()
+	rest, err := io.ReadAll(n.stdout)
+	_ = n.cmd.Wait() // the state says it better
+	want := "exit status 0"
+	if s == os.Kill {
+		want = "signal: killed"
+	}
+	if got := n.cmd.ProcessState.String(); sent != nil || err != nil || got != want || len(rest) > 0 || n.stderr.Len() > 0 {
+		return fmt.Errorf("after %v: %s, stdout %q, stderr %q (%v); want %s and nothing else",
+			s, got, rest, n.stderr.String(), errors.Join(sent, err), want)
+	}
+	return nil
+}
+
+// call calls the API, and reads the object that it answers with. The status is 0
+// if there is no answer; an object that cannot be read is an error too.
+func (n *node) call(ctx context.Context, method, path, body string, object any) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, n.API+path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(object)
+}
+
+// ready waits until lookups of the node work.
+func (n *node) ready(ctx context.Context) error {
+	var answer struct{ Error string }
+	status, err := n.call(ctx, http.MethodGet, "/v1/ready", "", &answer)
+	if status != http.StatusOK {
+		return fmt.Errorf("ready: status %d, %q, %v", status, answer.Error, err)
+	}
+	return nil
+}
+
+// A gauge is what /v1/stats says of a node, as far as it matters here.
+type gauge struct{ Publications, Contacts int }
+
+// stats returns the gauges of the node.
+func (n *node) stats(ctx context.Context) (g gauge, err error) {
+	status, err := n.call(ctx, http.MethodGet, "/v1/stats", "", &g)
+	if status != http.StatusOK || err != nil {
+		return g, fmt.Errorf("stats: status %d, %v", status, err)
+	}
+	return g, nil
+}
