@@ -111,4 +111,8 @@
 // Changes are of the last call, not of a queue. The owner reads them under the lock
 // under which it made the call, and copies what it wants; a queue that nobody reads
 // would need a limit, and a callback would run inside the table.
+//
+// Hand-over asks who is closest, not who is nearly. If the closest node fails to
+// send a record to the newcomer, nobody does until the next replication; that the
+// second closest sends too would double the traffic of each join.
 package routing

@@ -62,6 +62,12 @@ func (k *Key) word(i int) uint64 {
 	return binary.BigEndian.Uint64(k[i : i+8])
 }
 
+// flip returns k with bit i changed.
+func (k Key) flip(i int) Key {
+	k[i/8] ^= 1 << (7 - i%8)
+	return k
+}
+
 // bit returns bit i of the distance between k and other.
 func (k *Key) bit(other *Key, i int) byte {
 	return (k[i/8] ^ other[i/8]) >> (7 - i%8) & 1

@@ -37,7 +37,7 @@ func at(self Key, cpl int, name string) Contact {
 // setBit sets bit i of k so that bit i of its distance to other is d.
 func setBit(k, other *Key, i int, d byte) {
 	if k.bit(other, i) != d {
-		k[i/8] ^= 1 << (7 - i%8)
+		*k = k.flip(i)
 	}
 }
 

@@ -27,3 +27,28 @@ func TestPaperCacheLifetimeIsExponential(t *testing.T) {
 		lived = lives
 	}
 }
+
+// "To avoid redundant STORE RPCs, however, a node only transfers a pair if it's own
+// ID is closer to the key than are the IDs of other nodes." Paper, 2.5.
+func TestPaperOneNodeHandsOver(t *testing.T) {
+	var all []Contact // they know each other
+	for i := range 12 {
+		all = append(all, contact(i))
+	}
+	for i := range 50 {
+		newcomer, key := contact(100+i), contact(1000+i).Key
+		var senders []Contact
+		for _, self := range all {
+			tab := NewTable(self.Key, TableConfig{K: len(all) + 1})
+			for _, c := range append(all, newcomer) {
+				tab.Seen(epoch, c)
+			}
+			if tab.HandsOver(key, newcomer.Key) {
+				senders = append(senders, self)
+			}
+		}
+		if want := closestOf(key, all, 1); !sameContacts(senders, want) {
+			t.Errorf("%v hand it over, want %v", senders, want)
+		}
+	}
+}
