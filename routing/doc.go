@@ -115,4 +115,14 @@
 // Hand-over asks who is closest, not who is nearly. If the closest node fails to
 // send a record to the newcomer, nobody does until the next replication; that the
 // second closest sends too would double the traffic of each join.
+//
+// A Region holds what is proved, not what is likely. A lookup proves that nobody is
+// as close to its target as the last of its result, and the prefixes that this
+// leaves known overlap and add up. Among 1000 nodes with K = 20, any number of keys
+// takes 71 to 77 lookups, and few keys no more than one each. With K = 1 a lookup
+// proves next to nothing, and nearly each key takes its own.
+//
+// A Region looks into the widest prefix that had no lookup, not into the gap that
+// stopped it: that is 4 bits or so shorter, and each bit doubles the hashing. Beyond
+// 20 bits, where there are only nodes that crowd together, it asks for the key.
 package routing

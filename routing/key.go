@@ -62,6 +62,11 @@ func (k *Key) word(i int) uint64 {
 	return binary.BigEndian.Uint64(k[i : i+8])
 }
 
+// at returns bit i of k.
+func (k *Key) at(i int) byte {
+	return k[i/8] >> (7 - i%8) & 1
+}
+
 // flip returns k with bit i changed.
 func (k Key) flip(i int) Key {
 	k[i/8] ^= 1 << (7 - i%8)

@@ -77,15 +77,31 @@ func (t *Table) depth() (deepest, neighbour int) {
 	return deepest, neighbour
 }
 
-// Preimage returns bytes whose key shares exactly cpl bits with self, drawn with
-// rng. They have the form of a peer ID, the multihash of a SHA-256, so that
-// nodes that check what they are asked for answer. It takes 2^(cpl+1) hashes on
-// average, and panics if cpl is not from 0 to [MaxRefreshCPL].
+// MaxPreimageBits is the longest prefix that [PreimageOf] searches for: a million
+// hashes, a tenth of a second.
+const MaxPreimageBits = 20
+
+// Preimage returns bytes whose key shares exactly cpl bits with self, as
+// [PreimageOf] does. It takes 2^(cpl+1) hashes on average, and panics if cpl is
+// not from 0 to [MaxRefreshCPL].
 //
-// Source: Kademlia paper, section 2.3; for the form, the libp2p peer ID spec.
+// Source: Kademlia paper, section 2.3.
 func Preimage(self Key, cpl int, rng *rand.Rand) []byte {
 	if cpl < 0 || cpl > MaxRefreshCPL {
 		panic("routing: preimage for a CPL out of range")
+	}
+	return PreimageOf(self.flip(cpl), cpl+1, rng)
+}
+
+// PreimageOf returns bytes whose key shares at least the first bits with prefix,
+// drawn with rng. They have the form of a peer ID, the multihash of a SHA-256, so
+// that nodes that check what they are asked for answer. It takes 2^bits hashes on
+// average, and panics if bits is not from 0 to [MaxPreimageBits].
+//
+// Spec: libp2p peer ID, for the form.
+func PreimageOf(prefix Key, bits int, rng *rand.Rand) []byte {
+	if bits < 0 || bits > MaxPreimageBits {
+		panic("routing: preimage for a prefix out of range")
 	}
 	const sha256Code, size = 0x12, 32
 	b := []byte{sha256Code, size}
@@ -95,7 +111,7 @@ func Preimage(self Key, cpl int, rng *rand.Rand) []byte {
 	counter := b[len(b)-8:]
 	for n := binary.BigEndian.Uint64(counter); ; n++ {
 		binary.BigEndian.PutUint64(counter, n)
-		if self.CPL(KeyOf(b)) == cpl {
+		if prefix.CPL(KeyOf(b)) >= bits {
 			return b
 		}
 	}

@@ -105,15 +105,42 @@ func TestPreimage(t *testing.T) {
 	}
 }
 
+// A preimage of a prefix has at least these bits, whatever comes after them.
+func TestPreimageOf(t *testing.T) {
+	rng := seeded(t, 4)
+	for bits := range MaxRefreshCPL + 1 {
+		prefix := KeyOf([]byte{byte(bits)})
+		longer := false
+		for range 8 {
+			b := PreimageOf(prefix, bits, rng)
+			got := prefix.CPL(KeyOf(b))
+			if got < bits || len(b) != 34 || b[0] != 0x12 || b[1] != 0x20 {
+				t.Errorf("%x shares %d bits, want %d", b, got, bits)
+			}
+			longer = longer || got > bits
+		}
+		if !longer {
+			t.Errorf("none of 8 preimages for %d bits shares more", bits)
+		}
+	}
+}
+
 func TestPreimagePanicsOutOfRange(t *testing.T) {
-	for _, cpl := range []int{-1, MaxRefreshCPL + 1} {
+	rng := rand.New(rand.NewPCG(1, 1))
+	tests := map[string]func(){
+		"CPL -1":        func() { Preimage(Key{}, -1, rng) },
+		"CPL too deep":  func() { Preimage(Key{}, MaxRefreshCPL+1, rng) },
+		"bits -1":       func() { PreimageOf(Key{}, -1, rng) },
+		"bits too many": func() { PreimageOf(Key{}, MaxPreimageBits+1, rng) },
+	}
+	for name, search := range tests {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("no panic for CPL %d", cpl)
+					t.Errorf("no panic for %s", name)
 				}
 			}()
-			Preimage(Key{}, cpl, rand.New(rand.NewPCG(1, 1)))
+			search()
 		}()
 	}
 }
