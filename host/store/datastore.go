@@ -161,7 +161,7 @@ func (d *Datastore) swapValue(ctx context.Context, now time.Time, old, next *ent
 			return false, full
 		}
 		unlock()
-		_, err = d.dropExpired(ctx, expired, true)
+		_, err = d.dropHeld(ctx, expired, true)
 		unlock = d.stripe(next.key)
 		if err != nil {
 			return false, err
@@ -227,7 +227,7 @@ func (d *Datastore) AddProvider(ctx context.Context, key []byte, p Provider) err
 			return full
 		}
 		unlock()
-		_, err = d.dropExpired(ctx, expired, false)
+		_, err = d.dropHeld(ctx, expired, false)
 		unlock = d.stripe(next.key)
 		if err != nil {
 			return err
@@ -299,7 +299,7 @@ func (d *Datastore) Expire(ctx context.Context, now time.Time, limit int) (remov
 		case !e.expired(now) || limit > 0 && removed == limit:
 			return removed, e.expires, nil
 		}
-		dropped, err := d.dropExpired(ctx, e, isValue)
+		dropped, err := d.dropHeld(ctx, e, isValue)
 		if err != nil {
 			return removed, time.Time{}, err
 		}
@@ -309,8 +309,8 @@ func (d *Datastore) Expire(ctx context.Context, now time.Time, limit int) (remov
 	}
 }
 
-// dropExpired removes e, unless it was replaced or removed meanwhile.
-func (d *Datastore) dropExpired(ctx context.Context, e *entry, isValue bool) (bool, error) {
+// dropHeld removes e, unless it was replaced or removed meanwhile.
+func (d *Datastore) dropHeld(ctx context.Context, e *entry, isValue bool) (bool, error) {
 	defer d.stripe(e.key)()
 	held := false
 	if err := d.look(ctx, func(*index) { held = e.place != nowhere }); err != nil || !held {
@@ -324,13 +324,20 @@ func (d *Datastore) drop(ctx context.Context, e *entry, isValue bool) error {
 	if err := d.remove(ctx, e.name(isValue)); err != nil {
 		return err
 	}
-	return d.change(context.WithoutCancel(ctx), func(x *index) {
-		if isValue {
-			x.dropValue(e)
-		} else {
-			x.dropProvider(e)
+	return d.change(context.WithoutCancel(ctx), func(x *index) { x.drop(e, isValue) })
+}
+
+// Shed implements [Store].
+func (d *Datastore) Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error) {
+	for !shed && err == nil { // or somebody else has removed it
+		var e *entry
+		err = d.look(ctx, func(x *index) { e = x.farthest(kind, selfHash(self), hashOf(key)) })
+		if err != nil || e == nil {
+			return false, err
 		}
-	})
+		shed, err = d.dropHeld(ctx, e, kind == KindValue)
+	}
+	return shed, err
 }
 
 // Len implements [Store].

@@ -8,10 +8,10 @@ import (
 )
 
 // Values implements [Store]. Those that are damaged are passed over.
-func (d *Datastore) Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error) {
+func (d *Datastore) Values(ctx context.Context, now time.Time, from []byte, limit int) ([]KeyedValue, error) {
 	for {
 		var found []*entry
-		if err := d.look(ctx, func(x *index) { found = x.valuesAfter(now, after, limit) }); err != nil || len(found) == 0 {
+		if err := d.look(ctx, func(x *index) { found = x.valuesFrom(now, from, limit) }); err != nil || len(found) == 0 {
 			return nil, err
 		}
 		var batch []KeyedValue
@@ -27,13 +27,13 @@ func (d *Datastore) Values(ctx context.Context, now time.Time, after []byte, lim
 		if len(batch) > 0 {
 			return batch, nil
 		}
-		after = []byte(found[len(found)-1].key) // all are damaged or gone: that is not the end
+		from = After([]byte(found[len(found)-1].key)) // all are damaged or gone: that is not the end
 	}
 }
 
 // ProviderKeys implements [Store].
-func (d *Datastore) ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) (keys [][]byte, err error) {
-	err = d.look(ctx, func(x *index) { keys = x.providerKeysAfter(now, after, limit) })
+func (d *Datastore) ProviderKeys(ctx context.Context, now time.Time, from []byte, limit int) (keys [][]byte, err error) {
+	err = d.look(ctx, func(x *index) { keys = x.providerKeysFrom(now, from, limit) })
 	return keys, err
 }
 

@@ -16,7 +16,7 @@ import (
 // The names in a datastore. Keys and IDs are in base32, because a datastore may
 // fold case or have a meaning for a slash; the K keeps an empty one from vanishing.
 //
-//	/kad/format                    the version of this layout
+//	/kad/format                    the version of this layout: 1
 //	/kad/value/K<key>              row of a value
 //	/kad/provider/K<key>/K<id>     row of an announcement
 //	/kad/publication/<kind>/K<key> row of a publication
@@ -26,6 +26,8 @@ const (
 	nameValue       = nameRoot + "/value"
 	nameProvider    = nameRoot + "/provider"
 	namePublication = nameRoot + "/publication"
+
+	nameVersion = "1"
 )
 
 func encodeName(b string) string {
@@ -72,17 +74,17 @@ func (e *entry) withoutData() *entry {
 // format is one that this version does not know.
 func Wrap(ctx context.Context, ds datastore.Batching, l Limits) (*Datastore, error) {
 	d := &Datastore{ds: ds, seed: maphash.MakeSeed(), index: newIndex(l.inMemory())}
-	name, version := datastore.RawKey(nameFormat), strconv.Itoa(format)
+	name := datastore.RawKey(nameFormat)
 	switch found, err := ds.Get(ctx, name); {
 	case errors.Is(err, datastore.ErrNotFound):
-		if err := errors.Join(ds.Put(ctx, name, []byte(version)), ds.Sync(ctx, name)); err != nil {
+		if err := errors.Join(ds.Put(ctx, name, []byte(nameVersion)), ds.Sync(ctx, name)); err != nil {
 			return nil, fmt.Errorf("kad: store: datastore: %w", err)
 		}
 	case err != nil:
 		return nil, fmt.Errorf("kad: store: datastore: %w", err)
-	case string(found) != version:
+	case string(found) != nameVersion:
 		return nil, fmt.Errorf("%w: the datastore has format %q, this version knows %s; use the version that wrote it, or another namespace",
-			ErrForeign, found, version)
+			ErrForeign, found, nameVersion)
 	}
 	for prefix, load := range map[string]func(parts []string, raw []byte){
 		nameValue: d.loadValue, nameProvider: d.loadProvider, namePublication: d.loadPublication,

@@ -20,8 +20,10 @@ import (
 //	expiry        kind, expires, row key: nothing; those that expire at all
 //	publications  kind, key: row of the publication
 //
-// A row key is the length of the key in two bytes, the key, and the ID of the
-// provider. So all providers of a key are neighbours, and no key is empty.
+// A row key is the place of the key, whose zero bytes are followed by 0xff, two bytes that end
+// it, 0 and 1, and the ID of the provider. So rows are in the order of the key space,
+// all providers of a key are neighbours, and no row key is the beginning of another
+// one's key.
 func bucketMeta() []byte      { return []byte("meta") }
 func bucketValues() []byte    { return []byte("values") }
 func bucketProviders() []byte { return []byte("providers") }
@@ -29,32 +31,65 @@ func bucketExpiry() []byte    { return []byte("expiry") }
 func bucketPublished() []byte { return []byte("publications") }
 
 // format is the version of the layout.
-const format = 1
+const format = 2
 
 // rowKey returns the row key of an entry, or [ErrTooLarge].
 func rowKey(key []byte, id string) ([]byte, error) {
-	if size := len(key) + len(id); size > maxRowKey {
-		return nil, fmt.Errorf("%w: a key of %d bytes, limit is %d", ErrTooLarge, size, maxRowKey)
+	row := append(rowPrefix(key), id...)
+	if len(row) > maxRowKey {
+		return nil, fmt.Errorf("%w: a key of %d bytes, limit is %d", ErrTooLarge, len(row), maxRowKey)
 	}
-	return append(rowPrefix(key), id...), nil
+	return row, nil
 }
 
-// rowPrefix returns what the row keys of all entries of a key begin with. Of a key
-// that is too large, there are none.
-func rowPrefix(key []byte) []byte {
-	b := make([]byte, 2, 2+len(key)+64)
-	binary.BigEndian.PutUint16(b, uint16(min(len(key), 1<<16-1)))
-	return append(b, key...)
+// rowPrefix returns what the row keys of all entries of a key begin with, and no
+// others.
+func rowPrefix(key []byte) []byte { return append(rowStart(Place(key)), 0, 1) }
+
+// rowStart returns the least row key of those whose place is not before a given
+// one.
+func rowStart(place []byte) []byte {
+	n := min(hashBytes, len(place))
+	b := append(make([]byte, 0, len(place)+2+64), place[:n]...)
+	for _, c := range place[n:] {
+		if b = append(b, c); c == 0 {
+			b = append(b, 0xff)
+		}
+	}
+	return b
 }
 
-// splitRowKey returns what a row key is made of.
+// prefixLen returns how long the prefix of a row key is, zero if the row key is
+// damaged.
+func prefixLen(row []byte) int {
+	for i := hashBytes; i+1 < len(row); i++ {
+		if row[i] != 0 {
+			continue
+		}
+		if i++; row[i] == 1 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// splitRowKey returns what a row key is made of; nothing, if it is damaged.
 func splitRowKey(row []byte) (key, id []byte) {
-	n := int(binary.BigEndian.Uint16(row)) + 2
-	return row[2:n], row[n:]
+	n := prefixLen(row)
+	if n == 0 {
+		return nil, nil
+	}
+	key = make([]byte, 0, n-2-hashBytes)
+	for i := hashBytes; i < n-2; i++ {
+		if key = append(key, row[i]); row[i] == 0 {
+			i++ // over the 0xff
+		}
+	}
+	return key, row[n:]
 }
 
-// after returns the first row key that is greater than all with a prefix.
-func after(prefix []byte) []byte {
+// behind returns the least row key that is greater than all with a prefix.
+func behind(prefix []byte) []byte {
 	b := bytes.Clone(prefix)
 	for i := len(b) - 1; i >= 0; i-- {
 		if b[i]++; b[i] != 0 {
@@ -172,6 +207,67 @@ func (b *batch) drop(kind Kind, row []byte) error {
 		}
 	}
 	return rows.Delete(row)
+}
+
+// yields is [Limits.yields] for the rows of a key: it returns the row key of what
+// gives its place to next, which is to be under row. A damaged one that has another ID is passed over.
+func (b *batch) yields(prefix, row []byte, next *entry) ([]byte, error) {
+	if b.providers.Get(row) != nil {
+		return row, nil
+	}
+	n, first, goes := 0, entry{}, []byte(nil)
+	c := b.providers.Cursor()
+	for at, raw := c.Seek(prefix); bytes.HasPrefix(at, prefix); at, raw = c.Next() {
+		e, ok := rowTimes(at, raw)
+		if !ok {
+			continue
+		}
+		if n++; goes == nil || compareYield(&e, &first) < 0 {
+			first, goes = e, at
+		}
+	}
+	if !b.limits.keyFull(n) {
+		return nil, nil
+	}
+	if goes == nil { // the limit is zero
+		return nil, ErrKeyFull
+	}
+	return bytes.Clone(goes), mayYield(&first, next)
+}
+
+// shed removes the entry of a kind that is shed for what has the hash of a key, see
+// [Store.Shed]. A damaged one that is farther goes before others of its hash.
+func (b *batch) shed(kind Kind, self, hash uint64) (bool, error) {
+	rows, _ := b.of(kind)
+	c := rows.Cursor()
+	next := func(x uint64) (uint64, bool) {
+		row, _ := c.Seek(binary.BigEndian.AppendUint64(nil, x))
+		least, _ := splitPlace(row)
+		return least, row != nil
+	}
+	for far := range fartherThan(self, hash, next) {
+		if row := goesFirst(rows, binary.BigEndian.AppendUint64(nil, far)); row != nil {
+			return true, b.drop(kind, row)
+		}
+	}
+	return false, nil
+}
+
+// goesFirst returns the row key of the first to be shed of those with a prefix,
+// nil if none may.
+func goesFirst(rows *bbolt.Bucket, prefix []byte) (goes []byte) {
+	var first entry
+	c := rows.Cursor()
+	for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
+		e, ok := rowTimes(row, raw)
+		if !ok {
+			return bytes.Clone(row)
+		}
+		if !e.expires.IsZero() && (goes == nil || compareYield(&e, &first) < 0) {
+			first, goes = e, row
+		}
+	}
+	return bytes.Clone(goes)
 }
 
 // room returns nil if next fits once the entry under the row key old is gone, if

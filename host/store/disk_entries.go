@@ -15,14 +15,15 @@ var errReplaced = errors.New("replaced meanwhile")
 
 // Value implements [Store]. A value that is damaged on the disk is [ErrCorrupt].
 func (d *Disk) Value(ctx context.Context, key []byte, now time.Time) (Value, error) {
-	raw, err := d.rawValue(ctx, key)
+	row := rowPrefix(key)
+	raw, err := d.rawValue(ctx, row)
 	if err != nil {
 		return Value{}, err
 	}
 	if raw == nil {
 		return Value{}, ErrNotFound
 	}
-	e, err := parseRow(rowPrefix(key), raw)
+	e, err := parseRow(row, raw)
 	if err != nil {
 		return Value{}, d.explain(err)
 	}
@@ -32,10 +33,11 @@ func (d *Disk) Value(ctx context.Context, key []byte, now time.Time) (Value, err
 	return e.value(), nil
 }
 
-// rawValue returns a copy of the row of a value, nil if there is none.
-func (d *Disk) rawValue(ctx context.Context, key []byte) (raw []byte, err error) {
+// rawValue returns a copy of what is under the row key of a value, nil if there is
+// nothing.
+func (d *Disk) rawValue(ctx context.Context, row []byte) (raw []byte, err error) {
 	err = d.view(ctx, func(tx *bbolt.Tx) error {
-		raw = bytes.Clone(tx.Bucket(bucketValues()).Get(rowPrefix(key)))
+		raw = bytes.Clone(tx.Bucket(bucketValues()).Get(row))
 		return nil
 	})
 	return raw, err
@@ -45,15 +47,19 @@ func (d *Disk) rawValue(ctx context.Context, key []byte) (raw []byte, err error)
 // the value was replaced meanwhile. A value that is damaged on the disk counts as
 // none.
 func (d *Disk) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(current Value, ok bool) (Value, error)) error {
+	row, err := rowKey(key, "")
+	if err != nil {
+		return err
+	}
 	for {
-		raw, err := d.rawValue(ctx, key)
+		raw, err := d.rawValue(ctx, row)
 		if err != nil {
 			return err
 		}
 		var current Value
 		ok := false
 		if raw != nil {
-			if e, err := parseRow(rowPrefix(key), raw); err == nil && !e.expired(now) {
+			if e, err := parseRow(row, raw); err == nil && !e.expired(now) {
 				current, ok = e.value(), true
 			}
 		}
@@ -62,10 +68,6 @@ func (d *Disk) UpdateValue(ctx context.Context, key []byte, now time.Time, f fun
 			return err
 		}
 		next, err := d.limits.entry(valueEntry(key, v))
-		if err != nil {
-			return err
-		}
-		row, err := rowKey(key, "")
 		if err != nil {
 			return err
 		}
@@ -99,20 +101,17 @@ func (d *Disk) AddProvider(ctx context.Context, key []byte, p Provider) error {
 	if err != nil {
 		return err
 	}
+	prefix := row[:len(row)-len(p.ID)]
 	return d.write(ctx, func(b *batch) error {
-		gone, err := d.limits.yields(providersOf(b.providers, key), next)
+		gone, err := b.yields(prefix, row, next)
 		if err != nil {
 			return err
 		}
-		var goneRow []byte
-		if gone != nil {
-			goneRow = append(rowPrefix(key), gone.id...)
-		}
-		if err := b.room(KindProvider, p.Received, goneRow, next); err != nil {
+		if err := b.room(KindProvider, p.Received, gone, next); err != nil {
 			return err
 		}
 		if gone != nil {
-			if err := b.drop(KindProvider, goneRow); err != nil {
+			if err := b.drop(KindProvider, gone); err != nil {
 				return err
 			}
 		}
@@ -120,34 +119,53 @@ func (d *Disk) AddProvider(ctx context.Context, key []byte, p Provider) error {
 	})
 }
 
-// providersOf returns the announcements for a key, with data that is not copied.
-// One that is damaged is passed over.
-func providersOf(rows *bbolt.Bucket, key []byte) []*entry {
-	var found []*entry
-	prefix := rowPrefix(key)
-	c := rows.Cursor()
-	for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
-		if e, err := storedEntry(KindProvider, row, raw); err == nil {
-			found = append(found, e)
-		}
-	}
-	return found
-}
-
-// Providers implements [Store].
+// Providers implements [Store]. One that is damaged is passed over.
 func (d *Disk) Providers(ctx context.Context, key []byte, now time.Time, limit int) (out []Provider, err error) {
+	prefix := rowPrefix(key)
 	err = d.view(ctx, func(tx *bbolt.Tx) error {
-		found := slices.DeleteFunc(providersOf(tx.Bucket(bucketProviders()), key), func(e *entry) bool { return e.expired(now) })
-		slices.SortStableFunc(found, func(a, b *entry) int { return b.received.Compare(a.received) })
-		if limit > 0 && len(found) > limit {
-			found = found[:limit]
-		}
-		for _, e := range found {
-			out = append(out, Provider{ID: e.id, Addrs: bytes.Clone(e.data), Received: e.received, Expires: e.expires})
+		for _, f := range freshest(tx.Bucket(bucketProviders()), prefix, now, limit) {
+			e, err := parseRow(f.row, f.raw)
+			if err != nil {
+				continue
+			}
+			id := string(f.row[len(prefix):])
+			out = append(out, Provider{ID: id, Addrs: bytes.Clone(e.data), Received: e.received, Expires: e.expires})
 		}
 		return nil
 	})
 	return out, err
+}
+
+// A dated is a row and when what it keeps was received.
+type dated struct {
+	received time.Time
+	row, raw []byte
+}
+
+// freshest returns the rows with a prefix that have not expired at now, the one received last
+// first, at most limit of them unless that is 0 or negative.
+func freshest(rows *bbolt.Bucket, prefix []byte, now time.Time, limit int) (found []dated) {
+	sorted := 0 // so many of them are the freshest so far, in order
+	cut := func() {
+		slices.SortStableFunc(found, func(a, b dated) int { return b.received.Compare(a.received) })
+		if limit > 0 && len(found) > limit {
+			found = found[:limit]
+		}
+		sorted = len(found)
+	}
+	c := rows.Cursor()
+	for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
+		e, ok := rowTimes(row, raw)
+		if !ok || e.expired(now) || limit > 0 && sorted == limit && !e.received.After(found[limit-1].received) {
+			continue
+		}
+		found = append(found, dated{received: e.received, row: row, raw: raw})
+		if limit > 0 && len(found) >= 2*limit {
+			cut()
+		}
+	}
+	cut()
+	return found
 }
 
 // RemoveProvider implements [Store].
@@ -155,10 +173,20 @@ func (d *Disk) RemoveProvider(ctx context.Context, key []byte, id string) error 
 	return d.write(ctx, func(b *batch) error { return b.drop(KindProvider, append(rowPrefix(key), id...)) })
 }
 
+// Shed implements [Store].
+func (d *Disk) Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error) {
+	hash := hashOf(key)
+	err = d.write(ctx, func(b *batch) (err error) {
+		shed, err = b.shed(kind, selfHash(self), hash)
+		return err
+	})
+	return shed && err == nil, err
+}
+
 // Values implements [Store]. Those that are damaged are passed over.
-func (d *Disk) Values(ctx context.Context, now time.Time, afterKey []byte, limit int) (found []KeyedValue, err error) {
+func (d *Disk) Values(ctx context.Context, now time.Time, from []byte, limit int) (found []KeyedValue, err error) {
 	size := 0
-	err = d.each(ctx, bucketValues, startAfter(afterKey), func(row, raw []byte) (next []byte) {
+	err = d.each(ctx, bucketValues, rowStart(from), func(row, raw []byte) (next []byte) {
 		if e, err := storedEntry(KindValue, row, raw); err == nil && !e.expired(now) {
 			found = append(found, KeyedValue{Key: []byte(e.key), Value: e.value()})
 			size += e.size()
@@ -172,23 +200,19 @@ func (d *Disk) Values(ctx context.Context, now time.Time, afterKey []byte, limit
 }
 
 // ProviderKeys implements [Store].
-func (d *Disk) ProviderKeys(ctx context.Context, now time.Time, afterKey []byte, limit int) (keys [][]byte, err error) {
+func (d *Disk) ProviderKeys(ctx context.Context, now time.Time, from []byte, limit int) (keys [][]byte, err error) {
 	if limit <= 0 {
 		limit = batchKeys
 	}
-	start := []byte{0}
-	if afterKey != nil {
-		start = after(rowPrefix(afterKey))
-	}
-	err = d.each(ctx, bucketProviders, start, func(row, raw []byte) (next []byte) {
-		key, _ := splitRowKey(row)
-		if e, err := storedEntry(KindProvider, row, raw); err != nil || e.expired(now) {
+	err = d.each(ctx, bucketProviders, rowStart(from), func(row, raw []byte) (next []byte) {
+		if e, ok := rowTimes(row, raw); !ok || e.expired(now) {
 			return append(row, 0)
 		}
-		if keys = append(keys, bytes.Clone(key)); len(keys) == limit {
+		key, _ := splitRowKey(row)
+		if keys = append(keys, key); len(keys) == limit {
 			return nil
 		}
-		return after(rowPrefix(key)) // past the other providers
+		return behind(row[:prefixLen(row)]) // the other providers
 	})
 	return keys, err
 }
@@ -266,15 +290,6 @@ func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, lim
 		return nil, damaged
 	}
 	return found, err
-}
-
-// startAfter returns the first row key after that of a value; the very first if
-// key is nil.
-func startAfter(key []byte) []byte {
-	if key == nil {
-		return []byte{0}
-	}
-	return append(rowPrefix(key), 0)
 }
 
 // each calls visit with the rows of a bucket, from the row key start on. Visit

@@ -133,18 +133,20 @@ func TestOpenForeign(t *testing.T) {
 		}
 		wantNoOpen(t, dir, store.ErrForeign, "another program")
 	})
-	t.Run("newer format", func(t *testing.T) {
-		dir := filled(t, 1)
-		db, err := bbolt.Open(filepath.Join(dir, "records.db"), 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte{2}) })
-		if err := errors.Join(err, db.Close()); err != nil {
-			t.Fatal(err)
-		}
-		wantNoOpen(t, dir, store.ErrForeign, "format 2")
-	})
+	for name, format := range map[string]byte{"older format": 1, "newer format": 3} {
+		t.Run(name, func(t *testing.T) {
+			dir := filled(t, 1)
+			db, err := bbolt.Open(filepath.Join(dir, "records.db"), 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte{format}) })
+			if err := errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			wantNoOpen(t, dir, store.ErrForeign, fmt.Sprintf("format %d", format))
+		})
+	}
 	t.Run("directory in the place of the file", func(t *testing.T) {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, "records.db"), 0o700); err != nil {

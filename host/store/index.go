@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -9,17 +10,19 @@ import (
 // another one fits. It is not safe for concurrent use.
 type index struct {
 	limits    Limits
-	values    *shards[*entry]
-	providers *shards[[]*entry] // received first comes first; never empty
-	published map[Kind]*shards[Publication]
+	values    *ordered[*entry]
+	providers *ordered[[]*entry] // received first comes first; never empty
+	published map[Kind]*ordered[Publication]
 	valuePile pile
 	provPile  pile
 }
 
 func newIndex(l Limits) index {
 	x := index{
-		limits: l, values: newShards[*entry](), providers: newShards[[]*entry](),
-		published: make(map[Kind]*shards[Publication]),
+		limits:    l,
+		values:    newOrdered(func(e *entry) string { return e.key }),
+		providers: newOrdered(func(list []*entry) string { return list[0].key }),
+		published: make(map[Kind]*ordered[Publication]),
 	}
 	x.valuePile.tally, x.provPile.tally = l.tallies()
 	return x
@@ -56,13 +59,13 @@ func (x *index) setValue(old, next *entry) {
 	if old != nil {
 		x.valuePile.remove(old)
 	}
-	x.values.set(next.key, next)
+	x.values.set(next)
 	x.valuePile.add(next)
 }
 
 // dropValue removes e, which is the value of its key.
 func (x *index) dropValue(e *entry) {
-	x.values.delete(e.key)
+	x.values.delete([]byte(e.key))
 	x.valuePile.remove(e)
 }
 
@@ -77,7 +80,7 @@ func (x *index) addProvider(e *entry) {
 	for i > 0 && list[i-1].received.After(e.received) {
 		i--
 	}
-	x.providers.set(e.key, slices.Insert(list, i, e))
+	x.providers.set(slices.Insert(list, i, e))
 	x.provPile.add(e)
 }
 
@@ -85,11 +88,20 @@ func (x *index) addProvider(e *entry) {
 func (x *index) dropProvider(e *entry) {
 	list := x.providers.get([]byte(e.key))
 	if i := slices.Index(list, e); len(list) == 1 {
-		x.providers.delete(e.key)
+		x.providers.delete([]byte(e.key))
 	} else {
-		x.providers.set(e.key, slices.Delete(list, i, i+1))
+		x.providers.set(slices.Delete(list, i, i+1))
 	}
 	x.provPile.remove(e)
+}
+
+// drop removes e, which is held.
+func (x *index) drop(e *entry, isValue bool) {
+	if isValue {
+		x.dropValue(e)
+	} else {
+		x.dropProvider(e)
+	}
 }
 
 // provider returns the announcement of id for key, nil if there is none.
@@ -124,12 +136,12 @@ func (x *index) freshest(key []byte, now time.Time, limit int) []*entry {
 	return found
 }
 
-// valuesAfter returns the values that follow a key and have not expired at now,
-// at most limit of them and no more once they have batchBytes.
-func (x *index) valuesAfter(now time.Time, after []byte, limit int) []*entry {
+// valuesFrom returns the values from a place on that have not expired at now, at
+// most limit of them and no more once they have batchBytes.
+func (x *index) valuesFrom(now time.Time, from []byte, limit int) []*entry {
 	var found []*entry
 	size := 0
-	for _, e := range x.values.from(after) {
+	for e := range x.values.from(from) {
 		if e.expired(now) {
 			continue
 		}
@@ -141,16 +153,16 @@ func (x *index) valuesAfter(now time.Time, after []byte, limit int) []*entry {
 	return found
 }
 
-// providerKeysAfter returns the keys that follow a key and have a provider that
-// has not expired at now, at most limit of them.
-func (x *index) providerKeysAfter(now time.Time, after []byte, limit int) [][]byte {
+// providerKeysFrom returns the keys from a place on that have a provider that has
+// not expired at now, at most limit of them.
+func (x *index) providerKeysFrom(now time.Time, from []byte, limit int) [][]byte {
 	if limit <= 0 {
 		limit = batchKeys
 	}
 	var keys [][]byte
-	for key, list := range x.providers.from(after) {
+	for list := range x.providers.from(from) {
 		if slices.ContainsFunc(list, func(e *entry) bool { return !e.expired(now) }) {
-			keys = append(keys, []byte(key))
+			keys = append(keys, []byte(list[0].key))
 		}
 		if len(keys) == limit {
 			break
@@ -159,19 +171,47 @@ func (x *index) providerKeysAfter(now time.Time, after []byte, limit int) [][]by
 	return keys
 }
 
+// farthest returns the entry of a kind that is shed for what has the hash of a
+// key, see [Store.Shed], nil if there is none.
+func (x *index) farthest(kind Kind, self, hash uint64) *entry {
+	if kind == KindValue {
+		return farthest(x.values, self, hash, func(e *entry) *entry { return e })
+	}
+	return farthest(x.providers, self, hash, func(list []*entry) *entry {
+		return slices.MinFunc(list, compareYield)
+	})
+}
+
+// farthest returns the entry that pick picks of the things in o that are farthest
+// from self, but not one that never expires.
+func farthest[T any](o *ordered[T], self, hash uint64, pick func(T) *entry) *entry {
+	for far := range fartherThan(self, hash, o.next) {
+		for thing := range o.from(binary.BigEndian.AppendUint64(nil, far)) {
+			e := pick(thing)
+			if hashOf([]byte(e.key)) != far {
+				break
+			}
+			if !e.expires.IsZero() {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
 // publish keeps p, which must not be changed any more.
 func (x *index) publish(p Publication) {
 	if x.published[p.Kind] == nil {
-		x.published[p.Kind] = newShards[Publication]()
+		x.published[p.Kind] = newOrdered(func(p Publication) string { return string(p.Key) })
 	}
 	p.Next = p.Next.Round(0)
-	x.published[p.Kind].set(string(p.Key), p)
+	x.published[p.Kind].set(p)
 }
 
 // unpublish forgets the publication of a kind and key.
 func (x *index) unpublish(kind Kind, key []byte) {
 	if s := x.published[kind]; s != nil {
-		s.delete(string(key))
+		s.delete(key)
 	}
 }
 
@@ -199,8 +239,12 @@ func (x *index) publicationsAfter(kind Kind, after []byte, limit int) []Publicat
 	}
 	var found []Publication
 	size := 0
-	for key, p := range s.from(after) {
-		p.Key, p.Data = []byte(key), slices.Clone(p.Data)
+	var from []byte
+	if after != nil {
+		from = After(after)
+	}
+	for p := range s.from(from) {
+		p.Key, p.Data = append([]byte{}, p.Key...), slices.Clone(p.Data)
 		found = append(found, p)
 		if size += len(p.Key) + len(p.Data); len(found) == limit || size >= batchBytes {
 			break

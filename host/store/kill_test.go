@@ -198,8 +198,8 @@ func checkKilled(t *testing.T, dir string, acknowledged []int) {
 		t.Errorf("Len() = %d, %d after %d, %d and a sweep of %d", v, p, values, providers, swept)
 	}
 	n, m := 0, 0
-	for after := []byte(nil); ; {
-		batch, err := d.Values(t.Context(), epoch, after, 0)
+	for from := []byte(nil); ; {
+		batch, err := d.Values(t.Context(), epoch, from, 0)
 		if err != nil {
 			t.Fatalf("Values() = %v", err)
 		}
@@ -207,10 +207,10 @@ func checkKilled(t *testing.T, dir string, acknowledged []int) {
 			break
 		}
 		n += len(batch)
-		after = batch[len(batch)-1].Key
+		from = store.After(batch[len(batch)-1].Key)
 	}
-	for after := []byte(nil); ; {
-		keys, err := d.ProviderKeys(t.Context(), epoch, after, 0)
+	for from := []byte(nil); ; {
+		keys, err := d.ProviderKeys(t.Context(), epoch, from, 0)
 		if err != nil {
 			t.Fatalf("ProviderKeys() = %v", err)
 		}
@@ -218,7 +218,7 @@ func checkKilled(t *testing.T, dir string, acknowledged []int) {
 			break
 		}
 		m += len(keys)
-		after = keys[len(keys)-1]
+		from = store.After(keys[len(keys)-1])
 	}
 	if v, p := d.Len(); v != n || p != m {
 		t.Errorf("Len() = %d, %d; there are %d, %d", v, p, n, m)

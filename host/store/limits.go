@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // batchBytes ends a batch of values or publications, because those who iterate
@@ -40,7 +41,7 @@ type Limits struct {
 
 	// ProvidersPerKey is how many providers one key has. No answer names more of
 	// them than fit a message, and every further one makes an announcement for the
-	// key slower. If zero, 256.
+	// key slower. If zero, 1000.
 	ProvidersPerKey int
 
 	// EntryBytes is how many bytes one value takes with its key and publisher, or
@@ -67,7 +68,7 @@ func (l Limits) or(totals Limits) Limits {
 	l.ValueBytes = cmp.Or(l.ValueBytes, totals.ValueBytes)
 	l.Providers = cmp.Or(l.Providers, totals.Providers)
 	l.ProviderBytes = cmp.Or(l.ProviderBytes, totals.ProviderBytes)
-	l.ProvidersPerKey = cmp.Or(l.ProvidersPerKey, 256)
+	l.ProvidersPerKey = cmp.Or(l.ProvidersPerKey, 1000)
 	l.EntryBytes = cmp.Or(l.EntryBytes, 1<<20+1<<10+64)
 	return l
 }
@@ -87,25 +88,35 @@ func (l Limits) tallies() (values, providers tally) {
 }
 
 // yields returns which of the entries of a key gives its place to next: the one
-// of the same ID, else, if the key is full, the one that expires first and of
-// several the one received first, else nil. It returns [ErrFull] if none may.
+// of the same ID, else, if the key is full, the one that goes first, else nil. It
+// returns [ErrKeyFull] if none may.
 func (l Limits) yields(list []*entry, next *entry) (*entry, error) {
-	var first *entry
-	for _, e := range list {
-		if e.id == next.id {
-			return e, nil
-		}
-		if first == nil || cmp.Or(compareExpiry(e, first), e.received.Compare(first.received)) < 0 {
-			first = e
-		}
+	if i := slices.IndexFunc(list, func(e *entry) bool { return e.id == next.id }); i >= 0 {
+		return list[i], nil
 	}
-	if l.ProvidersPerKey < 0 || len(list) < l.ProvidersPerKey {
+	if !l.keyFull(len(list)) {
 		return nil, nil
 	}
-	if first == nil || first.expires.IsZero() || compareExpiry(next, first) < 0 {
-		return nil, fmt.Errorf("%w: %d providers of one key", ErrFull, len(list))
+	var first *entry
+	if len(list) > 0 {
+		first = slices.MinFunc(list, compareYield)
+	}
+	if err := mayYield(first, next); err != nil {
+		return nil, err
 	}
 	return first, nil
+}
+
+// keyFull reports whether a key with n providers has no place for another one.
+func (l Limits) keyFull(n int) bool { return l.ProvidersPerKey >= 0 && n >= l.ProvidersPerKey }
+
+// mayYield returns [ErrKeyFull] unless first, which is the one of a full key that
+// goes first, gives its place to next.
+func mayYield(first, next *entry) error {
+	if first == nil || first.expires.IsZero() || compareExpiry(next, first) < 0 {
+		return ErrKeyFull
+	}
+	return nil
 }
 
 // A tally counts the entries of one kind.

@@ -109,12 +109,12 @@ func (m *Memory) DeleteValue(ctx context.Context, key []byte) error {
 }
 
 // Values implements [Store].
-func (m *Memory) Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error) {
+func (m *Memory) Values(ctx context.Context, now time.Time, from []byte, limit int) ([]KeyedValue, error) {
 	unlock, err := m.rlock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := m.index.valuesAfter(now, after, limit)
+	found := m.index.valuesFrom(now, from, limit)
 	unlock()
 	// Entries never change, so they are copied without the lock.
 	batch := make([]KeyedValue, len(found))
@@ -192,13 +192,28 @@ func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) erro
 }
 
 // ProviderKeys implements [Store].
-func (m *Memory) ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) ([][]byte, error) {
+func (m *Memory) ProviderKeys(ctx context.Context, now time.Time, from []byte, limit int) ([][]byte, error) {
 	unlock, err := m.rlock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	return m.index.providerKeysAfter(now, after, limit), nil
+	return m.index.providerKeysFrom(now, from, limit), nil
+}
+
+// Shed implements [Store].
+func (m *Memory) Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error) {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	e := m.index.farthest(kind, selfHash(self), hashOf(key))
+	if e == nil {
+		return false, nil
+	}
+	m.index.drop(e, kind == KindValue)
+	return true, nil
 }
 
 // Publish implements [Store].
@@ -259,11 +274,8 @@ func (m *Memory) Expire(ctx context.Context, now time.Time, limit int) (removed 
 			return removed, time.Time{}, nil
 		case !e.expired(now) || limit > 0 && removed == limit:
 			return removed, e.expires, nil
-		case isValue:
-			m.index.dropValue(e)
-		default:
-			m.index.dropProvider(e)
 		}
+		m.index.drop(e, isValue)
 		removed++
 	}
 }

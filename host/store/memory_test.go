@@ -26,14 +26,14 @@ func TestMemoryLimits(t *testing.T) {
 
 func TestMemoryDefaultLimits(t *testing.T) {
 	m := store.NewMemory(store.Limits{})
-	for i := range 300 {
+	for i := range 1001 {
 		p := store.Provider{ID: strconv.Itoa(i), Received: epoch.Add(time.Duration(i)), Expires: epoch.Add(time.Hour)}
 		if err := m.AddProvider(t.Context(), []byte("key"), p); err != nil {
 			t.Fatalf("AddProvider() = %v", err)
 		}
 	}
-	if _, providers := m.Len(); providers != 256 {
-		t.Errorf("Len() = %d providers, want 256 for one key", providers)
+	if _, providers := m.Len(); providers != 1000 {
+		t.Errorf("Len() = %d providers, want 1000 for one key", providers)
 	}
 	// What the protocol lets through, the store takes: another byte, it does not.
 	key := strings.Repeat("k", protocol.MaxKey)

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
@@ -104,6 +106,33 @@ func (m *model) announce(e modelEntry) (err error) {
 	return err
 }
 
+// shed removes the entry of a kind that is farthest from self, if it is farther than
+// key.
+func (m *model) shed(kind store.Kind, self [32]byte, key string) bool {
+	list := &m.providers
+	if kind == store.KindValue {
+		list = &m.values
+	}
+	distance := func(key string) uint64 {
+		hash := sha256.Sum256([]byte(key))
+		return binary.BigEndian.Uint64(hash[:]) ^ binary.BigEndian.Uint64(self[:])
+	}
+	far := -1
+	for i, e := range *list {
+		if e.expires.IsZero() || distance(e.key) <= distance(key) {
+			continue
+		}
+		if far < 0 || distance(e.key) > distance((*list)[far].key) || e.key == (*list)[far].key && e.expiresBefore((*list)[far]) {
+			far = i
+		}
+	}
+	if far < 0 {
+		return false
+	}
+	*list = slices.Delete(slices.Clone(*list), far, far+1)
+	return true
+}
+
 // freshest returns the IDs of the providers of key at now.
 func (m *model) freshest(key string, now time.Time, limit int) []string {
 	var found []modelEntry
@@ -188,6 +217,14 @@ func testAgainstModel(t *rapid.T, open func(l store.Limits) store.Store) {
 				t.Fatalf("RemoveProvider() = %v", err)
 			}
 			ref.providers = slices.DeleteFunc(ref.providers, func(e modelEntry) bool { return e.key == key && e.id == id })
+		},
+		"shed": func(t *rapid.T) {
+			kind := rapid.SampledFrom([]store.Kind{store.KindValue, store.KindProvider}).Draw(t, "kind")
+			self, key := sha256.Sum256([]byte{rapid.Byte().Draw(t, "self")}), keys.Draw(t, "key")
+			shed, err := s.Shed(t.Context(), kind, self, []byte(key))
+			if want := ref.shed(kind, self, key); err != nil || shed != want {
+				t.Fatalf("Shed(%d, %x, %s) = %v, %v; want %v", kind, self, key, shed, err, want)
+			}
 		},
 		"expire": func(t *rapid.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "later")))

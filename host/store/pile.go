@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 )
@@ -66,6 +67,12 @@ func compareExpiry(a, b *entry) int {
 		return -1
 	}
 	return a.expires.Compare(b.expires)
+}
+
+// compareYield orders the entries of one key by which of them goes first to make
+// room: the one that expires first, and of several the one received first.
+func compareYield(a, b *entry) int {
+	return cmp.Or(compareExpiry(a, b), a.received.Compare(b.received))
 }
 
 // A pile counts the entries of one kind, and knows which one expires first.

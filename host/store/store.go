@@ -16,6 +16,11 @@ var (
 	// reached. It may fit later, when others have expired.
 	ErrFull = errors.New("kad: store: full")
 
+	// ErrKeyFull reports that an announcement was refused because its key has as many
+	// providers as it may have, and none of them yields. It is an [ErrFull] that
+	// room elsewhere does not help.
+	ErrKeyFull = fmt.Errorf("%w: too many providers of one key", ErrFull)
+
 	// ErrTooLarge reports that an entry was refused because of its own size. It
 	// will never fit.
 	ErrTooLarge = errors.New("kad: store: entry too large")
@@ -141,15 +146,16 @@ type Store interface {
 	DeleteValue(ctx context.Context, key []byte) error
 
 	// Values returns values that have not expired at now, at most limit of them
-	// and no more once they take 1 MiB together. They come in an order of the
-	// store's own: after nil come the first ones, and after a key those that
-	// follow its place, whether or not it is held any more. No values and no
-	// error is the end. If limit is 0 or negative, only their size limits them.
+	// and no more once they take 1 MiB together. They come in the order of the key space, which is
+	// that of [Place], from the first one whose place is not before from: any bytes, for
+	// instance the beginning of a hash; nil for the very first one. [After] of the last key is
+	// where to go on, whether or not that is held any more. No values and no error is the
+	// end. If limit is 0 or negative, only their size limits them.
 	//
 	// A value that is held from the first call to the last is returned once, if
 	// it was replaced meanwhile in its old form or in its new one. Values keeps
 	// nobody waiting for longer than a sweep does.
-	Values(ctx context.Context, now time.Time, after []byte, limit int) ([]KeyedValue, error)
+	Values(ctx context.Context, now time.Time, from []byte, limit int) ([]KeyedValue, error)
 
 	// AddProvider adds p to the providers of key. An announcement of the same ID
 	// is replaced, whichever of the two was received first.
@@ -157,7 +163,7 @@ type Store interface {
 	// If the key has as many providers as it may have, the one that expires first
 	// yields; among equals, the one received first. One that never expires does
 	// not yield, nor does any to an announcement that would expire earlier:
-	// AddProvider then returns [ErrFull], as it does when another limit is
+	// AddProvider then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
 	// reached. What has expired at p.Received is not in the way. The error is
 	// [ErrTooLarge] if p itself is over a limit.
 	AddProvider(ctx context.Context, key []byte, p Provider) error
@@ -173,8 +179,21 @@ type Store interface {
 
 	// ProviderKeys returns keys with providers that have not expired at now, each
 	// once, in the manner of Values: at most limit keys, or at most 1024 if it is 0
-	// or negative, from the place of the key after on.
-	ProviderKeys(ctx context.Context, now time.Time, after []byte, limit int) ([][]byte, error)
+	// or negative, from a place on.
+	ProviderKeys(ctx context.Context, now time.Time, from []byte, limit int) ([][]byte, error)
+
+	// Shed makes room for an entry under key that was refused with [ErrFull]: it
+	// removes the entry of that kind, one value or one announcement, whose key is
+	// farthest from self, if it is farther than key. It reports whether it did so; if not, the
+	// store is as it was. As one entry may not be enough, the caller sheds until the write succeeds, or
+	// Shed reports false. It is of no use after [ErrKeyFull].
+	//
+	// The distance is that of the DHT, the XOR of the SHA-256 of the keys with self, which is
+	// the SHA-256 of a peer ID. Only 8 bytes of it are compared: keys that are as
+	// far in these are equally far. Of several announcements for a key, it removes the one
+	// that expires first, and of those the one received first. An entry that never expires is
+	// not removed; Shed looks at 256 keys at most for one that may be.
+	Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error)
 
 	// Publish keeps p until [Store.Unpublish], in the place of the one of the same
 	// kind and key. A publication is kept besides the values and announcements: it
@@ -189,8 +208,11 @@ type Store interface {
 	// Publication returns the publication of a kind and key, or [ErrNotFound].
 	Publication(ctx context.Context, kind Kind, key []byte) (Publication, error)
 
-	// Publications returns the publications of a kind, in the manner of Values:
-	// at most limit of them, from the place of the key after on.
+	// Publications returns the publications of a kind, at most limit of them and no
+	// more once they take 1 MiB together, in an order of the store's own: after nil
+	// come the first ones, and after a key those that follow it, whether or not it is
+	// published any more. None and no error is the end. If limit is 0 or negative,
+	// only their size limits them.
 	Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error)
 
 	// Expire removes what has expired at now, at most limit entries; if limit is 0

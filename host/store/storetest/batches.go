@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"strconv"
@@ -13,11 +14,17 @@ import (
 )
 
 // allValues iterates over the values in batches of limit, and returns their keys,
-// sorted. It fails if a key comes twice, or a batch is too long.
+// sorted. It fails if a key comes twice or out of order, or a batch is too long.
 func allValues(t *testing.T, s store.Store, now time.Time, limit int) []string {
 	t.Helper()
-	return all(t, limit, func(after []byte) (keys [][]byte) {
-		batch, err := s.Values(t.Context(), now, after, limit)
+	return slices.Sorted(slices.Values(valuesFrom(t, s, now, nil, limit)))
+}
+
+// valuesFrom is allValues from a place on, in the order in which they come.
+func valuesFrom(t *testing.T, s store.Store, now time.Time, from []byte, limit int) []string {
+	t.Helper()
+	return inOrder(t, from, all(t, limit, func(after []byte) (keys [][]byte) {
+		batch, err := s.Values(t.Context(), now, goOn(from, after), limit)
 		if err != nil {
 			t.Fatalf("Values() = %v", err)
 		}
@@ -25,23 +32,50 @@ func allValues(t *testing.T, s store.Store, now time.Time, limit int) []string {
 			keys = append(keys, v.Key)
 		}
 		return keys
-	})
+	}))
 }
 
 func allProviderKeys(t *testing.T, s store.Store, now time.Time, limit int) []string {
 	t.Helper()
-	return all(t, limit, func(after []byte) [][]byte {
-		keys, err := s.ProviderKeys(t.Context(), now, after, limit)
+	return slices.Sorted(slices.Values(providerKeysFrom(t, s, now, nil, limit)))
+}
+
+func providerKeysFrom(t *testing.T, s store.Store, now time.Time, from []byte, limit int) []string {
+	t.Helper()
+	return inOrder(t, from, all(t, limit, func(after []byte) [][]byte {
+		keys, err := s.ProviderKeys(t.Context(), now, goOn(from, after), limit)
 		if err != nil {
 			t.Fatalf("ProviderKeys() = %v", err)
 		}
 		return keys
-	})
+	}))
+}
+
+// goOn returns where an iteration goes on that has begun at from.
+func goOn(from, after []byte) []byte {
+	if after == nil {
+		return from
+	}
+	return store.After(after)
+}
+
+// inOrder returns keys, and fails unless they are in the order of the key space, and none
+// is before from.
+func inOrder(t *testing.T, from []byte, keys []string) []string {
+	t.Helper()
+	for _, key := range keys {
+		place := store.Place([]byte(key))
+		if bytes.Compare(place, from) < 0 {
+			t.Fatalf("%q comes at %x, which is before %x", key, place, from)
+		}
+		from = append(place, 0)
+	}
+	return keys
 }
 
 func allPublications(t *testing.T, s store.Store, kind store.Kind, limit int) []string {
 	t.Helper()
-	return all(t, limit, func(after []byte) (keys [][]byte) {
+	return slices.Sorted(slices.Values(all(t, limit, func(after []byte) (keys [][]byte) {
 		batch, err := s.Publications(t.Context(), kind, after, limit)
 		if err != nil {
 			t.Fatalf("Publications() = %v", err)
@@ -53,9 +87,11 @@ func allPublications(t *testing.T, s store.Store, kind store.Kind, limit int) []
 			keys = append(keys, p.Key)
 		}
 		return keys
-	})
+	})))
 }
 
+// all calls next until it returns no keys, with the last key before, and returns all keys
+// as they come.
 func all(t *testing.T, limit int, next func(after []byte) [][]byte) []string {
 	t.Helper()
 	var keys []string
@@ -72,14 +108,13 @@ func all(t *testing.T, limit int, next func(after []byte) [][]byte) []string {
 			keys = append(keys, string(key))
 		}
 		if after = batch[len(batch)-1]; after == nil {
-			t.Fatal("a key is nil, so that the iteration cannot go on after it")
+			t.Fatal("a key is nil, where it should be empty")
 		}
 		if len(keys) > 10_000 {
 			t.Fatal("the iteration does not end")
 		}
 	}
-	slices.Sort(keys)
-	if n := len(slices.Compact(slices.Clone(keys))); n != len(keys) {
+	if n := len(slices.Compact(slices.Sorted(slices.Values(keys)))); n != len(keys) {
 		t.Fatalf("%d of %d keys came more than once", len(keys)-n, len(keys))
 	}
 	return keys
@@ -133,7 +168,7 @@ func testValues(t *testing.T, s store.Store) {
 		wantKeys(t, allValues(t, s, at(20), limit), nil)
 		wantKeys(t, allValues(t, s, time.Time{}, limit), append(odd(), "late"))
 	}
-	batch, err := s.Values(t.Context(), at(1), nil, 100)
+	batch, err := s.Values(t.Context(), at(1), []byte{}, 100)
 	if err != nil || len(batch) != len(odd())+1 {
 		t.Fatalf("Values() = %d, %v", len(batch), err)
 	}
@@ -185,6 +220,56 @@ func testProviderKeysBatches(t *testing.T, s store.Store) {
 		wantKeys(t, allProviderKeys(t, s, at(10), limit), half)
 		wantKeys(t, allProviderKeys(t, s, at(20), limit), nil)
 		wantKeys(t, allProviderKeys(t, s, time.Time{}, limit), odd())
+	}
+}
+
+// atOnce calls f with 0 to n-1, from many goroutines, so that a store that waits for a
+// disk can do so for many.
+func atOnce(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// Keys come in the order of the key space, from any place on.
+func testOrder(t *testing.T, s store.Store) {
+	const n = 300
+	keys := odd()
+	for i := range n {
+		keys = append(keys, "key"+strconv.Itoa(i))
+	}
+	atOnce(len(keys), func(i int) {
+		err := errors.Join(
+			update(t.Context(), s, keys[i], store.Value{Received: at(0)}),
+			s.AddProvider(t.Context(), []byte(keys[i]), store.Provider{ID: "ann", Received: at(0)}),
+			s.AddProvider(t.Context(), []byte(keys[i]), store.Provider{ID: "bob", Received: at(0)}))
+		if err != nil {
+			t.Errorf("UpdateValue(), AddProvider() = %v", err)
+		}
+	})
+	slices.SortFunc(keys, func(a, b string) int { return bytes.Compare(store.Place([]byte(a)), store.Place([]byte(b))) })
+	froms := [][]byte{nil, {}, {0}, {0x80}, {0x7f, 0xff, 0xff}, bytes.Repeat([]byte{0xff}, 8), bytes.Repeat([]byte{0xff}, 100)}
+	for _, key := range []string{"", "key7", "key8", "not there", keys[0], keys[len(keys)-1]} {
+		hash, place := sha256.Sum256([]byte(key)), store.Place([]byte(key))
+		froms = append(froms, hash[:1], hash[:2], hash[:7], hash[:8], hash[:], place, append(place, 0), append(place, 0xff))
+	}
+	for _, from := range froms {
+		var want []string
+		for _, key := range keys {
+			if bytes.Compare(store.Place([]byte(key)), from) >= 0 {
+				want = append(want, key)
+			}
+		}
+		for _, limit := range []int{0, 100} {
+			if got := valuesFrom(t, s, at(0), from, limit); !slices.Equal(got, want) {
+				t.Errorf("from %x on, there are %d values, want %d", from, len(got), len(want))
+			}
+			if got := providerKeysFrom(t, s, at(0), from, limit); !slices.Equal(got, want) {
+				t.Errorf("from %x on, there are %d keys with providers, want %d", from, len(got), len(want))
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ func RunLimits(t *testing.T, open func(t *testing.T, l store.Limits) store.Store
 		{"providers that stay", store.Limits{ProvidersPerKey: 3}, testLimitStay},
 		{"refused for its bytes, none yields", store.Limits{ProvidersPerKey: 3, ProviderBytes: 33}, testLimitBytesPerKey},
 		{"entry bytes", store.Limits{EntryBytes: 11}, testLimitEntry},
+		{"room is made by shedding", store.Limits{Values: 3, ProviderBytes: 33, ProvidersPerKey: 2}, testLimitShed},
 		{"publications do not count", store.Limits{Values: 1, ValueBytes: 11, EntryBytes: 11}, testLimitPublications},
 		{"none", unlimited(), testLimitNone},
 	}
@@ -60,10 +61,18 @@ func peer(id string, received, expires time.Time) store.Provider {
 	return store.Provider{ID: id, Addrs: []byte("012345"), Received: received, Expires: expires}
 }
 
+// wantKeyFull checks that a key, and not the store, is full.
+func wantKeyFull(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, store.ErrKeyFull) || !errors.Is(err, store.ErrFull) {
+		t.Errorf("error is %v, want ErrKeyFull, which is an ErrFull", err)
+	}
+}
+
 func wantFull(t *testing.T, err error) {
 	t.Helper()
-	if !errors.Is(err, store.ErrFull) {
-		t.Errorf("error is %v, want ErrFull", err)
+	if !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrKeyFull) {
+		t.Errorf("error is %v, want ErrFull, and not ErrKeyFull", err)
 	}
 }
 
@@ -143,16 +152,12 @@ func testLimitStay(t *testing.T, s store.Store) {
 	announce(t, s, "a", peer("ann1", at(0), at(10)))
 	announce(t, s, "a", peer("self", at(0), time.Time{}))
 	announce(t, s, "a", peer("bob1", at(0), at(20)))
-	if err := s.AddProvider(t.Context(), []byte("a"), peer("cat1", at(1), at(9))); !errors.Is(err, store.ErrFull) {
-		t.Errorf("AddProvider() = %v, want ErrFull: it would expire first", err)
-	}
+	wantKeyFull(t, s.AddProvider(t.Context(), []byte("a"), peer("cat1", at(1), at(9)))) // it would expire first
 	announce(t, s, "a", peer("dan1", at(1), time.Time{}))
 	announce(t, s, "a", peer("eve1", at(2), time.Time{}))
 	wantProviders(t, s, "a", at(2), 2, "eve1", "dan1")
-	if err := s.AddProvider(t.Context(), []byte("a"), peer("fay1", at(3), time.Time{})); !errors.Is(err, store.ErrFull) {
-		t.Errorf("AddProvider() = %v, want ErrFull: none of them expires", err)
-	}
-	announce(t, s, "b", peer("fay1", at(3), time.Time{})) // another key has room
+	wantKeyFull(t, s.AddProvider(t.Context(), []byte("a"), peer("fay1", at(3), time.Time{}))) // none of them expires
+	announce(t, s, "b", peer("fay1", at(3), time.Time{}))                                     // another key has room
 	wantProviders(t, s, "a", at(3), 0, "eve1", "dan1", "self")
 }
 

@@ -68,7 +68,11 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"provider/remove", testProviderRemove},
 		{"provider/concurrent", testProvidersConcurrent},
 		{"provider/batches of keys", testProviderKeysBatches},
+		{"batches in the order of the key space", testOrder},
 		{"batches while the store changes", testBatchesChange},
+		{"shed/farthest first", testShed},
+		{"shed/not what is as near, or never expires", testShedNot},
+		{"shed/one of several announcements", testShedAnnouncement},
 		{"publications", testPublications},
 		{"values and providers are apart", testApart},
 		{"expire/says when the next one is due", testExpireNext},
@@ -346,6 +350,7 @@ func everyMethod(ctx context.Context, s store.Store) map[string]error {
 	_, _, expire := s.Expire(ctx, at(0), 0)
 	_, values := s.Values(ctx, at(0), nil, 0)
 	_, providerKeys := s.ProviderKeys(ctx, at(0), nil, 0)
+	_, shed := s.Shed(ctx, store.KindValue, [32]byte{}, key)
 	_, publications := s.Publications(ctx, store.KindValue, nil, 0)
 	return map[string]error{
 		"Value":          value,
@@ -357,6 +362,7 @@ func everyMethod(ctx context.Context, s store.Store) map[string]error {
 		"Expire":         expire,
 		"Values":         values,
 		"ProviderKeys":   providerKeys,
+		"Shed":           shed,
 		"Publish":        s.Publish(ctx, store.Publication{Kind: store.KindValue, Key: key}),
 		"Unpublish":      s.Unpublish(ctx, store.KindValue, key),
 		"Publications":   publications,
