@@ -17,23 +17,56 @@ type addrList struct {
 // add decodes an address of the peer and appends it, without the ID at its end,
 // if it is usable and new. It returns what it appended.
 func (l *addrList) add(id peer.ID, b []byte) (multiaddr.Multiaddr, bool) {
-	if l.tried == MaxAddrs {
-		return nil, false
-	}
-	l.tried++
-	if len(b) > MaxAddr || !decodable(b) {
+	if !l.try(b) {
 		return nil, false
 	}
 	a, err := multiaddr.NewMultiaddrBytes(b)
 	if err != nil {
 		return nil, false
 	}
+	return l.take(id, a)
+}
+
+// addDecoded is add for the address a, whose bytes are b.
+func (l *addrList) addDecoded(id peer.ID, a multiaddr.Multiaddr, b []byte) (multiaddr.Multiaddr, bool) {
+	if !sound(a) {
+		return l.add(id, b)
+	}
+	if !l.try(b) {
+		return nil, false
+	}
+	return l.take(id, a)
+}
+
+// try counts an address, and reports whether it is to be decoded.
+func (l *addrList) try(b []byte) bool {
+	if l.tried == MaxAddrs {
+		return false
+	}
+	l.tried++
+	return len(b) <= MaxAddr && decodable(b)
+}
+
+// take appends an address of the peer.
+func (l *addrList) take(id peer.ID, a multiaddr.Multiaddr) (multiaddr.Multiaddr, bool) {
 	a, ok := trim(a, id)
 	if !ok || slices.ContainsFunc(l.list, a.Equal) {
 		return nil, false
 	}
 	l.list = append(l.list, a)
 	return a, true
+}
+
+// sound reports whether the bytes of a, if they are decodable, are decoded to a. An
+// address can be put together from parts that are none together; each part that
+// is not empty was checked when it was made.
+func sound(a multiaddr.Multiaddr) bool {
+	for i := range a {
+		if c := &a[i]; c.Code() == 0 || i < len(a)-1 && c.Protocol().Path {
+			return false
+		}
+	}
+	return true
 }
 
 // trim removes "/p2p/" and the ID at the end of an address of that peer. It

@@ -35,12 +35,13 @@ func AppendPeer(dst []byte, p Peer) []byte {
 	var addrs addrList
 	for _, a := range p.Addrs {
 		b := a.Bytes()
-		// Decoded again: an address that was put together from parts may be none.
-		a, ok := addrs.add(p.ID, b)
+		trimmed, ok := addrs.addDecoded(p.ID, a, b)
 		if !ok {
 			continue
 		}
-		b = a.Bytes()
+		if len(trimmed) < len(a) {
+			b = trimmed.Bytes()
+		}
 		size := 1 + protowire.SizeBytes(len(b))
 		if len(dst)-start+size+sizeConnection > MaxPeer {
 			break
