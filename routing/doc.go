@@ -123,6 +123,7 @@
 // proves next to nothing, and nearly each key takes its own.
 //
 // A Region looks into the widest prefix that had no lookup, not into the gap that
-// stopped it: that is 4 bits or so shorter, and each bit doubles the hashing. Beyond
-// 20 bits, where there are only nodes that crowd together, it asks for the key.
+// stopped it. In that network both take as many lookups, but the gaps take 800 to
+// 15 000 hashes for each, and the prefixes 27 at most. Beyond 20 bits, where there
+// are only nodes that crowd together, it asks for the key.
 package routing

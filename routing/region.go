@@ -35,7 +35,8 @@ func NewRegion(k int) *Region {
 }
 
 // Add takes in the result of a lookup of target: the k closest nodes that
-// answered, closest first. If there are fewer than k, the network has no others.
+// answered, closest first, each once: what [Lookup.Result] says are the Closest of
+// a lookup that converged. If there are fewer than k, the network has no others.
 // If there are more, the rest is ignored. Where it contradicts what was added
 // before, it wins.
 //
