@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -232,6 +233,11 @@ func (tr *trial) last(ctx context.Context) error {
 		}
 		if err != nil {
 			tr.t.Errorf("publication of kind %d, %q: %v", p.kind, p.key, err)
+		}
+	}
+	for c := range tr.withdrawn {
+		if _, err := disk.Publication(ctx, store.KindProvider, []byte(c.hash)); !errors.Is(err, store.ErrNotFound) {
+			tr.t.Errorf("publication of %x, which was withdrawn: %v; want %v", c.hash, err, store.ErrNotFound)
 		}
 	}
 	return nil

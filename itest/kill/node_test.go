@@ -97,15 +97,15 @@ func (n *node) end(s os.Signal) error {
 	if s == os.Kill {
 		want = "signal: killed"
 	}
-	if got := n.cmd.ProcessState.String(); sent != nil || err != nil || got != want || len(rest) > 0 || n.stderr.Len() > 0 {
-		return fmt.Errorf("after %v: %s, stdout %q, stderr %q (%v); want %s and nothing else",
-			s, got, rest, n.stderr.String(), errors.Join(sent, err), want)
+	var unlike error
+	if got := n.cmd.ProcessState.String(); got != want || len(rest) > 0 || n.stderr.Len() > 0 {
+		unlike = fmt.Errorf("after %v: %s, stdout %q, stderr %q; want %s and nothing else", s, got, rest, n.stderr.String(), want)
 	}
-	return nil
+	return errors.Join(sent, err, unlike)
 }
 
-// call calls the API, and reads the object that it answers with. The status is 0
-// if there is no answer; an object that cannot be read is an error too.
+// call calls the API, and reads the object that it answers with. Any status but
+// 200 is an error. It is 0 if there is no answer.
 func (n *node) call(ctx context.Context, method, path, body string, object any) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, n.API+path, strings.NewReader(body))
 	if err != nil {
@@ -116,17 +116,20 @@ func (n *node) call(ctx context.Context, method, path, body string, object any) 
 		return 0, err
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(object)
+	answer, err := io.ReadAll(resp.Body)
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		err = fmt.Errorf("%s %s: %s, %s", method, path, resp.Status, answer)
+	case err == nil && object != nil:
+		err = json.Unmarshal(answer, object)
+	}
+	return resp.StatusCode, err
 }
 
 // ready waits until lookups of the node work.
 func (n *node) ready(ctx context.Context) error {
-	var answer struct{ Error string }
-	status, err := n.call(ctx, http.MethodGet, "/v1/ready", "", &answer)
-	if status != http.StatusOK {
-		return fmt.Errorf("ready: status %d, %q, %v", status, answer.Error, err)
-	}
-	return nil
+	_, err := n.call(ctx, http.MethodGet, "/v1/ready", "", nil)
+	return err
 }
 
 // A gauge is what /v1/stats says of a node, as far as it matters here.
@@ -134,9 +137,6 @@ type gauge struct{ Publications, Contacts int }
 
 // stats returns the gauges of the node.
 func (n *node) stats(ctx context.Context) (g gauge, err error) {
-	status, err := n.call(ctx, http.MethodGet, "/v1/stats", "", &g)
-	if status != http.StatusOK || err != nil {
-		return g, fmt.Errorf("stats: status %d, %v", status, err)
-	}
-	return g, nil
+	_, err = n.call(ctx, http.MethodGet, "/v1/stats", "", &g)
+	return g, err
 }

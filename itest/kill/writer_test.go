@@ -28,11 +28,8 @@ type writer struct {
 	acks        chan<- struct{}
 }
 
-// A receipt is what the API answers to a write.
-type receipt struct {
-	Peers []string
-	Error string
-}
+// A receipt is what the API answers to a write: who has stored it.
+type receipt struct{ Peers []string }
 
 // run writes until stop is closed, or the node does not answer.
 func (w *writer) run(ctx context.Context, stop <-chan struct{}) {
@@ -74,10 +71,10 @@ func (w *writer) write(ctx context.Context, method, path, body string) (answered
 	var r receipt
 	status, err := w.via.call(ctx, method, path, body, &r)
 	acknowledged = status == http.StatusOK && (w.via == w.keeper || slices.Contains(r.Peers, w.keeper.ID))
-	if !acknowledged {
+	if err != nil {
 		w.ledger.mu.Lock()
 		defer w.ledger.mu.Unlock()
-		w.ledger.failure = fmt.Errorf("%s %s: status %d, %q, %v", method, path, status, r.Error, err)
+		w.ledger.failure = err
 	}
 	return status != 0, acknowledged
 }
