@@ -66,6 +66,9 @@ func TestKill(t *testing.T) {
 		asker: newAsker(t), rng: rand.New(rand.NewPCG(seed, 0)),
 	}
 	begin := time.Now()
+	if err := tr.firstStarts(); err != nil {
+		t.Fatalf("killed at its first start: %v", err)
+	}
 	for round := range rounds {
 		if err := tr.round(t.Context()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -86,7 +89,7 @@ func (tr *trial) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
 	if tr.rng.IntN(4) == 0 {
-		if err := tr.killStarting(); err != nil {
+		if err := tr.killStarting(tr.dir); err != nil {
 			return fmt.Errorf("killed while starting: %w", err)
 		}
 	}
@@ -109,9 +112,28 @@ func (tr *trial) round(ctx context.Context) error {
 	return nil
 }
 
-// killStarting starts the keeper, and kills it before it is up, or just after.
-func (tr *trial) killStarting() error {
-	n, err := spawn(tr.t, tr.program, "--data", tr.dir)
+// firstStarts kills keepers that are just making their directory, each its own, and
+// starts them again.
+func (tr *trial) firstStarts() error {
+	for range 10 {
+		dir := filepath.Join(tr.t.TempDir(), "data")
+		if err := tr.killStarting(dir); err != nil {
+			return err
+		}
+		n, err := start(tr.t, tr.program, "--data", dir)
+		if err != nil {
+			return err
+		}
+		if err := n.end(os.Kill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killStarting starts a keeper, and kills it before it is up, or just after.
+func (tr *trial) killStarting(dir string) error {
+	n, err := spawn(tr.t, tr.program, "--data", dir)
 	if err != nil {
 		return err
 	}
