@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -22,9 +24,18 @@ type search struct {
 	req    protocol.Request
 	lookup *routing.Lookup
 
+	// named are the peers of the answers so far: most are named many times.
+	named map[peer.ID]named
+
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
 	heard func(from routing.Contact, resp protocol.Response)
+}
+
+// A named peer is one of an answer, and the contact that was made of it.
+type named struct {
+	protocol.Peer
+	contact routing.Contact
 }
 
 // seedFactor is how many times k contacts a lookup starts from. It asks the k
@@ -45,7 +56,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
 	d.peers.judge(seeds)
-	s := &search{dht: d, req: req, lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
+	s := &search{dht: d, req: req, named: make(map[peer.ID]named), lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
 		Beta:      d.cfg.Beta,
@@ -154,22 +165,40 @@ func (s *search) answered(ctx context.Context, a answer) {
 		return
 	}
 	closer := make([]routing.Contact, 0, len(a.resp.Closer))
-	infos := make([]*peer.AddrInfo, 0, len(a.resp.Closer))
 	for _, p := range a.resp.Closer {
-		c := routing.ContactOf(p.ID)
-		c.Wire = announce(p.ID, p.Addrs)
+		c := s.contact(p)
 		if c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
 			continue // nobody could dial it
 		}
 		closer = append(closer, c)
-		infos = append(infos, &peer.AddrInfo{ID: p.ID, Addrs: p.Addrs})
 	}
 	s.dht.peers.judge(closer)
 	s.lookup.Answered(a.from.ID, closer)
-	lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
+	if lrouting.SubscribesToQueryEvents(ctx) {
+		infos := make([]*peer.AddrInfo, len(closer))
+		for i, c := range closer {
+			infos[i] = &peer.AddrInfo{ID: c.ID, Addrs: s.named[c.ID].Addrs}
+		}
+		lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
+	}
 	if s.heard != nil {
 		s.heard(a.from, a.resp)
 	}
+}
+
+// contact returns a peer of an answer as a contact. One that was named before, at
+// the same addresses, is not hashed and encoded again.
+func (s *search) contact(p protocol.Peer) routing.Contact {
+	n, ok := s.named[p.ID]
+	if !ok {
+		n.contact = routing.ContactOf(p.ID)
+	}
+	if !ok || !slices.EqualFunc(n.Addrs, p.Addrs, multiaddr.Multiaddr.Equal) {
+		n.Peer = p
+		n.contact.Wire = announce(p.ID, p.Addrs)
+		s.named[p.ID] = n
+	}
+	return n.contact
 }
 
 // locate tells the host the addresses that came with a contact, for as long as
