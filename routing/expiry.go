@@ -30,9 +30,8 @@ func CacheLifetime(lifetime time.Duration, closer, k int) time.Duration {
 	if lifetime < 0 {
 		lifetime = endlessLifetime
 	}
-	// A shift of all bits leaves zero, so that no number of nodes is too large.
-	halvings := min(closer-k, 62) + 1
-	return max(lifetime>>halvings, min(lifetime, MinCacheLifetime))
+	// A shift by more bits than there are leaves zero: no number is too large.
+	return max(lifetime>>(closer-k+1), min(lifetime, MinCacheLifetime))
 }
 
 // CountCloser returns how many contacts are closer to target than we are.
