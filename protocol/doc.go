@@ -19,16 +19,23 @@
 // Requests and responses are the same protobuf message; its schema is in
 // package pb. A response repeats the type of its request.
 //
-//	no.  field            in the request of          in the response to
-//	1    type             all; absent is PUT_VALUE   all
-//	2    key              all but PING               all but FIND_NODE and PING
-//	3    record           PUT_VALUE                  PUT_VALUE (an echo), GET_VALUE
-//	8    closerPeers                                 FIND_NODE, GET_VALUE, GET_PROVIDERS
-//	9    providerPeers    ADD_PROVIDER               GET_PROVIDERS
-//	10   clusterLevelRaw  not written, not read
+//	no.   field            in the request of          in the response to
+//	1     type             all; absent is PUT_VALUE   all
+//	2     key              all but PING               all but FIND_NODE and PING
+//	3     record           PUT_VALUE                  PUT_VALUE (an echo), GET_VALUE
+//	8     closerPeers                                 FIND_NODE, GET_VALUE, GET_PROVIDERS
+//	9     providerPeers    ADD_PROVIDER               GET_PROVIDERS
+//	10    clusterLevelRaw  not written, not read
+//	1001  moreRecords      PUT_VALUE                  GET_VALUE
+//	1002  proof            ADD_PROVIDER
 //
 //	Peer    1 id, 2 addrs (each a multiaddr, in bytes), 3 connection
-//	Record  1 key, 2 value, 5 timeReceived (RFC 3339), 666 publisher, 777 ttl
+//	Record  1 key, 2 value, 5 timeReceived (RFC 3339), 666 publisher,
+//	        777 ttl (the seconds until it expires)
+//
+// Fields 1001 and 1002 are ours, and those of a record from 666 on are of
+// rust-libp2p; the specification has neither. Who does not know them ignores
+// them, and loses nothing but what they say.
 //
 // Fields may come in any order; unknown ones are ignored. A request that breaks
 // a rule is refused as a whole, with an error that wraps [ErrMalformed] or
@@ -78,6 +85,29 @@
 // peer sends one. Consequence: the lookup treats it as failed, and does not
 // follow its peers. What would change our mind: an implementation that leaves
 // the key out of its records.
+//
+// The records beside the best one are in a field of their own. Context: record
+// comes once, and merges if it comes twice, so that a reader would see parts of
+// several. Decision: moreRecords, of the same type, without their key, which is
+// that of the message; they share MaxValue with the best one. Consequence:
+// others see one valid record, and a message of one record is as it was, byte
+// by byte. A server that does not know the field acknowledges a PUT_VALUE of
+// which it keeps the best record alone. What would change our mind: a
+// specification of sets.
+//
+// What shows that an announcement is genuine is opaque here. Context: a holder
+// that hands an announcement over is not its provider, and a stranger's word is
+// no announcement. Decision: up to MaxProof bytes beside the first of the
+// providers; package host makes and checks them. Consequence: others ignore
+// them, and refuse what does not come from the provider itself. What would
+// change our mind: signed peer records in the Peer message.
+//
+// The least TTL that is written is one second. Context: seconds are whole, and 0
+// says nothing about the lifetime: a record in its last moments would be kept
+// for as long as its new holder keeps records. Decision: round down, but not to
+// 0, and write 1 for a time that is over, too. Consequence: a record may live a
+// second longer for each time that it is passed on at its very end; better not
+// to send it then. What would change our mind: a TTL in smaller units.
 //
 // Limits are constants. Context: they protect a node from strangers, on whose
 // choice of network they do not depend. Consequence: there is one place to read
