@@ -44,6 +44,21 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A message of one record costs what it did before there could be several: its
+// key, value, time and publisher, and the request or the record itself.
+func TestOneRecordAllocates(t *testing.T) {
+	rec := testRecord()
+	msg := MarshalRequest(PutValue{Record: rec})
+	if n := testing.AllocsPerRun(100, func() { ParseRequest(msg) }); n > 5 {
+		t.Errorf("reading a request: %v allocations, want 5", n)
+	}
+	var get Request = GetValue{rec.Key}
+	msg = AppendResponse(nil, get, Response{Record: &rec})
+	if n := testing.AllocsPerRun(100, func() { ParseResponse(get, msg) }); n > 5 {
+		t.Errorf("reading an answer: %v allocations, want 5", n)
+	}
+}
+
 func BenchmarkAppendResponse(b *testing.B) {
 	req, resp := benchAnswer(b)
 	var dst []byte

@@ -57,6 +57,7 @@ func withoutExtensions(r Request) Request {
 	case AddProvider:
 		r.Proof = nil
 		return r
+	case FindNode, GetValue, GetProviders, Ping:
 	}
 	return r
 }

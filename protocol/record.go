@@ -81,7 +81,7 @@ func appendRecordTail(dst []byte, r *Record) []byte {
 	}
 	if r.TTL != 0 {
 		ttl := min(max(r.TTL/time.Second, 1), math.MaxUint32)
-		dst = appendVarint(dst, fieldRecordTTL, uint64(ttl)) //nolint:gosec // 1 or more
+		dst = appendVarint(dst, fieldRecordTTL, uint64(ttl))
 	}
 	return dst
 }
