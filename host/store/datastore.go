@@ -72,7 +72,7 @@ func (d *Datastore) change(ctx context.Context, f func(x *index)) error {
 // [ErrCorrupt].
 func (d *Datastore) Value(ctx context.Context, key []byte, now time.Time) (Value, error) {
 	var e *entry
-	if err := d.look(ctx, func(x *index) { e = x.values.get(key) }); err != nil {
+	if err := d.look(ctx, func(x *index) { e = get(x.values, hashOf(key), key) }); err != nil {
 		return Value{}, err
 	}
 	if e == nil {
@@ -120,7 +120,7 @@ func (d *Datastore) UpdateValue(ctx context.Context, key []byte, now time.Time, 
 // which the two may not belong together.
 func (d *Datastore) current(ctx context.Context, key []byte) (e *entry, v *Value, err error) {
 	defer d.stripe(string(key))()
-	if err := d.look(ctx, func(x *index) { e = x.values.get(key) }); err != nil || e == nil {
+	if err := d.look(ctx, func(x *index) { e = get(x.values, hashOf(key), key) }); err != nil || e == nil {
 		return nil, nil, err
 	}
 	stored, err := d.read(ctx, valueName(key))
@@ -145,7 +145,7 @@ func (d *Datastore) swapValue(ctx context.Context, now time.Time, old, next *ent
 		same := false
 		stored := next.withoutData()
 		err := d.change(ctx, func(x *index) {
-			if same = x.values.get([]byte(next.key)) == old; !same {
+			if same = get(x.values, next.hash, next.key) == old; !same {
 				return
 			}
 			if replaced, expired, full = x.roomForValue(now, next); full == nil {
@@ -191,7 +191,7 @@ func (d *Datastore) writeValue(ctx context.Context, replaced, stored, next *entr
 func (d *Datastore) DeleteValue(ctx context.Context, key []byte) error {
 	defer d.stripe(string(key))()
 	var e *entry
-	if err := d.look(ctx, func(x *index) { e = x.values.get(key) }); err != nil || e == nil {
+	if err := d.look(ctx, func(x *index) { e = get(x.values, hashOf(key), key) }); err != nil || e == nil {
 		return err
 	}
 	return d.drop(ctx, e, true)

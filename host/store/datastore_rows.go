@@ -120,8 +120,8 @@ func (d *Datastore) loadValue(parts []string, raw []byte) {
 		return
 	}
 	if e, err := parseRow(valueName(key).Bytes(), raw); err == nil {
-		e.key = string(key)
-		d.index.setValue(d.index.values.get(key), e.withoutData())
+		e.key, e.hash = string(key), hashOf(key)
+		d.index.setValue(get(d.index.values, e.hash, e.key), e.withoutData())
 	}
 }
 
@@ -136,7 +136,7 @@ func (d *Datastore) loadProvider(parts []string, raw []byte) {
 	}
 	named := &entry{key: string(key), id: string(id)}
 	if e, err := parseRow(named.name(false).Bytes(), raw); err == nil {
-		e.key, e.id = named.key, named.id
+		e.key, e.hash, e.id = named.key, hashOf(key), named.id
 		d.index.addProvider(e.withoutData())
 	}
 }

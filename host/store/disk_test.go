@@ -1,9 +1,15 @@
 package store_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"github.com/go-kad/kad/host/store"
@@ -44,4 +50,103 @@ func TestDiskDurable(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "made", "by Open")
 		return func(l store.Limits) store.Store { return open(t, dir, l) }
 	})
+}
+
+// damage changes rows of a bucket of a closed store.
+func damage(t *testing.T, dir, bucket string, f func(b *bbolt.Bucket) error) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(dir, "records.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket([]byte(bucket))) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rows that are damaged, in what is kept or in their keys, do not keep others from being shed.
+func TestDiskShedDamaged(t *testing.T) {
+	const n = 10
+	for _, bucket := range []string{"values", "providers"} {
+		dir := filled(t, n)
+		damage(t, dir, bucket, func(b *bbolt.Bucket) error {
+			var rows [][]byte
+			err := b.ForEach(func(row, _ []byte) error {
+				rows = append(rows, bytes.Clone(row))
+				return nil
+			})
+			for _, row := range [][]byte{rows[0], rows[n/2], rows[n-1], {0, 1}, {0xff, 0xff, 0xff}, []byte("key without an end")} {
+				err = errors.Join(err, b.Put(row, []byte("damaged")))
+			}
+			return err
+		})
+		d := open(t, dir, store.Limits{})
+		self, kind := sha256.Sum256([]byte("self")), store.KindValue
+		if bucket == "providers" {
+			kind = store.KindProvider
+		}
+		for range n + 3 {
+			if shed, err := d.Shed(t.Context(), kind, self, []byte("self")); err != nil {
+				t.Fatalf("Shed() = %v, %v", shed, err)
+			}
+		}
+		values, err := d.Values(t.Context(), epoch, nil, 0)
+		if bucket == "values" && (err != nil || len(values) != n-3) { // they never expire
+			t.Errorf("Values() = %d, %v; want those that are intact", len(values), err)
+		}
+		keys, err := d.ProviderKeys(t.Context(), epoch, nil, 0)
+		if bucket == "providers" && (err != nil || len(keys) != 0) {
+			t.Errorf("ProviderKeys() = %d, %v; want none", len(keys), err)
+		}
+	}
+}
+
+// A row that is damaged is not an announcement, and does not take the place of one.
+func TestDiskProvidersDamaged(t *testing.T) {
+	dir, key, ctx := t.TempDir(), []byte("key"), t.Context()
+	limits := store.Limits{ProvidersPerKey: 3}
+	announce := func(d *store.Disk, id string, later time.Duration) {
+		t.Helper()
+		p := store.Provider{ID: id, Received: epoch.Add(later), Expires: epoch.Add(time.Hour + later)}
+		if err := d.AddProvider(ctx, key, p); err != nil {
+			t.Errorf("AddProvider(%s) = %v", id, err)
+		}
+	}
+	d, err := store.Open(dir, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range []string{"ann", "bob", "cat"} {
+		announce(d, id, time.Duration(i))
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, dir, "providers", func(b *bbolt.Bucket) error {
+		row, raw := b.Cursor().Last() // of cat
+		raw = bytes.Clone(raw)
+		raw[len(raw)-1] ^= 1
+		return b.Put(row, raw)
+	})
+	d = open(t, dir, limits)
+	want := func(limit int, want ...string) {
+		t.Helper()
+		ps, err := d.Providers(ctx, key, epoch, limit)
+		var ids []string
+		for _, p := range ps {
+			ids = append(ids, p.ID)
+		}
+		if err != nil || !slices.Equal(ids, want) {
+			t.Errorf("Providers(limit %d) = %q, %v; want %q", limit, ids, err, want)
+		}
+	}
+	want(0, "bob", "ann")
+	want(1, "bob")
+	announce(d, "dan", 3)
+	want(0, "dan", "bob", "ann")
+	announce(d, "eve", 4) // now one yields
+	want(0, "eve", "dan", "bob")
+	announce(d, "cat", 5) // takes the place of the damaged one
+	want(2, "cat", "eve")
 }

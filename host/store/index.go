@@ -32,7 +32,7 @@ func newIndex(l Limits) index {
 // next does not fit, it returns [ErrFull], and the entry that has expired at now
 // and makes room by being dropped, if there is one.
 func (x *index) roomForValue(now time.Time, next *entry) (old, expired *entry, err error) {
-	old = x.values.get([]byte(next.key))
+	old = get(x.values, next.hash, next.key)
 	if err := x.valuePile.fits(old, next); err != nil {
 		return nil, x.valuePile.firstExpired(now), err
 	}
@@ -42,7 +42,7 @@ func (x *index) roomForValue(now time.Time, next *entry) (old, expired *entry, e
 // roomForProvider is roomForValue for an announcement, whose place may be taken
 // from another one.
 func (x *index) roomForProvider(next *entry) (old, expired *entry, err error) {
-	old, err = x.limits.yields(x.providers.get([]byte(next.key)), next)
+	old, err = x.limits.yields(get(x.providers, next.hash, next.key), next)
 	if err != nil {
 		// The key is full of what expires later than next: nothing that is
 		// expired for next is in its way.
@@ -59,20 +59,20 @@ func (x *index) setValue(old, next *entry) {
 	if old != nil {
 		x.valuePile.remove(old)
 	}
-	x.values.set(next)
+	x.values.set(next.hash, next)
 	x.valuePile.add(next)
 }
 
 // dropValue removes e, which is the value of its key.
 func (x *index) dropValue(e *entry) {
-	x.values.delete([]byte(e.key))
+	x.values.delete(e.hash, e.key)
 	x.valuePile.remove(e)
 }
 
 // addProvider adds e to the list of its key. It is the youngest as a rule, so
 // its place is looked for from the end.
 func (x *index) addProvider(e *entry) {
-	list := x.providers.get([]byte(e.key))
+	list := get(x.providers, e.hash, e.key)
 	if len(list) > 0 {
 		e.key = list[0].key // one copy of the key for all
 	}
@@ -80,17 +80,17 @@ func (x *index) addProvider(e *entry) {
 	for i > 0 && list[i-1].received.After(e.received) {
 		i--
 	}
-	x.providers.set(slices.Insert(list, i, e))
+	x.providers.set(e.hash, slices.Insert(list, i, e))
 	x.provPile.add(e)
 }
 
 // dropProvider removes e, which is among the providers of its key.
 func (x *index) dropProvider(e *entry) {
-	list := x.providers.get([]byte(e.key))
+	list := get(x.providers, e.hash, e.key)
 	if i := slices.Index(list, e); len(list) == 1 {
-		x.providers.delete([]byte(e.key))
+		x.providers.delete(e.hash, e.key)
 	} else {
-		x.providers.set(slices.Delete(list, i, i+1))
+		x.providers.set(e.hash, slices.Delete(list, i, i+1))
 	}
 	x.provPile.remove(e)
 }
@@ -106,7 +106,7 @@ func (x *index) drop(e *entry, isValue bool) {
 
 // provider returns the announcement of id for key, nil if there is none.
 func (x *index) provider(key []byte, id string) *entry {
-	for _, e := range x.providers.get(key) {
+	for _, e := range get(x.providers, hashOf(key), key) {
 		if e.id == id {
 			return e
 		}
@@ -117,7 +117,7 @@ func (x *index) provider(key []byte, id string) *entry {
 // freshest returns the providers of key that have not expired at now, the one
 // received last first, at most limit of them unless that is 0 or negative.
 func (x *index) freshest(key []byte, now time.Time, limit int) []*entry {
-	list := x.providers.get(key)
+	list := get(x.providers, hashOf(key), key)
 	if len(list) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func farthest[T any](o *ordered[T], self, hash uint64, pick func(T) *entry) *ent
 	for far := range fartherThan(self, hash, o.next) {
 		for thing := range o.from(binary.BigEndian.AppendUint64(nil, far)) {
 			e := pick(thing)
-			if hashOf([]byte(e.key)) != far {
+			if e.hash != far {
 				break
 			}
 			if !e.expires.IsZero() {
@@ -205,13 +205,13 @@ func (x *index) publish(p Publication) {
 		x.published[p.Kind] = newOrdered(func(p Publication) string { return string(p.Key) })
 	}
 	p.Next = p.Next.Round(0)
-	x.published[p.Kind].set(p)
+	x.published[p.Kind].set(hashOf(p.Key), p)
 }
 
 // unpublish forgets the publication of a kind and key.
 func (x *index) unpublish(kind Kind, key []byte) {
 	if s := x.published[kind]; s != nil {
-		s.delete(key)
+		s.delete(hashOf(key), string(key))
 	}
 }
 
@@ -222,7 +222,7 @@ func (x *index) publication(kind Kind, key []byte) (Publication, error) {
 	if s == nil {
 		return Publication{}, ErrNotFound
 	}
-	p := s.get(key)
+	p := get(s, hashOf(key), key)
 	if p.Kind != kind { // the zero Publication: there is none
 		return Publication{}, ErrNotFound
 	}

@@ -68,7 +68,7 @@ func (m *Memory) current(ctx context.Context, key []byte) (*entry, error) {
 		return nil, err
 	}
 	defer unlock()
-	return m.index.values.get(key), nil
+	return get(m.index.values, hashOf(key), key), nil
 }
 
 // swapValue stores next if old is still the current entry of its key. It reports
@@ -79,7 +79,7 @@ func (m *Memory) swapValue(now time.Time, old, next *entry) (bool, error) {
 	if m.closed {
 		return false, ErrClosed
 	}
-	if m.index.values.get([]byte(next.key)) != old {
+	if get(m.index.values, next.hash, next.key) != old {
 		return false, nil
 	}
 	for {
@@ -102,7 +102,7 @@ func (m *Memory) DeleteValue(ctx context.Context, key []byte) error {
 		return err
 	}
 	defer unlock()
-	if e := m.index.values.get(key); e != nil {
+	if e := get(m.index.values, hashOf(key), key); e != nil {
 		m.index.dropValue(e)
 	}
 	return nil

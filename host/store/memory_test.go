@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,9 +119,18 @@ func BenchmarkMemoryGet(b *testing.B) {
 	})
 }
 
+// heap returns the bytes that are in use.
+func heap() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
 // fill returns a store with a million announcements for as many keys, and one
 // key with 256. A thousand expire in each second from the epoch on.
 func fill(b *testing.B) *store.Memory {
+	before := heap()
 	m := store.NewMemory(roomy)
 	key, addrs := make([]byte, 0, 34), make([]byte, 80)
 	add := func(key []byte, id string, i int) {
@@ -137,6 +147,7 @@ func fill(b *testing.B) *store.Memory {
 	}
 	_, n := m.Len()
 	b.ReportMetric(float64(n), "entries")
+	b.ReportMetric((heap()-before)/float64(n), "B/entry")
 	return m
 }
 

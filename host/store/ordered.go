@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"iter"
 	"slices"
@@ -29,53 +28,44 @@ type slot[T any] struct {
 func newOrdered[T any](key func(T) string) *ordered[T] { return &ordered[T]{key: key} }
 
 // compare says whether the place of what is in s is before that of a key, there, or
-// after it.
-func (o *ordered[T]) compare(s *slot[T], hash uint64, key []byte) int {
-	if s.hash != hash {
+// after it. It is generic because a conversion of the key would copy it.
+func compare[T any, K string | []byte](o *ordered[T], s *slot[T], hash uint64, key K) int {
+	switch k := o.key(s.thing); {
+	case s.hash != hash:
 		return cmp.Compare(s.hash, hash)
+	case k < string(key):
+		return -1
+	case k > string(key):
+		return +1
 	}
-	return bytes.Compare([]byte(o.key(s.thing)), key)
+	return 0
 }
 
 // find returns where the place of a key is, or would be: the block and the slot, which may be
-// the end of the block.
-func (o *ordered[T]) find(hash uint64, key []byte) (block, i int) {
+// the end of the block, and whether there is something.
+func find[T any, K string | []byte](o *ordered[T], hash uint64, key K) (block, i int, ok bool) {
 	if len(o.blocks) == 0 {
-		return 0, 0
+		return 0, 0, false
 	}
-	block = max(0, sort.Search(len(o.blocks), func(j int) bool { return o.compare(&o.blocks[j][0], hash, key) > 0 })-1)
+	block = max(0, sort.Search(len(o.blocks), func(j int) bool { return compare(o, &o.blocks[j][0], hash, key) > 0 })-1)
 	list := o.blocks[block]
-	return block, sort.Search(len(list), func(j int) bool { return o.compare(&list[j], hash, key) >= 0 })
-}
-
-// at returns the slot that find has found, nil unless it is that of the key.
-func (o *ordered[T]) at(block, i int, hash uint64, key []byte) *slot[T] {
-	if block == len(o.blocks) || i == len(o.blocks[block]) {
-		return nil
-	}
-	if s := &o.blocks[block][i]; o.compare(s, hash, key) == 0 {
-		return s
-	}
-	return nil
+	i = sort.Search(len(list), func(j int) bool { return compare(o, &list[j], hash, key) >= 0 })
+	return block, i, i < len(list) && compare(o, &list[i], hash, key) == 0
 }
 
 // get returns what is under key, or the zero T.
-func (o *ordered[T]) get(key []byte) (thing T) {
-	hash := hashOf(key)
-	block, i := o.find(hash, key)
-	if s := o.at(block, i, hash, key); s != nil {
-		return s.thing
+func get[T any, K string | []byte](o *ordered[T], hash uint64, key K) (thing T) {
+	if block, i, ok := find(o, hash, key); ok {
+		return o.blocks[block][i].thing
 	}
 	return thing
 }
 
-// set puts thing under its key.
-func (o *ordered[T]) set(thing T) {
-	key := []byte(o.key(thing))
-	hash := hashOf(key)
-	block, i := o.find(hash, key)
-	if s := o.at(block, i, hash, key); s != nil {
-		s.thing = thing
+// set puts thing under its key, which has a hash.
+func (o *ordered[T]) set(hash uint64, thing T) {
+	block, i, ok := find(o, hash, o.key(thing))
+	if ok {
+		o.blocks[block][i].thing = thing
 		return
 	}
 	if len(o.blocks) == 0 {
@@ -92,27 +82,34 @@ func (o *ordered[T]) set(thing T) {
 }
 
 // delete removes what is under key. Blocks that have become small are joined.
-func (o *ordered[T]) delete(key []byte) {
-	hash := hashOf(key)
-	block, i := o.find(hash, key)
-	if o.at(block, i, hash, key) == nil {
+func (o *ordered[T]) delete(hash uint64, key string) {
+	block, i, ok := find(o, hash, key)
+	if !ok {
 		return
 	}
-	list := slices.Delete(o.blocks[block], i, i+1)
-	if o.blocks[block] = list; len(list) == 0 {
+	if o.blocks[block] = slices.Delete(o.blocks[block], i, i+1); len(o.blocks[block]) == 0 {
 		o.blocks = slices.Delete(o.blocks, block, block+1)
+	} else {
+		o.join(block)
+	}
+	o.join(block - 1)
+}
+
+// join makes a block and the next one one, if both are small.
+func (o *ordered[T]) join(block int) {
+	next := block + 1
+	if block < 0 || next >= len(o.blocks) || len(o.blocks[block])+len(o.blocks[next]) > maxBlock/2 {
 		return
 	}
-	if block+1 < len(o.blocks) && len(list)+len(o.blocks[block+1]) <= maxBlock/2 {
-		o.blocks[block] = append(list, o.blocks[block+1]...)
-		o.blocks = slices.Delete(o.blocks, block+1, block+2)
-	}
+	o.blocks[block] = append(o.blocks[block], o.blocks[next]...)
+	o.blocks = slices.Delete(o.blocks, next, next+1)
 }
 
 // from yields what is not before a place, in order.
 func (o *ordered[T]) from(place []byte) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for block, i := o.find(splitPlace(place)); block < len(o.blocks); block, i = block+1, 0 {
+		hash, key := splitPlace(place)
+		for block, i, _ := find(o, hash, key); block < len(o.blocks); block, i = block+1, 0 {
 			for _, s := range o.blocks[block][i:] {
 				if !yield(s.thing) {
 					return
@@ -124,7 +121,7 @@ func (o *ordered[T]) from(place []byte) iter.Seq[T] {
 
 // next returns the least hash that is not below x, if there is one.
 func (o *ordered[T]) next(x uint64) (least uint64, ok bool) {
-	block, i := o.find(x, nil)
+	block, i, _ := find(o, x, "")
 	if block < len(o.blocks) && i == len(o.blocks[block]) {
 		block, i = block+1, 0
 	}

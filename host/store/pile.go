@@ -13,6 +13,7 @@ const nowhere = -1
 // except for its place: to replace it is to store another one.
 type entry struct {
 	key      string
+	hash     uint64 // of the key, in an [index]
 	id       string // of the provider, or of the publisher of a value
 	data     []byte // nil in a [Datastore]
 	length   int    // of the data
@@ -23,13 +24,17 @@ type entry struct {
 
 // valueEntry returns the entry of a value, with the data of v itself.
 func valueEntry(key []byte, v Value) *entry {
-	return newEntry(string(key), string(v.Publisher), v.Data, v.Received, v.Expires)
+	e := newEntry(string(key), string(v.Publisher), v.Data, v.Received, v.Expires)
+	e.hash = hashOf(key)
+	return e
 }
 
 // providerEntry returns the entry of an announcement, with the addresses of p
 // themselves.
 func providerEntry(key []byte, p Provider) *entry {
-	return newEntry(string(key), p.ID, p.Addrs, p.Received, p.Expires)
+	e := newEntry(string(key), p.ID, p.Addrs, p.Received, p.Expires)
+	e.hash = hashOf(key)
+	return e
 }
 
 func newEntry(key, id string, data []byte, received, expires time.Time) *entry {
