@@ -74,6 +74,30 @@ func resident() (all, anonymous float64) {
 	return all, anonymous
 }
 
+// cpu returns the time that processors have spent on this process, in steps of 10 ms.
+// Zero where there is no /proc.
+func cpu() time.Duration {
+	b, _ := os.ReadFile("/proc/self/stat")
+	var user, system int64
+	if fields := strings.Fields(string(b)); len(fields) > 14 {
+		user, _ = strconv.ParseInt(fields[13], 10, 64)
+		system, _ = strconv.ParseInt(fields[14], 10, 64)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// benchCPU measures the processor time of f, which waits for a disk.
+func benchCPU(b *testing.B, f func(key []byte, i int) error) {
+	key, i, before := make([]byte, 0, 34), 0, cpu()
+	for b.Loop() {
+		i++
+		if err := f(key, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-µs/op")
+}
+
 // reopen opens the store in dir and reports how long that takes, and how much
 // memory.
 func reopen(b *testing.B, dir string, l store.Limits) *store.Disk {
@@ -152,14 +176,14 @@ func benchValues(b *testing.B, n int) {
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "gets/s")
 	})
 	b.Run("batch-of-100", func(b *testing.B) {
-		var after []byte
+		var from []byte
 		for b.Loop() {
-			batch, err := d.Values(b.Context(), time.Time{}, after, 100)
+			batch, err := d.Values(b.Context(), time.Time{}, from, 100)
 			if err != nil {
 				b.Fatal(err)
 			}
-			if after = nil; len(batch) > 0 {
-				after = batch[len(batch)-1].Key
+			if from = nil; len(batch) > 0 {
+				from = store.After(batch[len(batch)-1].Key)
 			}
 		}
 	})
@@ -187,12 +211,15 @@ func benchProviders(b *testing.B, n int) {
 		})
 	}
 	together(b, n, add)
-	for i := range 256 {
-		p := store.Provider{ID: "popular" + strconv.Itoa(i), Addrs: make([]byte, 80), Received: epoch}
-		if err := d.AddProvider(b.Context(), []byte("popular"), p); err != nil {
-			b.Fatal(err)
-		}
+	var popular atomic.Int64
+	addPopular := func() error {
+		i := popular.Add(1)
+		return d.AddProvider(b.Context(), []byte("popular"), store.Provider{
+			ID: fmt.Sprintf("the announcement of peer %012d", i), Addrs: make([]byte, 80),
+			Received: epoch.Add(time.Duration(i)), Expires: epoch.Add(1000*time.Hour + time.Duration(i)),
+		})
 	}
+	together(b, 1000, func([]byte, int) error { return addPopular() })
 	if err := d.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -205,12 +232,18 @@ func benchProviders(b *testing.B, n int) {
 			}
 		}
 	})
-	b.Run("hit-20-of-256", func(b *testing.B) {
+	b.Run("hit-20-of-1000", func(b *testing.B) {
 		for b.Loop() {
 			if ps, err := d.Providers(b.Context(), []byte("popular"), epoch, 20); err != nil || len(ps) != 20 {
 				b.Fatal(len(ps), err)
 			}
 		}
+	})
+	b.Run("add-1", func(b *testing.B) {
+		benchCPU(b, func(key []byte, i int) error { return add(scattered(key, -i), n) })
+	})
+	b.Run("add-1-to-1000", func(b *testing.B) { // one yields
+		benchCPU(b, func([]byte, int) error { return addPopular() })
 	})
 	b.Run("add-by-64", func(b *testing.B) {
 		b.SetParallelism(64 / runtime.GOMAXPROCS(0))
@@ -226,6 +259,7 @@ func benchProviders(b *testing.B, n int) {
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
 	})
 	all, anonymous := resident()
+	b.Run("no-sweep", func(b *testing.B) { benchNoSweep(b, dir, d) })
 	b.Run("sweep", func(b *testing.B) { benchSweep(b, d) })
 	b.Run("add-after-sweep", func(b *testing.B) { // the file has many free pages now
 		key := make([]byte, 0, 34)
@@ -246,38 +280,84 @@ func benchProviders(b *testing.B, n int) {
 	}
 }
 
-// benchSweep removes a tenth of what d holds, as fast as it can, and measures how
+// benchWriter reports how long a lone writer and a reader wait until done is
+// closed.
+func benchWriter(b *testing.B, d *store.Disk, done <-chan struct{}) {
+	b.Helper()
+	var writes, reads []time.Duration
+	for i := 0; ; i++ {
+		start := time.Now()
+		p := store.Provider{ID: "x", Received: epoch}
+		if err := d.AddProvider(b.Context(), scattered(nil, -i), p); err != nil {
+			b.Error(err)
+		}
+		writes = append(writes, time.Since(start))
+		start = time.Now()
+		if _, err := d.Providers(b.Context(), []byte("popular"), epoch, 1); err != nil {
+			b.Error(err)
+		}
+		reads = append(reads, time.Since(start))
+		select {
+		case <-done:
+			reportWaits(b, "write", writes)
+			reportWaits(b, "read", reads)
+			return
+		default:
+		}
+	}
+}
+
+// reportWaits reports the median, the 99th percentile and the longest of times.
+func reportWaits(b *testing.B, name string, waits []time.Duration) {
+	b.Helper()
+	slices.Sort(waits)
+	for what, d := range map[string]time.Duration{
+		"p50": waits[len(waits)/2], "p99": waits[len(waits)*99/100], "max": waits[len(waits)-1],
+	} {
+		b.ReportMetric(float64(d.Microseconds())/1000, name+"-"+what+"-ms")
+	}
+}
+
+// benchNoSweep measures how long a writer waits, and a reader, while nobody else does
+// anything, and how long the disk takes to synchronise a page of a file that nobody else uses.
+func benchNoSweep(b *testing.B, dir string, d *store.Disk) {
+	done := make(chan struct{})
+	time.AfterFunc(10*time.Second, func() { close(done) })
+	benchWriter(b, d, done)
+	f, err := os.Create(dir + "/idle")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	page := make([]byte, 4096)
+	var syncs []time.Duration
+	for range 2000 {
+		start := time.Now()
+		if _, err := f.WriteAt(page, 0); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		syncs = append(syncs, time.Since(start))
+	}
+	reportWaits(b, "sync", syncs)
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchSweep removes a tenth of what d holds, or as much as it can in 20 seconds, and measures how
 // long a writer waits meanwhile, and a reader.
 func benchSweep(b *testing.B, d *store.Disk) {
 	_, n := d.Len()
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	var writes, reads []time.Duration
-	wg.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			start := time.Now()
-			p := store.Provider{ID: "x", Received: epoch}
-			if err := d.AddProvider(b.Context(), scattered(nil, -i), p); err != nil {
-				b.Error(err)
-			}
-			writes = append(writes, time.Since(start))
-			start = time.Now()
-			if _, err := d.Providers(b.Context(), []byte("popular"), epoch, 1); err != nil {
-				b.Error(err)
-			}
-			reads = append(reads, time.Since(start))
-		}
-	})
+	wg.Go(func() { benchWriter(b, d, done) })
 	start, removed := time.Now(), 0
-	for now := epoch; removed < n/10; now = now.Add(10 * time.Second) {
+	for now := epoch; removed < n/10 && time.Since(start) < 20*time.Second; now = now.Add(time.Second) {
 		swept, _, err := d.Expire(b.Context(), now, 1000)
 		if err != nil {
-			b.Fatal(err)
+			b.Error(err)
+			break
 		}
 		removed += swept
 	}
@@ -286,10 +366,4 @@ func benchSweep(b *testing.B, d *store.Disk) {
 	wg.Wait()
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(removed)/took.Seconds(), "removed/s")
-	slices.Sort(writes)
-	slices.Sort(reads)
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	b.ReportMetric(ms(writes[len(writes)*99/100]), "write-p99-ms")
-	b.ReportMetric(ms(writes[len(writes)-1]), "write-max-ms")
-	b.ReportMetric(ms(reads[len(reads)*99/100]), "read-p99-ms")
 }

@@ -55,9 +55,13 @@ const (
 	// the last of them.
 	maxTogether = 256
 
-	// sweepBatch is how many entries a sweep removes at once, because writers
-	// wait for as long: some milliseconds in a store of a million entries.
-	sweepBatch = 32
+	// sweepBatch is how many entries a sweep removes in one commit, because those
+	// who write wait for it. Each is three pages to be written in a store of a million.
+	sweepBatch = 8
+
+	// sweepRest is how long a sweep rests at most after a commit, so that those who
+	// write meanwhile take its next part along.
+	sweepRest = 8 * time.Millisecond
 
 	// chunkRows is how many rows a reader visits at once, because a file that
 	// grows waits for readers.
@@ -129,20 +133,33 @@ type write struct {
 	apply func(b *batch) error
 	done  bool
 	err   error
+	took  time.Duration // the commit
 }
 
 // write changes the store by what apply does to a batch, and returns once that is
 // on the disk. If apply returns an error, it must not have changed anything but
 // dropped what has expired.
 func (d *Disk) write(ctx context.Context, apply func(b *batch) error) error {
+	w := &write{apply: apply}
+	if err := d.enqueue(ctx, w); err != nil {
+		return err
+	}
+	return d.await(w)
+}
+
+// enqueue lets the next one that writes write w too.
+func (d *Disk) enqueue(ctx context.Context, w *write) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
-	w := &write{apply: apply}
 	d.queue.Lock()
+	defer d.queue.Unlock()
 	d.queue.writes = append(d.queue.writes, w)
-	d.queue.Unlock()
+	return nil
+}
 
+// await returns once w is written, if need be by writing what is queued.
+func (d *Disk) await(w *write) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	for !w.done { // else somebody before us has written it
@@ -158,6 +175,7 @@ func (d *Disk) write(ctx context.Context, apply func(b *batch) error) error {
 
 // commit writes writes together.
 func (d *Disk) commit(writes []*write) {
+	start := time.Now()
 	b := batch{limits: d.limits, valueTally: d.values, provTally: d.providers} // nobody else changes them
 	err := d.state()
 	if err == nil {
@@ -179,8 +197,9 @@ func (d *Disk) commit(writes []*write) {
 		d.values, d.providers = b.valueTally, b.provTally
 		d.mu.Unlock()
 	}
+	took := time.Since(start)
 	for _, w := range writes {
-		if w.done = true; err != nil {
+		if w.done, w.took = true, took; err != nil {
 			w.err = err
 		}
 	}
@@ -224,32 +243,4 @@ func explain(dir string, err error) error {
 		return fmt.Errorf("%w (%s)", err, dir)
 	}
 	return fmt.Errorf("kad: store: %s: %w", dir, err)
-}
-
-// Expire implements [Store]. It removes values and providers in the order in
-// which they expired, a few at a time, so that nobody waits long.
-func (d *Disk) Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error) {
-	err = d.view(ctx, func(tx *bbolt.Tx) error {
-		next = nextExpiry(tx.Bucket(bucketExpiry()))
-		return nil
-	})
-	for err == nil && !next.IsZero() && !now.IsZero() && !next.After(now) {
-		n := sweepBatch
-		if limit > 0 {
-			n = min(n, limit-removed)
-		}
-		if n == 0 {
-			break
-		}
-		swept := 0
-		err = d.write(ctx, func(b *batch) (err error) {
-			swept, err = b.sweep(now, n)
-			next = nextExpiry(b.expiry)
-			return err
-		})
-		if err == nil {
-			removed += swept
-		}
-	}
-	return removed, next, err
 }
