@@ -10,6 +10,9 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 6
 BASE     ?= main
+SEEDS    ?= 200
+NODES    ?= 100000
+SIMFLAGS ?=
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -74,6 +77,11 @@ bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
 .PHONY: itest
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
+
+# One more run of each row for more SEEDS; SIMFLAGS=-help lists what else there is.
+.PHONY: sim
+sim: ## simulated networks of up to NODES (100000): targets and measured values, and plots
+	go run ./itest/sim/cmd/sim -runs $(SEEDS) -nodes $(NODES) $(SIMFLAGS)
 
 .PHONY: pb
 pb: ## generate pb/*.pb.go from the .proto files

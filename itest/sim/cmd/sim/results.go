@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// results returns the text of a file of results.
+func results(o options, figures []figure, took time.Duration) string {
+	var b strings.Builder
+	b.WriteString("# Results of the simulator\n\n")
+	b.WriteString("Written by `go run ./itest/sim/cmd/sim -results itest/sim/RESULTS.md`, see `-help`.\n")
+	b.WriteString("Targets are in brackets. What the rows are is in `rows.go`, what is simulated in `doc.go`.\n\n")
+	fmt.Fprintf(&b, "- Commit: %s\n", commit())
+	fmt.Fprintf(&b, "- Date: %s\n", time.Now().UTC().Format(time.DateOnly))
+	fmt.Fprintf(&b, "- Machine: %s\n", machine())
+	fmt.Fprintf(&b, "- Seed %d, up to %d runs of a row; %s of measuring, %s\n\n", o.seed, o.runs, took.Round(time.Second), memory())
+	b.WriteString(table(figures))
+	b.WriteString("\nTime by the clock on the wall, the making of the nodes not counted:\n\n")
+	lines := [][]string{{"row", "nodes", "runs", "took"}}
+	for _, f := range figures {
+		lines = append(lines, []string{f.row.Slug, fmt.Sprint(f.row.Nodes), fmt.Sprint(len(f.metrics.Took)), f.took.Round(10 * time.Millisecond).String()})
+	}
+	b.WriteString(align(lines))
+	return b.String()
+}
+
+// commit names the commit that is checked out, and says if files differ from it.
+func commit() string {
+	head, err := exec.Command("git", "describe", "--always", "--abbrev=12", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(head))
+}
+
+// machine names the processor, as far as the system tells.
+func machine() string {
+	name := runtime.GOARCH
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+				name = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %d cores, %s, %s", name, runtime.NumCPU(), runtime.GOOS, runtime.Version())
+}
+
+// memory says how much memory the program has had from the system.
+func memory() string {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return fmt.Sprintf("%d MiB of memory", m.Sys>>20)
+}

@@ -1,0 +1,133 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// joinLookups is how many buckets are refreshed at a time while joining, as in
+// host.
+const joinLookups = 4
+
+// joinAfter is how long a node waits when none of those it knows answered.
+const joinAfter = time.Second
+
+// Join makes a node forget all it knows, and join the network as package host
+// does: through some nodes that are well, then a lookup of itself, then of a key
+// of each bucket. The report is of its table: Closest are the k contacts closest
+// to it.
+func (w *World) Join(i int) Report {
+	r := Report{From: i, Target: w.Contact(i).Key}
+	start := w.line.now
+	w.join(i, &r.Tally, func() { r.First = w.line.now - start }, func() {
+		r.Took, r.Over = w.line.now-start, true
+	})
+	w.await(&r.Over)
+	table := w.Table(i)
+	r.Closest = w.numbers(table.Closest(r.Target, w.scenario.Lookup.K))
+	r.Answered = r.Closest
+	w.judgeReport(&r)
+	r.Filled = w.filled(i)
+	return r
+}
+
+// join makes a node join. It calls found when the lookup of itself is over, and
+// done at the end.
+func (w *World) join(i int, tally *Tally, found, done func()) {
+	n := w.node(i)
+	n.table = routing.NewTable(w.Contact(i).Key, w.scenario.Table)
+	n.alone = true
+	asked, failed, first := make(map[int]bool), 0, true
+	settle := func(contact routing.Contact, ok bool) {
+		w.learn(i, contact, ok)
+		switch {
+		case ok && first: // one is enough to go on
+			first = false
+			w.lookup(i, w.Contact(i).Key, tally, func() {
+				found()
+				w.refreshAll(i, tally, done)
+			})
+		case !ok:
+			if failed++; failed == len(asked) {
+				w.line.after(joinAfter, func() { w.join(i, tally, found, done) })
+			}
+		}
+	}
+	for range 10 * w.scenario.Bootstraps { // in a network of few, some are drawn twice
+		if len(asked) == w.scenario.Bootstraps {
+			break
+		}
+		if to := w.Anybody(); to != i {
+			asked[to] = true
+		}
+	}
+	for _, to := range slices.Sorted(maps.Keys(asked)) {
+		w.request(&call{way: way{i, to}, target: w.Contact(i).Key, tally: tally, done: func(_ reply, ok bool) {
+			settle(w.Contact(to), ok)
+		}})
+	}
+}
+
+// lookup looks a key up for the sake of the table alone.
+func (w *World) lookup(i int, target routing.Key, tally *Tally, done func()) {
+	s := &search{w: w, from: i, target: target, tally: tally}
+	s.done = func(routing.Result) { done() }
+	s.start()
+}
+
+// refreshAll looks up a key of each bucket, some at a time.
+func (w *World) refreshAll(i int, tally *Tally, done func()) {
+	cpls := w.Table(i).RefreshCPLs()
+	running := 0
+	var next func()
+	next = func() {
+		for running < joinLookups && len(cpls) > 0 {
+			cpl := cpls[0]
+			cpls = cpls[1:]
+			running++
+			w.lookup(i, w.keyAt(i, cpl), tally, func() {
+				running--
+				next()
+			})
+		}
+		if running == 0 && len(cpls) == 0 {
+			cpls = nil
+			done()
+		}
+	}
+	next()
+}
+
+// keyAt returns a random key that shares exactly cpl bits with that of node i.
+func (w *World) keyAt(i, cpl int) routing.Key {
+	return routing.KeyOf(routing.Preimage(w.Contact(i).Key, cpl, w.rng))
+}
+
+// filled returns the share of the places in the table of a node that are taken,
+// of those for which there are nodes.
+func (w *World) filled(i int) float64 {
+	held := make(map[int]int) // by CPL
+	self := w.Contact(i).Key
+	for c := range w.Table(i).All() {
+		held[self.CPL(c.Key)]++
+	}
+	k := bucketSize(w.scenario.Table)
+	taken, places := 0, 0
+	for low, high := range w.pop.buckets(i) {
+		there := 0
+		for j := low; j < high && there < k; j++ {
+			if w.Answers(j) {
+				there++
+			}
+		}
+		places += there
+		taken += min(held[self.CPL(w.pop.keys[low])], there)
+	}
+	if places == 0 {
+		return 1
+	}
+	return float64(taken) / float64(places)
+}

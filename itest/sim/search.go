@@ -1,0 +1,147 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// A search is one lookup of one node. It does what package host does for one,
+// without its goroutines: it sends the requests that the lookup wants, tells it
+// and the table what became of them, and at its end gives up what is under way.
+// This is the only place that drives a [routing.Lookup].
+type search struct {
+	w      *World
+	from   int
+	target routing.Key
+	errand errand
+	tally  *Tally
+	lookup *routing.Lookup
+	calls  []*call // under way
+	wake   *event
+	over   bool
+	life   int // the session of the node in which it began
+
+	heard func(from int, r reply) // each answer; nil if nobody wants them
+	done  func(routing.Result)    // the end
+}
+
+const (
+	// seedFactor is how many times k contacts a lookup starts from, as in host.
+	seedFactor = 4
+
+	// doubtAge is for how long a peer that failed is doubted, as in host.
+	doubtAge = time.Minute
+)
+
+// start begins a search.
+func (s *search) start() {
+	w := s.w
+	table := w.Table(s.from)
+	seeds := table.Closest(s.target, seedFactor*w.scenario.Lookup.K)
+	w.judge(s.from, seeds)
+	table.Refreshed(w.time(), w.Contact(s.from).Key.CPL(s.target))
+	s.life = w.session(s.from).number
+	s.lookup = routing.NewLookup(w.Contact(s.from).ID, s.target, seeds, w.scenario.Lookup)
+	w.note("lookup", s.from, len(seeds))
+	s.step()
+}
+
+// step does what the lookup wants now.
+func (s *search) step() {
+	w := s.w
+	w.line.callOff(s.wake)
+	if now := w.session(s.from); !now.up || now.number != s.life {
+		s.giveUp() // the node is gone, and its search with it
+		return
+	}
+	for !s.over {
+		switch action := s.lookup.Next(w.time()); action.Kind {
+		case routing.Ask:
+			s.ask(action.Contact)
+		case routing.Wait:
+			s.wake = w.line.after(action.Until.Sub(w.time()), s.step)
+			return
+		case routing.Done:
+			s.giveUp()
+			w.note("done", s.from, 0)
+			s.done(s.lookup.Result())
+		}
+	}
+}
+
+// giveUp ends the search, and the requests that are under way. Those that are
+// slow by now are doubted.
+func (s *search) giveUp() {
+	s.over = true
+	for _, c := range s.calls {
+		if c.over {
+			continue
+		}
+		s.w.giveUp(c)
+		if s.w.line.now-c.since >= s.w.scenario.Lookup.SlowAfter {
+			contact := s.w.Contact(c.to)
+			s.w.doubt(s.from, contact.ID)
+			s.w.Table(s.from).Doubt(s.w.time(), contact)
+		}
+	}
+}
+
+// ask sends a request that the lookup wants.
+func (s *search) ask(contact routing.Contact) {
+	c := &call{
+		way:    way{s.from, s.w.number(contact)},
+		errand: s.errand,
+		target: s.target,
+		tally:  s.tally,
+	}
+	c.done = func(r reply, ok bool) {
+		s.w.learn(s.from, contact, ok)
+		if ok {
+			s.w.judge(s.from, r.closer)
+			s.lookup.Answered(contact.ID, r.closer)
+			if s.heard != nil {
+				s.heard(c.to, r)
+			}
+		} else {
+			s.lookup.Failed(contact.ID)
+		}
+		s.step()
+	}
+	s.calls = append(s.calls, c)
+	s.w.request(c)
+}
+
+// learn tells a node's table that a contact answered or failed.
+func (w *World) learn(i int, contact routing.Contact, ok bool) {
+	table := w.Table(i)
+	if ok {
+		delete(w.node(i).doubts, contact.ID)
+		table.Seen(w.time(), routing.Contact{ID: contact.ID, Key: contact.Key})
+	} else {
+		w.doubt(i, contact.ID)
+		table.Failed(w.time(), contact)
+	}
+	w.tendSoon(i)
+}
+
+// doubt records that a node expects little of a peer for a while.
+func (w *World) doubt(i int, id peer.ID) {
+	n := w.node(i)
+	if n.doubts == nil {
+		n.doubts = make(map[peer.ID]time.Duration)
+	}
+	n.doubts[id] = w.line.now + doubtAge
+}
+
+// judge marks those of contacts that a node doubts.
+func (w *World) judge(i int, contacts []routing.Contact) {
+	doubts := w.node(i).doubts
+	empty := w.Table(i).Len() == 0
+	for j, c := range contacts {
+		until, ok := doubts[c.ID]
+		contacts[j].Doubtful = ok && w.line.now < until && !empty
+	}
+}
