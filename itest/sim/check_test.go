@@ -102,9 +102,9 @@ func TestSameSeedSameTrace(t *testing.T) {
 		"join":    {Scenario{}, join},
 		"outage":  {Scenario{}, outage},
 		"churn": {Scenario{
-			Churn: Churn{Session: Exponential(10 * time.Minute)}, Upkeep: true,
+			Churn: Churn{Session: Exponential(5 * time.Minute)}, Upkeep: true,
 		}, func(w *World) []Report {
-			w.Advance(5 * time.Minute)
+			w.Advance(time.Minute)
 			return lookupOnce(w)
 		}},
 	}
