@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,13 +12,27 @@ import (
 // is about one thing that must always hold in the scenarios it is used for.
 type Check func(w *World, r Report) error
 
-// Ends checks that the operation ended, and not by a limit.
+// Ends checks that the operation ended.
 func Ends(_ *World, r Report) error {
-	switch {
-	case !r.Over:
+	if !r.Over {
 		return fmt.Errorf("it has not ended after %v", maxRun)
-	case r.End != routing.Converged && r.End != routing.Exhausted:
+	}
+	return nil
+}
+
+// Settles checks that the lookup ended because there was nobody left to ask, and
+// not by a limit.
+func Settles(_ *World, r Report) error {
+	if r.End != routing.Converged && r.End != routing.Exhausted {
 		return fmt.Errorf("it ended as %v", r.End)
+	}
+	return nil
+}
+
+// FindsValue checks that a get had a value.
+func FindsValue(_ *World, r Report) error {
+	if r.First <= 0 {
+		return errors.New("the value was not found")
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ func TestChecks(t *testing.T) {
 		from := w.Anybody()
 		preimage := w.AnyPreimage()
 		r := w.Lookup(from, preimage)
+		r.First = r.Took
 		r.Closest = w.pop.Closest(r.Target, 20, func(i int) bool { return i != from && w.Answers(i) })
 		return w, r
 	}
@@ -31,8 +32,9 @@ func TestChecks(t *testing.T) {
 		spoil func(w *World, r *Report)
 		want  string
 	}{
-		{"Ends, not at all", Ends, func(_ *World, r *Report) { r.Over = false }, "not ended"},
-		{"Ends, by a limit", Ends, func(_ *World, r *Report) { r.End = routing.Overrun }, "overrun"},
+		{"Ends", Ends, func(_ *World, r *Report) { r.Over = false }, "not ended"},
+		{"FindsValue", FindsValue, func(_ *World, r *Report) { r.First = 0 }, "not found"},
+		{"Settles", Settles, func(_ *World, r *Report) { r.End = routing.Overrun }, "overrun"},
 		{"FindsClosest, one is missing", FindsClosest, func(_ *World, r *Report) { r.Closest = r.Closest[1:] }, "closest are"},
 		{"FindsClosest, order", FindsClosest, func(_ *World, r *Report) {
 			r.Closest[0], r.Closest[1] = r.Closest[1], r.Closest[0]

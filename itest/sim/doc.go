@@ -16,6 +16,14 @@
 // `make sim` prints all rows, targets and measured values side by side, and
 // draws plots. Failures print the command that replays them.
 //
+// # What to change when routing changes
+//
+// A new field of [routing.LookupConfig] or [routing.TableConfig] is set in a
+// Scenario as it is. What a node knows of a contact beyond its ID, as whether it
+// is in doubt, is filled in by World.judge, for seeds and for answers. What
+// package host does for a lookup is in search.go, for a table in upkeep.go, and
+// for a join in join.go: what it learns to do is done there as well.
+//
 // # Decisions
 //
 // No goroutines. Events happen one at a time, in the order of a heap, and those

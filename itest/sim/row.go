@@ -95,7 +95,7 @@ func (r Row) check(w *World, reports []Report) error {
 const maxCost = 8 * 20
 
 // always are the checks that hold in any scenario without churn and upkeep.
-func always() []Check { return []Check{Ends, NoDead, SoundTables, Quiet, Costs(maxCost)} }
+func always() []Check { return []Check{Ends, Settles, NoDead, SoundTables, Quiet, Costs(maxCost)} }
 
 // lookupOnce looks up a random key.
 func lookupOnce(w *World) []Report {
@@ -172,7 +172,7 @@ func ailing(slug, name string, n int, s Scenario, want Want) Row {
 // fooled is ailing, for liars: their lookups may end by a limit.
 func fooled(slug, name string, lie Lie, paths int, want Want) Row {
 	s := Scenario{Liars: 0.2, Lie: lie, Lookup: routing.LookupConfig{Paths: paths}}
-	row := ailing(slug, fmt.Sprintf("%s, %d paths", name, paths), 10_000, s, want)
-	row.Checks = []Check{NoDead, SoundTables, Quiet}
+	row := ailing(slug, fmt.Sprintf("%s, Paths: %d", name, paths), 10_000, s, want)
+	row.Checks = []Check{Ends, NoDead, SoundTables, Quiet}
 	return row
 }

@@ -27,15 +27,15 @@ func Targets() []Row {
 		},
 		{
 			Slug: "burst", Name: "256 lookups at once", Nodes: 200, Do: lookupMany(256), Part: 50,
-			Checks: []Check{Ends, NoDead, FindsClosest, Costs(maxCost)},
+			Checks: append(always(), FindsClosest),
 			Want:   Want{P99: ms(3000), Rate: 200},
 		},
 		{
-			Slug: "join", Name: "join until complete", Nodes: n, Do: join, Checks: []Check{SoundTables, Quiet},
+			Slug: "join", Name: "join until complete", Nodes: n, Do: join, Part: 2, Checks: []Check{Ends, SoundTables, Quiet},
 			Want: Want{Median: ms(2000), P99: ms(3000), Requests: 160, Accuracy: 1},
 		},
 		{
-			Slug: "get", Name: "first value of a get", Nodes: n, Do: get, Checks: always(),
+			Slug: "get", Name: "first value of a get", Nodes: n, Do: get, Checks: append(always(), FindsValue),
 			Want: Want{Median: ms(150), P99: ms(400)},
 		},
 		{
@@ -47,7 +47,7 @@ func Targets() []Row {
 		fooled("friends8", "20 % liars name each other", LieFriends, 8, Want{Reached: 0.99}),
 		fooled("sybils8", "20 % liars name sybils", LieSybils, 8, Want{Reached: 0.99}),
 		{
-			Slug: "outage", Name: "outage of 5 minutes", Nodes: n, Do: outage, Part: 10, Checks: []Check{SoundTables},
+			Slug: "outage", Name: "outage of 5 minutes", Nodes: n, Do: outage, Part: 10, Checks: []Check{Ends, SoundTables},
 			Want: Want{P99: ms(3000), Filled: 0.8},
 		},
 	}
@@ -67,7 +67,7 @@ func Others() []Row {
 			{ms(10), ms(80)}, {ms(80), ms(10)},
 		})}, Want{}),
 		{
-			Slug: "partition", Name: "warm, a third cut off", Nodes: n, Do: lookupOnce, Checks: []Check{SoundTables, Quiet},
+			Slug: "partition", Name: "warm, a third cut off", Nodes: n, Do: lookupOnce, Checks: []Check{Ends, Settles, SoundTables, Quiet},
 			Scenario: Scenario{Partitions: []Partition{{For: time.Hour, Share: 1. / 3}}},
 		},
 		{
@@ -76,7 +76,7 @@ func Others() []Row {
 				Churn:  Churn{Session: Exponential(30 * time.Minute), Absence: Exponential(5 * time.Minute)},
 				Upkeep: true,
 			},
-			Checks: []Check{SoundTables},
+			Checks: []Check{Ends, Settles, SoundTables},
 		},
 	}
 	for _, paths := range []int{1, 2, 4} {

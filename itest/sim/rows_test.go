@@ -43,7 +43,7 @@ func TestRows(t *testing.T) {
 				pop = NewPopulation(row.Nodes, seeded(t, 1))
 				populations[row.Nodes] = pop
 			}
-			m, err := row.Measure(pop, row.Runs(40), ignore)
+			m, err := row.Measure(pop, row.Runs(20), ignore)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,11 +58,11 @@ func TestRows(t *testing.T) {
 // Liars hide nobody: the closest honest node is asked, in a smaller network than
 // that of the rows.
 func TestLiarRows(t *testing.T) {
-	pop := NewPopulation(2000, seeded(t, 1))
+	pop := NewPopulation(1000, seeded(t, 1))
 	for slug, want := range map[string]float64{
 		"friends1": 1, "friends8": 1, "invent1": 1, "invent8": 1, "sybils8": 0.8,
 	} {
-		m, err := rowOf(t, slug).Measure(pop, 30, ignore)
+		m, err := rowOf(t, slug).Measure(pop, 15, ignore)
 		if err != nil {
 			t.Fatal(err)
 		}
