@@ -82,7 +82,7 @@ func (s *session) plotDead() error {
 		times = append(times, name, distribution(m.Took, inMillis))
 		requests = append(requests, name, distribution(m.Requests, func(n int) float64 { return float64(n) }))
 	}
-	const title = "Lookups that are over, of those in which some are dead"
+	const title = "Share of the lookups that take no more"
 	if err := s.draw("time-by-dead", title, "ms", "share", false, times...); err != nil {
 		return err
 	}
@@ -116,8 +116,7 @@ func (s *session) draw(file, title, x, y string, logarithmic bool, lines ...any)
 	p := plot.New()
 	p.Title.Text = title
 	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.Y.Min = 0
-	p.Legend.Top, p.Legend.Left = true, logarithmic
+	p.Legend.Top, p.Legend.Left = logarithmic, logarithmic // where the lines are not
 	if logarithmic {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
@@ -126,5 +125,8 @@ func (s *session) draw(file, title, x, y string, logarithmic bool, lines ...any)
 		return err
 	}
 	p.Y.Min = 0
+	if !logarithmic {
+		p.X.Min = 0
+	}
 	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(s.out, file+".svg"))
 }
