@@ -71,6 +71,9 @@ func TestRequest(t *testing.T) {
 				if took != want {
 					t.Errorf("request %d took %v, want %v", i+1, took, want)
 				}
+				if left := len(w.line.queue); left > 0 && ok && tt.first == ms(100) {
+					t.Errorf("%d events are left of request %d", left, i+1)
+				}
 			}
 			if err := Quiet(w, Report{}); err != nil {
 				t.Error(err)
@@ -202,6 +205,22 @@ func TestChurn(t *testing.T) {
 	w.line.until(leaves + time.Minute)
 	if took, ok := ask(w, from, to); !ok || took != ms(200) {
 		t.Errorf("when it is back: %v, %v", took, ok)
+	}
+}
+
+// A node that leaves and comes back while it waits for an answer does not hear of
+// that: it was another life.
+func TestLives(t *testing.T) {
+	minute := func(uint64) time.Duration { return time.Minute }
+	second := func(uint64) time.Duration { return time.Second }
+	w := NewWorld(NewPopulation(100, 1), simple(Scenario{Silent: 0.3, Churn: Churn{minute, second}}), seeded(t, 1))
+	from, to := find(t, w, silent)
+	w.line.until(w.session(from).until - 5*time.Second)
+	if took, ok := ask(w, from, to); took != 0 || ok {
+		t.Errorf("an answer of an earlier life comes after %v, %v", took, ok)
+	}
+	if w.inFlight != 0 {
+		t.Errorf("%d in flight", w.inFlight)
 	}
 }
 

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +14,12 @@ import (
 func TestLookupReport(t *testing.T) {
 	w := NewWorld(NewPopulation(500, 1), Scenario{Links: NoneOpen, Dead: 0.1, DialTimeout: ms(100)}, seeded(t, 1))
 	from := w.Anybody()
+	var log strings.Builder
+	w.Log = &log
 	r := w.Lookup(from, []byte("key"))
+	if want := fmt.Sprintf("lookup    %d 80\n", from); !strings.Contains(log.String(), want) {
+		t.Errorf("it does not start from 80 contacts")
+	}
 	if r.From != from || r.Target != routing.KeyOf([]byte("key")) || !r.Over {
 		t.Errorf("it is %+v", r)
 	}
@@ -215,6 +222,94 @@ func TestLies(t *testing.T) {
 		if want := l == LieSybils; same != want {
 			t.Errorf("lie %d: two liars name the same: %v", l, same)
 		}
+	}
+}
+
+// With upkeep, a contact that is due is probed at once: it stays if it answers,
+// and goes if it does not.
+func TestUpkeepProbes(t *testing.T) {
+	w := NewWorld(NewPopulation(60, 1), simple(Scenario{Dead: 0.3, Upkeep: true}), seeded(t, 1))
+	i := w.Anybody()
+	table := w.Table(i)
+	held := w.numbers(slices.Collect(table.All()))
+	for c := range table.All() {
+		table.Doubt(w.time(), c)
+	}
+	w.node(i).refreshing = true // keeps it from asking them otherwise
+	w.tendTable(i)
+	for _, at := range []time.Duration{4999 * time.Millisecond, time.Minute - 1, 2 * time.Minute} {
+		w.line.until(at)
+		for _, j := range held {
+			_, ok := table.Contact(w.pop.keys[j])
+			stays := w.role(j) != dead || at < 5*time.Second
+			if ok != stays {
+				t.Errorf("at %v, node %d, of role %d, is in the table: %v", at, j, w.role(j), ok)
+			}
+		}
+	}
+	if n := w.node(i).probes; n != 0 {
+		t.Errorf("%d probes are under way", n)
+	}
+}
+
+// With upkeep, a node meets those who ask it, and a stranger that answers enters
+// its table.
+func TestUpkeepMeets(t *testing.T) {
+	w := NewWorld(NewPopulation(60, 1), simple(Scenario{NATed: 0.3, Upkeep: true}), seeded(t, 1))
+	i, stranger := w.Anybody(), w.Anybody()
+	for stranger == i {
+		stranger = w.Anybody()
+	}
+	_, hidden := find(t, w, nated)
+	w.node(i).table = routing.NewTable(w.Contact(i).Key, routing.TableConfig{})
+	w.node(i).refreshing = true
+	for _, asker := range []int{stranger, hidden, stranger} {
+		w.met(i, asker)
+	}
+	if got := len(w.node(i).greeting); got != 2 {
+		t.Errorf("%d are greeted", got)
+	}
+	w.request(&call{way: way{stranger, i}, tally: &Tally{}, done: func(reply, bool) {}})
+	w.Advance(ms(200))
+	if _, ok := w.Table(i).Contact(w.pop.keys[stranger]); !ok {
+		t.Error("it has not met who answers")
+	}
+	if _, ok := w.Table(i).Contact(w.pop.keys[hidden]); ok {
+		t.Error("it has met who does not")
+	}
+}
+
+// A request is how nodes with upkeep meet.
+func TestUpkeepNotices(t *testing.T) {
+	w := NewWorld(NewPopulation(60, 1), simple(Scenario{Upkeep: true}), seeded(t, 1))
+	w.node(1).table = routing.NewTable(w.Contact(1).Key, routing.TableConfig{})
+	w.node(1).refreshing = true
+	w.request(&call{way: way{2, 1}, tally: &Tally{}, done: func(reply, bool) {}})
+	w.Advance(ms(151))
+	if _, ok := w.Table(1).Contact(w.pop.keys[2]); !ok {
+		t.Error("who asked is not in the table")
+	}
+}
+
+// What is left of a table is what there is at the end of a blackout, and a node
+// is back with the first answer after it.
+func TestBlackoutReport(t *testing.T) {
+	w := NewWorld(NewPopulation(200, 1), simple(Scenario{}), seeded(t, 1))
+	i := w.Anybody()
+	before := w.Table(i).Len()
+	w.line.after(time.Minute-1, func() {
+		table := routing.NewTable(w.Contact(i).Key, routing.TableConfig{})
+		for j := range 7 {
+			table.Seen(w.time(), w.Contact((i+j)%200)) // one of them is itself
+		}
+		w.node(i).table = table
+	})
+	r := w.Blackout(i, time.Minute)
+	if want := 6 / float64(before); r.Filled != want {
+		t.Errorf("%.3f of the table is left, want %.3f", r.Filled, want)
+	}
+	if !r.Over || r.Took < ms(100) || r.Took > blackoutLookups+ms(100) {
+		t.Errorf("over %v, back after %v", r.Over, r.Took)
 	}
 }
 
