@@ -318,8 +318,9 @@ func reportWaits(b *testing.B, name string, waits []time.Duration) {
 	}
 }
 
-// benchNoSweep measures how long a writer waits, and a reader, while nobody else does
-// anything, and how long the disk takes to synchronise a page of a file that nobody else uses.
+// benchNoSweep measures how long a writer waits, and a reader, while nobody
+// else does anything, and how long the disk takes to synchronise a page of a
+// file that nobody else uses.
 func benchNoSweep(b *testing.B, dir string, d *store.Disk) {
 	done := make(chan struct{})
 	time.AfterFunc(10*time.Second, func() { close(done) })
@@ -345,8 +346,8 @@ func benchNoSweep(b *testing.B, dir string, d *store.Disk) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchSweep removes a tenth of what d holds, or as much as it can in 20 seconds, and measures how
-// long a writer waits meanwhile, and a reader.
+// benchSweep removes a tenth of what d holds, or as much as it can in 20
+// seconds, and measures how long a writer waits meanwhile, and a reader.
 func benchSweep(b *testing.B, d *store.Disk) {
 	_, n := d.Len()
 	done := make(chan struct{})

@@ -15,7 +15,7 @@ import (
 // written.
 //
 // The datastore has no order by expiry and no counts. So they are in memory, with
-// every key and peer ID, but without the data: about 300 bytes for an entry besides
+// every key and peer ID, but without the data: about 200 bytes for an entry besides
 // those, and the time to read all entries when it is opened. Publications
 // are in memory as a whole. For a large store, use [Open].
 //

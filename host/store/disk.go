@@ -28,8 +28,9 @@ import (
 // the space is used again.
 //
 // A damaged entry is [ErrCorrupt] to Value, and passed over by Providers and by
-// iterations; the next write of its key replaces it. If the file itself is damaged so that a
-// write cannot be done, that and all later calls return ErrCorrupt.
+// iterations; the next write of its key replaces it. If the file itself is
+// damaged so that a write cannot be done, that and all later calls return
+// ErrCorrupt.
 type Disk struct {
 	dir    string
 	limits Limits
@@ -56,7 +57,8 @@ const (
 	maxTogether = 256
 
 	// sweepBatch is how many entries a sweep removes in one commit, because those
-	// who write wait for it. Each is three pages to be written in a store of a million.
+	// who write wait for it. Each is three pages to be written in a store of a
+	// million.
 	sweepBatch = 8
 
 	// sweepRest is how long a sweep rests at most after a commit, so that those who

@@ -20,10 +20,10 @@ import (
 //	expiry        kind, expires, row key: nothing; those that expire at all
 //	publications  kind, key: row of the publication
 //
-// A row key is the place of the key, whose zero bytes are followed by 0xff, two bytes that end
-// it, 0 and 1, and the ID of the provider. So rows are in the order of the key space,
-// all providers of a key are neighbours, and no row key is the beginning of another
-// one's key.
+// A row key is the place of the key, whose zero bytes are followed by 0xff, two
+// bytes that end it, 0 and 1, and the ID of the provider. So rows are in the
+// order of the key space, all providers of a key are neighbours, and no row key
+// is the beginning of another one's key.
 func bucketMeta() []byte      { return []byte("meta") }
 func bucketValues() []byte    { return []byte("values") }
 func bucketProviders() []byte { return []byte("providers") }
@@ -209,8 +209,9 @@ func (b *batch) drop(kind Kind, row []byte) error {
 	return rows.Delete(row)
 }
 
-// yields is [Limits.yields] for the rows of a key: it returns the row key of what
-// gives its place to next, which is to be under row. A damaged one that has another ID is passed over.
+// yields is [Limits.yields] for the rows of a key: it returns the row key of
+// what gives its place to next, which is to be under row. A damaged one that
+// has another ID is passed over.
 func (b *batch) yields(prefix, row []byte, next *entry) ([]byte, error) {
 	if b.providers.Get(row) != nil {
 		return row, nil

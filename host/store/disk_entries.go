@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -142,12 +143,14 @@ type dated struct {
 	row, raw []byte
 }
 
-// freshest returns the rows with a prefix that have not expired at now, the one received last
-// first, at most limit of them unless that is 0 or negative.
+// freshest returns the rows with a prefix that have not expired at now, the one
+// received last first, at most limit of them unless that is 0 or negative.
 func freshest(rows *bbolt.Bucket, prefix []byte, now time.Time, limit int) (found []dated) {
 	sorted := 0 // so many of them are the freshest so far, in order
 	cut := func() {
-		slices.SortStableFunc(found, func(a, b dated) int { return b.received.Compare(a.received) })
+		slices.SortFunc(found, func(a, b dated) int {
+			return cmp.Or(b.received.Compare(a.received), bytes.Compare(a.row, b.row))
+		})
 		if limit > 0 && len(found) > limit {
 			found = found[:limit]
 		}
@@ -160,7 +163,7 @@ func freshest(rows *bbolt.Bucket, prefix []byte, now time.Time, limit int) (foun
 			continue
 		}
 		found = append(found, dated{received: e.received, row: row, raw: raw})
-		if limit > 0 && len(found) >= 2*limit {
+		if limit > 0 && len(found) >= limit+chunkRows {
 			cut()
 		}
 	}

@@ -65,7 +65,8 @@ func damage(t *testing.T, dir, bucket string, f func(b *bbolt.Bucket) error) {
 	}
 }
 
-// Rows that are damaged, in what is kept or in their keys, do not keep others from being shed.
+// Rows that are damaged, in what is kept or in their keys, do not keep others
+// from being shed.
 func TestDiskShedDamaged(t *testing.T) {
 	const n = 10
 	for _, bucket := range []string{"values", "providers"} {

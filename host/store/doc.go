@@ -10,25 +10,25 @@
 //   - Updates of one value are serialised: no two of them replace the same
 //     predecessor, so "newer supersedes older" holds under concurrent puts too.
 //   - A sweep deletes what has expired, and never the entry that replaced it.
-//   - What was accepted is not thrown out to make room. Beyond a limit, a write
-//     is refused with [ErrFull]. The one exception is a key with too many
-//     providers, see below.
+//   - What was accepted is not thrown out to make room, unless the caller says so.
+//     Beyond a limit, a write is refused with [ErrFull]; [Store.Shed] then removes what
+//     is farthest. The one exception is a key with too many providers, see below.
 //
 // Everything is copied on the way in and on the way out: neither side can change
 // what the other holds.
 //
 // [Open] opens the store of a node that is to know after a restart what it knew
-// before: a directory on a disk. [Wrap] keeps a store in a go-datastore, for applications
-// that have one. [NewMemory] is for nodes that may start empty.
+// before: a directory on a disk. [Wrap] keeps a store in a go-datastore, for
+// applications that have one. [NewMemory] is for nodes that may start empty.
 //
 // # Decisions
 //
 // Now is an argument. Context: expiry is the larger part of what a store does,
 // and a clock inside can be tested only by waiting. Decision: every method that
-// cares takes now; the zero time means that nothing counts as expired. That is also how
-// a caller reads what expired but was not swept. Consequence: a caller that
-// forgets to set now is served expired entries. What would change our mind: one
-// such bug that the tests of host let through.
+// cares takes now; the zero time means that nothing counts as expired. That is
+// also how a caller reads what expired but was not swept. Consequence: a caller
+// that forgets to set now is served expired entries. What would change our
+// mind: one such bug that the tests of host let through.
 //
 // Times are wall-clock times. Context: a monotonic clock stops while a machine
 // sleeps, and means nothing after a restart. Decision: a store drops the
@@ -37,31 +37,43 @@
 //
 // UpdateValue compares and swaps. Context: its callback runs code of the
 // application (which of two records is better?). Under a lock, that code could
-// block every reader, or deadlock by calling the store. Decision: [Memory] calls
-// it without a lock and starts over if the value was replaced meanwhile.
-// The other stores do likewise. Consequence: the callback may run several times,
-// and at least one writer succeeds in every round. What would change our mind: a key so hot, or a
-// callback so slow, that rounds show up in a profile; then a lock per key.
+// block every reader, or deadlock by calling the store. Decision: [Memory]
+// calls it without a lock and starts over if the value was replaced meanwhile.
+// The other stores do likewise. Consequence: the callback may run several
+// times, and at least one writer succeeds in every round. What would change our
+// mind: a key so hot, or a callback so slow, that rounds show up in a profile;
+// then a lock per key.
 //
-// A flooded key loses the announcement that expires first. Context: a key may be
-// over its cap of providers because it is popular or because somebody floods it.
-// Refusing the newcomer keeps the peers that announced first, dead or alive, and
-// lets a flood that came once hold the key for as long as it renews. Keeping the
-// nearest to the key, as some implementations do, rewards whoever grinds peer
-// IDs. And the protocol has no answer to an announcement, so that most newcomers
-// would not learn that they were refused: nothing acknowledged is lost by either rule.
-// Decision: the one that expires first yields, which with one lifetime for all is
-// the oldest, the least likely to be still true; one that never expires does not
-// yield, which is how a node keeps its own. Consequence: a flood has to go on as long as
-// the attack lasts, while an honest provider is back with its next announcement; it is not
-// defeated. What would change our mind: a measurement of floods, or
-// announcements that carry a proof.
+// A flooded key loses the announcement that expires first. Context: a key may
+// be over its cap of providers because it is popular or because somebody floods
+// it. Refusing the newcomer keeps the peers that announced first, dead or
+// alive, and lets a flood that came once hold the key for as long as it renews.
+// Keeping the nearest to the key, as some implementations do, rewards whoever
+// grinds peer IDs. And the protocol has no answer to an announcement, so that
+// most newcomers would not learn that they were refused: nothing acknowledged
+// is lost by either rule. Decision: the one that expires first yields, which
+// with one lifetime for all is the oldest, the least likely to be still true;
+// one that never expires does not yield, which is how a node keeps its own.
+// Consequence: a flood has to go on as long as the attack lasts, while an
+// honest provider is back with its next announcement; it is not defeated. What
+// would change our mind: a measurement of floods, or announcements that carry a
+// proof.
 //
-// Totals refuse. Context: as above, but for all keys together. Decision: at the
-// limit on all values, or all providers, a write is refused, after what has expired has
-// been dropped. Consequence: whoever fills the store denies it to newcomers for one
-// lifetime, but takes nothing from those who are in it. Rationing
-// strangers is the work of the server, which knows who is asking.
+// Totals refuse, and the caller sheds. Context: as above, but for all keys
+// together. A full store that refuses can be denied to newcomers for one
+// lifetime by whoever fills it; and of what a node holds, that which is
+// farthest from it matters least, because others are nearer. But a store does
+// not know what is far from whom. Decision: at the limit on all values, or all
+// providers, a write is refused, after what has expired has been dropped.
+// [Store.Shed] removes the one entry that is farthest from a hash, if it is
+// farther than what was refused; who calls it decides whether, and for whom. It
+// goes by the first 8 bytes of the distance: two keys that agree in more bits
+// than that are not told apart, and do not need to be. What never expires, as
+// what a node keeps of its own does, is not shed. Consequence: a flood has to
+// be aimed near the node to stay, and what it pushes out is what others hold
+// too. Rationing strangers is the work of the server, which knows who is
+// asking. What would change our mind: floods near a node that are seen in
+// practice.
 //
 // Expiry is a heap with positions. Context: a sweep that scans is slow with a
 // million entries, and a queue of (time, key) pairs has to tell whether its pair
@@ -89,14 +101,15 @@
 //	a full disk                         an error    ends the process (by its code)
 //
 // At 10 000 announcements: 23 000 and 96 000 puts/s, 1.3 and 2.2 µs for a miss.
-// Decision: bbolt. We expect a node of the public network to be asked to store some
-// hundreds of records a second at most. Both are fast enough, and these three decide: whoever imports this package imports the engine; a full
-// disk must be an error that passes; and an engine without goroutines of its own has
-// nothing to leak or to fall behind with. Consequence: writes cost more as the file
-// grows, the file does not shrink, and a page that is damaged shows only when it is
-// used; so each row has a checksum, and faults in the file are caught. What would
-// change our mind: a node that has to take more than 10 000 puts a second, or Pebble
-// outliving a full disk.
+// Decision: bbolt. We expect a node of the public network to be asked to store
+// some hundreds of records a second at most. Both are fast enough, and these
+// three decide: whoever imports this package imports the engine; a full disk
+// must be an error that passes; and an engine without goroutines of its own has
+// nothing to leak or to fall behind with. Consequence: writes cost more as the
+// file grows, the file does not shrink, and a page that is damaged shows only
+// when it is used; so each row has a checksum, and faults in the file are
+// caught. What would change our mind: a node that has to take more than 10 000
+// puts a second, or Pebble outliving a full disk.
 //
 // Writers are committed together. Context: the engine has one writer at a time, and
 // each commit waits for the disk, twice. Decision: who finds another write under way
@@ -105,10 +118,16 @@
 // and 64 get three to seven times as many puts done; an error of the disk fails all
 // writes of the commit.
 //
-// Sweeps are small commits. Context: readers do not wait for a writer, but writers
-// do. Decision: a sweep of the durable store removes 32 entries at a time, with
-// other writers between. Consequence: 12 000 entries a second at most, many times
-// what expires in a store of a million.
+// Sweeps are small commits, and join those of others. Context: readers do not
+// wait for a writer, but writers do; and what expires together is scattered
+// over the file, so that each entry which goes is three pages to be written.
+// Decision: a sweep of the durable store removes 8 entries at a time. It then
+// rests for as long as that took, at most 8 ms, while its next part is queued:
+// whoever writes meanwhile commits it too. Consequence: a sweep removes some
+// hundreds of entries a second on a slow disk, where a store of a million has
+// six a second that expire; a writer waits for its own commit, which is a
+// little larger, and now and then for one of the sweep before. What would
+// change our mind: a disk on which that is not enough.
 //
 // What the durable store does, by the benchmarks of this package, values of 300
 // bytes and announcements of 150, on the machine from above while others used it
@@ -133,13 +152,19 @@
 // longer, up to 70 ms in that minute. The mapped pages are the system's to take
 // away.
 //
-// Iteration has no snapshot, and an order of the store's own. Context: republishing
-// and handing over go through all that is held, in an hour or in a minute, with
-// requests between. Decision: the key of the last entry says where to go on, also
-// when it is gone; no state is kept for an iteration. [Memory] is a number of maps,
-// chosen by a hash of the key, of which only one is sorted for a batch. Consequence:
-// what comes while the iteration goes on may be in it or not. Those who want keys
-// near each other sort them by their own distance.
+// Iteration has no snapshot, and goes through the key space. Context:
+// republishing, replicating and handing over go through all that is held, in an
+// hour or in a minute, with requests between; keys that are near each other
+// belong to the same nodes, so that one lookup does for all. Decision: entries
+// come in the order of the hashes of their keys, and any place is one to go on
+// from, also if nothing is held there; no state is kept for an iteration. On
+// the disk this is the order of the rows. In memory it is a list of sorted
+// blocks, of which a batch reads as much as it returns: maps chosen by the
+// first bits of the hash would be of no use, since a node of a large network
+// holds keys that all begin as its own does, and strangers can make keys whose
+// hashes do. Consequence: what comes while the iteration goes on may be in it
+// or not; a key is hashed for each request. Publications have an order of the
+// store's own.
 //
 // There is no time of publication. Context: a lifetime counts from when the
 // publisher last published. Decision: a value has Expires, which whoever stores it

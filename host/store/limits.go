@@ -16,8 +16,9 @@ const batchKeys = 1024
 // Limits bounds a store. If a field is zero, it has its default; if it is
 // negative, there is no limit. Publications do not count.
 //
-// Besides the bytes it counts, a [Memory] takes about 300 bytes for each entry, and so does
-// a [Datastore]; a [Disk] takes no memory, but about 200 bytes of the disk.
+// Besides the bytes it counts, a [Memory] takes about 200 bytes for each entry,
+// and so does a [Datastore]; a [Disk] takes no memory, but about 400 bytes of
+// the disk.
 type Limits struct {
 	// Values is how many values are held, because each costs something besides
 	// its bytes. If zero, 100 000 in memory, and 1 000 000 on a disk.

@@ -11,9 +11,9 @@ import (
 // moved for one that comes between, and so many that there are not many blocks.
 const maxBlock = 128
 
-// An ordered keeps things by their keys, in the order of the key space. It is a list of
-// sorted blocks: strangers, who can choose keys whose hashes begin alike,
-// cannot make it slow.
+// An ordered keeps things by their keys, in the order of the key space. It is a
+// list of sorted blocks: strangers, who can choose keys whose hashes begin
+// alike, cannot make it slow.
 type ordered[T any] struct {
 	key    func(T) string
 	blocks [][]slot[T] // none is empty
@@ -41,8 +41,8 @@ func compare[T any, K string | []byte](o *ordered[T], s *slot[T], hash uint64, k
 	return 0
 }
 
-// find returns where the place of a key is, or would be: the block and the slot, which may be
-// the end of the block, and whether there is something.
+// find returns where the place of a key is, or would be: the block and the
+// slot, which may be the end of the block, and whether there is something.
 func find[T any, K string | []byte](o *ordered[T], hash uint64, key K) (block, i int, ok bool) {
 	if len(o.blocks) == 0 {
 		return 0, 0, false

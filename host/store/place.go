@@ -10,8 +10,9 @@ import (
 const hashBytes = 8
 
 // Place returns the place of a key in the order of the key space: the first 8
-// bytes of its SHA-256, and the key itself. Iterations go through the entries in the order
-// of their places, so that keys which are near each other in the DHT come together.
+// bytes of its SHA-256, and the key itself. Iterations go through the entries
+// in the order of their places, so that keys which are near each other in the
+// DHT come together.
 //
 // Any bytes are a place to start from, for instance the beginning of a hash.
 func Place(key []byte) []byte {
@@ -19,8 +20,8 @@ func Place(key []byte) []byte {
 	return append(binary.BigEndian.AppendUint64(b, hashOf(key)), key...)
 }
 
-// After returns the first place that comes after that of a key: where an iteration goes on
-// whose last batch ended with this key.
+// After returns the first place that comes after that of a key: where an
+// iteration goes on whose last batch ended with this key.
 func After(key []byte) []byte { return append(Place(key), 0) }
 
 // hashOf returns the first 8 bytes of the SHA-256 of a key.
@@ -39,10 +40,10 @@ func splitPlace(place []byte) (hash uint64, key []byte) {
 	return binary.BigEndian.Uint64(b[:]), place[n:]
 }
 
-// farFirst yields the hashes of a set, the farthest from self first. Next returns
-// the least hash of the set that is not below x, if there is one. It is called three
-// times for each bit in which the set is divided, and so less than 200 times for the first
-// hash, however large the set is.
+// farFirst yields the hashes of a set, the farthest from self first. Next
+// returns the least hash of the set that is not below x, if there is one. It is
+// called three times for each bit in which the set is divided, and so less than
+// 200 times for the first hash, however large the set is.
 func farFirst(self uint64, next func(x uint64) (least uint64, ok bool)) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		// visit yields those that agree with low in all but the last bits. It
@@ -71,8 +72,8 @@ func farFirst(self uint64, next func(x uint64) (least uint64, ok bool)) iter.Seq
 // wait. More than one is only looked at if there are entries that never expire.
 const maxFar = 256
 
-// fartherThan is farFirst for those that are farther from self than a hash, at most maxFar
-// of them.
+// fartherThan is farFirst for those that are farther from self than a hash, at
+// most maxFar of them.
 func fartherThan(self, hash uint64, next func(x uint64) (least uint64, ok bool)) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		n := 0

@@ -7,8 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Rows are in the order of places, also where hashes are alike, and have the key and ID that
-// went in. This is a test from inside: nobody has two keys with one hash.
+// Rows are in the order of places, also where hashes are alike, and have the
+// key and ID that went in. This is a test from inside: nobody has two keys with
+// one hash.
 func TestRowKeyOrder(t *testing.T) {
 	few := rapid.SampledFrom([]byte{0, 1, 2, 'a', 0xfe, 0xff})
 	key := rapid.SliceOfN(few, 0, 5)

@@ -56,8 +56,8 @@ func checksum(rowKey, rest []byte) uint32 {
 }
 
 // rowTimes returns an entry with nothing but the times of a row, because that
-// is all that matters to most of the rows of a popular key. It reports false if the row is not as it was
-// written.
+// is all that matters to most of the rows of a popular key. It reports false if
+// the row is not as it was written.
 func rowTimes(rowKey, b []byte) (entry, bool) {
 	if len(b) <= rowHeader || binary.BigEndian.Uint32(b) != checksum(rowKey, b[4:]) {
 		return entry{}, false

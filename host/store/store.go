@@ -112,9 +112,9 @@ type Publication struct {
 // itself. Each of the three has its own keys: a value and a provider under the
 // same key have nothing to do with each other.
 //
-// Keys are any bytes, and an empty one is a key too. Data is copied in and out. Times are kept to the
-// nanosecond, without their monotonic reading and possibly without their
-// location: compare them with [time.Time.Equal].
+// Keys are any bytes, and an empty one is a key too. Data is copied in and out.
+// Times are kept to the nanosecond, without their monotonic reading and
+// possibly without their location: compare them with [time.Time.Equal].
 //
 // The argument now is the current time. If it is zero, nothing counts as expired,
 // and entries which have expired but were not swept are served too.
@@ -145,12 +145,13 @@ type Store interface {
 	// there is none.
 	DeleteValue(ctx context.Context, key []byte) error
 
-	// Values returns values that have not expired at now, at most limit of them
-	// and no more once they take 1 MiB together. They come in the order of the key space, which is
-	// that of [Place], from the first one whose place is not before from: any bytes, for
-	// instance the beginning of a hash; nil for the very first one. [After] of the last key is
-	// where to go on, whether or not that is held any more. No values and no error is the
-	// end. If limit is 0 or negative, only their size limits them.
+	// Values returns values that have not expired at now, at most limit of them and
+	// no more once they take 1 MiB together. They come in the order of the key
+	// space, which is that of [Place], from the first one whose place is not before
+	// from: any bytes, for instance the beginning of a hash; nil for the very first
+	// one. [After] of the last key is where to go on, whether or not that is held
+	// any more. No values and no error is the end. If limit is 0 or negative, only
+	// their size limits them.
 	//
 	// A value that is held from the first call to the last is returned once, if
 	// it was replaced meanwhile in its old form or in its new one. Values keeps
@@ -161,9 +162,9 @@ type Store interface {
 	// is replaced, whichever of the two was received first.
 	//
 	// If the key has as many providers as it may have, the one that expires first
-	// yields; among equals, the one received first. One that never expires does
-	// not yield, nor does any to an announcement that would expire earlier:
-	// AddProvider then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
+	// yields; among equals, the one received first. One that never expires does not
+	// yield, nor does any to an announcement that would expire earlier: AddProvider
+	// then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
 	// reached. What has expired at p.Received is not in the way. The error is
 	// [ErrTooLarge] if p itself is over a limit.
 	AddProvider(ctx context.Context, key []byte, p Provider) error
@@ -184,15 +185,17 @@ type Store interface {
 
 	// Shed makes room for an entry under key that was refused with [ErrFull]: it
 	// removes the entry of that kind, one value or one announcement, whose key is
-	// farthest from self, if it is farther than key. It reports whether it did so; if not, the
-	// store is as it was. As one entry may not be enough, the caller sheds until the write succeeds, or
-	// Shed reports false. It is of no use after [ErrKeyFull].
+	// farthest from self, if it is farther than key. It reports whether it did so;
+	// if not, the store is as it was. As one entry may not be enough, the caller
+	// sheds until the write succeeds, or Shed reports false. It is of no use after
+	// [ErrKeyFull].
 	//
-	// The distance is that of the DHT, the XOR of the SHA-256 of the keys with self, which is
-	// the SHA-256 of a peer ID. Only 8 bytes of it are compared: keys that are as
-	// far in these are equally far. Of several announcements for a key, it removes the one
-	// that expires first, and of those the one received first. An entry that never expires is
-	// not removed; Shed looks at 256 keys at most for one that may be.
+	// The distance is that of the DHT, the XOR of the SHA-256 of the keys with
+	// self, which is the SHA-256 of a peer ID. Only 8 bytes of it are compared:
+	// keys that are as far in these are equally far. Of several announcements for a
+	// key, it removes the one that expires first, and of those the one received
+	// first. An entry that never expires is not removed; Shed looks at 256 keys at
+	// most for one that may be.
 	Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error)
 
 	// Publish keeps p until [Store.Unpublish], in the place of the one of the same

@@ -59,8 +59,8 @@ func goOn(from, after []byte) []byte {
 	return store.After(after)
 }
 
-// inOrder returns keys, and fails unless they are in the order of the key space, and none
-// is before from.
+// inOrder returns keys, and fails unless they are in the order of the key
+// space, and none is before from.
 func inOrder(t *testing.T, from []byte, keys []string) []string {
 	t.Helper()
 	for _, key := range keys {
@@ -90,8 +90,8 @@ func allPublications(t *testing.T, s store.Store, kind store.Kind, limit int) []
 	})))
 }
 
-// all calls next until it returns no keys, with the last key before, and returns all keys
-// as they come.
+// all calls next until it returns no keys, with the last key before, and
+// returns all keys as they come.
 func all(t *testing.T, limit int, next func(after []byte) [][]byte) []string {
 	t.Helper()
 	var keys []string
@@ -223,8 +223,8 @@ func testProviderKeysBatches(t *testing.T, s store.Store) {
 	}
 }
 
-// atOnce calls f with 0 to n-1, from many goroutines, so that a store that waits for a
-// disk can do so for many.
+// atOnce calls f with 0 to n-1, from many goroutines, so that a store that
+// waits for a disk can do so for many.
 func atOnce(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
