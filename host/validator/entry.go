@@ -92,27 +92,32 @@ func parse(key string, value []byte) (Entry, error) {
 	return Entry{Owner: owner, Seq: p.seq, Data: p.data}, nil
 }
 
-// newer reports whether an entry supersedes another one. Value and other are
-// their bytes: they decide between equal sequence numbers, so that everybody
-// decides alike.
-func (e Entry) newer(than Entry, value, other []byte) bool {
-	if e.Seq != than.Seq {
-		return e.Seq > than.Seq
+// held is an entry with the bytes that say it.
+type held struct {
+	Entry
+	value []byte
+}
+
+// newer reports whether an entry supersedes another one. Its bytes decide
+// between equal sequence numbers, so that everybody decides alike.
+func (h held) newer(than held) bool {
+	if h.Seq != than.Seq {
+		return h.Seq > than.Seq
 	}
-	return bytes.Compare(value, other) > 0
+	return bytes.Compare(h.value, than.value) > 0
 }
 
 // newest returns the index of the value that supersedes all others. Of equal
 // ones it is the first.
 func newest(key string, values [][]byte) (int, error) {
-	best, top := -1, Entry{}
+	best, top := -1, held{}
 	for i, value := range values {
 		entry, err := parse(key, value)
 		if err != nil {
 			return -1, fmt.Errorf("value %d: %w", i, err)
 		}
-		if best < 0 || entry.newer(top, value, values[best]) {
-			best, top = i, entry
+		if next := (held{entry, value}); best < 0 || next.newer(top) {
+			best, top = i, next
 		}
 	}
 	if best < 0 {

@@ -49,19 +49,15 @@ func (SignedSet) Select(key string, values [][]byte) (int, error) {
 // of values, nor on whether some of them were reduced before. It fails on a
 // value that cannot be read.
 func (SignedSet) Reduce(key string, values [][]byte) ([][]byte, error) {
-	type held struct {
-		entry Entry
-		value []byte
-	}
 	best := make(map[peer.ID]held)
 	for i, value := range values {
 		entry, err := parse(key, value)
 		if err != nil {
 			return nil, fmt.Errorf("value %d: %w", i, err)
 		}
-		old, ok := best[entry.Owner]
-		if !ok || entry.newer(old.entry, value, old.value) {
-			best[entry.Owner] = held{entry, value}
+		next := held{entry, value}
+		if old, ok := best[entry.Owner]; !ok || next.newer(old) {
+			best[entry.Owner] = next
 		}
 	}
 	reduced := make([][]byte, 0, len(best))

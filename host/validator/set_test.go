@@ -79,23 +79,17 @@ func TestSignedSetReduceTable(t *testing.T) {
 	}
 }
 
-// signedEntry is an entry with the bytes that say it.
-type signedEntry struct {
-	Entry
-	value []byte
-}
-
 // pool are entries of four owners under one key: of each owner several sequence
 // numbers, and several entries of each number. One type of key signs the
 // same entry differently each time.
-var pool = sync.OnceValue(func() []signedEntry {
+var pool = sync.OnceValue(func() []held {
 	owners := []crypto.PrivKey{ed25519Key(1), ed25519Key(2), newKey(crypto.Secp256k1), newKey(crypto.ECDSA)}
-	var entries []signedEntry
+	var entries []held
 	for i, priv := range owners {
 		for _, seq := range []uint64{0, 1, 2, 300} {
 			for _, data := range []string{"", "a", fmt.Sprint(i), fmt.Sprint(i)} {
 				value := sign(priv, aKey, seq, data)
-				entries = append(entries, signedEntry{must(Open(aKey, value)), value})
+				entries = append(entries, held{must(Open(aKey, value)), value})
 			}
 		}
 	}
@@ -103,12 +97,12 @@ var pool = sync.OnceValue(func() []signedEntry {
 })
 
 // someEntries draws up to 12 entries of the pool, with duplicates.
-func someEntries(t *rapid.T, label string, least int) []signedEntry {
+func someEntries(t *rapid.T, label string, least int) []held {
 	return rapid.SliceOfN(rapid.SampledFrom(pool()), least, 12).Draw(t, label)
 }
 
 // valuesOf returns the bytes of entries.
-func valuesOf(entries []signedEntry) [][]byte {
+func valuesOf(entries []held) [][]byte {
 	values := make([][]byte, 0, len(entries))
 	for _, e := range entries {
 		values = append(values, e.value)
@@ -117,7 +111,7 @@ func valuesOf(entries []signedEntry) [][]byte {
 }
 
 // compare orders entries by sequence number, then by bytes: the model.
-func compare(a, b signedEntry) int {
+func compare(a, b held) int {
 	return cmp.Or(cmp.Compare(a.Seq, b.Seq), bytes.Compare(a.value, b.value))
 }
 
@@ -149,7 +143,7 @@ func TestReduceKeepsTheGreatestOfEach(t *testing.T) {
 		}
 
 		// The model: sort by owner and rank, keep the last of each owner.
-		slices.SortFunc(entries, func(a, b signedEntry) int {
+		slices.SortFunc(entries, func(a, b held) int {
 			return cmp.Or(cmp.Compare(a.Owner, b.Owner), compare(a, b))
 		})
 		var want [][]byte
