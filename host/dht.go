@@ -113,7 +113,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		tasks:       tasks,
 	}
 	d.mode.apply = d.setServing
-	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func())}
+	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
 	return d, nil
 }
 

@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // A job is something that maintain does in the background.
@@ -44,10 +46,13 @@ type keeper struct {
 	done    chan func()   // ends of jobs, which maintain runs
 	queue   metQueue
 	running [jobs]int // jobs of each kind that run now
-	join    joining
-	reunite reuniting
-	expire  time.Time // when to look at the store again
-	keep    time.Time // when to write the contacts again
+	// introducing are the peers that are being introduced, and whether they came
+	// up again meanwhile.
+	introducing map[peer.ID]bool
+	join        joining
+	reunite     reuniting
+	expire      time.Time // when to look at the store again
+	keep        time.Time // when to write the contacts again
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it

@@ -84,14 +84,24 @@ func (k *keeper) introduceMet() {
 		if !ok {
 			return
 		}
+		if _, running := k.introducing[id]; running {
+			k.introducing[id] = true // it asks while it is being asked
+			continue
+		}
 		if !k.dht.met(id) {
 			continue // there is no need, or no longer
 		}
+		k.introducing[id] = false
 		k.start(introduceJob,
 			func(ctx context.Context) error { return k.dht.greet(ctx, id) },
 			func(err error) {
+				again := k.introducing[id]
+				delete(k.introducing, id)
 				if err != nil {
 					log.Debugw("not introduced", "peer", id, "error", err)
+				}
+				if again {
+					k.meet(id) // there may be news of it
 				}
 			})
 	}
