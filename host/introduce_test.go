@@ -37,6 +37,7 @@ func TestIntroducedAgain(t *testing.T) {
 		n.node(Config{})
 		d := n.join(Config{})
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		var calls atomic.Int64
 		network := d.rpc
 		d.rpc = requestFunc(func(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
