@@ -274,6 +274,22 @@ func (d *Datastore) Providers(ctx context.Context, key []byte, now time.Time, li
 	return out, nil
 }
 
+// Provider implements [Store].
+func (d *Datastore) Provider(ctx context.Context, key []byte, id string, now time.Time) (Provider, error) {
+	var e *entry
+	if err := d.look(ctx, func(x *index) { e = x.provider(key, id) }); err != nil {
+		return Provider{}, err
+	}
+	if e == nil || e.expired(now) {
+		return Provider{}, ErrNotFound
+	}
+	stored, err := d.read(ctx, e.name(false))
+	if err != nil {
+		return Provider{}, err
+	}
+	return Provider{ID: id, Addrs: stored.data, Received: stored.received, Expires: stored.expires}, nil
+}
+
 // RemoveProvider implements [Store].
 func (d *Datastore) RemoveProvider(ctx context.Context, key []byte, id string) error {
 	defer d.stripe(string(key))()

@@ -171,6 +171,27 @@ func freshest(rows *bbolt.Bucket, prefix []byte, now time.Time, limit int) (foun
 	return found
 }
 
+// Provider implements [Store]. An announcement that is damaged on the disk is
+// [ErrCorrupt].
+func (d *Disk) Provider(ctx context.Context, key []byte, id string, now time.Time) (p Provider, err error) {
+	row := append(rowPrefix(key), id...)
+	err = d.view(ctx, func(tx *bbolt.Tx) error {
+		raw := tx.Bucket(bucketProviders()).Get(row)
+		if raw == nil {
+			return nil
+		}
+		e, err := storedEntry(KindProvider, row, raw)
+		if err == nil && !e.expired(now) {
+			p = e.provider()
+		}
+		return err
+	})
+	if err == nil && p.ID == "" {
+		err = ErrNotFound
+	}
+	return p, err
+}
+
 // RemoveProvider implements [Store].
 func (d *Disk) RemoveProvider(ctx context.Context, key []byte, id string) error {
 	return d.write(ctx, func(b *batch) error { return b.drop(KindProvider, append(rowPrefix(key), id...)) })

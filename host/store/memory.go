@@ -178,6 +178,20 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 	return out, nil
 }
 
+// Provider implements [Store].
+func (m *Memory) Provider(ctx context.Context, key []byte, id string, now time.Time) (Provider, error) {
+	unlock, err := m.rlock(ctx)
+	if err != nil {
+		return Provider{}, err
+	}
+	defer unlock()
+	e := m.index.provider(key, id)
+	if e == nil || e.expired(now) {
+		return Provider{}, ErrNotFound
+	}
+	return e.provider(), nil
+}
+
 // RemoveProvider implements [Store].
 func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) error {
 	unlock, err := m.lock(ctx)

@@ -61,6 +61,11 @@ func (e *entry) value() Value {
 	return v
 }
 
+// provider returns e as a [Provider] of its own.
+func (e *entry) provider() Provider {
+	return Provider{ID: e.id, Addrs: append([]byte(nil), e.data...), Received: e.received, Expires: e.expires}
+}
+
 // compareExpiry orders entries by when they expire; those that never do are last.
 func compareExpiry(a, b *entry) int {
 	switch {

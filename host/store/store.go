@@ -174,6 +174,9 @@ type Store interface {
 	// negative, it returns all. It is no error if there are none.
 	Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]Provider, error)
 
+	// Provider returns the announcement of id for key, or [ErrNotFound].
+	Provider(ctx context.Context, key []byte, id string, now time.Time) (Provider, error)
+
 	// RemoveProvider removes the announcement of id for key. It is no error if
 	// there is none.
 	RemoveProvider(ctx context.Context, key []byte, id string) error

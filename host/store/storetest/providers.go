@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
@@ -121,4 +122,23 @@ func testProvidersConcurrent(t *testing.T, s store.Store) {
 		wantProviders(t, s, strconv.Itoa(k), at(0), 0, id(6), id(4), id(2), id(0))
 	}
 	wantLen(t, s, 0, nkeys*peers/2)
+}
+
+// One announcement of several is found by its ID.
+func testProvider(t *testing.T, s store.Store) {
+	for i, id := range []string{"ann", "bob"} {
+		announce(t, s, "key", store.Provider{ID: id, Addrs: []byte("addrs of " + id), Received: at(i), Expires: at(10 + i)})
+	}
+	got, err := s.Provider(t.Context(), []byte("key"), "bob", at(5))
+	if err != nil || got.ID != "bob" || string(got.Addrs) != "addrs of bob" || !got.Received.Equal(at(1)) || !got.Expires.Equal(at(11)) {
+		t.Errorf("Provider() = %v, %v", got, err)
+	}
+	for _, missing := range []struct {
+		key, id string
+		now     int
+	}{{"key", "cat", 5}, {"key", "bo", 5}, {"other", "bob", 5}, {"key", "ann", 10}} {
+		if _, err := s.Provider(t.Context(), []byte(missing.key), missing.id, at(missing.now)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Provider(%v) = %v, want ErrNotFound", missing, err)
+		}
+	}
 }

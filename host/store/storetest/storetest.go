@@ -64,6 +64,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"provider/freshest first", testProvidersOrder},
 		{"provider/limit", testProvidersLimit},
 		{"provider/same ID replaces and renews", testProviderRenewed},
+		{"provider/by ID", testProvider},
 		{"provider/expiry", testProviderExpiry},
 		{"provider/remove", testProviderRemove},
 		{"provider/concurrent", testProvidersConcurrent},
