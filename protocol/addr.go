@@ -58,15 +58,10 @@ func (l *addrList) take(id peer.ID, a multiaddr.Multiaddr) (multiaddr.Multiaddr,
 }
 
 // sound reports whether the bytes of a, if they are decodable, are decoded to a. An
-// address can be put together from parts that are none together; each part that
-// is not empty was checked when it was made.
+// address can be put together from parts; each part that is not empty was checked
+// when it was made.
 func sound(a multiaddr.Multiaddr) bool {
-	for i := range a {
-		if c := &a[i]; c.Code() == 0 || i < len(a)-1 && c.Protocol().Path {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a, func(c multiaddr.Component) bool { return c.Code() == 0 })
 }
 
 // trim removes "/p2p/" and the ID at the end of an address of that peer. It

@@ -258,3 +258,30 @@ func TestBadPeersAreSkipped(t *testing.T) {
 	}
 	checkEqual(t, got, Response{Closer: peers})
 }
+
+// An address that is put together from parts is written if what is written is read
+// as that address, and else left out.
+func TestAppendPeerOfParts(t *testing.T) {
+	id := testPeers(t, 1, 1)[0].ID
+	parts := []multiaddr.Multiaddr{
+		multiaddr.StringCast("/unix/a/b"), multiaddr.StringCast("/ip4/192.0.2.1"), multiaddr.StringCast("/tcp/1"),
+		multiaddr.StringCast("/dns/example.com"),
+		{multiaddr.Component{}},
+	}
+	for _, first := range parts {
+		for _, second := range parts {
+			joined := slices.Concat(first, second)
+			got, err := ParsePeer(AppendPeer(nil, Peer{ID: id, Addrs: []multiaddr.Multiaddr{joined}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Addrs) > 0 && !bytes.Equal(got.Addrs[0].Bytes(), joined.Bytes()) {
+				t.Errorf("%v was written, and read as %v", joined, got.Addrs[0])
+			}
+			read, err := multiaddr.NewMultiaddrBytes(joined.Bytes())
+			if want := err == nil && bytes.Equal(read.Bytes(), joined.Bytes()); want != (len(got.Addrs) == 1) {
+				t.Errorf("%v: written %v, want %v", joined, len(got.Addrs) == 1, want)
+			}
+		}
+	}
+}
