@@ -43,14 +43,3 @@ func (t *Table) OwnPrefix(newcomer Key) (bits int) {
 	}
 	return bits
 }
-
-// Heir returns the contact that becomes one of the K closest to key once we are
-// gone, so that a node that leaves can hand over what it holds. There is none,
-// and ok is false, if we are not among the K closest now, or if there are fewer
-// than K contacts: then all of them are among the closest already.
-func (t *Table) Heir(key Key) (heir Contact, ok bool) {
-	if t.size < t.cfg.K || t.CountCloser(key) >= t.cfg.K {
-		return Contact{}, false
-	}
-	return t.Closest(key, t.cfg.K)[t.cfg.K-1], true
-}

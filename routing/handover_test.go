@@ -83,23 +83,3 @@ func TestOwnPrefixTable(t *testing.T) {
 		}
 	}
 }
-
-// The heir is who is among the K closest without us, and was not with us.
-func TestHeir(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		tab := drawTable(t)
-		key := drawTarget(t, tab)
-		held := slices.Collect(tab.All())
-		before := closestOf(key, append(slices.Clone(held), Contact{Key: tab.self}), tab.cfg.K)
-		var want []Contact
-		for _, c := range closestOf(key, held, tab.cfg.K) {
-			if !slices.ContainsFunc(before, func(b Contact) bool { return b.Key == c.Key }) {
-				want = append(want, c)
-			}
-		}
-		heir, ok := tab.Heir(key)
-		if ok != (len(want) == 1) || ok && heir.Key != want[0].Key {
-			t.Errorf("the heir is %v (%v), want %v", heir.Key, ok, want)
-		}
-	})
-}
