@@ -11,13 +11,19 @@ const aminoNetwork = "/ipfs"
 
 // Amino returns the Config of the public IPFS network: the protocol
 // /ipfs/kad/1.0.0, k = 20, /pk and /ipns records and nothing else, and the
-// bootstrap peers that its maintainers run. Change what you like before you
+// bootstrap peers that its maintainers run. Records last for 48h wherever they
+// are; publishers republish, and holders do not. Change what you like before you
 // give it to [New], but not Network and K.
 func Amino() Config {
 	return Config{
 		Network:   aminoNetwork,
 		K:         20,
 		Bootstrap: aminoBootstrap(),
+
+		ReplicateInterval: -1,
+		HandoverRate:      -1,
+		DisableCaching:    true,
+
 		Validators: map[string]record.Validator{
 			"pk":   record.PublicKeyValidator{},
 			"ipns": ipns.Validator{},

@@ -45,7 +45,7 @@ func answered(t *testing.T, d *DHT, from peer.ID, s scope, req protocol.Request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := protocol.ParseResponse(req, protocol.AppendEncodedResponse(nil, req, a.record, a.closer, a.providers))
+	resp, err := protocol.ParseResponse(req, protocol.AppendEncodedResponse(nil, req, a.records, a.closer, a.providers))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func BenchmarkAnswerFindNode(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		buf = protocol.AppendEncodedResponseFrame(buf[:0], req, a.record, a.closer, a.providers)
+		buf = protocol.AppendEncodedResponseFrame(buf[:0], req, a.records, a.closer, a.providers)
 	}
 }
 

@@ -31,7 +31,9 @@ type Config struct {
 	Mode Mode
 
 	// Validators check the values that are put and got, by namespace: a key is
-	// "/namespace/rest". Without an entry for its namespace, a value is refused.
+	// "/namespace/rest". Without an entry for its namespace, a value is refused. A
+	// validator that is a [Reducer] has keys that hold several values. Package
+	// host/validator has those that most need.
 	Validators map[string]record.Validator
 
 	// Store keeps records and providers; Close does not close it. If nil, they
@@ -80,8 +82,11 @@ type Config struct {
 	// negative, neither is done.
 	RefreshInterval time.Duration
 
-	// RecordAge is how long a record or an announcement is kept after it was
-	// last stored. If zero, 48h. If negative, for ever.
+	// RecordAge is how long a record or an announcement lasts after its publisher
+	// published it for the last time. Those that are passed on take with them what
+	// is left of that. If zero, 48h. If negative, for ever.
+	//
+	// Source: Kademlia paper, section 2.5, which has 24h.
 	RecordAge time.Duration
 
 	// RepublishInterval is how often our own records and announcements are
@@ -89,6 +94,46 @@ type Config struct {
 	// are closest by then. If zero, 22h, or half of RecordAge if that is less. If
 	// negative, they are not.
 	RepublishInterval time.Duration
+
+	// ReplicateInterval is how often a record or an announcement that we hold is
+	// sent to the k peers closest to it, by whichever of its holders is first: who
+	// was sent it within that time leaves it alone. Without that, it is lost when
+	// its holders leave one after the other. If zero, 1h. If negative, it is not.
+	//
+	// Source: Kademlia paper, section 2.5.
+	ReplicateInterval time.Duration
+
+	// HandoverRate is how many records a second are handed over to a peer that has
+	// become one of the k closest to them, when it comes or we leave. If zero, 50.
+	// If negative, none are.
+	//
+	// Source: Kademlia paper, section 2.5.
+	HandoverRate int
+
+	// DisableCaching makes all records last equally long. Else, a get leaves a copy
+	// with the closest peer that lacked the value, so that many gets of one key do
+	// not all end at the same k peers; and a record is kept for less, half as long
+	// for each peer more that is closer to its key than the node, beyond the k-th.
+	//
+	// Source: Kademlia paper, section 2.3.
+	DisableCaching bool
+
+	// DisableCorrection makes a get leave alone the holders of a worse value, and
+	// those of the k closest that have none. Else they are sent the best one.
+	//
+	// Spec: libp2p kad-dht, "Value storage and retrieval", step 4.
+	DisableCorrection bool
+
+	// MaxValues and MaxValueBytes bound the values of one key, of a namespace whose
+	// validator is a [Reducer]. A put that would take it over that is refused. If
+	// zero, 64 values and 64 KiB; at most 256 values and 1 MiB, which is what a
+	// message holds.
+	MaxValues, MaxValueBytes int
+
+	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, so
+	// that one alone cannot fill it. If zero, 16 MiB. If negative, there is no
+	// bound.
+	MaxBytesPerPeer int
 
 	// MaxInbound bounds the streams that are served at a time; more are reset.
 	// If zero, 256.
@@ -119,6 +164,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SlowAfter, time.Second)
 	setDefault(&c.RefreshInterval, 10*time.Minute)
 	setDefault(&c.RecordAge, 48*time.Hour)
+	setDefault(&c.ReplicateInterval, time.Hour)
+	setDefault(&c.HandoverRate, 50)
+	setDefault(&c.MaxValues, 64)
+	setDefault(&c.MaxValueBytes, 64<<10)
+	setDefault(&c.MaxBytesPerPeer, 16<<20)
 	setDefault(&c.MaxInbound, 256)
 	interval := 22 * time.Hour
 	if c.RecordAge > 0 {
@@ -157,6 +207,8 @@ func (c Config) validate(self peer.ID) error {
 	inRange("Beta", c.Beta, 1, c.K)
 	inRange("Paths", c.Paths, 1, c.Alpha)
 	inRange("MaxInbound", c.MaxInbound, 1, 1<<20)
+	inRange("MaxValues", c.MaxValues, 1, protocol.MaxRecords)
+	inRange("MaxValueBytes", c.MaxValueBytes, 1, protocol.MaxValue)
 	if c.SlowAfter < 0 {
 		bad("Config.SlowAfter is %v: a lookup would wait for every silent peer; use a positive duration", c.SlowAfter)
 	}

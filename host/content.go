@@ -48,7 +48,7 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 	}
 	ctx, end := d.begin(ctx)
 	defer end()
-	return d.provideLocally(ctx, key, time.Time{})
+	return d.provideLocally(ctx, key, 0)
 }
 
 // Announce announces to the k peers closest to c that we have its content. The
@@ -67,37 +67,37 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.announce(ctx, key, time.Time{})
+	receipt, err := d.announce(ctx, d.closest, key, 0)
 	if len(receipt.Stored) > 0 {
 		d.publish(ctx, publicationID{store.KindProvider, string(key)}, nil)
 	}
 	return receipt, err
 }
 
-// announce announces us to the k closest peers, and makes us answer ourselves,
-// until a time; the zero time means for ever.
-func (d *DHT) announce(ctx context.Context, key []byte, until time.Time) (Receipt, error) {
-	if err := d.provideLocally(ctx, key, until); err != nil {
+// announce announces us to the k closest peers, and makes us answer ourselves, for
+// a time; 0 means until we stop.
+func (d *DHT) announce(ctx context.Context, closest closestFunc, key []byte, lifetime time.Duration) (Receipt, error) {
+	if err := d.provideLocally(ctx, key, lifetime); err != nil {
 		return Receipt{}, err
 	}
-	closest, err := d.closest(ctx, key)
+	to, err := closest(ctx, key)
 	if err != nil {
 		return Receipt{}, err
 	}
-	receipt := d.send(ctx, closest, protocol.AddProvider{
-		Key:       key,
-		Providers: []protocol.Peer{{ID: d.self, Addrs: d.host.Addrs()}},
-	}, 0)
+	receipt := d.send(ctx, to, d.announceRequest(key, lifetime), 0)
 	return receipt, receipt.check(ctx, 0)
 }
 
-// provideLocally makes us answer for a key ourselves, at once, until a time, or
-// [DHT.StopProviding].
-func (d *DHT) provideLocally(ctx context.Context, key []byte, until time.Time) error {
-	return tolerateFull(d.store.AddProvider(ctx, key, store.Provider{
-		ID:       string(d.self),
-		Received: time.Now(),
-		Expires:  until,
+// provideLocally makes us answer for a key ourselves, at once, for a time; 0 means
+// until [DHT.StopProviding].
+func (d *DHT) provideLocally(ctx context.Context, key []byte, lifetime time.Duration) error {
+	now := time.Now()
+	var until time.Time
+	if lifetime > 0 {
+		until = now.Add(lifetime)
+	}
+	return tolerateFull(d.makingRoom(ctx, store.KindProvider, key, func() error {
+		return d.store.AddProvider(ctx, key, store.Provider{ID: string(d.self), Received: now, Expires: until})
 	}))
 }
 
@@ -195,13 +195,14 @@ type finder struct {
 
 // find yields the providers that we know of, then those that others do.
 func (f *finder) find(ctx context.Context, key []byte) error {
-	known, err := f.dht.store.Providers(ctx, key, time.Now(), maxServedProviders)
+	now := time.Now()
+	known, err := f.dht.store.Providers(ctx, key, now, 0)
 	if err != nil {
 		return err
 	}
 	for _, p := range known {
-		provider, err := announcement(p.Addrs).peer()
-		if err != nil {
+		provider, ok := parseKept(p.Addrs).peer(now)
+		if !ok {
 			provider = protocol.Peer{ID: peer.ID(p.ID)}
 		}
 		if f.found(provider); f.over {

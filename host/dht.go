@@ -45,6 +45,7 @@ type DHT struct {
 	joins       joins
 	corrections corrections
 	agenda      agenda
+	quota       quota
 	diagnosis   diagnosis
 	stats       counters
 	tasks       *tasks
@@ -110,6 +111,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		validators:  maps.Clone(cfg.Validators),
 		inbound:     newInbound(cfg.MaxInbound),
 		corrections: make(corrections, maxCorrections),
+		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 		tasks:       tasks,
 	}
 	d.mode.apply = d.setServing

@@ -37,7 +37,8 @@ func NamespaceCID(ns string) (cid.Cid, error) {
 // Advertise announces that we can be found under a namespace, and returns for
 // how long: advertise again before that is over, for unlike what [DHT.Announce]
 // announces, an advertisement is not published again by itself. That is the option TTL, 3h by
-// default, at most Config.RecordAge. Peers may keep the announcement for longer.
+// default, at most Config.RecordAge. Peers with another implementation may keep the
+// announcement for longer.
 //
 // The error is that of [DHT.Announce]: a [*PutError] if nobody stored it.
 func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
@@ -59,7 +60,7 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	}
 	ctx, end := d.begin(ctx)
 	defer end()
-	if _, err := d.announce(ctx, c.Hash(), time.Now().Add(ttl)); err != nil {
+	if _, err := d.announce(ctx, d.closest, c.Hash(), ttl); err != nil {
 		return 0, err
 	}
 	return ttl, nil

@@ -35,6 +35,37 @@
 // libp2p router, a lookup waits until its events are read. To count what an
 // operation cost, use [WithTrace].
 //
+// # The life of a record
+//
+// A record, or an announcement, lasts for Config.RecordAge after its publisher last
+// published it, and not longer: whoever passes it on says what is left of that. In
+// that time the network keeps it alive, whoever comes and goes:
+//
+//   - The publisher publishes it again every Config.RepublishInterval, until
+//     [DHT.StopPublishing] or [DHT.StopProviding], also after a restart with
+//     Config.Dir.
+//   - Its holders send it to the k closest peers every Config.ReplicateInterval: one
+//     of them does, and the others, who are sent it, need not.
+//   - A peer that has become one of the k closest is given it by the closest of
+//     those who were there, and by one that leaves with [DHT.Leave]
+//     (Config.HandoverRate).
+//   - A get corrects holders of a worse value, and leaves a copy on its way; copies
+//     live for less, the more peers are closer to the key.
+//
+// A key holds one value, the best; or several, if its validator is a [Reducer]: see
+// [DHT.GetValues]. An announcement is the provider's own. Nobody else can make one,
+// but holders can pass it on, since the provider has signed it.
+//
+// A node stores what strangers send, wherever it is in the key space, within the
+// limits of its store and of Config.MaxBytesPerPeer. When the store is full, what
+// is farthest from the node goes first, and who sends something still farther is
+// told that there is no room.
+//
+// The public IPFS network ([Amino]) has rules of its own, and there they win: a
+// record lives for 48h wherever it is, holders do not replicate or hand over,
+// and gets leave no copies; announcements of other implementations are not signed,
+// and so not passed on; their publishers make them again.
+//
 // # Errors
 //
 // Operations fail with one of the sentinels of this package, or with an error
@@ -102,6 +133,37 @@
 // interface has the caller advertise again, and who stops doing that wants to be
 // forgotten. A value is given up when we hold a better one; that others claim to
 // is not enough, or a liar could end it.
+//
+// Replication has no schedule. Each node goes through its store once in
+// ReplicateInterval, from a moment of its own, and sends what nobody has sent it
+// for so long. When that was, the store knows anyway, so nothing else is kept, or
+// lost in a restart. With k holders that come by at different moments, a record is
+// replicated 1 + 1/(k+1) intervals after it was stored last, on average, by one of
+// them. The alternative, a due time for each record, takes memory for each record.
+//
+// Keys that are near each other share lookups. The store iterates in the order of
+// the key space, and two lookups tell the k closest peers of all keys in a part of
+// it in which there are about k peers: see [routing.Region].
+//
+// A holder beyond the k closest gives its copy back: when nobody has sent it the
+// record for ReplicateInterval, it sends it to the k closest, and forgets it. So a
+// record that only far holders have is not lost, those who were cut off do not keep
+// an old value for days, and the copies of others do not come back every hour.
+//
+// Announcements are signed by the provider, over key, time and network, and not over
+// addresses. So holders can pass one on, though only the provider can make it, and
+// nobody can make it last longer. Addresses are filtered by who is asked, and
+// hearsay wherever they come from. The alternative, to believe who passes it on,
+// lets anybody announce anybody.
+//
+// Newcomers are those who come into the table while we do not join. A node that
+// joins meets everybody for the first time, and would give all of them all it has.
+//
+// A put waits for its quorum, and without one for everybody: a receipt that is
+// complete is the better default, and who is in a hurry says how many will do.
+//
+// A set of values is one value of the store, so that stores need not know of it.
+// Each of its values has its own time.
 //
 // ClosestPeers returns addresses with the IDs, since a bare ID is good for
 // nothing but another lookup.

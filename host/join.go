@@ -70,6 +70,13 @@ func (j *joins) share(start func(end func(error)) bool) *joinRun {
 	return run
 }
 
+// running reports whether a join is under way.
+func (j *joins) running() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.now != nil
+}
+
 // join joins the network, or waits for the join that is under way: it is what
 // Bootstrap does, and maintain at the start and whenever the table is empty.
 func (d *DHT) join(ctx context.Context) error {

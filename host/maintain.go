@@ -14,7 +14,9 @@ const (
 	joinJob      job = iota // join the network
 	reuniteJob              // dial a bootstrap peer that is not in the table
 	refreshJob              // look up a stale bucket
-	republishJob            // publish something of ours once more
+	republishJob            // publish what is ours once more
+	replicateJob            // send what we hold to those closest to it
+	handoverJob             // give a newcomer what it is to hold
 	expireJob               // remove what has expired from the store
 	keepJob                 // write the contacts to Config.Dir
 	introduceJob            // probe a peer that says that it serves
@@ -31,7 +33,7 @@ func (j job) limit() int {
 		return 16
 	case checkJob:
 		return 8
-	case republishJob:
+	case handoverJob:
 		return 4
 	default:
 		return 1
@@ -53,6 +55,8 @@ type keeper struct {
 	reunite     reuniting
 	expire      time.Time // when to look at the store again
 	keep        time.Time // when to write the contacts again
+	replicate   replicator
+	newcomers   newcomers
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -94,6 +98,8 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
 	sooner(k.republishDue(now))
+	sooner(k.replicateIfDue(now))
+	k.handOver(now)
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
 	return next

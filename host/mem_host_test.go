@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -25,6 +26,7 @@ type memHost struct {
 	net    *memNet
 	number int // of the hosts that were made, for the latency of links
 	id     peer.ID
+	key    crypto.PrivKey
 	addrs  []multiaddr.Multiaddr
 	at     scope
 	dht    *DHT
@@ -40,11 +42,12 @@ type memHost struct {
 	told  map[peer.ID][]multiaddr.Multiaddr // where to dial others, until that is done
 }
 
-func newMemHost(n *memNet, number int, id peer.ID, addr multiaddr.Multiaddr) *memHost {
+func newMemHost(n *memNet, number int, id peer.ID, key crypto.PrivKey, addr multiaddr.Multiaddr) *memHost {
 	h := &memHost{
 		net:    n,
 		number: number,
 		id:     id,
+		key:    key,
 		addrs:  []multiaddr.Multiaddr{addr},
 		at:     scopeOf(addr),
 		conns:  make(map[peer.ID]*memHost),
@@ -171,6 +174,8 @@ func (p *memPeerstore) SupportsProtocols(id peer.ID, asked ...lprotocol.ID) ([]l
 	}
 	return nil, nil
 }
+
+func (p *memPeerstore) PrivKey(peer.ID) crypto.PrivKey { return p.host.key }
 
 func (p *memPeerstore) LatencyEWMA(peer.ID) time.Duration { return 0 }
 

@@ -88,7 +88,7 @@ func (h *memHost) handle(from *memHost, msg []byte) (reply, error) {
 // deliver encodes an answer and parses it. But for its peers: those are the same
 // bytes again and again, and each is parsed once for all nodes.
 func (n *memNet) deliver(req protocol.Request, a reply, at scope, buf *[]byte) (protocol.Response, error) {
-	*buf = protocol.AppendEncodedResponse((*buf)[:0], req, a.record, nil, nil)
+	*buf = protocol.AppendEncodedResponse((*buf)[:0], req, a.records, nil, nil)
 	resp, err := protocol.ParseResponse(req, *buf)
 	if err != nil {
 		return protocol.Response{}, err

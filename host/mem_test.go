@@ -56,12 +56,29 @@ func newMemNet(t *testing.T, latency time.Duration) *memNet {
 	// There is little in memory and much garbage.
 	before := debug.SetGCPercent(1000)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
-	return &memNet{
+	n := &memNet{
 		t:       t,
 		latency: latency,
 		rng:     rand.New(rand.NewPCG(1, 2)),
 		hosts:   make(map[peer.ID]*memHost),
 	}
+	t.Cleanup(func() {
+		for _, d := range n.all() { // others were closed when they were killed
+			_ = d.Close()
+		}
+	})
+	return n
+}
+
+// all returns the nodes of the network.
+func (n *memNet) all() []*DHT {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	nodes := make([]*DHT, len(n.order))
+	for i, h := range n.order {
+		nodes[i] = h.dht
+	}
+	return nodes
 }
 
 // node returns a new node.
@@ -72,7 +89,6 @@ func (n *memNet) node(cfg Config) *DHT {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { _ = d.Close() })
 	d.rpc = h
 	h.dht = d
 	n.mu.Lock()
@@ -94,7 +110,7 @@ func (n *memNet) host() *memHost {
 	for i := range seed {
 		seed[i] = byte(n.rng.Uint32())
 	}
-	_, public, err := crypto.GenerateEd25519Key(rand.NewChaCha8(seed))
+	private, public, err := crypto.GenerateEd25519Key(rand.NewChaCha8(seed))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -110,10 +126,10 @@ func (n *memNet) host() *memHost {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return newMemHost(n, n.made, id, addr)
+	return newMemHost(n, n.made, id, private, addr)
 }
 
-// nodes returns nodes that have joined, each through one of those before it, one
+// nodes returns nodes that have joined, each through some of those before it, one
 // after the other.
 func (n *memNet) nodes(count int, cfg Config) []*DHT {
 	n.t.Helper()
@@ -126,12 +142,19 @@ func (n *memNet) nodes(count int, cfg Config) []*DHT {
 	return nodes
 }
 
-// join returns a new node, which joins through one of the others, if there are
-// any.
+// entries is how many of the others a new node is told of: with one, whoever joins
+// through a node that is killed at that moment knows nobody, for good, and so do all
+// who join through it.
+const entries = 3
+
+// join returns a new node, which joins through some of the others, if there are any.
 func (n *memNet) join(cfg Config) *DHT {
 	n.t.Helper()
-	if d := n.any(); d != nil {
-		cfg.Bootstrap = []peer.AddrInfo{info(d.host)}
+	for range entries {
+		d := n.any()
+		if d != nil && !slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return p.ID == d.self }) {
+			cfg.Bootstrap = append(slices.Clip(cfg.Bootstrap), info(d.host))
+		}
 	}
 	return n.node(cfg)
 }

@@ -17,6 +17,8 @@ type peers struct {
 	table  *routing.Table
 	filled chan struct{} // closed while the table is not empty
 	doubts doubts
+
+	entered []routing.Contact // who came into the table since takeEntered
 }
 
 func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
@@ -44,6 +46,12 @@ func (p *peers) change(call func(t *routing.Table)) {
 	defer p.mu.Unlock()
 	before := p.table.Len()
 	call(p.table)
+	for _, c := range p.table.Changes() {
+		if c.Kind == routing.Entered && len(p.entered) < maxNewcomers {
+			p.entered = append(p.entered, c.Contact)
+			poke(p.wake)
+		}
+	}
 	switch after := p.table.Len(); {
 	case before == 0 && after > 0:
 		close(p.filled)
@@ -167,6 +175,38 @@ func (p *peers) closest(target routing.Key, n int) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.table.Closest(target, n)
+}
+
+// countCloser returns how many contacts are closer to target than we are.
+func (p *peers) countCloser(target routing.Key) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.CountCloser(target)
+}
+
+// takeEntered returns who came into the table since it was called last.
+func (p *peers) takeEntered() []routing.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entered := p.entered
+	p.entered = nil
+	return entered
+}
+
+// ownPrefix returns the part of the key space in which we may have to hand something
+// over to a newcomer: the keys that begin with so many bits of ours.
+func (p *peers) ownPrefix(newcomer routing.Key) (prefix routing.Key, bits int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.self, p.table.OwnPrefix(newcomer)
+}
+
+// handsOver reports whether it is up to us to hand what is under a key over to a
+// newcomer.
+func (p *peers) handsOver(key, newcomer routing.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.HandsOver(key, newcomer)
 }
 
 func (p *peers) len() int {

@@ -1,17 +1,32 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
 
-// republishRetry is when a publication is tried again that nobody has stored.
-const republishRetry = 10 * time.Minute
+const (
+	// republishRetry is when a publication is tried again that nobody has stored.
+	republishRetry = 10 * time.Minute
+
+	// republishing is how many publications are published again at a time, and
+	// republishBatch how many share lookups.
+	republishing   = 4
+	republishBatch = 256
+
+	// republishSlack is the part of the interval by which a publication may be early
+	// so as to share lookups with those that are due.
+	republishSlack = 50
+)
 
 // publish keeps something that we have published, to publish it again. That it
 // cannot be kept is no reason to fail: it is published.
@@ -30,6 +45,38 @@ func (d *DHT) publish(ctx context.Context, id publicationID, data []byte) {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // somebody must see to the disk
 	}
 	poke(d.keeper.wake)
+}
+
+// publishValue is publish for a value. Of a key that holds several, all that we have
+// published are published again.
+func (d *DHT) publishValue(ctx context.Context, key string, value []byte) {
+	id := publicationID{store.KindValue, key}
+	data := value
+	if d.validators.reducer([]byte(key)) != nil {
+		values := [][]byte{value}
+		if p, err := d.store.Publication(context.WithoutCancel(ctx), id.kind, []byte(key)); err == nil {
+			values = append(values, d.published(p)...)
+		}
+		merged, err := d.validators.merge([]byte(key), values)
+		if err != nil {
+			merged = [][]byte{value} // the others are not valid any more
+		}
+		set := make([]store.Value, len(merged))
+		for i, v := range merged {
+			set[i].Data = v
+		}
+		data = d.validators.pack([]byte(key), set).Data
+	}
+	d.publish(ctx, id, data)
+}
+
+// published returns the values of a publication.
+func (d *DHT) published(p store.Publication) [][]byte {
+	var values [][]byte
+	for _, v := range d.validators.unpack(p.Key, store.Value{Data: p.Data}, time.Time{}) {
+		values = append(values, v.Data)
+	}
+	return values
 }
 
 // keep sets when a publication is due next.
@@ -78,8 +125,28 @@ func (d *DHT) resumePublications(ctx context.Context) {
 	}
 }
 
+// republishAll publishes what is due once more, a few at a time. What is near each
+// other in the key space comes together, and shares lookups.
+func (d *DHT) republishAll(ctx context.Context, tickets []ticket) error {
+	slices.SortFunc(tickets, func(a, b ticket) int {
+		return bytes.Compare(store.Place([]byte(a.key)), store.Place([]byte(b.key)))
+	})
+	s := newSurvey(d)
+	var sends errgroup.Group
+	sends.SetLimit(republishing)
+	for _, t := range tickets {
+		sends.Go(func() error {
+			if err := d.republish(ctx, s.closest, t); err != nil {
+				log.Debugw("republish", "key", t.key, "error", err)
+			}
+			return nil
+		})
+	}
+	return sends.Wait()
+}
+
 // republish publishes something of ours once more.
-func (d *DHT) republish(ctx context.Context, t ticket) error {
+func (d *DHT) republish(ctx context.Context, closest closestFunc, t ticket) error {
 	p, err := d.store.Publication(ctx, t.kind, []byte(t.key))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // withdrawn meanwhile
@@ -88,7 +155,7 @@ func (d *DHT) republish(ctx context.Context, t ticket) error {
 	if err != nil {
 		again = jittered(republishRetry)
 	} else {
-		err = d.publishAgain(ctx, p)
+		err = d.publishAgain(ctx, closest, p)
 		switch {
 		case err == nil:
 			d.stats.republished.Add(1)
@@ -126,24 +193,47 @@ func (d *DHT) conclude(ctx context.Context, t ticket, p store.Publication, again
 
 // superseded reports whether there is no point in publishing p again: we hold
 // a better value ourselves, or its validator does not accept it any more. That
-// others say so is not enough, and that there is no validator now neither.
+// others say so is not enough: they have to show it. That there is no validator now
+// is not enough neither.
 func (d *DHT) superseded(p store.Publication, err error) bool {
 	if p.Kind != store.KindValue {
 		return false
 	}
-	if _, none := d.validators.of(p.Key); none == nil && d.validators.check(p.Key, p.Data) != nil {
+	if _, none := d.validators.of(p.Key); none == nil && len(d.stillValid(p)) == 0 {
 		return true
 	}
 	var put *PutError
 	return errors.Is(err, ErrOldRecord) && !errors.As(err, &put)
 }
 
+// stillValid returns the values of a publication that its validator accepts now.
+func (d *DHT) stillValid(p store.Publication) [][]byte {
+	return slices.DeleteFunc(d.published(p), func(v []byte) bool { return d.validators.check(p.Key, v) != nil })
+}
+
 // publishAgain sends a publication to the peers that are closest to it now.
-func (d *DHT) publishAgain(ctx context.Context, p store.Publication) (err error) {
+func (d *DHT) publishAgain(ctx context.Context, closest closestFunc, p store.Publication) error {
 	if p.Kind == store.KindProvider {
-		_, err = d.announce(ctx, p.Key, time.Time{})
-	} else {
-		_, err = d.put(ctx, protocol.Record{Key: p.Key, Value: p.Data, TimeReceived: time.Now()}, 0)
+		_, err := d.announce(ctx, closest, p.Key, 0)
+		return err
+	}
+	values := d.stillValid(p)
+	if len(values) == 0 {
+		return ErrInvalidRecord
+	}
+	records := make([]protocol.Record, len(values))
+	for i, v := range values {
+		records[i] = d.ownRecord(p.Key, v)
+	}
+	receipt, err := d.put(ctx, closest, 0, records...)
+	for _, refused := range receipt.Failed {
+		if errors.Is(refused, ErrOldRecord) { // if that is true, the get finds the better one, and we adopt it
+			_, _ = d.getValues(ctx, string(p.Key), options{}, func([]byte) {})
+			if again := d.accepts(ctx, records); again != nil {
+				return again
+			}
+			break
+		}
 	}
 	return err
 }

@@ -171,6 +171,9 @@ const (
 	codeBusy                                              // too many streams
 	codeMalformed                                         // the request cannot be read
 	codeInternal                                          // it could not be handled
+	codeTooMany                                           // the key holds as many values as it may
+	codeOverQuota                                         // the sender has had enough stored
+	codeExpired                                           // what is to be stored was over before it arrived
 )
 
 // refusals are the errors that stand for codes.
@@ -190,6 +193,12 @@ func refusals(code network.StreamErrorCode) error {
 		return fmt.Errorf("%w: it could not read the request", ErrRefused)
 	case codeInternal:
 		return fmt.Errorf("%w: it failed to handle the request", ErrRefused)
+	case codeTooMany:
+		return fmt.Errorf("%w: the key holds as many values there as it may", ErrRefused)
+	case codeOverQuota:
+		return fmt.Errorf("%w: it has stored as much for us as it does for one peer", ErrRefused)
+	case codeExpired:
+		return fmt.Errorf("%w: it had expired before it arrived", ErrRefused)
 	default:
 		return nil
 	}

@@ -87,7 +87,7 @@ func (d *DHT) serveOne(s network.Stream, r *bufio.Reader, buf *[]byte) (again bo
 		return true, nil // it has no answer; others would take one for that of their next request
 	}
 	_ = s.SetWriteDeadline(time.Now().Add(answerTimeout))
-	*buf = protocol.AppendEncodedResponseFrame((*buf)[:0], req, a.record, a.closer, a.providers)
+	*buf = protocol.AppendEncodedResponseFrame((*buf)[:0], req, a.records, a.closer, a.providers)
 	if _, err := s.Write(*buf); err != nil {
 		return false, err
 	}

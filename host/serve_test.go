@@ -379,7 +379,7 @@ func testAnswerFits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame := protocol.AppendEncodedResponseFrame(nil, req, a.record, a.closer, a.providers)
+		frame := protocol.AppendEncodedResponseFrame(nil, req, a.records, a.closer, a.providers)
 		msg, err := protocol.ReadFrame(bufio.NewReader(bytes.NewReader(frame)), protocol.MaxFrame)
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,11 @@ type Stats struct {
 	Probes         uint64 // requests that check whether a peer serves
 	Joins          uint64 // attempts to join the network
 	Corrections    uint64 // records sent to holders of a worse one or none
+	Cached         uint64 // copies left with a peer on the way of a get
 	Republished    uint64 // records and announcements of ours published again
+	Replicated     uint64 // records and announcements of others sent to those closest to them
+	HandedOver     uint64 // records and announcements given to those who are to hold them instead of or beside us
+	Shed           uint64 // records and announcements dropped from a full store for nearer ones
 
 	InboundFindNode     uint64 // requests answered, by kind
 	InboundGetValue     uint64
@@ -39,9 +43,10 @@ type Stats struct {
 
 // counters are the counters of [Stats], as they are counted.
 type counters struct {
-	lookups, requests, requestsFailed, probes, joins, corrections, republished atomic.Uint64
-	findNode, getValue, putValue, getProviders, addProvider, ping              atomic.Uint64
-	inboundRefused                                                             atomic.Uint64
+	lookups, requests, requestsFailed, probes, joins               atomic.Uint64
+	corrections, cached, republished, replicated, handedOver, shed atomic.Uint64
+	findNode, getValue, putValue, getProviders, addProvider, ping  atomic.Uint64
+	inboundRefused                                                 atomic.Uint64
 }
 
 // countInbound counts a request that was answered.
@@ -77,7 +82,11 @@ func (d *DHT) Stats() Stats {
 		Probes:         c.probes.Load(),
 		Joins:          c.joins.Load(),
 		Corrections:    c.corrections.Load(),
+		Cached:         c.cached.Load(),
 		Republished:    c.republished.Load(),
+		Replicated:     c.replicated.Load(),
+		HandedOver:     c.handedOver.Load(),
+		Shed:           c.shed.Load(),
 
 		InboundFindNode:     c.findNode.Load(),
 		InboundGetValue:     c.getValue.Load(),

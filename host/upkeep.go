@@ -181,28 +181,30 @@ func (k *keeper) refreshStale(now time.Time) time.Time {
 	return next
 }
 
-// republishDue publishes what is due once more.
+// republishDue publishes what is due once more, and with it what is due soon.
 func (k *keeper) republishDue(now time.Time) time.Time {
 	if !k.join.done || k.room(republishJob) == 0 {
 		return time.Time{}
 	}
-	tickets, next := k.dht.agenda.due(now, k.room(republishJob))
-	for _, t := range tickets {
-		k.start(republishJob,
-			func(ctx context.Context) error { return k.dht.republish(ctx, t) },
-			func(err error) {
-				if err != nil {
-					log.Debugw("republish", "key", t.key, "error", err)
-				}
-			})
+	tickets, next := k.dht.agenda.due(now, republishBatch)
+	if len(tickets) == 0 {
+		return next
 	}
-	return next
+	soon, _ := k.dht.agenda.due(now.Add(k.dht.cfg.RepublishInterval/republishSlack), republishBatch-len(tickets))
+	tickets = append(tickets, soon...)
+	k.start(republishJob,
+		func(ctx context.Context) error { return k.dht.republishAll(ctx, tickets) },
+		func(error) {})
+	return time.Time{}
 }
 
 // expireStored removes what has expired from the store, a batch at a time.
 func (k *keeper) expireStored(now time.Time) time.Time {
 	if k.room(expireJob) == 0 {
 		return time.Time{}
+	}
+	if values, providers := k.dht.store.Len(); values+providers == 0 {
+		k.expire = now.Add(time.Minute)
 	}
 	if now.Before(k.expire) {
 		return k.expire

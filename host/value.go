@@ -1,13 +1,10 @@
 package host
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/store"
@@ -26,7 +23,9 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 // it, and with us. The receipt says who stored it, and who did not and why. The
 // error is [ErrInvalidRecord] if the validator of the namespace does not accept
 // the value, or there is none; [ErrOldRecord] if we hold a better one; and a
-// [*PutError] if fewer stored it than [Quorum] asks for, or nobody.
+// [*PutError] if fewer stored it than [Quorum] asks for, or nobody. Without a
+// Quorum, Put waits for all peers; with one, it returns when that is reached, and
+// the rest goes on: see [Receipt.Wait].
 //
 // What somebody has stored is published again every Config.RepublishInterval,
 // until it is withdrawn or superseded.
@@ -41,30 +40,42 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	if err != nil {
 		return Receipt{}, err
 	}
-	rec := protocol.Record{Key: []byte(key), Value: value, TimeReceived: time.Now()}
+	rec := d.ownRecord([]byte(key), value)
 	if o.Offline {
-		return Receipt{}, d.storeRecord(ctx, rec)
+		return Receipt{}, d.storeRecords(ctx, d.self, rec)
 	}
-	receipt, err := d.put(ctx, rec, o.quorum)
+	receipt, err := d.put(ctx, d.closest, o.quorum, rec)
 	if len(receipt.Stored) > 0 {
-		d.publish(ctx, publicationID{store.KindValue, key}, value)
+		d.publishValue(ctx, key, value)
 	}
 	return receipt, err
 }
 
-// put stores a record with the k closest peers, and with us.
-func (d *DHT) put(ctx context.Context, rec protocol.Record, quorum int) (Receipt, error) {
-	if err := d.accepts(ctx, rec); err != nil {
+// ownRecord returns a record as we publish it now.
+func (d *DHT) ownRecord(key, value []byte) protocol.Record {
+	return protocol.Record{
+		Key: key, Value: value,
+		TimeReceived: time.Now(), Publisher: []byte(d.self), TTL: max(0, d.cfg.RecordAge),
+	}
+}
+
+// A closestFunc finds the k peers that are closest to a preimage: [DHT.closest], or
+// one that looks up fewer keys than it is asked for.
+type closestFunc func(ctx context.Context, preimage []byte) ([]routing.Contact, error)
+
+// put stores records of ours, of one key, with the k closest peers, and with us.
+func (d *DHT) put(ctx context.Context, closest closestFunc, quorum int, records ...protocol.Record) (Receipt, error) {
+	if err := d.accepts(ctx, records); err != nil {
 		return Receipt{}, err
 	}
-	closest, err := d.closest(ctx, rec.Key)
+	to, err := closest(ctx, records[0].Key)
 	if err != nil {
 		return Receipt{}, err
 	}
-	if err := tolerateFull(d.storeRecord(ctx, rec)); err != nil {
+	if err := tolerateFull(d.storeRecords(ctx, d.self, records...)); err != nil {
 		return Receipt{}, err
 	}
-	receipt := d.send(ctx, closest, protocol.PutValue{Record: rec}, quorum)
+	receipt := d.send(ctx, to, putOf(records), quorum)
 	return receipt, receipt.check(ctx, quorum)
 }
 
@@ -76,36 +87,55 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 	return d.unpublish(ctx, publicationID{store.KindValue, key})
 }
 
-// accepts says whether we would store a record ourselves.
-func (d *DHT) accepts(ctx context.Context, rec protocol.Record) error {
-	if err := d.validators.check(rec.Key, rec.Value); err != nil {
+// accepts says whether we would store records of one key ourselves.
+func (d *DHT) accepts(ctx context.Context, records []protocol.Record) error {
+	key := records[0].Key
+	arrived := make([]store.Value, len(records))
+	for i, rec := range records {
+		if err := d.validators.check(key, rec.Value); err != nil {
+			return err
+		}
+		arrived[i].Data = rec.Value
+	}
+	held, err := d.heldValues(ctx, key, time.Now())
+	if err != nil {
 		return err
 	}
-	held, err := d.store.Value(ctx, rec.Key, time.Now())
-	if err == nil && d.validators.better(rec.Key, held.Data, rec.Value) {
-		return ErrOldRecord
+	merged, err := d.validators.mergeHeld(key, held, arrived)
+	if err != nil {
+		return err
 	}
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
+	return d.cfg.bounded(merged)
 }
 
 // GetValue returns the best value under a key, by the order of the validator
 // of its namespace. It asks the k closest peers, or stops at the [Quorum].
 // Holders of a worse value, and those of the k closest that have none, are sent
-// the best one afterwards, in the background.
+// the best one afterwards, in the background, and a copy of it is left on the way:
+// see Config.DisableCorrection and Config.DisableCaching.
 //
 // The error is [ErrNotFound] if nobody has a valid value, and the cause of ctx
 // if that ends first: what was found by then may not be the best. With the
 // option Offline, only what we hold counts; with Expired, also if its time is
 // over.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {
+	values, err := d.GetValues(ctx, key, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return values[0], nil
+}
+
+// GetValues is [DHT.GetValue] for a key that holds several values, since its
+// validator is a [Reducer]: it collects what the peers have and merges it. The
+// first value is the one that GetValue returns. With a [Quorum], it returns as
+// soon as so many peers have all of what was found.
+func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) ([][]byte, error) {
 	o, err := applyOptions(opts)
 	if err != nil {
 		return nil, err
 	}
-	return d.getValue(ctx, key, o, func([]byte) {})
+	return d.getValues(ctx, key, o, func([]byte) {})
 }
 
 // SearchValue is [DHT.GetValue] with the values as they are found: each that
@@ -128,7 +158,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	values := make(chan []byte, 1)
 	started := d.tasks.run(func(context.Context) {
 		defer close(values)
-		_, err := d.getValue(ctx, key, o, func(value []byte) {
+		_, err := d.getValues(ctx, key, o, func(value []byte) {
 			select {
 			case <-values: // superseded, and not read yet
 			default:
@@ -145,23 +175,23 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	return values, nil
 }
 
-// getValue looks for a value, and calls improved with each that is better than
-// the ones before.
-func (d *DHT) getValue(ctx context.Context, key string, o options, improved func([]byte)) ([]byte, error) {
+// getValues looks for the values of a key, and calls improved with each that is
+// better than the ones before.
+func (d *DHT) getValues(ctx context.Context, key string, o options, improved func([]byte)) ([][]byte, error) {
 	ctx, end := d.begin(ctx)
 	defer end()
-	g := &getter{dht: d, key: []byte(key), improved: improved}
+	g := newGetter(d, []byte(key), improved)
 	if _, err := d.validators.of(g.key); err != nil {
 		return nil, err
 	}
 	if err := g.local(ctx, o.Expired); err != nil {
 		return nil, err
 	}
-	if o.Offline || o.quorum > 0 && len(g.agree) >= o.quorum {
-		if g.best == nil {
+	if o.Offline || g.reached(o.quorum) {
+		if len(g.values) == 0 {
 			return nil, fmt.Errorf("%w: we do not hold %q ourselves", ErrNotFound, key)
 		}
-		return g.best, nil
+		return g.values, nil
 	}
 	s, err := d.search(ctx, g.key, protocol.GetValue{Key: g.key})
 	if err != nil {
@@ -171,9 +201,9 @@ func (d *DHT) getValue(ctx context.Context, key string, o options, improved func
 		if resp.Record == nil {
 			return
 		}
-		g.heard(from.ID, resp.Record.Value)
-		if o.quorum > 0 && len(g.agree) >= o.quorum {
-			for _, id := range g.agree { // each disjoint path needs an answer of its own
+		g.heard(from.ID, append([]protocol.Record{*resp.Record}, resp.More...))
+		if g.reached(o.quorum) {
+			for _, id := range g.agree() { // each disjoint path needs an answer of its own
 				s.lookup.StopPath(id)
 			}
 		}
@@ -182,60 +212,11 @@ func (d *DHT) getValue(ctx context.Context, key string, o options, improved func
 	if err != nil {
 		return nil, err
 	}
-	if g.best == nil {
+	if len(g.values) == 0 {
 		return nil, fmt.Errorf("%w: none of the %d closest peers that answered has %q", ErrNotFound, len(result.Closest), key)
 	}
-	d.correct(g, result)
-	return g.best, nil
-}
-
-// A getter collects what the holders of a key have. It belongs to the goroutine
-// that runs the lookup.
-type getter struct {
-	dht      *DHT
-	key      []byte
-	improved func(value []byte)
-
-	best  []byte    // nil if there is none
-	agree []peer.ID // who gave best
-	worse []peer.ID // who gave another value
-}
-
-// local takes our own value into account.
-func (g *getter) local(ctx context.Context, expired bool) error {
-	now := time.Now()
-	if expired {
-		now = time.Time{}
+	if !o.Expired { // what is over is not to come back
+		d.spread(g, result)
 	}
-	v, err := g.dht.store.Value(ctx, g.key, now)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	g.heard(g.dht.self, v.Data)
-	return nil
-}
-
-// heard takes the value of a holder into account. An invalid one is as good as
-// none.
-func (g *getter) heard(from peer.ID, value []byte) {
-	if err := g.dht.validators.check(g.key, value); err != nil {
-		log.Debugw("invalid value", "peer", from, "error", err)
-		return
-	}
-	if value == nil {
-		value = []byte{} // an empty value is one, too
-	}
-	switch {
-	case g.best != nil && bytes.Equal(value, g.best):
-		g.agree = append(g.agree, from)
-	case g.best == nil || g.dht.validators.better(g.key, value, g.best):
-		g.worse = append(g.worse, g.agree...)
-		g.best, g.agree = value, []peer.ID{from}
-		g.improved(value)
-	default:
-		g.worse = append(g.worse, from)
-	}
+	return g.values, nil
 }

@@ -178,10 +178,10 @@ func testSupersede(t *testing.T) {
 	d := n.inert(Config{})
 	for i, tt := range tests {
 		key := fmt.Sprintf("/v/%d", i)
-		if err := d.storeRecord(t.Context(), protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
+		if err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
 			t.Fatal(err)
 		}
-		err := d.storeRecord(t.Context(), protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
+		err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
 		if errors.Is(err, ErrOldRecord) != tt.refused || err != nil && !tt.refused {
 			t.Errorf("%q after %q: %v, refused want %v", tt.second, tt.first, err, tt.refused)
 		}
@@ -202,7 +202,7 @@ func TestSupersedeConcurrently(t *testing.T) {
 		for i := range 100 {
 			puts.Go(func() {
 				value := fmt.Appendf(nil, "%d %02d", i%10, i)
-				err := d.storeRecord(t.Context(), protocol.Record{Key: []byte("/v/key"), Value: value})
+				err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte("/v/key"), Value: value})
 				if err != nil && !errors.Is(err, ErrOldRecord) {
 					t.Error(err)
 				}
@@ -306,12 +306,28 @@ func testCorrection(t *testing.T) {
 }
 
 // A get that ends with its quorum corrects those who gave a worse value. Those
-// who gave none may not be among the closest: they are left alone.
-func TestCorrectionAfterQuorum(t *testing.T) { synctest.Test(t, testCorrectionAfterQuorum) }
+// who gave none may not be among the closest: the closest of them is left a copy.
+// Both can be turned off.
+func TestCorrectionAfterQuorum(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(cfg *Config)
+		want   map[string]int // how often the holder of a value is sent the best one
+	}{
+		{"both", func(*Config) {}, map[string]int{"1": 1, "": 1}},
+		{"no caching", func(cfg *Config) { cfg.DisableCaching = true }, map[string]int{"1": 1}},
+		{"no correction", func(cfg *Config) { cfg.DisableCorrection = true }, map[string]int{"": 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testCorrectionAfterQuorum(t, tt.change, tt.want) })
+		})
+	}
+}
 
-func testCorrectionAfterQuorum(t *testing.T) {
+func testCorrectionAfterQuorum(t *testing.T, change func(*Config), want map[string]int) {
 	n := newTestNet(t)
 	d, puppets := crowd(t, n, 4)
+	change(&d.cfg) // before anything that reads it runs
 	values := []string{"", "1", "2", "2"}
 	for i, p := range puppets {
 		p.will(func(s network.Stream, req protocol.Request) {
@@ -334,8 +350,8 @@ func testCorrectionAfterQuorum(t *testing.T) {
 				puts++
 			}
 		}
-		if want := map[string]int{"1": 1}[values[i]]; puts != want {
-			t.Errorf("the holder of %q was sent the best value %d times, want %d", values[i], puts, want)
+		if puts != want[values[i]] {
+			t.Errorf("the holder of %q was sent the best value %d times, want %d", values[i], puts, want[values[i]])
 		}
 	}
 }

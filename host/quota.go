@@ -1,0 +1,88 @@
+package host
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// maxQuotaPeers bounds the peers whose use of the store is remembered. Beyond it,
+// the half that uses least is forgotten: who is after room for a million keys
+// under as many names is held up by the limits of the store itself.
+const maxQuotaPeers = 16_384
+
+// errOverQuota refuses what a peer wants stored beyond its share.
+var errOverQuota = errors.New("kad: the peer has used up its share of the store (Config.MaxBytesPerPeer)")
+
+// quota bounds how many bytes of the store each peer takes up, by what it has
+// added lately: that leaks away over the age of a record, by when it has expired.
+// Storing once more what is held costs nothing, so that those who keep records
+// alive are not held up.
+type quota struct {
+	limit int           // bytes; negative: none
+	age   time.Duration // in which they leak away; negative: records never expire
+
+	mu   sync.Mutex
+	used map[peer.ID]usage
+}
+
+// A usage is how many bytes a peer took up at a time.
+type usage struct {
+	bytes float64
+	at    time.Time
+}
+
+// allows returns [errOverQuota] unless a peer may add so many bytes.
+func (q *quota) allows(now time.Time, id peer.ID, bytes int) error {
+	if q.limit < 0 || bytes <= 0 {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.level(now, id)+float64(bytes) > float64(q.limit) {
+		return fmt.Errorf("%w: %d bytes", errOverQuota, q.limit)
+	}
+	return nil
+}
+
+// charge records that a peer has added so many bytes.
+func (q *quota) charge(now time.Time, id peer.ID, bytes int) {
+	if q.limit < 0 || bytes <= 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.used == nil {
+		q.used = make(map[peer.ID]usage)
+	}
+	if _, known := q.used[id]; !known && len(q.used) >= maxQuotaPeers {
+		q.forget(now)
+	}
+	q.used[id] = usage{q.level(now, id) + float64(bytes), now}
+}
+
+// level returns how many bytes count against a peer.
+func (q *quota) level(now time.Time, id peer.ID) float64 {
+	u := q.used[id]
+	if q.age <= 0 {
+		return u.bytes
+	}
+	leaked := float64(q.limit) * float64(now.Sub(u.at)) / float64(q.age)
+	return max(0, u.bytes-leaked)
+}
+
+// forget drops the half of the peers that use least.
+func (q *quota) forget(now time.Time) {
+	ids := slices.SortedFunc(maps.Keys(q.used), func(a, b peer.ID) int {
+		return cmp.Compare(q.level(now, a), q.level(now, b))
+	})
+	for _, id := range ids[:len(ids)/2] {
+		delete(q.used, id)
+	}
+}
