@@ -48,6 +48,8 @@ func endpoints() []endpoint {
 		{http.MethodGet, "/v1/peer", []string{"id"}, true, findPeer},
 		{http.MethodPut, "/v1/value", []string{"key", "keyhex", "quorum"}, true, putValue},
 		{http.MethodGet, "/v1/value", []string{"key", "keyhex", "quorum"}, true, getValue},
+		{http.MethodDelete, "/v1/value", []string{"key", "keyhex"}, false, stopPublishing},
+		{http.MethodGet, "/v1/values", []string{"key", "keyhex", "quorum"}, true, getValues},
 		{http.MethodPost, "/v1/provide", []string{"cid"}, true, provide},
 		{http.MethodDelete, "/v1/provide", []string{"cid"}, false, withdraw},
 		{http.MethodGet, "/v1/providers", []string{"cid", "count"}, true, providers},

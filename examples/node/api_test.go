@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ func TestAPI(t *testing.T) {
 		test func(t *testing.T, a, b, c *running)
 	}{
 		{"value", testValue},
+		{"sets", testSets},
 		{"providers", testProviders},
 		{"rendezvous", testRendezvous},
 		{"peers", testPeers},
@@ -117,6 +119,26 @@ func testValue(t *testing.T, a, b, c *running) {
 	checkReceipt(t, a.get("PUT /v1/value?key=/v/long", strings.Repeat("x", maxValue)))
 	if r := b.do("GET /v1/value?key=/v/long", ""); r.status != http.StatusOK || len(r.body) != maxValue {
 		t.Errorf("GET of a long value = %d, %d bytes", r.status, len(r.body))
+	}
+}
+
+func testSets(t *testing.T, a, b, c *running) {
+	for i, n := range []*running{a, b, a} {
+		checkReceipt(t, n.get("PUT /v1/value?key=/s/all", fmt.Sprintf("value %d", i)))
+	}
+	for _, n := range []*running{a, b, c} {
+		found := n.get("GET /v1/values?key=/s/all", "")
+		checkLookup(t, found)
+		list, ok := found["values"].([]any)
+		if !ok || len(list) != 3 || list[0] != base64.StdEncoding.EncodeToString([]byte("value 2")) {
+			t.Errorf("values = %v; want 3, the greatest first", found["values"])
+		}
+		if r := n.do("GET /v1/value?key=/s/all", ""); string(r.body) != "value 2" {
+			t.Errorf("GET = %d %q", r.status, r.body)
+		}
+	}
+	if got := a.get("DELETE /v1/value?key=/s/all", "")["stopped"]; got != true {
+		t.Errorf("stopped = %v", got)
 	}
 }
 
@@ -271,7 +293,8 @@ func TestRefusals(t *testing.T) {
 		{"GET /", nil, 404},
 		{"GET /v1/foo", nil, 404},
 		{"POST /v1/id", nil, 405},
-		{"DELETE /v1/value", nil, 405},
+		{"POST /v1/value", nil, 405},
+		{"DELETE /v1/value", nil, 400},
 		{"GET /v1/id", []string{"Host", "evil.example"}, 403},
 		{"GET /v1/id", []string{"Host", "127.0.0.1.evil.example:80"}, 403},
 		{"GET /v1/id", []string{"Host", "localhost"}, 200},

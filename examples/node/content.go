@@ -42,6 +42,34 @@ func getValue(ctx context.Context, c *call) (answer, error) {
 	return nil, nil
 }
 
+// getValues answers with all values of a key that holds several.
+func getValues(ctx context.Context, c *call) (answer, error) {
+	key, quorum, err := c.record()
+	if err != nil {
+		return nil, err
+	}
+	values, err := c.dht.GetValues(ctx, string(key), quorum)
+	if refused(err) {
+		return nil, badArgument("%s", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer{"values": values}, nil // in base64, as JSON has bytes
+}
+
+// stopPublishing ends the publication of a value.
+func stopPublishing(ctx context.Context, c *call) (answer, error) {
+	key, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.dht.StopPublishing(ctx, string(key)); err != nil {
+		return nil, err
+	}
+	return answer{"stopped": true}, nil
+}
+
 // record returns the parameters of a record.
 func (c *call) record() (key []byte, quorum lrouting.Option, err error) {
 	if key, err = c.key(); err != nil {

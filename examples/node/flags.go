@@ -37,7 +37,7 @@ type flags struct {
 	set *pflag.FlagSet
 
 	network, mode, api, data, seed, log string
-	listen, join, namespaces            []string
+	listen, join, namespaces, sets      []string
 	apiAny                              bool
 	k, alpha                            int
 }
@@ -97,6 +97,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
 	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
 	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
+	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
 	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
 	set.IntVar(&f.alpha, "alpha", 10, "up to `N` requests in flight per lookup")
 	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
@@ -214,17 +215,26 @@ func (f *flags) setBootstrap(cfg *kad.Config) error {
 }
 
 func (f *flags) setValidators(cfg *kad.Config) error {
-	if len(f.namespaces) > 0 && f.network == amino {
-		return fmt.Errorf("--open-namespace is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", amino)
-	}
-	for _, ns := range f.namespaces {
-		if ns == "" || strings.Contains(ns, "/") {
-			return fmt.Errorf("--open-namespace is %q: use a name without slashes, such as v for the keys below /v/", ns)
+	for _, open := range []struct {
+		flag       string
+		namespaces []string
+		validator  record.Validator
+	}{{"--open-namespace", f.namespaces, openValidator{}}, {"--open-set", f.sets, openSet{}}} {
+		if len(open.namespaces) > 0 && f.network == amino {
+			return fmt.Errorf("%s is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", open.flag, amino)
 		}
-		if cfg.Validators == nil {
-			cfg.Validators = make(map[string]record.Validator)
+		for _, ns := range open.namespaces {
+			if ns == "" || strings.Contains(ns, "/") {
+				return fmt.Errorf("%s is %q: use a name without slashes, such as v for the keys below /v/", open.flag, ns)
+			}
+			if other := cfg.Validators[ns]; other != nil && other != open.validator {
+				return fmt.Errorf("%s %s: its keys hold one value by --open-namespace; give it one of both", open.flag, ns)
+			}
+			if cfg.Validators == nil {
+				cfg.Validators = make(map[string]record.Validator)
+			}
+			cfg.Validators[ns] = open.validator
 		}
-		cfg.Validators[ns] = openValidator{}
 	}
 	return nil
 }

@@ -53,6 +53,8 @@ func TestBadFlags(t *testing.T) {
 		{"empty seed", append(chat, "--identity-seed", ""), "--identity-seed is empty"},
 		{"namespace on Amino", []string{"--network", "/ipfs", "--open-namespace", "v"}, "of your own"},
 		{"namespace with slash", append(chat, "--open-namespace", "/v"), "without slashes"},
+		{"set with slash", append(chat, "--open-set", "a/b"), "without slashes"},
+		{"set and namespace", append(chat, "--open-namespace", "v", "--open-set", "v"), "one of both"},
 		{"empty namespace", append(chat, "--open-namespace", ""), "without slashes"},
 		{"log level", append(chat, "--log", "loud"), "use debug, info, warn or error"},
 		{"empty log level", append(chat, "--log", ""), "use debug, info, warn or error"},

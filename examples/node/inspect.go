@@ -165,7 +165,11 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"probes":          s.Probes,
 		"joins":           s.Joins,
 		"corrections":     s.Corrections,
+		"cached":          s.Cached,
 		"republished":     s.Republished,
+		"replicated":      s.Replicated,
+		"handed_over":     s.HandedOver,
+		"shed":            s.Shed,
 
 		"inbound_find_node":     s.InboundFindNode,
 		"inbound_get_value":     s.InboundGetValue,

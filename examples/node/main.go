@@ -15,7 +15,7 @@
 //	{"id":"12D3Koo...","addrs":["/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo..."],"api":"http://127.0.0.1:5001"}
 //
 // Logs go to stderr. SIGINT or SIGTERM stops the node within 5 s, with exit code
-// 0; a second one kills it. A flag that makes no sense is one line on stderr and
+// 0; up to 2 s of that it hands over what it holds. A second one kills it. A flag that makes no sense is one line on stderr and
 // exit code 2; anything else that keeps the node from starting is exit code 1.
 //
 // # API
@@ -30,6 +30,8 @@
 //	GET    /v1/peer?id=                   the addresses of a peer
 //	PUT    /v1/value?key=                 stores the body; answers with a receipt: who stored it, who did not and why
 //	GET    /v1/value?key=                 the value itself, as application/octet-stream
+//	GET    /v1/values?key=                all values of a key that holds several, in base64, the best first
+//	DELETE /v1/value?key=                 stops publishing a value again
 //	POST   /v1/provide?cid=               announces that this node has some content; a receipt
 //	DELETE /v1/provide?cid=               takes that back
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
@@ -39,7 +41,8 @@
 //	GET    /v1/stats                      counters and gauges, one flat object
 //
 // A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
-// (30s by default). PUT and GET /v1/value take quorum=N.
+// (30s by default). PUT and GET /v1/value and GET /v1/values take quorum=N: how many
+// peers are to have stored the value, or to agree; the call then waits for no more.
 //
 // Each answer carries elapsed_ms, and that of an operation of the DHT also
 // lookup: how many requests its lookups sent, how many were answered, and over
@@ -137,7 +140,9 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	}
 	within(stopTimeout, func() {
 		server.stop(ctx)
-		_ = d.Close()
+		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		defer cancel()
+		_ = d.Leave(leaving)
 		_ = h.Close()
 	})
 	return err
@@ -146,6 +151,9 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 // stopTimeout bounds the end of a node: what hangs then is left to the end of
 // the process. It is less than the 5 s that are promised.
 const stopTimeout = 4 * time.Second
+
+// leaveTimeout bounds the part of it in which the node hands its records over.
+const leaveTimeout = 2 * time.Second
 
 // within runs f, but does not wait for it longer than d.
 func within(d time.Duration, f func()) {

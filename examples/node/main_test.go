@@ -43,7 +43,7 @@ func start(t *testing.T, args ...string) *running {
 	code := make(chan int, 1)
 	go func() {
 		defer w.Close()
-		code <- run(ctx, append([]string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v"}, args...), w, &stderr)
+		code <- run(ctx, append([]string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v", "--open-set", "s"}, args...), w, &stderr)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -25,3 +25,9 @@ func (openValidator) Select(_ string, values [][]byte) (int, error) {
 	}
 	return best, nil
 }
+
+// openSet is openValidator for keys that hold all values that are put under them.
+type openSet struct{ openValidator }
+
+// Reduce keeps everything.
+func (openSet) Reduce(_ string, values [][]byte) ([][]byte, error) { return values, nil }
