@@ -74,6 +74,10 @@ bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(PKGS) >bin/bench-new.txt; \
 	go run $(BENCHSTAT) base=bin/bench-base.txt new=bin/bench-new.txt
 
+.PHONY: month
+month: ## 30 simulated days of 200 nodes, a tenth replaced every hour; takes about 40 minutes
+	KAD_LIFE_HOURS=720 go test -count=1 -v -timeout 4h -run '^TestMonth$$' ./host
+
 .PHONY: itest
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
