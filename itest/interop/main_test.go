@@ -39,7 +39,7 @@ const (
 
 	// patience bounds every operation: none comes near it, and a hang fails
 	// with the operation's own error.
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 
 	// replication is the k of all implementations.
 	replication = 20
