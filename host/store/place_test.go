@@ -102,7 +102,7 @@ func TestFarFirst(t *testing.T) {
 		return rapid.Uint64().Draw(t, "bits") >> rapid.IntRange(0, 63).Draw(t, "shift")
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		set := rapid.SliceOfNDistinct(near, 0, 50, rapid.ID).Draw(t, "set")
+		set := rapid.SliceOfNDistinct(rapid.OneOf(near, rapid.SampledFrom([]uint64{0, 1 << 63, 1<<64 - 1})), 0, 50, rapid.ID).Draw(t, "set")
 		self := near.Draw(t, "self")
 		looks, n, last := 0, 0, ^uint64(0)
 		for hash := range farFirst(self, func(x uint64) (least uint64, ok bool) {
