@@ -54,6 +54,26 @@ func testProvidersLimit(t *testing.T, s store.Store) {
 	wantProviders(t, s, "key", at(6), -1, id(4), id(3), id(2), id(1), id(0))
 }
 
+func testProvidersMany(t *testing.T, s store.Store) {
+	const n = 800
+	atOnce(n, func(i int) {
+		// 7 and n have no common divisor: each is received at a time of its own,
+		// which has nothing to do with the order of the IDs.
+		p := store.Provider{ID: id(i * 7 % n), Received: at(i), Expires: at(2 * n)}
+		if err := s.AddProvider(t.Context(), []byte("key"), p); err != nil {
+			t.Errorf("AddProvider() = %v", err)
+		}
+	})
+	var want []string
+	for i := n - 1; i >= 0; i-- {
+		want = append(want, id(i*7%n))
+	}
+	for _, limit := range []int{1, 3, 20, n - 1} {
+		wantProviders(t, s, "key", at(n), limit, want[:limit]...)
+	}
+	wantProviders(t, s, "key", at(n), 0, want...)
+}
+
 func testProviderRenewed(t *testing.T, s store.Store) {
 	announce(t, s, "key", store.Provider{ID: "ann", Addrs: []byte("old"), Received: at(0), Expires: at(10)})
 	announce(t, s, "key", store.Provider{ID: "bob", Received: at(1), Expires: at(100)})

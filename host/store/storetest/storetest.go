@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"provider/any key", testProviderKeys},
 		{"provider/freshest first", testProvidersOrder},
 		{"provider/limit", testProvidersLimit},
+		{"provider/freshest of many", testProvidersMany},
 		{"provider/same ID replaces and renews", testProviderRenewed},
 		{"provider/by ID", testProvider},
 		{"provider/expiry", testProviderExpiry},
