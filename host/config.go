@@ -104,8 +104,8 @@ type Config struct {
 	ReplicateInterval time.Duration
 
 	// HandoverRate is how many records a second are handed over to a peer that has
-	// become one of the k closest to them, when it comes or we leave. If zero, 50.
-	// If negative, none are.
+	// become one of the k closest to them, when it comes or we leave; one of more than
+	// 16 KiB counts as several. If zero, 50. If negative, none are.
 	//
 	// Source: Kademlia paper, section 2.5.
 	HandoverRate int

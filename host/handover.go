@@ -21,7 +21,23 @@ const (
 
 	// maxFailures is after how many failures in a row a newcomer is given up.
 	maxFailures = 3
+
+	// handoverUnit is how many bytes of values are handed over in the time of one
+	// record: a large one takes that of several, so that newcomers, whoever they are,
+	// do not make us send megabytes a second.
+	handoverUnit = 16 << 10
 )
+
+// weight returns how many bytes of values a request stores.
+func weight(req protocol.Request) (bytes int) {
+	if put, ok := req.(protocol.PutValue); ok {
+		bytes = len(put.Record.Value)
+		for _, rec := range put.More {
+			bytes += len(rec.Value)
+		}
+	}
+	return bytes
+}
 
 // newcomers are the peers that have come into the table and are to be given what
 // they should hold.
@@ -87,10 +103,12 @@ func (d *DHT) handOverTo(ctx context.Context, c routing.Contact) error {
 			return err
 		}
 		for _, req := range requests {
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			for range 1 + weight(req)/handoverUnit {
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
 			err := d.store1(ctx, c, req)
 			switch {

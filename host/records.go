@@ -71,6 +71,9 @@ func putOf(records []protocol.Record) protocol.PutValue {
 // what is farther from us makes room.
 func (d *DHT) storeRecords(ctx context.Context, from peer.ID, records ...protocol.Record) error {
 	key := records[0].Key
+	if len(records) > d.cfg.MaxValues { // before their signatures are checked
+		return errTooMany
+	}
 	now := time.Now()
 	arrived := make([]store.Value, len(records))
 	size := len(key)
