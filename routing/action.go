@@ -9,7 +9,8 @@ type ActionKind uint8
 const (
 	Ask  ActionKind = iota // send Contact a request
 	Wait                   // for an answer, a failure, or Until
-	Done                   // the lookup is over
+	Done                   // the lookup is over: cancel what is in flight
+	Drop                   // cancel the request to Contact: its answer will not count
 )
 
 // String returns the name of k in lower case.
@@ -21,6 +22,8 @@ func (k ActionKind) String() string {
 		return "wait"
 	case Done:
 		return "done"
+	case Drop:
+		return "drop"
 	}
 	return "invalid"
 }
@@ -28,7 +31,7 @@ func (k ActionKind) String() string {
 // An Action is what [Lookup.Next] wants done.
 type Action struct {
 	Kind    ActionKind
-	Contact Contact   // Ask: whom
+	Contact Contact   // Ask, Drop: whom
 	Path    int       // Ask: the path that asks, from 0
 	Depth   int       // Ask: the hops to the contact; a seed is at 1
 	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
@@ -71,10 +74,11 @@ func (e End) String() string {
 
 // A Result is what a lookup has found so far.
 type Result struct {
-	Closest  []Contact // up to K that answered, closest first; never one that did not
-	Answered []Contact // all that answered, closest first
-	Requests int       // contacts asked
-	Failed   int       // contacts that failed
-	Hops     int       // depth of the deepest contact that answered; a seed is at 1
-	End      End       // why it ended
+	Closest    []Contact // up to K that answered, or are Recent and confirmed, closest first
+	Answered   []Contact // all that answered, closest first
+	Requests   int       // contacts asked
+	Failed     int       // contacts that failed, or were dropped
+	Hops       int       // depth of the deepest contact that answered; a seed is at 1
+	End        End       // why it ended
+	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1
 }

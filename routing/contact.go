@@ -2,6 +2,7 @@ package routing
 
 import (
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -31,6 +32,27 @@ type Contact struct {
 	// Doubtful says that it lately did not answer: a lookup asks it, and waits
 	// less. A table does not hold it.
 	Doubtful bool
+
+	// Recent says that it answered a lookup of a key near the target some
+	// minutes ago. If 2 of the closest such seeds answer, of 3 that are asked, and
+	// name nobody new among the K closest, the others are taken to be there still.
+	Recent bool
+
+	// Connected says that it can be asked without a dial. Among contacts that
+	// are equally near the target, a lookup asks those first. A table does not
+	// look at it, nor at the fields below.
+	Connected bool
+
+	// RoundTrip is how long it takes to answer, as far as is known; among equals,
+	// the quicker is asked first. If zero or less, it is unknown: after those
+	// whose round trip is known.
+	RoundTrip time.Duration
+
+	// Expect is how long its answer is expected to take at most, and before that
+	// the dial if one is needed: each is given that time, if the lookup is told
+	// with [Lookup.Connected]. If zero or less, or more than that, the SlowAfter of
+	// the lookup.
+	Expect time.Duration
 }
 
 // ContactOf returns the contact of a peer whose addresses are unknown.

@@ -103,6 +103,15 @@ func besieged(liars int, collude bool, rng *rand.Rand) *siege {
 	return s
 }
 
+// expect says how long anybody is expected to take.
+func (s *siege) expect(d time.Duration) {
+	for _, named := range s.names {
+		for i := range named {
+			named[i].Expect = d
+		}
+	}
+}
+
 // real returns all that answer.
 func (s *siege) real() []Contact { return slices.Concat(s.honest, s.liars) }
 
@@ -115,26 +124,33 @@ func (s *siege) seeds(rng *rand.Rand) []Contact {
 	return seeds
 }
 
-// Liars who invent contacts cost a lookup little more than one SlowAfter in all,
-// and a few requests each, and change nothing of what it finds.
-func TestLiarsCostOneSlowAfter(t *testing.T) {
+// Liars who invent contacts cost a lookup as long as it waits for two strangers,
+// for four if it waits briefly, and a few requests each. They change nothing of
+// what it finds.
+func TestLiarsCostFewWaits(t *testing.T) {
 	const sieges = 50
 	for _, tt := range []struct {
 		liars    int
 		collude  bool
+		expect   time.Duration
 		requests int
-	}{{0, false, 20}, {1, false, 30}, {2, false, 40}, {4, false, 60}, {2, true, 40}, {4, true, 60}} {
+	}{{0, false, 0, 20}, {1, false, 0, 30}, {2, false, 0, 40}, {4, false, 0, 60}, {4, true, 0, 60}, {4, false, 200 * time.Millisecond, 60}} {
 		var sum, most time.Duration
 		requests := 0
 		for seed := range uint64(sieges) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			s := besieged(tt.liars, tt.collude, rng)
+			s.expect(tt.expect)
 			l := NewLookup("self", target, s.seeds(rng), LookupConfig{})
 			got, took := s.find(l)
 			if want := closestOf(target, s.real(), 20); !sameContacts(got.Closest, want) || got.End != Converged {
 				t.Errorf("seed %d, %d liars: %v, found %v, want %v", seed, tt.liars, got.End, ids(got.Closest), ids(want))
 			}
-			if limit := 2 * l.cfg.SlowAfter; took > limit {
+			limit := 5 * l.cfg.SlowAfter / 2
+			if tt.expect > 0 { // doubted ones have as much: a tenth of SlowAfter is more
+				limit = 9 * tt.expect / 2
+			}
+			if took > limit {
 				t.Errorf("seed %d, %d liars: took %v, want %v", seed, tt.liars, took, limit)
 			}
 			if got.Requests > tt.requests {
@@ -142,8 +158,8 @@ func TestLiarsCostOneSlowAfter(t *testing.T) {
 			}
 			sum, most, requests = sum+took, max(most, took), max(requests, got.Requests)
 		}
-		t.Logf("%d liars, colluding %v: %v on average, at most %v and %d requests",
-			tt.liars, tt.collude, sum/sieges, most, requests)
+		t.Logf("%d liars, colluding %v, expected within %v: %v on average, at most %v and %d requests",
+			tt.liars, tt.collude, tt.expect, sum/sieges, most, requests)
 	}
 }
 
@@ -215,10 +231,6 @@ func TestBlame(t *testing.T) {
 		expectAsks(t, l, epoch, ps(100, 101)...)
 		l.Answered("100", span(1, 30))
 		last := expectAsks(t, l, epoch, span(1, 5)...)
-		if want := epoch.Add(100 * time.Millisecond); !last.Until.Equal(want) {
-			t.Fatalf("wait until %v, want %v", last.Until, want)
-		}
-		last = expectAsks(t, l, last.Until) // they are silent, and awaited
 		if want := epoch.Add(time.Second); !last.Until.Equal(want) {
 			t.Fatalf("wait until %v, want %v", last.Until, want)
 		}
@@ -294,26 +306,26 @@ func TestLookupDoubtful(t *testing.T) {
 		return c
 	}
 	cfg := LookupConfig{Alpha: 2, SlowAfter: time.Second}
-	l := NewLookup("self", target, []Contact{p(1), doubtful(2), p(3), p(4)}, cfg)
+	l := NewLookup("self", target, []Contact{p(1), doubtful(2), p(4), p(8)}, cfg)
 	last := expectAsks(t, l, epoch, ps(1, 2)...)
 	if want := epoch.Add(100 * time.Millisecond); !last.Until.Equal(want) {
 		t.Fatalf("wait until %v, want %v", last.Until, want)
 	}
 	now := last.Until
-	last = expectAsks(t, l, now, p(3))
+	last = expectAsks(t, l, now, p(4))
 	if want := epoch.Add(time.Second); !last.Until.Equal(want) {
 		t.Errorf("wait until %v, want %v", last.Until, want)
 	}
-	l.Answered("3", []Contact{doubtful(4)}) // it stays as it was first heard of
-	expectAsks(t, l, now, p(4))
+	l.Answered("4", []Contact{doubtful(8)}) // it stays as it was first heard of
+	expectAsks(t, l, now, p(8))
 	expectAsks(t, l, now.Add(100*time.Millisecond))
-	if l.known["4"].state != waiting {
-		t.Error("4 is doubtful, because it was named so later")
+	if l.known["8"].state != waiting {
+		t.Error("8 is doubtful, because it was named so later")
 	}
 	l.Answered("2", nil) // late
 	l.Answered("1", nil)
-	l.Answered("4", nil)
-	expectEnd(t, l, Exhausted, ps(1, 2, 3, 4)...)
+	l.Answered("8", nil)
+	expectEnd(t, l, Exhausted, ps(1, 2, 4, 8)...)
 
 	cfg.SlowAfter = -1 // nobody is ever slow
 	l = NewLookup("self", target, []Contact{doubtful(1), p(2)}, cfg)

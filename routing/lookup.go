@@ -16,8 +16,8 @@ type LookupConfig struct {
 	K int
 
 	// Alpha is the number of requests in flight, of all paths together, except
-	// that each path has at least one. If zero, 10. Slow requests do not count,
-	// nor silent ones on the word of a peer whose names have not answered yet.
+	// that each path has at least one. If zero, 10. When answers bring nobody
+	// closer it is twice that; with those that are slow, it is never more.
 	//
 	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
 	Alpha int
@@ -35,9 +35,20 @@ type LookupConfig struct {
 	// at worst, so that more are a sign of peers that make up others.
 	MaxDepth int
 
+	// Size is how many nodes the network has. With it, fewer are asked far from
+	// the target, and more near it when some do not answer. If it is zero, or its
+	// error above a quarter, the K closest live contacts are asked, and no more.
+	Size Estimate
+
+	// Failing is the share of the contacts that were asked lately who did not
+	// answer; less than 0 counts as 0, more than 1 as 1. While Size is known, as
+	// many more are asked at once.
+	Failing float64
+
 	// SlowAfter is how long a request may be unanswered before it frees its
-	// slot. If zero, 5s. If negative, it keeps it. The answer counts whenever it
-	// comes, as long as the lookup runs. A contact that is Doubtful, or whose
+	// slot, if its contact does not Expect less. If zero, 5s. If negative, it
+	// keeps it. The answer counts whenever it comes, as long as the lookup runs
+	// and the request is not dropped. A contact that is Doubtful, or whose
 	// namers named too many that do not answer, has a tenth of that time.
 	SlowAfter time.Duration
 }
@@ -51,6 +62,7 @@ func (c LookupConfig) withDefaults() LookupConfig {
 	setDefault(&c.MaxDepth, 20)
 	setDefault(&c.SlowAfter, 5*time.Second)
 	c.Beta = min(c.Beta, c.K)
+	c.Failing = min(max(c.Failing, 0), 1)
 	return c
 }
 
@@ -87,12 +99,18 @@ type Lookup struct {
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
 	answered []*candidate // closest first
-	inFlight []*candidate // by dueAt; ones that answered or failed are left behind
-	slow     int          // requests that are slow
+	inFlight []*candidate // by slowAt; ones that answered or failed are left behind
+	overdue  []*candidate // those that are slow, the first to be so first
 	requests int
+	dialled  int // requests to contacts that were not connected
 	failed   int
 	hops     int
 	end      End
+
+	// Of the recent contacts: asked, answered, and whether there is news of them.
+	checked   int
+	confirmed int
+	changed   bool
 }
 
 // NewLookup returns a lookup of target by the node self that starts from seeds.
@@ -141,7 +159,7 @@ func (l *Lookup) Next(now time.Time) Action {
 	}
 	// With nobody left but slow ones, and nothing to show, a late answer is
 	// better than none.
-	if over && (len(l.answered) > 0 || l.slow == 0 || l.stopped()) {
+	if over && (len(l.answered) > 0 || len(l.overdue) == 0 || l.stopped()) {
 		l.end = l.verdict()
 		if overrun {
 			l.end = Overrun
@@ -163,9 +181,31 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	i, _ := search(l.answered, l.target, c.Key)
 	l.answered = slices.Insert(l.answered, i, c)
 	l.hops = max(l.hops, c.depth)
+	if c.Recent {
+		l.confirmed++
+	}
 	closer = closer[:min(len(closer), 2*l.cfg.K)]
 	p := l.paths[c.path]
-	p.note(l.hear(p, c, closer))
+	news := l.hear(p, c, closer)
+	p.note(news)
+	l.changed = l.changed || news
+	p.reaches = append(p.reaches, l.reachOf(c, closer))
+	return true
+}
+
+// Connected records that the dial of id, which is asked, succeeded at now: what it
+// is expected to take counts from now. It reports whether its answer is awaited,
+// as [Lookup.Answered] does.
+func (l *Lookup) Connected(now time.Time, id peer.ID) bool {
+	c := l.known[id]
+	if l.end != Running || c == nil || c.state != waiting && c.state != slow {
+		return false
+	}
+	c.Connected = true
+	if i := slices.Index(l.inFlight, c); i >= 0 && c.state == waiting {
+		l.inFlight = slices.Delete(l.inFlight, i, i+1)
+		l.await(c, now, false)
+	}
 	return true
 }
 
@@ -197,121 +237,44 @@ func (l *Lookup) StopPath(id peer.ID) {
 	}
 }
 
-// Result returns what the lookup has found so far. Closest is the beginning of
-// Answered, in the same memory.
+// Result returns what the lookup has found so far.
 func (l *Lookup) Result() Result {
 	all := make([]Contact, 0, len(l.answered))
 	for _, c := range l.answered {
 		all = append(all, c.Contact)
 	}
-	k := min(len(all), l.cfg.K)
 	return Result{
-		Closest:  all[:k:k],
-		Answered: all,
-		Requests: l.requests,
-		Failed:   l.failed,
-		Hops:     l.hops,
-		End:      l.end,
+		Closest:    l.closest(),
+		Answered:   all,
+		Requests:   l.requests,
+		Failed:     l.failed,
+		Hops:       l.hops,
+		End:        l.end,
+		Confidence: l.overall(),
 	}
 }
 
-// ask gives c to path p, which is from then on the one that learns from it.
+// ask gives c to path p, which is from then on the one that learns from it. If
+// too many requests are in flight, it drops a slow one first.
 func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
-	brief := c.vouch() == doubted || c.Doubtful
+	if d := l.crowdedOut(); d != nil {
+		l.move(d, failed)
+		l.failed++
+		return Action{Kind: Drop, Contact: d.Contact, Path: d.path, Depth: d.depth}
+	}
+	doubtful := c.vouch() == doubted || c.Doubtful
 	c.state = waiting
 	c.path = p.index
 	p.waiting++
 	l.requests++
-	l.await(now, c, brief)
+	if !c.Connected {
+		l.dialled++
+	}
+	if c.Recent {
+		l.checked++
+	}
+	l.await(c, now, doubtful)
 	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
-}
-
-// await puts c, which is asked at now, where freeSlow finds it in time. If nobody
-// is ever slow, it has nothing to find.
-func (l *Lookup) await(now time.Time, c *candidate, brief bool) {
-	if l.cfg.SlowAfter < 0 {
-		return
-	}
-	soon, late := now.Add(l.cfg.SlowAfter/briefPart), now.Add(l.cfg.SlowAfter)
-	switch {
-	case brief:
-		c.dueAt, c.slowAt = soon, soon
-	case c.unproven():
-		c.dueAt, c.slowAt = soon, late
-	default:
-		c.dueAt, c.slowAt = late, late
-	}
-	l.enqueue(c)
-}
-
-// enqueue inserts c into inFlight.
-func (l *Lookup) enqueue(c *candidate) {
-	i := len(l.inFlight)
-	for i > 0 && l.inFlight[i-1].dueAt.After(c.dueAt) {
-		i--
-	}
-	l.inFlight = slices.Insert(l.inFlight, i, c)
-}
-
-// settle moves id, which was asked, to the state to. It returns nil if its answer
-// is not awaited, or if the lookup is over.
-func (l *Lookup) settle(id peer.ID, to state) *candidate {
-	c := l.known[id]
-	if l.end != Running || c == nil {
-		return nil
-	}
-	switch c.state {
-	case waiting, silent, slow:
-		l.move(c, to)
-		return c
-	}
-	return nil
-}
-
-// move moves c, which was asked, to the state to.
-func (l *Lookup) move(c *candidate, to state) {
-	switch c.state {
-	case waiting:
-		l.paths[c.path].waiting--
-	case slow:
-		l.slow--
-	}
-	if to == slow {
-		l.slow++
-	}
-	c.settleWord(to)
-	c.state = to
-}
-
-// freeSlow takes their slots from the requests that are slow or silent by now.
-func (l *Lookup) freeSlow(now time.Time) {
-	for len(l.inFlight) > 0 {
-		c := l.inFlight[0]
-		awaited := c.state == waiting || c.state == silent
-		if awaited && now.Before(c.dueAt) {
-			return
-		}
-		l.inFlight = l.inFlight[1:]
-		switch {
-		case !awaited:
-		case !now.Before(c.slowAt):
-			l.move(c, slow)
-		default:
-			if c.unproven() {
-				l.move(c, silent)
-			}
-			c.dueAt = c.slowAt
-			l.enqueue(c)
-		}
-	}
-}
-
-// wakeAt returns when the next request becomes slow or silent.
-func (l *Lookup) wakeAt(now time.Time) time.Time {
-	if len(l.inFlight) == 0 {
-		return now.Add(maxWait)
-	}
-	return l.inFlight[0].dueAt
 }
 
 // stopped reports whether the caller has stopped all paths.

@@ -150,19 +150,19 @@ func TestLookupReplacesFailed(t *testing.T) {
 	expectEnd(t, l, Converged, ps(2, 3)...)
 }
 
-// When a round of alpha answers or failures brings nobody closer, parallelism
-// widens to k; it returns to alpha on progress.
+// When two answers or failures in a row bring nobody closer, parallelism widens
+// to twice alpha; it returns to alpha on progress.
 func TestLookupWidens(t *testing.T) {
 	l := NewLookup("self", target, span(101, 120), LookupConfig{K: 8, Alpha: 2})
 	expectAsks(t, l, epoch, ps(101, 102)...)
 	l.Failed("101")
 	expectAsks(t, l, epoch, p(103))
 	l.Answered("102", ps(119, 130)) // nobody closer than the 8th
-	expectAsks(t, l, epoch, span(104, 109)...)
+	expectAsks(t, l, epoch, span(104, 106)...)
 
 	l.Answered("105", ps(50, 51, 52)) // progress: back to two
 	expectAsks(t, l, epoch)
-	for i, id := range []peer.ID{"103", "104", "106", "107", "108"} {
+	for i, id := range []peer.ID{"103", "104"} {
 		l.Answered(id, ps(53+i))
 	}
 	expectAsks(t, l, epoch, p(50))
@@ -384,7 +384,7 @@ func TestNewLookupPanics(t *testing.T) {
 func TestNames(t *testing.T) {
 	for got, want := range map[fmt.Stringer]string{
 		Rejected: "rejected", Added: "added", Refreshed: "refreshed", Pending: "pending", Outcome(9): "invalid",
-		Ask: "ask", Wait: "wait", Done: "done", ActionKind(9): "invalid",
+		Ask: "ask", Wait: "wait", Done: "done", Drop: "drop", ActionKind(9): "invalid",
 		Running: "running", Converged: "converged", Exhausted: "exhausted", Stopped: "stopped",
 		DepthLimit: "depth limit", NoSeeds: "no seeds", Overrun: "overrun", End(9): "invalid",
 	} {

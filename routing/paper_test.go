@@ -213,12 +213,12 @@ func TestPaperLookupSetsSlowNodesAside(t *testing.T) {
 // already seen, the initiator resends the FIND_NODE to all of the k closest nodes
 // it has not already queried." Paper, 2.3.
 func TestPaperLookupAsksAllWithoutProgress(t *testing.T) {
-	l := NewLookup("self", target, span(1, 30), LookupConfig{K: 10, Alpha: 3})
+	l := NewLookup("self", target, span(1, 30), LookupConfig{K: 9, Alpha: 3})
 	expectAsks(t, l, epoch, span(1, 3)...)
 	for _, c := range span(1, 3) {
 		l.Answered(c.ID, nil)
 	}
-	expectAsks(t, l, epoch, span(4, 10)...)
+	expectAsks(t, l, epoch, span(4, 9)...)
 }
 
 // "The lookup terminates when the initiator has queried and gotten responses from

@@ -17,10 +17,9 @@ type state uint8
 const (
 	fresh    state = iota // not asked yet
 	waiting               // asked, holds a slot
-	silent                // asked on an unproven word: holds no slot, but is awaited
 	slow                  // asked, unanswered for too long: counts as not there
 	answered              // answered
-	failed                // will not answer
+	failed                // will not answer, or not be waited for
 )
 
 // A candidate is a contact that a lookup has heard of. Paths share it: all see
@@ -32,7 +31,6 @@ type candidate struct {
 	paths   int           // how many remember it
 	depth   int           // hops to it, on the shortest way known when it was asked
 	slowAt  time.Time     // when it is slow, if it is asked
-	dueAt   time.Time     // when it is slow or, before that, silent
 	namers  []*candidate  // who named it, while it is fresh; none if it is a seed
 	few     [4]*candidate // where namers are as long as they are few
 	voucher *candidate    // the one of them on whose word it was asked
@@ -53,6 +51,8 @@ type path struct {
 	waiting    int          // its requests that hold a slot
 	fruitless  int          // answers and failures in a row that brought nobody closer
 	stopped    bool
+	reaches    []reach   // of its answers
+	unheard    []float64 // kept for its memory
 }
 
 // newPath returns path i of a lookup, with its share of the slots.
@@ -63,18 +63,7 @@ func newPath(i int, cfg LookupConfig) *path {
 		}
 		return max(1, n/cfg.Paths)
 	}
-	return &path{index: i, narrow: share(cfg.Alpha), wide: share(max(cfg.K, cfg.Alpha))}
-}
-
-// slots returns how many requests p may have in flight. When a round of answers
-// has brought nobody closer, all of the K closest are asked.
-//
-// Source: Kademlia paper, section 2.3.
-func (p *path) slots() int {
-	if p.fruitless >= p.narrow {
-		return p.wide
-	}
-	return p.narrow
+	return &path{index: i, narrow: share(cfg.Alpha), wide: share(2 * cfg.Alpha)}
 }
 
 // note records the outcome of a request of p.
@@ -86,11 +75,11 @@ func (p *path) note(progress bool) {
 	}
 }
 
-// skips reports whether c counts as not there: it failed, is slow or silent, is
-// too far to be asked, or named only by those whose word is not enough.
+// skips reports whether c counts as not there: it failed, is slow, is too far to
+// be asked, or named only by those whose word is not enough.
 func (l *Lookup) skips(c *candidate) bool {
 	switch c.state {
-	case silent, slow, failed:
+	case slow, failed:
 		return true
 	case fresh:
 		return l.tooDeep(c.depth) || c.trust() != trusted
@@ -100,55 +89,12 @@ func (l *Lookup) skips(c *candidate) bool {
 
 // awaits reports whether c, which counts as not there, may yet turn out to be.
 func (l *Lookup) awaits(c *candidate) bool {
-	return c.state == silent || c.state == fresh && !l.tooDeep(c.depth) && c.trust() != refused
+	return c.state == fresh && !l.tooDeep(c.depth) && c.trust() != refused
 }
 
 // tooDeep reports whether contacts at that depth are not asked.
 func (l *Lookup) tooDeep(depth int) bool {
 	return l.cfg.MaxDepth > 0 && depth > l.cfg.MaxDepth
-}
-
-// pick returns the contact that p is to ask now, if any, and whether p is over:
-// its Beta closest live candidates, or all of them, have answered. Candidates
-// beyond the K closest live ones are neither asked nor awaited.
-//
-// Those that are closer, but for whom the word of their namers is not enough,
-// are awaited, and are in nobody's way: doubted ones are asked last.
-func (l *Lookup) pick(p *path) (next *candidate, over bool) {
-	if p.stopped {
-		return nil, true
-	}
-	free := p.waiting < p.slots()
-	live := 0
-	over = true
-	for _, c := range p.candidates {
-		if l.skips(c) {
-			if l.awaits(c) {
-				over = false
-				if free && next == nil && c.state == fresh && c.trust() == doubted {
-					next = c
-				}
-			}
-			continue
-		}
-		switch c.state {
-		case fresh:
-			if free {
-				return c, false
-			}
-			return nil, false
-		case waiting:
-			over = false
-		}
-		live++
-		if live == l.cfg.Beta && over {
-			return nil, true
-		}
-		if live == l.cfg.K {
-			break
-		}
-	}
-	return next, over
 }
 
 // survey reports whether Beta candidates of p, which is over, have answered, and
@@ -177,7 +123,7 @@ func (l *Lookup) hear(p *path, by *candidate, contacts []Contact) (progress bool
 		if c.ID == l.self || c.ID == "" {
 			continue
 		}
-		if l.add(p, by, c) && (bar == nil || l.target.Compare(c.Key, bar.Key) < 0) {
+		if l.add(p, by, c) && !c.Doubtful && (bar == nil || l.target.Compare(c.Key, bar.Key) < 0) {
 			progress = true
 		}
 	}

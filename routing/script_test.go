@@ -149,9 +149,10 @@ func TestLookupScripts(t *testing.T) {
 // A lookupScript interprets:
 //
 //	order dan cat bob ann                   who there is, closest to the target first
+//	is ann connected round-trip=50ms        also expect=200ms, doubtful, recent: as we know it
 //	lookup k=20 alpha=2 seeds=(ann,bob)     also beta, paths, max-depth, slow-after
 //	answer ann closer=(cat,bob)
-//	fail ann
+//	fail ann, connected ann
 //	pass 5s                                 time goes by
 //	stop, stop-path ann
 //	result
@@ -161,6 +162,7 @@ func TestLookupScripts(t *testing.T) {
 type lookupScript struct {
 	now    time.Time
 	order  []string
+	known  map[string]Contact // what is known of some
 	lookup *Lookup
 }
 
@@ -168,10 +170,13 @@ func (s *lookupScript) run(t *testing.T, d *datadriven.TestData) string {
 	var said string
 	switch d.Cmd {
 	case "order":
-		s.order = nil
+		s.order, s.known = nil, make(map[string]Contact)
 		for _, a := range d.CmdArgs {
 			s.order = append(s.order, a.Key)
 		}
+		return ""
+	case "is":
+		s.is(t, d)
 		return ""
 	case "result":
 		r := s.lookup.Result()
@@ -190,6 +195,8 @@ func (s *lookupScript) run(t *testing.T, d *datadriven.TestData) string {
 		said = fmt.Sprintln(s.lookup.Answered(peer.ID(d.CmdArgs[0].Key), s.contacts(t, d, "closer")))
 	case "fail":
 		said = fmt.Sprintln(s.lookup.Failed(peer.ID(d.CmdArgs[0].Key)))
+	case "connected":
+		said = fmt.Sprintln(s.lookup.Connected(s.now, peer.ID(d.CmdArgs[0].Key)))
 	case "stop":
 		s.lookup.Stop()
 	case "stop-path":
@@ -202,6 +209,13 @@ func (s *lookupScript) run(t *testing.T, d *datadriven.TestData) string {
 	return said + s.next()
 }
 
+// is takes in what is known of a contact.
+func (s *lookupScript) is(t *testing.T, d *datadriven.TestData) {
+	c := Contact{RoundTrip: duration(t, d, "round-trip"), Expect: duration(t, d, "expect")}
+	c.Connected, c.Doubtful, c.Recent = d.HasArg("connected"), d.HasArg("doubtful"), d.HasArg("recent")
+	s.known[d.CmdArgs[0].Key] = c
+}
+
 func (s *lookupScript) next() string {
 	var out strings.Builder
 	for {
@@ -212,6 +226,8 @@ func (s *lookupScript) next() string {
 				fmt.Fprintf(&out, " (path %d)", a.Path)
 			}
 			out.WriteByte('\n')
+		case Drop:
+			out.WriteString("drop " + string(a.Contact.ID) + "\n")
 		case Wait:
 			fmt.Fprintf(&out, "wait until +%v\n", a.Until.Sub(epoch))
 			return out.String()
@@ -233,7 +249,9 @@ func (s *lookupScript) contacts(t *testing.T, d *datadriven.TestData, key string
 			if i < 0 && name != "self" {
 				t.Fatalf("%s is not in the order", name)
 			}
-			out = append(out, away(Key{}, uint64(i+1), name))
+			c := s.known[name]
+			c.ID, c.Key = peer.ID(name), away(Key{}, uint64(i+1), name).Key
+			out = append(out, c)
 		}
 	}
 	return out

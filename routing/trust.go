@@ -5,10 +5,6 @@ package routing
 // each closer to the target than anybody real. So its word is good for so many
 // unanswered requests at a time, and for as many more with each contact that has
 // answered of those asked on its word.
-//
-// Until one has, the word is unproven: those asked on it free their slots when
-// they are silent for as long as a doubtful contact has, and are awaited while
-// others are asked.
 
 // blameAfter is for how many unanswered requests a word is good. If that many
 // fail or are slow, the namer is blamed: it is given as many more, with the
@@ -20,7 +16,7 @@ const blameAfter = 5
 // A word is what came of the requests that were made on the word of a contact.
 type word struct {
 	good int // answered
-	open int // waiting or silent
+	open int // waiting
 	bad  int // slow or failed
 }
 
@@ -91,11 +87,6 @@ func (c *candidate) vouch() trust {
 	return best
 }
 
-// unproven reports whether c was asked on a word that has brought nobody yet.
-func (c *candidate) unproven() bool {
-	return c.voucher != nil && c.voucher.word.good == 0
-}
-
 // settleWord tells the voucher of c, which was asked, that c moves to a state.
 func (c *candidate) settleWord(to state) {
 	if c.voucher != nil {
@@ -108,7 +99,7 @@ func (c *candidate) settleWord(to state) {
 // count returns the number of those in state s, which have been asked.
 func (w *word) count(s state) *int {
 	switch s {
-	case waiting, silent:
+	case waiting:
 		return &w.open
 	case answered:
 		return &w.good

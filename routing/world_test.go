@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -30,7 +31,11 @@ func drawWorld(t *rapid.T) world {
 		w.dead[c.ID] = rng.IntN(4) == 0
 	}
 	for i := range w.contacts {
-		w.contacts[i].Doubtful = rng.IntN(4) == 0
+		c := &w.contacts[i]
+		c.Doubtful = rng.IntN(4) == 0
+		c.Connected = rng.IntN(2) == 0
+		c.RoundTrip = time.Duration(rng.IntN(3)) * 100 * time.Millisecond
+		c.Expect = time.Duration(rng.IntN(5)-1) * 400 * time.Millisecond
 	}
 	return w
 }
@@ -49,12 +54,62 @@ func (w world) reachable(seeds []Contact) []Contact {
 	return live
 }
 
+// A journey is one lookup in a world, and its requests as the driver sees them.
+type journey struct {
+	lookup      *Lookup
+	now         time.Time
+	asked       map[peer.ID]time.Time
+	outstanding []Contact // asked, and neither settled nor dropped
+	dropped     int
+}
+
+// act does what the lookup wants, and checks that it may want it. It returns the
+// action.
+func (j *journey) act(t *rapid.T) Action {
+	cfg := j.lookup.cfg
+	a := j.lookup.Next(j.now)
+	switch a.Kind {
+	case Ask:
+		if _, again := j.asked[a.Contact.ID]; again {
+			t.Fatalf("%v is asked twice", a.Contact.ID)
+		}
+		j.asked[a.Contact.ID] = j.now
+		j.outstanding = append(j.outstanding, a.Contact)
+		if limit := 2 * max(cfg.Alpha, cfg.Paths); len(j.outstanding) > limit {
+			t.Fatalf("%d requests in flight, limit is %d", len(j.outstanding), limit)
+		}
+		for _, c := range j.outstanding {
+			if late := !j.now.Before(j.asked[c.ID].Add(2 * cfg.SlowAfter)); late && j.lookup.known[c.ID].state != slow {
+				t.Fatalf("%v is not slow", c.ID)
+			}
+		}
+	case Drop:
+		i := slices.IndexFunc(j.outstanding, func(c Contact) bool { return c.ID == a.Contact.ID })
+		if i < 0 {
+			t.Fatalf("%v is dropped, and is not in flight", a.Contact.ID)
+		}
+		j.outstanding = slices.Delete(j.outstanding, i, i+1)
+		j.dropped++
+		if j.lookup.Answered(a.Contact.ID, nil) || j.lookup.Failed(a.Contact.ID) || j.lookup.Connected(j.now, a.Contact.ID) {
+			t.Fatalf("%v is dropped, and awaited", a.Contact.ID)
+		}
+	case Wait:
+		if !a.Until.After(j.now) {
+			t.Fatalf("wait until %v, which has passed", a.Until)
+		}
+		if len(j.outstanding) == 0 {
+			t.Fatal("waits for nobody")
+		}
+	}
+	return a
+}
+
 // In whatever order answers, failures and silences come, a lookup ends, asks
 // nobody twice, keeps to its slots, and finds the closest of those it can reach.
 func TestLookupInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		seeds := w.contacts[:rapid.IntRange(1, min(5, len(w.contacts))).Draw(t, "seeds")]
+		seeds := slices.Clone(w.contacts[:rapid.IntRange(1, min(5, len(w.contacts))).Draw(t, "seeds")])
 		cfg := LookupConfig{
 			K:         rapid.SampledFrom([]int{1, 3, 40}).Draw(t, "k"),
 			Alpha:     rapid.IntRange(1, 5).Draw(t, "alpha"),
@@ -62,58 +117,50 @@ func TestLookupInAnyOrder(t *testing.T) {
 			MaxDepth:  -1,
 			SlowAfter: time.Second,
 		}
-		l := NewLookup("self", target, seeds, cfg)
-		now := epoch
-		asked := make(map[peer.ID]time.Time)
-		var outstanding []Contact
+		if rapid.Bool().Draw(t, "sized") { // half of all nodes are among the closest
+			cfg.Size = Estimate{Nodes: math.Ldexp(1, KeyBits-8)}
+			cfg.Failing = rapid.Float64Range(0, 1).Draw(t, "failing")
+		}
+		recent := rapid.IntRange(0, len(seeds)).Draw(t, "recent")
+		for i := range recent {
+			seeds[i].Recent = true
+		}
+		j := journey{lookup: NewLookup("self", target, seeds, cfg), now: epoch, asked: make(map[peer.ID]time.Time)}
+		l := j.lookup
 		for l.Result().End == Running {
-			a := l.Next(now)
-			switch a.Kind {
-			case Ask:
-				if _, again := asked[a.Contact.ID]; again {
-					t.Fatalf("%v is asked twice", a.Contact.ID)
-				}
-				asked[a.Contact.ID] = now
-				outstanding = append(outstanding, a.Contact)
-				fast := 0
-				for _, c := range outstanding {
-					if l.known[c.ID].state == waiting {
-						fast++
-					}
-					if late := !now.Before(asked[c.ID].Add(cfg.SlowAfter)); late && l.known[c.ID].state != slow {
-						t.Fatalf("%v is not slow", c.ID)
-					}
-				}
-				if limit := max(cfg.Alpha, cfg.K, cfg.Paths) + cfg.Paths; fast > limit {
-					t.Fatalf("%d requests hold a slot, limit is %d", fast, limit)
-				}
-			case Wait:
-				if !a.Until.After(now) {
-					t.Fatalf("wait until %v, which has passed", a.Until)
-				}
-				if len(outstanding) == 0 {
-					t.Fatal("waits for nobody")
-				}
-				if rapid.IntRange(0, 3).Draw(t, "silence") == 0 {
-					now = now.Add(300 * time.Millisecond)
-					continue
-				}
-				i := rapid.IntRange(0, len(outstanding)-1).Draw(t, "who")
-				c := outstanding[i]
-				outstanding = slices.Delete(outstanding, i, i+1)
-				if w.dead[c.ID] {
-					l.Failed(c.ID)
-				} else {
-					l.Answered(c.ID, w.names[c.ID])
-				}
+			if j.act(t).Kind != Wait {
+				continue
+			}
+			i := rapid.IntRange(0, len(j.outstanding)-1).Draw(t, "who")
+			c := j.outstanding[i]
+			switch what := rapid.IntRange(0, 4).Draw(t, "what"); {
+			case what == 0:
+				j.now = j.now.Add(300 * time.Millisecond)
+			case what == 1 && !l.known[c.ID].Connected:
+				l.Connected(j.now, c.ID)
+			case w.dead[c.ID]:
+				j.outstanding = slices.Delete(j.outstanding, i, i+1)
+				l.Failed(c.ID)
+			default:
+				j.outstanding = slices.Delete(j.outstanding, i, i+1)
+				l.Answered(c.ID, w.names[c.ID])
 			}
 		}
-		w.judge(t, l.Result(), cfg, seeds, outstanding)
+		if a := l.Next(j.now.Add(time.Hour)); a.Kind != Done {
+			t.Fatalf("next is %v after the end", a.Kind)
+		}
+		if c := l.Result().Confidence; c < 0 || c > 1 {
+			t.Errorf("confidence is %v", c)
+		}
+		if recent == 0 {
+			w.judge(t, l.Result(), cfg, seeds, len(j.outstanding)+j.dropped > 0)
+		}
 	})
 }
 
-// judge checks the result of a lookup that ended while some were outstanding.
-func (w world) judge(t *rapid.T, r Result, cfg LookupConfig, seeds, outstanding []Contact) {
+// judge checks the result of a lookup; overtook says that it ended without some
+// that it had asked.
+func (w world) judge(t *rapid.T, r Result, cfg LookupConfig, seeds []Contact, overtook bool) {
 	answeredBy := make(map[peer.ID]bool)
 	for _, c := range r.Answered {
 		answeredBy[c.ID] = true
@@ -127,8 +174,8 @@ func (w world) judge(t *rapid.T, r Result, cfg LookupConfig, seeds, outstanding 
 	if r.End != Converged && r.End != Exhausted {
 		t.Errorf("end is %v", r.End)
 	}
-	if len(outstanding) > 0 || cfg.Paths > 1 {
-		return // it passed over slow ones, or paths did not share what they heard
+	if overtook || cfg.Paths > 1 {
+		return // it did not wait for slow ones, or paths did not share what they heard
 	}
 	// Everybody heard of who is closer than the last of the result is in it.
 	bar := KeyBits

@@ -1,0 +1,101 @@
+package routing
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// await puts c, which is asked at now, where freeSlow finds it in time. If nobody
+// is ever slow, it has nothing to find.
+func (l *Lookup) await(c *candidate, now time.Time, doubtful bool) {
+	if l.cfg.SlowAfter < 0 {
+		return
+	}
+	patience := l.cfg.SlowAfter
+	if doubtful {
+		patience /= briefPart
+	}
+	if c.Expect > 0 {
+		patience = min(patience, c.Expect)
+	}
+	c.slowAt = now.Add(patience)
+	i := len(l.inFlight)
+	for i > 0 && l.inFlight[i-1].slowAt.After(c.slowAt) {
+		i--
+	}
+	l.inFlight = slices.Insert(l.inFlight, i, c)
+}
+
+// settle moves id, which was asked, to the state to. It returns nil if its answer
+// is not awaited, or if the lookup is over.
+func (l *Lookup) settle(id peer.ID, to state) *candidate {
+	c := l.known[id]
+	if l.end != Running || c == nil || c.state != waiting && c.state != slow {
+		return nil
+	}
+	l.move(c, to)
+	return c
+}
+
+// move moves c, which was asked, to the state to.
+func (l *Lookup) move(c *candidate, to state) {
+	if c.state == slow {
+		i := slices.Index(l.overdue, c)
+		l.overdue = slices.Delete(l.overdue, i, i+1)
+	} else {
+		l.paths[c.path].waiting--
+	}
+	if to == slow {
+		l.overdue = append(l.overdue, c)
+	}
+	if c.Recent && to != answered {
+		l.changed = true
+	}
+	c.settleWord(to)
+	c.state = to
+}
+
+// freeSlow takes their slots from the requests that are slow by now.
+func (l *Lookup) freeSlow(now time.Time) {
+	for len(l.inFlight) > 0 {
+		c := l.inFlight[0]
+		if c.state == waiting && now.Before(c.slowAt) {
+			return
+		}
+		l.inFlight = l.inFlight[1:]
+		if c.state == waiting {
+			l.move(c, slow)
+		}
+	}
+}
+
+// wakeAt returns when the next request becomes slow.
+func (l *Lookup) wakeAt(now time.Time) time.Time {
+	if len(l.inFlight) == 0 {
+		return now.Add(maxWait)
+	}
+	return l.inFlight[0].slowAt
+}
+
+// waiting returns how many requests hold a slot.
+func (l *Lookup) waiting() int {
+	n := 0
+	for _, p := range l.paths {
+		n += p.waiting
+	}
+	return n
+}
+
+// most returns how many requests may be in flight, slow ones included.
+func (l *Lookup) most() int { return 2 * max(l.cfg.Alpha, l.cfg.Paths) }
+
+// crowdedOut returns whom nobody waits for any more if one more is to be asked:
+// nil, or the one that has been slow for longest.
+func (l *Lookup) crowdedOut() *candidate {
+	if len(l.overdue) > 0 && l.waiting()+len(l.overdue) >= l.most() {
+		return l.overdue[0]
+	}
+	return nil
+}
