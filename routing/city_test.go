@@ -326,8 +326,8 @@ func TestLookupInCity(t *testing.T) {
 	}{
 		{"warm", 1000, city{}, 300 * ms, 600 * ms, 26, 0.999},
 		{"cold", 1000, city{cold: true}, 600 * ms, 1200 * ms, 28, 0.999},
-		{"20% dead", 1000, city{dead: 0.2}, 400 * ms, 1000 * ms, 42, 0.985},
-		{"40% dead", 1000, city{dead: 0.4}, 600 * ms, 1500 * ms, 60, 0.96},
+		{"20% dead", 1000, city{dead: 0.2}, 400 * ms, 1000 * ms, 41, 0.99},
+		{"40% dead", 1000, city{dead: 0.4}, 600 * ms, 1500 * ms, 60, 0.965},
 		{"20% silent", 1000, city{silent: 0.2}, 400 * ms, 1000 * ms, 40, 0.98},
 		{"nothing known", 1000, city{plain: true}, 600 * ms, 900 * ms, 30, 0.999},
 		{"warm", 100_000, city{}, 450 * ms, 900 * ms, 32, 0.999},

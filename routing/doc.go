@@ -20,10 +20,11 @@
 // them again, and what came of it is told with Seen, Failed, Answered.
 //
 // A driver of a lookup calls Next until it says Wait or Done. On Ask it sends a
-// request. On Wait it waits for an answer or a failure, which it reports, or for
-// the time that Next gave, and calls Next again. Each request must at last be
-// reported as answered or failed: if nobody at all answers, a lookup waits for
-// them.
+// request; on Drop it cancels one, and on Done all that are left. It says when a
+// dial that a request needed has succeeded, with Connected. On Wait it waits for
+// an answer or a failure, which it reports, or for the time that Next gave, and
+// calls Next again. Each request that is not dropped must at last be reported as
+// answered or failed: if nobody at all answers, a lookup waits for them.
 //
 // # Decisions
 //
@@ -73,7 +74,52 @@
 // it weakens disjointness would change it.
 //
 // A slow request frees its slot, and its late answer still counts. Nobody waits
-// for a slow contact at the end, except if there is nothing else to return.
+// for a slow contact at the end, except if there is nothing else to return. When
+// it is slow, the contact says: a round trip and its variation, not a constant.
+// Where a fifth is dead that is 0.4s a lookup; with a SlowAfter of 1s, 1.4s. A
+// dial and its answer are each given that time, or who is dead would be awaited
+// for both: 0.5s.
+//
+// At most twice Alpha are in flight, late ones included. One more drops whoever
+// has been slow for longest. Dials of the dead hang for seconds; to wait for one
+// would stall; without a bound, 39 were in flight where two fifths are dead.
+//
+// Far from the target half as many are asked. Beyond rank 4 K an answer shows the
+// way only, and the first few show it: 25 requests among 1 000 nodes, not 29, and
+// no more time. What is far follows from the size of the network.
+//
+// All of the closest are asked after two answers in a row that brought nobody
+// closer, not after a round of Alpha: 276 ms, not 295, for half a request. To ask
+// them when the confidence is high was 293 ms, and one rule more.
+//
+// Where most are connected, those who are not are likely gone. They hold no slot,
+// and the next ones are asked at once; they are awaited. To ask them first, as they
+// take longest, ends a lookup sooner where a fifth is dead, in 362 ms, not 419, and
+// finds less, 0.990, not 0.995, with 2 requests more: not done. A network in which
+// most that are well are not connected does not meet that rule.
+//
+// A lookup goes on until it is confident, and never ends before the closest have
+// answered, since a result holds only those that did. Who answers names the K
+// closest it knows, dead ones too, so that those who take their place are named by
+// others only. Up to 0.4 K more are asked: the accuracy is 0.995, not 0.984, where
+// a fifth is dead, 0.976, not 0.945, with two fifths, and 0.989, not 0.985, where
+// a fifth is silent. More of them raised that by a few thousandths.
+//
+// Confidence counts answers. A node at a distance is known to whoever is near, if
+// its bucket there is not full; one in ten would not name it, say. Over lookups
+// where a fifth is dead it was 0.69, and 0.79 of them found all. The density of the
+// result alone would tell little: 20 found where 20 are expected may lack 4.
+//
+// Recent contacts are checked by three requests, two of which must answer: 105 ms
+// where three would be 124. One newcomer among the closest, or one that is gone,
+// and all are asked: in a network that changes so fast others will have, too.
+//
+// One path is the default. Where a fifth of 10 000 nodes lie, naming each other,
+// one path finds all, as 8 do; where they name Sybils closer than anybody, the
+// closest honest node is reached by 0.91 of lookups with 1 path, 0.93 with 2, 0.95
+// with 4 and all with 8. Among honest nodes 1, 2, 4, 8 paths take 336, 352, 386,
+// 414 ms and 29.2, 29.4, 29.1, 31.2 requests; among liars who name each other 346,
+// 364, 492, 747 ms. Attacks that are seen would make 8 the default.
 //
 // Doubtful contacts are asked. Who lately failed may be back, and to leave it out
 // would be a false "not found"; but it has a tenth of SlowAfter. If many that are
@@ -82,26 +128,22 @@
 // Peers are believed as far as their names answer. The word of a peer is good for
 // 5 unanswered requests at a time, and for 5 more with each that answered. If
 // those fail, 5 more are asked with little patience, and then none: a liar costs
-// 10 requests, and 4 liars among 30 honest nodes 6.0s, not 50s, with a SlowAfter
-// of 5s. Who is named by several is asked on the best word, so that a liar harms
-// nobody by naming him. Liars whose friends answer get more; then paths help.
-//
-// Silence frees a slot only on an unproven word. Else Alpha would not bound what
-// we ask of a slow network; with it, inventions do not hold all slots. The silent
-// are awaited, as contacts that are far may take as long.
+// 10 requests, and 4 liars among 30 honest nodes 0.5s where 0.2s are expected, 6.4s
+// with a SlowAfter of 5s, not 50s. Who is named by several is asked on the best
+// word, so that a liar harms nobody by naming him. Liars whose friends answer get
+// more; then paths help. That names on an unproven word gave up their slots after a
+// tenth of SlowAfter is gone: what is expected of a stranger is as little.
 //
 // A lookup asks at most 8 times K contacts, whoever names them. Honest networks
 // need 1.4 times K. A network that ends lookups as Overrun would change the 8.
 //
 // Progress is a contact among the K closest, not only a new closest one. The
 // paper widens to k requests when a round brings nobody closer than the closest;
-// near the end that is nearly always so, and parallelism would be k in all but
-// the first rounds. Lookups that are too slow among dead contacts would change it.
+// near the end that is nearly always so, and the slots would be twice Alpha in all
+// but the first rounds.
 //
 // A request that the lookup no longer needs keeps its slot, until it is answered
-// or slow, so that Alpha is what bounds the load we cause. Among many dead
-// contacts that costs up to SlowAfter for a slot; progress does not depend on
-// one.
+// or slow, so that Alpha is what bounds the load we cause.
 //
 // A cached record loses half of its lifetime for each node beyond K that is closer
 // to its key. Nodes count in the table: it holds few that are far, but all that are

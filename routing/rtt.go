@@ -2,13 +2,13 @@ package routing
 
 import "time"
 
-// The bounds of [RTT.Timeout]. Below the floor, what a garbage collection
-// or a busy peer takes would look like silence; above the ceiling nobody who
-// asks is still waiting.
-const (
-	minTimeout = 100 * time.Millisecond
-	maxTimeout = 10 * time.Second
-)
+// leastMargin is how much later than on average an answer may come, however
+// regular those before were: less is what a garbage collection takes, or a
+// message that waits behind others. RFC 6298 has the granularity of the clock here.
+const leastMargin = 50 * time.Millisecond
+
+// maxTimeout is the ceiling of [RTT.Timeout]: nobody who asks waits longer.
+const maxTimeout = 10 * time.Second
 
 // An RTT estimates how long answers take: a mean and a variation, both
 // smoothed. One is kept for each peer, and one for all together, by which those
@@ -17,8 +17,9 @@ const (
 // Source: RFC 6298, section 2.
 type RTT struct {
 	// Memory is how many samples the mean goes back, roughly. If zero or less,
-	// 8, as TCP's. One that many peers share needs more, or it follows whoever
-	// answered last.
+	// 8, as TCP's. One that many peers share needs more, and only the first answer
+	// of each: of many requests at once the quick ones are answered first, and it
+	// would take all others for late.
 	Memory int
 
 	mean      time.Duration
@@ -46,11 +47,11 @@ func (r *RTT) Observe(took time.Duration) {
 func (r *RTT) Mean() time.Duration { return r.mean }
 
 // Timeout returns how long an answer is expected to take at most: the mean and
-// four times the variation, at least 100 ms and at most 10 s. It is 0 if nothing
-// was seen.
+// four times the variation, but at least 50 ms, and 10 s at most in all. It is 0
+// if nothing was seen.
 func (r *RTT) Timeout() time.Duration {
 	if !r.seen {
 		return 0
 	}
-	return min(max(r.mean+4*r.variation, minTimeout), maxTimeout)
+	return min(r.mean+max(4*r.variation, leastMargin), maxTimeout)
 }
