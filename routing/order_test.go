@@ -168,3 +168,30 @@ func TestLookupAmongTheSilent(t *testing.T) {
 		t.Errorf("took %v for 40 contacts, two at a time", took)
 	}
 }
+
+// Most is more than half; and however many are likely gone, requests are bounded.
+func TestLookupBoundsTheDisconnected(t *testing.T) {
+	l := NewLookup("self", target, span(1, 30), LookupConfig{Alpha: 5})
+	for _, tt := range []struct {
+		requests, dialled int
+		want              bool
+	}{{0, 0, false}, {2, 1, false}, {3, 1, true}, {100, 0, true}} {
+		l.requests, l.dialled = tt.requests, tt.dialled
+		if got := l.likelyGone(l.known["1"]); got != tt.want {
+			t.Errorf("%d of %d were dialled: likely gone is %v", tt.dialled, tt.requests, got)
+		}
+	}
+	if got, _ := asks(l, epoch); len(got) != 10 {
+		t.Errorf("asks %v, want 10", got)
+	}
+}
+
+// Nobody is given more time than SlowAfter, whatever is expected of it.
+func TestLookupExpectsAtMostSlowAfter(t *testing.T) {
+	c := p(1)
+	c.Expect = 10 * time.Second
+	l := NewLookup("self", target, []Contact{c}, LookupConfig{SlowAfter: time.Second})
+	if last := expectAsks(t, l, epoch, c); !last.Until.Equal(epoch.Add(time.Second)) {
+		t.Errorf("wait until %v", last.Until)
+	}
+}
