@@ -26,14 +26,16 @@ type Tally struct {
 // A call is one request, until its answer is there or nobody waits for it.
 type call struct {
 	way
-	errand  errand
-	target  routing.Key
-	since   time.Duration
-	tally   *Tally
-	timeout *event
-	life    int // the session of the sender in which it began
-	over    bool
-	done    func(reply, bool)
+	errand    errand
+	target    routing.Key
+	since     time.Duration
+	tally     *Tally
+	timeout   *event
+	life      int // the session of the sender in which it began
+	over      bool
+	sent      time.Duration // after its dial
+	connected func()        // called after a dial; nil if nobody wants to know
+	done      func(reply, bool)
 }
 
 // A reply is the answer to a request.
@@ -52,7 +54,12 @@ func (w *World) request(c *call) {
 	w.inFlight++
 	w.note("ask", c.from, c.to)
 	c.timeout = w.line.after(w.scenario.RequestTimeout, func() { w.finish(c, reply{}, false) })
+	dialled := !w.connected(c.from, c.to)
 	w.connect(c.way, c.tally, func(ok bool) {
+		c.sent = w.line.now
+		if ok && !c.over && dialled && c.connected != nil {
+			c.connected()
+		}
 		switch {
 		case c.over:
 		case !ok:

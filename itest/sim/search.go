@@ -41,10 +41,12 @@ func (s *search) start() {
 	w := s.w
 	table := w.Table(s.from)
 	seeds := table.Closest(s.target, seedFactor*w.scenario.Lookup.K)
+	k := w.knowledge(s.from)
+	seeds = append(k.seeds(w, s.target), seeds...)
 	w.judge(s.from, seeds)
 	table.Refreshed(w.time(), w.Contact(s.from).Key.CPL(s.target))
 	s.life = w.session(s.from).number
-	s.lookup = routing.NewLookup(w.Contact(s.from).ID, s.target, seeds, w.scenario.Lookup)
+	s.lookup = routing.NewLookup(w.Contact(s.from).ID, s.target, seeds, k.config(w.scenario.Lookup))
 	w.note("lookup", s.from, len(seeds))
 	s.step()
 }
@@ -64,8 +66,11 @@ func (s *search) step() {
 		case routing.Wait:
 			s.wake = w.line.after(action.Until.Sub(w.time()), s.step)
 			return
+		case routing.Drop:
+			s.drop(s.w.number(action.Contact))
 		case routing.Done:
 			s.giveUp()
+			w.knowledge(s.from).found(w, s.target, s.lookup.Result())
 			w.note("done", s.from, 0)
 			s.done(s.lookup.Result())
 		}
@@ -81,10 +86,26 @@ func (s *search) giveUp() {
 			continue
 		}
 		s.w.giveUp(c)
-		if s.w.line.now-c.since >= s.w.scenario.Lookup.SlowAfter {
-			contact := s.w.Contact(c.to)
-			s.w.doubt(s.from, contact.ID)
-			s.w.Table(s.from).Doubt(s.w.time(), contact)
+		s.late(c)
+	}
+}
+
+// late doubts whom a request that is given up was sent to, if it has taken too
+// long.
+func (s *search) late(c *call) {
+	if s.w.line.now-c.since >= s.w.scenario.Lookup.SlowAfter {
+		contact := s.w.Contact(c.to)
+		s.w.doubt(s.from, contact.ID)
+		s.w.Table(s.from).Doubt(s.w.time(), contact)
+	}
+}
+
+// drop gives up the request to one node.
+func (s *search) drop(to int) {
+	for _, c := range s.calls {
+		if c.to == to && !c.over {
+			s.w.giveUp(c)
+			s.late(c)
 		}
 	}
 }
@@ -100,6 +121,7 @@ func (s *search) ask(contact routing.Contact) {
 	c.done = func(r reply, ok bool) {
 		s.w.learn(s.from, contact, ok)
 		if ok {
+			s.w.knowledge(s.from).answered(c.to, s.w.line.now-max(c.sent, c.since))
 			s.w.judge(s.from, r.closer)
 			s.lookup.Answered(contact.ID, r.closer)
 			if s.heard != nil {
@@ -109,6 +131,11 @@ func (s *search) ask(contact routing.Contact) {
 			s.lookup.Failed(contact.ID)
 		}
 		s.step()
+	}
+	c.connected = func() {
+		if s.lookup.Connected(s.w.time(), contact.ID) {
+			s.step()
+		}
 	}
 	s.calls = append(s.calls, c)
 	s.w.request(c)
@@ -143,5 +170,6 @@ func (w *World) judge(i int, contacts []routing.Contact) {
 	for j, c := range contacts {
 		until, ok := doubts[c.ID]
 		contacts[j].Doubtful = ok && w.line.now < until && !empty
+		w.knowledge(i).judge(w, i, &contacts[j])
 	}
 }

@@ -49,7 +49,8 @@ type node struct {
 	table  *routing.Table // nil while it knows whom it knew at the start
 	doubts map[peer.ID]time.Duration
 	holds  map[routing.Key]bool
-	alone  bool // at the start nobody is connected to it
+	known  *knowledge // what it knows of the network; nil until it looks something up
+	alone  bool       // at the start nobody is connected to it
 	session
 	upkeep
 }
