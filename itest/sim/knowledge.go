@@ -31,7 +31,7 @@ func (w *World) knowledge(i int) *knowledge {
 	if w.scenario.Upkeep {
 		return k
 	}
-	rng := newRNG(mix(w.seed, 99, uint64(i)))
+	rng := newRNG(mix(w.seed, 99, uint64(i))) //nolint:gosec // not negative
 	for range history {
 		j := rng.IntN(w.pop.Len())
 		k.asked++
@@ -73,7 +73,7 @@ func (k *knowledge) judge(w *World, from int, c *routing.Contact) {
 	}
 }
 
-func (k *knowledge) seeds(w *World, target routing.Key) []routing.Contact {
+func (k *knowledge) seeds(target routing.Key) []routing.Contact {
 	out := make([]routing.Contact, 0, 20)
 	for _, c := range k.recent[target] {
 		out = append(out, routing.Contact{ID: c.ID, Key: c.Key, Recent: true})

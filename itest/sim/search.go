@@ -42,7 +42,7 @@ func (s *search) start() {
 	table := w.Table(s.from)
 	seeds := table.Closest(s.target, seedFactor*w.scenario.Lookup.K)
 	k := w.knowledge(s.from)
-	seeds = append(k.seeds(w, s.target), seeds...)
+	seeds = append(k.seeds(s.target), seeds...)
 	w.judge(s.from, seeds)
 	table.Refreshed(w.time(), w.Contact(s.from).Key.CPL(s.target))
 	s.life = w.session(s.from).number
