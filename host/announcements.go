@@ -3,11 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -78,6 +81,7 @@ func (d *DHT) storedProviders(ctx context.Context, from asker, key []byte) ([]pr
 // storeProvider keeps an announcement: of the sender, or one that somebody else has
 // made, which the sender can only pass on with its proof.
 func (d *DHT) storeProvider(ctx context.Context, from asker, add protocol.AddProvider) error {
+	defer d.announcing.lock(add.Key)()
 	if i := slices.IndexFunc(add.Providers, func(p protocol.Peer) bool { return p.ID == from.id }); i >= 0 {
 		return d.storeOwn(ctx, from, add, add.Providers[i])
 	}
@@ -89,7 +93,7 @@ func (d *DHT) storeProvider(ctx context.Context, from asker, add protocol.AddPro
 
 // storeOwn keeps what a peer announces of itself.
 func (d *DHT) storeOwn(ctx context.Context, from asker, add protocol.AddProvider, p protocol.Peer) error {
-	wire := announce(p.ID, fit(p.Addrs, from.at))
+	wire := announceBriefly(p.ID, fit(p.Addrs, from.at))
 	if wire.at(from.at) == nil {
 		return errBadProvider
 	}
@@ -115,7 +119,7 @@ func (d *DHT) storePassedOn(ctx context.Context, from asker, add protocol.AddPro
 	if err != nil {
 		return err
 	}
-	kept := keptAnnouncement{published: signed.published, wire: announce(p.ID, fit(p.Addrs, from.at)), proof: add.Proof}
+	kept := keptAnnouncement{published: signed.published, wire: announceBriefly(p.ID, fit(p.Addrs, from.at)), proof: add.Proof}
 	held, err := d.store.Provider(ctx, add.Key, string(p.ID), now)
 	switch {
 	case err == nil:
@@ -123,7 +127,7 @@ func (d *DHT) storePassedOn(ctx context.Context, from asker, add protocol.AddPro
 		if have.published.After(signed.published) {
 			return nil
 		}
-		if have.published.Equal(signed.published) && have.wire != nil {
+		if have.published.Equal(signed.published) && len(have.wire) > 0 {
 			kept.wire = have.wire // as the provider told us, or who was first
 		}
 	case !errors.Is(err, store.ErrNotFound):
@@ -175,15 +179,40 @@ func (d *DHT) keepProvider(
 		Expires:  d.expiry(now, key, from, lifetime),
 	}
 	added := len(key) + len(p.ID) + len(p.Addrs)
-	if _, err := d.store.Provider(ctx, key, p.ID, now); err == nil {
-		added = 0
+	if held, err := d.store.Provider(ctx, key, p.ID, now); err == nil {
+		added = len(p.Addrs) - len(held.Addrs)
 	}
-	if err := d.allows(now, from, added); err != nil {
+	if err := d.take(now, from, added); err != nil {
 		return err
 	}
 	err := d.makingRoom(ctx, store.KindProvider, key, func() error { return d.store.AddProvider(ctx, key, p) })
-	if err == nil && from != d.self {
-		d.quota.charge(now, from, added)
+	if err != nil && !errors.Is(err, errInVain) {
+		d.give(now, from, added)
 	}
 	return err
+}
+
+// maxKeptWire bounds the addresses that are kept of an announcement: an answer has
+// many of them, and what is dialled is the first few.
+const maxKeptWire = 1 << 10
+
+// announceBriefly encodes a peer with as many of its addresses as are kept.
+func announceBriefly(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
+	wire := announce(id, addrs)
+	for len(wire) > maxKeptWire && len(addrs) > 1 {
+		addrs = addrs[:(len(addrs)+1)/2]
+		wire = announce(id, addrs)
+	}
+	return wire
+}
+
+// stripes are locks for what is read, changed and written back, by key: the store has
+// no such operation for announcements.
+type stripes [64]sync.Mutex
+
+// lock locks the stripe of a key, and returns what unlocks it.
+func (s *stripes) lock(key []byte) (unlock func()) {
+	m := &s[crc32.ChecksumIEEE(key)%uint32(len(s))]
+	m.Lock()
+	return m.Unlock
 }

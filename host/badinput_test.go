@@ -78,7 +78,8 @@ func TestBadInput(t *testing.T) {
 		{"not valid", put("/v/key", "x"), codeInvalid},
 		{"invalid signature", put(signedKey, string(forged)), codeInvalid},
 		{"signed for another key", put(signedKey+"/other", string(signed)), codeInvalid},
-		{"one of a set not valid", put("/s/key", "a1", "1"), codeInvalid},
+		{"none of a set valid", put("/s/key", "1", "2"), codeInvalid},
+		{"two values where there is one", put("/v/key", "1", "2"), codeTooMany},
 		{"too many values", put("/s/key", "a1", "b1", "c1", "d1"), codeTooMany},
 		{"values too large", put("/s/key", "a1", "b"+string(make([]byte, 100))), codeTooMany},
 		{"announcement of another peer", announce(ownerID, nil), codeBadPeer},
@@ -103,7 +104,7 @@ func TestBadInput(t *testing.T) {
 	}
 	t.Run("good ones", func(t *testing.T) {
 		for _, req := range []protocol.Request{
-			put("/v/key", "1"), put(signedKey, string(signed)), put("/s/key", "a1", "b1", "c1"),
+			put("/v/key", "1"), put(signedKey, string(signed)), put("/s/key", "a1", "b1"), put("/s/key", "c1", "1"),
 			announce(sender, nil), announce(ownerID, proofOf(func(*proof) {})),
 		} {
 			if err := tell(t, d, sender, req); err != nil {

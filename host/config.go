@@ -104,8 +104,9 @@ type Config struct {
 	ReplicateInterval time.Duration
 
 	// HandoverRate is how many records a second are handed over to a peer that has
-	// become one of the k closest to them, when it comes or we leave; one of more than
-	// 16 KiB counts as several. If zero, 50. If negative, none are.
+	// become one of the k closest to them; one of more than 16 KiB counts as several.
+	// If zero, 50. If negative, none are, neither to newcomers nor by [DHT.Leave],
+	// which is bounded by its own time.
 	//
 	// Source: Kademlia paper, section 2.5.
 	HandoverRate int
@@ -130,9 +131,10 @@ type Config struct {
 	// message holds.
 	MaxValues, MaxValueBytes int
 
-	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, so
-	// that one alone cannot fill it. If zero, 16 MiB. If negative, there is no
-	// bound.
+	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, be it
+	// its own or handed over; to keep alive what is held costs nothing. So one alone
+	// fills a large store slowly, and somebody with many identities as often faster. If
+	// zero, 16 MiB. If negative, there is no bound.
 	MaxBytesPerPeer int
 
 	// MaxInbound bounds the streams that are served at a time; more are reset.
@@ -146,9 +148,13 @@ type Config struct {
 }
 
 const (
-	maxK          = protocol.MaxCloser / 2 // an answer may name 2k peers
-	maxBootstrap  = 64                     // dialled at the same time
-	maxAlpha      = 128
+	maxK         = protocol.MaxCloser / 2 // an answer may name 2k peers
+	maxBootstrap = 64                     // dialled at the same time
+	maxAlpha     = 128
+
+	// maxHandoverRate is beyond what one node sends another.
+	maxHandoverRate = 100_000
+
 	defaultK      = 20
 	defaultAlpha  = 10
 	protocolAfter = "/kad/1.0.0"
@@ -207,6 +213,12 @@ func (c Config) validate(self peer.ID) error {
 	inRange("Beta", c.Beta, 1, c.K)
 	inRange("Paths", c.Paths, 1, c.Alpha)
 	inRange("MaxInbound", c.MaxInbound, 1, 1<<20)
+	if c.HandoverRate > 0 {
+		inRange("HandoverRate", c.HandoverRate, 1, maxHandoverRate)
+	}
+	if c.RecordAge > 0 && c.RepublishInterval > c.RecordAge {
+		bad("Config.RepublishInterval is %v: use less than RecordAge, %v, or what is published is gone before", c.RepublishInterval, c.RecordAge)
+	}
 	inRange("MaxValues", c.MaxValues, 1, protocol.MaxRecords)
 	inRange("MaxValueBytes", c.MaxValueBytes, 1, protocol.MaxValue)
 	if c.SlowAfter < 0 {

@@ -46,6 +46,7 @@ type DHT struct {
 	corrections corrections
 	agenda      agenda
 	quota       quota
+	announcing  stripes
 	diagnosis   diagnosis
 	stats       counters
 	tasks       *tasks

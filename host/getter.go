@@ -20,6 +20,7 @@ type getter struct {
 
 	values  [][]byte                   // what was found, merged, the best one first
 	records map[string]protocol.Record // each valid value that somebody gave, as it is passed on
+	until   map[string]time.Time       // when it expires with the last of them; not in it if nobody says
 	holders []holder
 }
 
@@ -30,7 +31,7 @@ type holder struct {
 }
 
 func newGetter(d *DHT, key []byte, improved func([]byte)) *getter {
-	return &getter{dht: d, key: key, improved: improved, records: make(map[string]protocol.Record)}
+	return &getter{dht: d, key: key, improved: improved, records: make(map[string]protocol.Record), until: make(map[string]time.Time)}
 }
 
 // local takes our own values into account.
@@ -61,7 +62,9 @@ func (g *getter) heard(from peer.ID, records []protocol.Record) {
 			known = rec
 			known.Key = g.key
 		}
-		known.TTL = max(known.TTL, rec.TTL)
+		if expires := time.Now().Add(rec.TTL); rec.TTL > 0 && expires.After(g.until[string(rec.Value)]) {
+			g.until[string(rec.Value)] = expires
+		}
 		g.records[string(rec.Value)] = known
 		valid = append(valid, append([]byte{}, rec.Value...)) // not nil: an empty value is one, too
 	}
@@ -99,15 +102,20 @@ func (g *getter) gave(id peer.ID) bool {
 }
 
 // found returns what was found as records that can be passed on: each with the time
-// that is left to it, as far as somebody said so.
-func (g *getter) found() []protocol.Record {
-	records := make([]protocol.Record, len(g.values))
-	for i, value := range g.values {
+// that is left to it, as far as somebody said so, without what is about to expire.
+func (g *getter) found() (records []protocol.Record) {
+	for _, value := range g.values {
 		rec, ok := g.records[string(value)]
 		if !ok { // it was made of several
 			rec = protocol.Record{Key: g.key, Value: value}
 		}
-		records[i] = rec
+		rec.TTL = 0
+		if expires, ok := g.until[string(value)]; ok {
+			if rec.TTL = time.Until(expires) - transit; rec.TTL < time.Second {
+				continue
+			}
+		}
+		records = append(records, rec)
 	}
 	return records
 }

@@ -22,6 +22,10 @@ const (
 	// maxFailures is after how many failures in a row a newcomer is given up.
 	maxFailures = 3
 
+	// handoverTimeout bounds the hand-over to one newcomer, so that slow ones do not
+	// keep others waiting. What is left then comes with the next replication.
+	handoverTimeout = 5 * time.Minute
+
 	// handoverUnit is how many bytes of values are handed over in the time of one
 	// record: a large one takes that of several, so that newcomers, whoever they are,
 	// do not make us send megabytes a second.
@@ -77,6 +81,9 @@ func (n *newcomers) again(now time.Time, id peer.ID, age time.Duration) bool {
 	if n.given == nil {
 		n.given = make(map[peer.ID]time.Time)
 	}
+	if age <= 0 {
+		age = time.Hour
+	}
 	if at, ok := n.given[id]; ok && now.Sub(at) < age {
 		return true
 	}
@@ -90,6 +97,8 @@ func (n *newcomers) again(now time.Time, id peer.ID, age time.Duration) bool {
 // handOverTo sends a newcomer what it is among the k closest to, as far as we are
 // the closest of the others.
 func (d *DHT) handOverTo(ctx context.Context, c routing.Contact) error {
+	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
+	defer cancel()
 	prefix, bits := d.peers.ownPrefix(c.Key)
 	pace := time.NewTicker(time.Second / time.Duration(d.cfg.HandoverRate))
 	defer pace.Stop()
@@ -208,7 +217,7 @@ func (d *DHT) Leave(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 	}
-	if d.cfg.HandoverRate > 0 {
+	if d.cfg.HandoverRate > 0 && d.peers.len() > 0 {
 		leaving, end := d.begin(ctx)
 		err := d.handOverAll(leaving)
 		end()
@@ -227,7 +236,8 @@ func (d *DHT) handOverAll(ctx context.Context) error {
 	err := d.eachHeld(ctx, d.peers.self, 0, func(kind store.Kind, key []byte) error {
 		closest, err := near.closest(ctx, key)
 		if err != nil {
-			return err
+			log.Debugw("not handed over", "key", key, "error", err)
+			return context.Cause(ctx) // others may be luckier
 		}
 		if len(d.withUs(routing.KeyOf(key), closest)) == len(closest) {
 			return nil // all who are to hold it are there already

@@ -38,33 +38,38 @@ type usage struct {
 	at    time.Time
 }
 
-// allows returns [errOverQuota] unless a peer may add so many bytes.
-func (q *quota) allows(now time.Time, id peer.ID, bytes int) error {
+// take makes bytes count against a peer that is about to add them, or returns
+// [errOverQuota]. If it then does not add them, give takes that back.
+func (q *quota) take(now time.Time, id peer.ID, bytes int) error {
 	if q.limit < 0 || bytes <= 0 {
 		return nil
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.level(now, id)+float64(bytes) > float64(q.limit) {
+	level := q.level(now, id) + float64(bytes)
+	if level > float64(q.limit) {
 		return fmt.Errorf("%w: %d bytes", errOverQuota, q.limit)
 	}
-	return nil
-}
-
-// charge records that a peer has added so many bytes.
-func (q *quota) charge(now time.Time, id peer.ID, bytes int) {
-	if q.limit < 0 || bytes <= 0 {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.used == nil {
 		q.used = make(map[peer.ID]usage)
 	}
 	if _, known := q.used[id]; !known && len(q.used) >= maxQuotaPeers {
 		q.forget(now)
 	}
-	q.used[id] = usage{q.level(now, id) + float64(bytes), now}
+	q.used[id] = usage{level, now}
+	return nil
+}
+
+// give takes back what take made count.
+func (q *quota) give(now time.Time, id peer.ID, bytes int) {
+	if q.limit < 0 || bytes <= 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, known := q.used[id]; known {
+		q.used[id] = usage{max(0, q.level(now, id)-float64(bytes)), now}
+	}
 }
 
 // level returns how many bytes count against a peer.

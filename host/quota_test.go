@@ -34,22 +34,21 @@ func TestQuota(t *testing.T) {
 		{20, "a", 1, false},
 	}
 	for i, s := range steps {
-		err := q.allows(at(s.hour), s.id, s.bytes)
+		err := q.take(at(s.hour), s.id, s.bytes)
 		if err == nil != s.ok || err != nil && !errors.Is(err, errOverQuota) {
 			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
 		}
-		if err == nil {
-			q.charge(at(s.hour), s.id, s.bytes)
-		}
+	}
+	q.give(at(20), "a", 300)
+	if err := q.take(at(20), "a", 300); err != nil {
+		t.Errorf("what was given back: %v", err)
 	}
 	off := quota{limit: -1}
-	off.charge(at(0), "a", 1<<40)
-	if err := off.allows(at(0), "a", 1<<40); err != nil || off.used != nil {
+	if err := off.take(at(0), "a", 1<<40); err != nil || off.used != nil {
 		t.Errorf("without a limit: %v", err)
 	}
 	forever := quota{limit: 10, age: -1}
-	forever.charge(at(0), "a", 10)
-	if forever.allows(at(1e6), "a", 1) == nil {
+	if forever.take(at(0), "a", 10) != nil || forever.take(at(1e6), "a", 1) == nil {
 		t.Error("what never expires has leaked away")
 	}
 }
@@ -59,14 +58,16 @@ func TestQuota(t *testing.T) {
 func TestQuotaForgets(t *testing.T) {
 	q := quota{limit: 1000, age: time.Hour}
 	now := time.Unix(0, 0)
-	q.charge(now, "big", 1000)
+	big := q.take(now, "big", 1000)
 	for i := range 3 * maxQuotaPeers {
-		q.charge(now, peer.ID(strconv.Itoa(i)), 1)
+		if err := q.take(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if len(q.used) > maxQuotaPeers {
 		t.Errorf("%d peers are remembered", len(q.used))
 	}
-	if q.allows(now, "big", 1) == nil {
+	if big != nil || q.take(now, "big", 1) == nil {
 		t.Error("who uses most is forgotten")
 	}
 }

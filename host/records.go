@@ -35,10 +35,7 @@ func (d *DHT) storedRecords(ctx context.Context, key []byte) ([]protocol.Record,
 	if err != nil {
 		return nil, err
 	}
-	if len(held) != 1 || d.validators.check(key, held[0].Data) == nil {
-		return recordsOf(key, held, now), nil
-	}
-	return nil, nil
+	return recordsOf(key, d.stillGood(key, held), now), nil
 }
 
 // transit is how long a record is on its way at most, as a rule: it is taken off the
@@ -66,33 +63,24 @@ func putOf(records []protocol.Record) protocol.PutValue {
 	return protocol.PutValue{Record: records[0], More: records[1:]}
 }
 
-// storeRecords keeps records of one key that pass their validator, unless better
+// storeRecords keeps those records of one key that pass their validator, unless better
 // ones are held. They came from a peer, or from ourselves. If the store is full,
 // what is farther from us makes room.
 func (d *DHT) storeRecords(ctx context.Context, from peer.ID, records ...protocol.Record) error {
 	key := records[0].Key
-	if len(records) > d.cfg.MaxValues { // before their signatures are checked
-		return errTooMany
-	}
 	now := time.Now()
-	arrived := make([]store.Value, len(records))
-	size := len(key)
-	for i, rec := range records {
-		if err := d.validators.check(key, rec.Value); err != nil {
-			return err
-		}
-		size += len(rec.Value)
-		arrived[i] = store.Value{
-			Data: rec.Value, Publisher: rec.Publisher, Received: now,
-			Expires: d.expiry(now, key, from, rec.TTL),
-		}
+	arrived, err := d.arrived(now, from, records)
+	if err != nil {
+		return err
 	}
-	added := 0
-	err := d.makingRoom(ctx, store.KindValue, key, func() error {
+	taken := 0 // of the share of the peer
+	err = d.makingRoom(ctx, store.KindValue, key, func() error {
 		return d.store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
+			d.give(now, from, taken)
+			taken = 0
 			var held []store.Value
 			if ok {
-				held = d.validators.unpack(key, current, now)
+				held = d.stillGood(key, d.validators.unpack(key, current, now))
 			}
 			next, err := d.validators.mergeHeld(key, held, arrived)
 			if err != nil {
@@ -102,24 +90,76 @@ func (d *DHT) storeRecords(ctx context.Context, from peer.ID, records ...protoco
 				return store.Value{}, err
 			}
 			packed := d.validators.pack(key, next)
-			if added = size; ok {
-				added = len(packed.Data) - len(current.Data)
+			added := len(packed.Data) + len(packed.Publisher) - len(current.Data) - len(current.Publisher)
+			if !ok {
+				added += len(key)
 			}
-			return packed, d.allows(now, from, added)
+			if err := d.take(now, from, added); err != nil {
+				return store.Value{}, err
+			}
+			taken = added
+			return packed, nil
 		})
 	})
-	if err == nil && from != d.self {
-		d.quota.charge(now, from, added)
+	if err != nil && !errors.Is(err, errInVain) {
+		d.give(now, from, taken)
 	}
 	return err
 }
 
-// allows returns an error if a peer has used up its share of the store.
-func (d *DHT) allows(now time.Time, from peer.ID, bytes int) error {
+// arrived returns records as they are to be held, those that are valid. It is an error
+// if none is, or if there are more than the key may hold, which is seen before their
+// signatures are.
+func (d *DHT) arrived(now time.Time, from peer.ID, records []protocol.Record) ([]store.Value, error) {
+	key := records[0].Key
+	limit := 1
+	if d.validators.reducer(key) != nil {
+		limit = d.cfg.MaxValues
+	}
+	if len(records) > limit {
+		return nil, errTooMany
+	}
+	var arrived []store.Value
+	var invalid error
+	for _, rec := range records {
+		if err := d.validators.check(key, rec.Value); err != nil {
+			invalid = err
+			continue
+		}
+		arrived = append(arrived, store.Value{
+			Data: rec.Value, Publisher: rec.Publisher, Received: now,
+			Expires: d.expiry(now, key, from, rec.TTL),
+		})
+	}
+	if len(arrived) == 0 {
+		return nil, invalid
+	}
+	return arrived, nil
+}
+
+// stillGood returns what is held without a single value that has become invalid
+// meanwhile: it is not to keep others out. The values of a set are not validated
+// once more for each that arrives.
+func (d *DHT) stillGood(key []byte, held []store.Value) []store.Value {
+	if len(held) == 1 && d.validators.check(key, held[0].Data) != nil {
+		return nil
+	}
+	return held
+}
+
+// take makes what a peer is about to add count against its share of the store; give
+// takes that back.
+func (d *DHT) take(now time.Time, from peer.ID, bytes int) error {
 	if from == d.self {
 		return nil
 	}
-	return d.quota.allows(now, from, bytes)
+	return d.quota.take(now, from, bytes)
+}
+
+func (d *DHT) give(now time.Time, from peer.ID, bytes int) {
+	if from != d.self {
+		d.quota.give(now, from, bytes)
+	}
 }
 
 // expiry is when something that arrives now is to be forgotten; the zero time
@@ -142,19 +182,29 @@ func (d *DHT) expiry(now time.Time, key []byte, from peer.ID, ttl time.Duration)
 // maxShed bounds what one write takes from others.
 const maxShed = 64
 
+// errInVain marks a write that was refused although others made room for it: it counts
+// against the share of the peer all the same, so that nobody empties the store with
+// what does not fit.
+var errInVain = errors.New("kad: too large for the room that others made")
+
 // makingRoom runs a write, and if the store is full, drops what is farthest from us
 // and tries again, as long as that is farther than key.
 func (d *DHT) makingRoom(ctx context.Context, kind store.Kind, key []byte, write func() error) error {
-	for range maxShed {
+	for shed := 0; ; shed++ {
 		err := write()
 		if !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrKeyFull) {
 			return err
 		}
-		shed, shedErr := d.store.Shed(ctx, kind, d.peers.self, key)
-		if shedErr != nil || !shed {
+		more, shedErr := shed < maxShed, error(nil)
+		if more {
+			more, shedErr = d.store.Shed(ctx, kind, d.peers.self, key)
+		}
+		switch {
+		case !more && shed > 0:
+			return errors.Join(err, shedErr, errInVain)
+		case !more:
 			return errors.Join(err, shedErr)
 		}
 		d.stats.shed.Add(1)
 	}
-	return write()
 }

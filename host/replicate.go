@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -25,8 +28,11 @@ const (
 	// they share lookups with those of its part.
 	replicateBurst = 256
 
-	// replicateBatch is how many keys are read from the store at a time.
+	// replicateBatch is how many keys are read from the store at a time, and
+	// replicating how many of them are sent at a time, so that one slow peer does not
+	// keep the others waiting.
 	replicateBatch = 64
+	replicating    = 8
 )
 
 // A replicator goes through all that the node holds, once in ReplicateInterval, and
@@ -55,7 +61,7 @@ func (k *keeper) replicateIfDue(now time.Time) time.Time {
 		return time.Time{}
 	}
 	if r.next.IsZero() {
-		*r = replicator{dht: k.dht, survey: newSurvey(k.dht), next: now.Add(rand.N(interval))}
+		*r = replicator{dht: k.dht, survey: newSurvey(k.dht), kind: store.KindValue, next: now.Add(rand.N(interval))}
 		r.round = r.next
 	}
 	if now.Before(r.next) {
@@ -87,7 +93,10 @@ func (k *keeper) replicateIfDue(now time.Time) time.Time {
 // step goes through the next part of the store, so many keys. It reports whether
 // that was the last one of the round.
 func (r *replicator) step(ctx context.Context, part int) (ended bool, err error) {
-	sent := false
+	var sent atomic.Bool
+	var sends errgroup.Group
+	sends.SetLimit(replicating)
+	defer func() { err = errors.Join(err, sends.Wait()) }()
 	for seen := 0; ; {
 		keys, err := r.batch(ctx)
 		if err != nil {
@@ -102,19 +111,25 @@ func (r *replicator) step(ctx context.Context, part int) (ended bool, err error)
 			continue
 		}
 		for _, key := range keys {
-			if seen >= part && (!sent || seen >= part+replicateBurst || !r.survey.known(key)) {
+			if seen >= part && (!sent.Load() || seen >= part+replicateBurst || !r.survey.known(key)) {
 				return false, nil
 			}
-			seen++
-			r.from = store.After(key)
-			did, err := r.dht.replicate(ctx, r.survey.closest, r.kind, key)
 			if ctx.Err() != nil {
 				return false, context.Cause(ctx)
 			}
-			if err != nil {
-				log.Debugw("not replicated", "key", key, "error", err)
-			}
-			sent = sent || did
+			seen++
+			r.from = store.After(key)
+			kind := r.kind
+			sends.Go(func() error {
+				did, err := r.dht.replicate(ctx, r.survey.closest, kind, key)
+				if err != nil {
+					log.Debugw("not replicated", "key", key, "error", err)
+				}
+				if did {
+					sent.Store(true)
+				}
+				return nil
+			})
 		}
 	}
 }
@@ -157,7 +172,7 @@ func (d *DHT) replicate(ctx context.Context, closest closestFunc, kind store.Kin
 	theirs := len(to) == d.cfg.K
 	old := false
 	for _, req := range due {
-		receipt := d.send(ctx, to, req, 0)
+		receipt := d.send(ctx, to, req, (len(to)+1)/2) // who is slow is sent it all the same
 		better := 0
 		for _, err := range receipt.Failed {
 			if errors.Is(err, ErrOldRecord) {
@@ -229,9 +244,10 @@ func (d *DHT) replicated(ctx context.Context, req protocol.Request, theirs bool)
 		}
 	}
 	if add, ok := req.(protocol.AddProvider); ok {
+		defer d.announcing.lock(add.Key)()
 		p, err := d.store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
 		if err != nil || !bytes.Equal(parseKept(p.Addrs).proof, add.Proof) {
-			return nil //nolint:nilerr // it is gone, or there is another one now
+			return nil // it is gone, or there is another one now
 		}
 		mark(&p.Received, &p.Expires)
 		return d.store.AddProvider(ctx, add.Key, p)

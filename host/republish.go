@@ -34,40 +34,41 @@ func (d *DHT) publish(ctx context.Context, id publicationID, data []byte) {
 	if d.cfg.RepublishInterval < 0 {
 		return
 	}
+	d.agenda.write.Lock()
+	defer d.agenda.write.Unlock()
+	ctx = context.WithoutCancel(ctx) // what was published is kept, even if the time of the caller is over
 	p := store.Publication{
 		Kind: id.kind,
 		Key:  []byte(id.key),
-		Data: data,
+		Data: d.withPublished(ctx, id, data),
 		Next: time.Now().Add(early(d.cfg.RepublishInterval)),
 	}
-	// What was published is kept, even if the time of the caller is over.
-	if err := d.keep(context.WithoutCancel(ctx), id, p); err != nil {
+	if err := d.keep(ctx, id, p); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // somebody must see to the disk
 	}
 	poke(d.keeper.wake)
 }
 
-// publishValue is publish for a value. Of a key that holds several, all that we have
-// published are published again.
-func (d *DHT) publishValue(ctx context.Context, key string, value []byte) {
-	id := publicationID{store.KindValue, key}
-	data := value
-	if d.validators.reducer([]byte(key)) != nil {
-		values := [][]byte{value}
-		if p, err := d.store.Publication(context.WithoutCancel(ctx), id.kind, []byte(key)); err == nil {
-			values = append(values, d.published(p)...)
-		}
-		merged, err := d.validators.merge([]byte(key), values)
-		if err != nil {
-			merged = [][]byte{value} // the others are not valid any more
-		}
-		set := make([]store.Value, len(merged))
-		for i, v := range merged {
-			set[i].Data = v
-		}
-		data = d.validators.pack([]byte(key), set).Data
+// withPublished returns what is to be published again: data, or, of a key that holds
+// several values, all that we have published.
+func (d *DHT) withPublished(ctx context.Context, id publicationID, data []byte) []byte {
+	key := []byte(id.key)
+	if id.kind != store.KindValue || d.validators.reducer(key) == nil {
+		return data
 	}
-	d.publish(ctx, id, data)
+	values := [][]byte{data}
+	if p, err := d.store.Publication(ctx, id.kind, key); err == nil {
+		values = append(values, d.published(p)...)
+	}
+	merged, err := d.validators.merge(key, values)
+	if err != nil {
+		merged = [][]byte{data} // the others are not valid any more
+	}
+	set := make([]store.Value, len(merged))
+	for i, v := range merged {
+		set[i].Data = v
+	}
+	return d.validators.pack(key, set).Data
 }
 
 // published returns the values of a publication.
@@ -79,10 +80,8 @@ func (d *DHT) published(p store.Publication) [][]byte {
 	return values
 }
 
-// keep sets when a publication is due next.
+// keep sets when a publication is due next. The agenda is locked for writing.
 func (d *DHT) keep(ctx context.Context, id publicationID, p store.Publication) error {
-	d.agenda.write.Lock()
-	defer d.agenda.write.Unlock()
 	if err := d.store.Publish(ctx, p); err != nil {
 		return err
 	}

@@ -17,6 +17,11 @@ func (d *DHT) closest(ctx context.Context, preimage []byte) ([]routing.Contact, 
 	if err != nil {
 		return nil, err
 	}
+	return answeredBy(result)
+}
+
+// answeredBy returns the closest peers of a result; it is an error if there are none.
+func answeredBy(result routing.Result) ([]routing.Contact, error) {
 	if len(result.Closest) == 0 {
 		return nil, fmt.Errorf("kad: none of the %d peers that were asked has answered", result.Requests)
 	}
@@ -77,7 +82,7 @@ func (d *DHT) readBack(ctx context.Context, c routing.Contact, add protocol.AddP
 		return err
 	}
 	for _, p := range resp.Providers {
-		if p.ID == d.self {
+		if p.ID == add.Providers[0].ID {
 			return nil
 		}
 	}

@@ -39,8 +39,11 @@ func (d *DHT) spread(g *getter, result routing.Result) {
 	if len(wrong) == 0 && !ourself && cache == nil {
 		return
 	}
-	found := g.found()
 	d.corrections.try(d.tasks, func(ctx context.Context) {
+		found := g.found()
+		if len(found) == 0 {
+			return
+		}
 		if ourself {
 			if err := d.storeRecords(ctx, d.self, found...); err != nil {
 				log.Debugw("correcting our own value", "error", err)

@@ -58,9 +58,11 @@ func (s *survey) closest(ctx context.Context, preimage []byte) ([]routing.Contac
 	return s.look(ctx, preimage)
 }
 
-// known reports whether closest needs no lookup for a preimage. Nobody else may use
-// the survey meanwhile.
+// known reports whether closest needs no lookup for a preimage. It waits for lookups
+// that are under way.
 func (s *survey) known(preimage []byte) bool {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	if s.old() {
 		return false
 	}
@@ -71,11 +73,15 @@ func (s *survey) known(preimage []byte) bool {
 // old reports whether the survey is to begin anew.
 func (s *survey) old() bool { return s.region == nil || time.Since(s.since) >= surveyAge }
 
-// look looks a preimage up.
+// look looks a preimage up. What the lookup shows of others holds only if it found
+// all that are closest: if somebody failed, there may be more.
 func (s *survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-	found, err := s.dht.closest(ctx, preimage)
-	if err == nil {
-		s.region.Add(routing.KeyOf(preimage), found)
+	result, err := s.dht.lookup(ctx, preimage)
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	if result.End == routing.Converged || result.End == routing.Exhausted && result.Failed == 0 {
+		s.region.Add(routing.KeyOf(preimage), result.Closest)
+	}
+	return answeredBy(result)
 }

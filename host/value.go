@@ -46,7 +46,7 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	}
 	receipt, err := d.put(ctx, d.closest, o.quorum, rec)
 	if len(receipt.Stored) > 0 {
-		d.publishValue(ctx, key, value)
+		d.publish(ctx, publicationID{store.KindValue, key}, value)
 	}
 	return receipt, err
 }
@@ -101,7 +101,7 @@ func (d *DHT) accepts(ctx context.Context, records []protocol.Record) error {
 	if err != nil {
 		return err
 	}
-	merged, err := d.validators.mergeHeld(key, held, arrived)
+	merged, err := d.validators.mergeHeld(key, d.stillGood(key, held), arrived)
 	if err != nil {
 		return err
 	}
