@@ -35,7 +35,7 @@ func (d *DHT) answer(ctx context.Context, from asker, req protocol.Request) (rep
 		records, err := d.storedRecords(ctx, req.Key)
 		return reply{records: records, closer: d.closerTo(from, req.Key, false)}, err
 	case protocol.PutValue:
-		return reply{}, d.storeRecords(ctx, from.id, append([]protocol.Record{req.Record}, req.More...)...)
+		return reply{}, d.storeRecords(ctx, from.id, recordsIn(req)...)
 	case protocol.GetProviders:
 		providers, err := d.storedProviders(ctx, from, req.Key)
 		return reply{providers: providers, closer: d.closerTo(from, req.Key, false)}, err

@@ -18,10 +18,16 @@ type getter struct {
 	key      []byte
 	improved func(value []byte)
 
-	values  [][]byte                   // what was found, merged, the best one first
-	records map[string]protocol.Record // each valid value that somebody gave, as it is passed on
-	until   map[string]time.Time       // when it expires with the last of them; not in it if nobody says
+	values  [][]byte         // what was found, merged, the best one first
+	given   map[string]given // each valid value that somebody gave
 	holders []holder
+}
+
+// A given value is what its first holder gave, and when it expires with the last of
+// its holders; zero if none says.
+type given struct {
+	record protocol.Record
+	until  time.Time
 }
 
 // A holder is who gave something valid.
@@ -31,7 +37,7 @@ type holder struct {
 }
 
 func newGetter(d *DHT, key []byte, improved func([]byte)) *getter {
-	return &getter{dht: d, key: key, improved: improved, records: make(map[string]protocol.Record), until: make(map[string]time.Time)}
+	return &getter{dht: d, key: key, improved: improved, given: make(map[string]given)}
 }
 
 // local takes our own values into account.
@@ -53,19 +59,19 @@ func (g *getter) local(ctx context.Context, expired bool) error {
 func (g *getter) heard(from peer.ID, records []protocol.Record) {
 	var valid [][]byte
 	for _, rec := range records {
-		known, ok := g.records[string(rec.Value)]
+		known, ok := g.given[string(rec.Value)]
 		if !ok {
 			if err := g.dht.validators.check(g.key, rec.Value); err != nil {
 				log.Debugw("invalid value", "peer", from, "error", err)
 				continue
 			}
-			known = rec
-			known.Key = g.key
+			known.record = rec
+			known.record.Key = g.key
 		}
-		if expires := time.Now().Add(rec.TTL); rec.TTL > 0 && expires.After(g.until[string(rec.Value)]) {
-			g.until[string(rec.Value)] = expires
+		if expires := time.Now().Add(rec.TTL); rec.TTL > 0 && expires.After(known.until) {
+			known.until = expires
 		}
-		g.records[string(rec.Value)] = known
+		g.given[string(rec.Value)] = known
 		valid = append(valid, append([]byte{}, rec.Value...)) // not nil: an empty value is one, too
 	}
 	if len(valid) == 0 {
@@ -105,13 +111,14 @@ func (g *getter) gave(id peer.ID) bool {
 // that is left to it, as far as somebody said so, without what is about to expire.
 func (g *getter) found() (records []protocol.Record) {
 	for _, value := range g.values {
-		rec, ok := g.records[string(value)]
+		known, ok := g.given[string(value)]
+		rec := known.record
 		if !ok { // it was made of several
 			rec = protocol.Record{Key: g.key, Value: value}
 		}
 		rec.TTL = 0
-		if expires, ok := g.until[string(value)]; ok {
-			if rec.TTL = time.Until(expires) - transit; rec.TTL < time.Second {
+		if !known.until.IsZero() {
+			if rec.TTL = time.Until(known.until) - transit; rec.TTL < time.Second {
 				continue
 			}
 		}

@@ -35,8 +35,7 @@ const (
 // weight returns how many bytes of values a request stores.
 func weight(req protocol.Request) (bytes int) {
 	if put, ok := req.(protocol.PutValue); ok {
-		bytes = len(put.Record.Value)
-		for _, rec := range put.More {
+		for _, rec := range recordsIn(put) {
 			bytes += len(rec.Value)
 		}
 	}
@@ -180,8 +179,8 @@ func (d *DHT) copies(ctx context.Context, kind store.Kind, key []byte) (requests
 		if err != nil {
 			return nil, err
 		}
-		if records := recordsOf(key, held, now); len(records) > 0 {
-			requests = append(requests, putOf(records))
+		if put, ok := copyOf(key, held, now); ok {
+			requests = append(requests, put)
 		}
 		return requests, nil
 	}

@@ -63,6 +63,21 @@ func putOf(records []protocol.Record) protocol.PutValue {
 	return protocol.PutValue{Record: records[0], More: records[1:]}
 }
 
+// recordsIn returns the records that a request stores, as putOf was given them.
+func recordsIn(put protocol.PutValue) []protocol.Record {
+	return append([]protocol.Record{put.Record}, put.More...)
+}
+
+// copyOf returns the request that gives values that are held under a key to another
+// peer; false if all of them are about to expire.
+func copyOf(key []byte, held []store.Value, now time.Time) (protocol.PutValue, bool) {
+	records := recordsOf(key, held, now)
+	if len(records) == 0 {
+		return protocol.PutValue{}, false
+	}
+	return putOf(records), true
+}
+
 // storeRecords keeps those records of one key that pass their validator, unless better
 // ones are held. They came from a peer, or from ourselves. If the store is full,
 // what is farther from us makes room.
@@ -195,14 +210,15 @@ func (d *DHT) makingRoom(ctx context.Context, kind store.Kind, key []byte, write
 		if !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrKeyFull) {
 			return err
 		}
-		more, shedErr := shed < maxShed, error(nil)
-		if more {
-			more, shedErr = d.store.Shed(ctx, kind, d.peers.self, key)
+		made := false
+		var shedErr error
+		if shed < maxShed {
+			made, shedErr = d.store.Shed(ctx, kind, d.peers.self, key)
 		}
-		switch {
-		case !more && shed > 0:
-			return errors.Join(err, shedErr, errInVain)
-		case !more:
+		if !made {
+			if shed > 0 {
+				err = errors.Join(err, errInVain)
+			}
 			return errors.Join(err, shedErr)
 		}
 		d.stats.shed.Add(1)

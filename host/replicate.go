@@ -98,7 +98,7 @@ func (r *replicator) step(ctx context.Context, part int) (ended bool, err error)
 	sends.SetLimit(replicating)
 	defer func() { err = errors.Join(err, sends.Wait()) }()
 	for seen := 0; ; {
-		keys, err := r.batch(ctx)
+		keys, err := r.dht.heldKeys(ctx, r.kind, r.from, replicateBatch)
 		if err != nil {
 			return false, err
 		}
@@ -132,11 +132,6 @@ func (r *replicator) step(ctx context.Context, part int) (ended bool, err error)
 			})
 		}
 	}
-}
-
-// batch returns the next keys.
-func (r *replicator) batch(ctx context.Context) ([][]byte, error) {
-	return r.dht.heldKeys(ctx, r.kind, r.from, replicateBatch)
 }
 
 // heldKeys returns keys of which we hold something of a kind, in the order of the key
@@ -214,11 +209,13 @@ func (d *DHT) due(ctx context.Context, kind store.Kind, key []byte) (due []proto
 		if err != nil || !slices.ContainsFunc(held, func(v store.Value) bool { return !v.Received.After(since) }) {
 			return nil, err
 		}
-		records := recordsOf(key, held, now)
-		if len(records) == 0 || len(held) == 1 && d.agenda.has(publicationID{kind, string(key)}) {
+		if len(held) == 1 && d.agenda.has(publicationID{kind, string(key)}) {
 			return nil, nil
 		}
-		return []protocol.Request{putOf(records)}, nil
+		if put, ok := copyOf(key, held, now); ok {
+			due = append(due, put)
+		}
+		return due, nil
 	}
 	providers, err := d.store.Providers(ctx, key, now, 0)
 	for _, p := range providers {
@@ -254,7 +251,7 @@ func (d *DHT) replicated(ctx context.Context, req protocol.Request, theirs bool)
 	}
 	put, _ := req.(protocol.PutValue)
 	key := put.Record.Key
-	sent := append([]protocol.Record{put.Record}, put.More...)
+	sent := recordsIn(put)
 	err := d.store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
 		held := d.validators.unpack(key, current, now)
 		if !ok || len(held) == 0 {

@@ -43,9 +43,11 @@ func (d *DHT) publish(ctx context.Context, id publicationID, data []byte) {
 		Data: d.withPublished(ctx, id, data),
 		Next: time.Now().Add(early(d.cfg.RepublishInterval)),
 	}
-	if err := d.keep(ctx, id, p); err != nil {
+	if err := d.store.Publish(ctx, p); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // somebody must see to the disk
+		return
 	}
+	d.agenda.add(id, p.Next)
 	poke(d.keeper.wake)
 }
 
@@ -78,15 +80,6 @@ func (d *DHT) published(p store.Publication) [][]byte {
 		values = append(values, v.Data)
 	}
 	return values
-}
-
-// keep sets when a publication is due next. The agenda is locked for writing.
-func (d *DHT) keep(ctx context.Context, id publicationID, p store.Publication) error {
-	if err := d.store.Publish(ctx, p); err != nil {
-		return err
-	}
-	d.agenda.add(id, p.Next)
-	return nil
 }
 
 // unpublish ends the publication of something. If it is being published at this
