@@ -72,10 +72,31 @@ type Config struct {
 	// bounds it.
 	RequestTimeout time.Duration
 
-	// SlowAfter is when a request of a lookup frees its slot for the next
-	// contact; a late answer still counts. If zero, 1s. More is better where a
-	// peer takes longer than that to dial and to answer.
+	// SlowAfter is when a request of a lookup frees its slot for the next contact,
+	// at the latest; a late answer still counts. Once round trips have been
+	// measured, it does so when an answer is overdue by those of the peer or, if it
+	// has not answered before, of all. A dial and its answer each have that time.
+	// If zero, 1s. More is better where a peer takes longer than that.
 	SlowAfter time.Duration
+
+	// MaxDials bounds the dials of peers that are in flight at a time, of all
+	// lookups and writes together, and DialRate the new ones a second, after a burst
+	// of 64. More than a home router can bear would take others in the house off the
+	// net. Lookups take turns; requests to connected peers do not wait. If zero, 64
+	// and 20. If negative, there is no bound. Bootstrap peers do not count.
+	MaxDials, DialRate int
+
+	// DisableConfidence makes a lookup end when the k closest peers that it has
+	// heard of have answered. Else, where some are gone, it asks further until, by
+	// the size of the network, which it estimates, it is 99 % sure that there is
+	// nobody closer, or has asked 8 more.
+	DisableConfidence bool
+
+	// RegionAge is for how long the peers that a lookup has found are remembered.
+	// Until then, three of them are asked whether anything has changed, when that
+	// key, or one near to it, is looked up again. If zero, 5m. If negative, they
+	// are not remembered.
+	RegionAge time.Duration
 
 	// RefreshInterval is the age at which a bucket is looked up again, and at
 	// which a contact that was silent for so long is probed. If zero, 10m. If
@@ -168,6 +189,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Paths, 1)
 	setDefault(&c.RequestTimeout, 10*time.Second)
 	setDefault(&c.SlowAfter, time.Second)
+	setDefault(&c.MaxDials, 64)
+	setDefault(&c.DialRate, 20)
+	setDefault(&c.RegionAge, 5*time.Minute)
 	setDefault(&c.RefreshInterval, 10*time.Minute)
 	setDefault(&c.RecordAge, 48*time.Hour)
 	setDefault(&c.ReplicateInterval, time.Hour)

@@ -56,6 +56,7 @@ func (d *DHT) unanswered(c routing.Contact, err error) {
 	d.stats.requestsFailed.Add(1)
 	log.Debugw("no answer", "peer", c.ID, "error", err)
 	if !errors.Is(err, ErrRefused) {
+		d.knowledge.failed()
 		d.peers.failed(c)
 	}
 }
@@ -64,7 +65,7 @@ func (d *DHT) unanswered(c routing.Contact, err error) {
 func (d *DHT) probe(ctx context.Context, c routing.Contact) error {
 	d.locate(c)
 	d.stats.probes.Add(1)
-	_, err := d.rpc.Request(ctx, c.ID, protocol.FindNode{Target: []byte(d.self)})
+	_, err := d.request(ctx, nil, c.ID, protocol.FindNode{Target: []byte(d.self)}, nil)
 	return err
 }
 
@@ -83,7 +84,7 @@ func (d *DHT) check(ctx context.Context, c routing.Contact) error {
 	probing, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := d.probe(probing, c)
-	if ctx.Err() != nil { // we gave up, not the contact
+	if ctx.Err() != nil || errors.Is(err, errNotSent) { // we gave up, not the contact
 		d.peers.postponed(c)
 	} else {
 		d.peers.checked(c, err == nil || errors.Is(err, ErrRefused))
@@ -105,7 +106,7 @@ func (d *DHT) introduce(ctx context.Context, id peer.ID) error {
 	switch {
 	case err == nil:
 		d.answered(id)
-	case !d.tasks.closed() && !errors.Is(err, ErrRefused):
+	case !d.tasks.closed() && !errors.Is(err, ErrRefused) && !errors.Is(err, errNotSent):
 		d.peers.failed(c)
 	}
 	return err

@@ -67,7 +67,7 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.announce(ctx, d.closest, key, 0)
+	receipt, err := d.announce(ctx, d.closestBy(0), key, 0)
 	if len(receipt.Stored) > 0 {
 		d.publish(ctx, publicationID{store.KindProvider, string(key)}, nil)
 	}
@@ -209,7 +209,7 @@ func (f *finder) find(ctx context.Context, key []byte) error {
 			return nil
 		}
 	}
-	s, err := f.dht.search(ctx, key, protocol.GetProviders{Key: key})
+	s, err := f.dht.search(ctx, key, protocol.GetProviders{Key: key}, 0)
 	if err != nil {
 		return err
 	}

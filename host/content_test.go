@@ -256,7 +256,7 @@ func testProvidersNamedTwice(t *testing.T) {
 	d, puppets := crowd(t, n, 2)
 	puppets[0].will(told([]protocol.Peer{{ID: idOf(1)}}))
 	puppets[1].will(func(s network.Stream, req protocol.Request) {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(30 * time.Millisecond)
 		told([]protocol.Peer{{ID: idOf(1), Addrs: addrOf(1)}})(s, req)
 	})
 	got := providers(t, d, testCID("content"), 0)

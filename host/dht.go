@@ -34,6 +34,8 @@ type DHT struct {
 	protocol lprotocol.ID
 
 	rpc        requester
+	dialer     *dialer
+	knowledge  *knowledge
 	peers      *peers
 	store      store.Store     // cfg.Store, or our own
 	restored   []peer.AddrInfo // contacts of the last time
@@ -105,7 +107,8 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		host:        h,
 		self:        h.ID(),
 		protocol:    cfg.protocolID(),
-		rpc:         &streams{host: h, tasks: tasks, protocol: cfg.protocolID(), timeout: cfg.RequestTimeout},
+		rpc:         &streams{host: h, protocol: cfg.protocolID()},
+		knowledge:   newKnowledge(),
 		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
 		store:       records,
 		restored:    restoreContacts(cfg.Dir),
@@ -115,6 +118,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 		tasks:       tasks,
 	}
+	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) })
 	d.mode.apply = d.setServing
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
 	return d, nil

@@ -67,7 +67,7 @@ func testClose(t *testing.T) {
 	}()
 	s := dialIn(d, aPeer) // a stream that is open and idle
 	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond) // the lookup will not wait for 50
 	if d.Stats().InboundStreams != 1 {
 		t.Fatal("the stream is not served")
 	}

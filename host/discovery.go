@@ -60,7 +60,7 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	}
 	ctx, end := d.begin(ctx)
 	defer end()
-	if _, err := d.announce(ctx, d.closest, c.Hash(), ttl); err != nil {
+	if _, err := d.announce(ctx, d.closestBy(0), c.Hash(), ttl); err != nil {
 		return 0, err
 	}
 	return ttl, nil

@@ -118,7 +118,7 @@ func (d *DHT) handOverTo(ctx context.Context, c routing.Contact) error {
 					return context.Cause(ctx)
 				}
 			}
-			err := d.store1(ctx, c, req)
+			err := d.store1(ctx, nil, c, req)
 			switch {
 			case err == nil:
 				failures = 0
@@ -248,7 +248,7 @@ func (d *DHT) handOverAll(ctx context.Context) error {
 				continue // we are going
 			}
 			sends.Go(func() error {
-				if d.store1(ctx, heir, req) == nil {
+				if d.store1(ctx, nil, heir, req) == nil {
 					d.stats.handedOver.Add(1)
 				}
 				return nil

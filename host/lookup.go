@@ -2,8 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -21,7 +21,9 @@ import (
 // alone runs in others.
 type search struct {
 	dht    *DHT
+	key    routing.Key
 	req    protocol.Request
+	caller *caller
 	lookup *routing.Lookup
 
 	// named are the peers of the answers so far: most are named many times.
@@ -45,8 +47,8 @@ const seedFactor = 4
 
 // search prepares a lookup of the key of a preimage. It waits until the table
 // has contacts to start from, as long as [DHT.Ready] would, and at most
-// readyTimeout.
-func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request) (*search, error) {
+// readyTimeout. If paths is 0, they are those of the Config.
+func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request, paths int) (*search, error) {
 	if err := d.readyWithin(ctx); err != nil {
 		return nil, err
 	}
@@ -55,21 +57,36 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
-	d.peers.judge(seeds)
-	s := &search{dht: d, req: req, named: make(map[peer.ID]named), lookup: routing.NewLookup(d.self, key, seeds, routing.LookupConfig{
+	d.judge(seeds)
+	s := &search{
+		dht: d, key: key, req: req, caller: newCaller(), named: make(map[peer.ID]named),
+		lookup: routing.NewLookup(d.self, key, seeds, d.lookupConfig(paths)),
+	}
+	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
+	return s, nil
+}
+
+// lookupConfig returns the configuration of a lookup that begins now.
+func (d *DHT) lookupConfig(paths int) routing.LookupConfig {
+	cfg := routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
 		Beta:      d.cfg.Beta,
 		Paths:     d.cfg.Paths,
 		SlowAfter: d.cfg.SlowAfter,
-	})}
-	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
-	return s, nil
+	}
+	if paths > 0 {
+		cfg.Paths = paths
+	}
+	if !d.cfg.DisableConfidence {
+		cfg.Size, cfg.Failing = d.knowledge.network()
+	}
+	return cfg
 }
 
 // lookup looks up the k peers closest to a preimage.
-func (d *DHT) lookup(ctx context.Context, preimage []byte) (routing.Result, error) {
-	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage})
+func (d *DHT) lookup(ctx context.Context, preimage []byte, paths int) (routing.Result, error) {
+	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, paths)
 	if err != nil {
 		return routing.Result{}, err
 	}
@@ -80,82 +97,42 @@ func (d *DHT) lookup(ctx context.Context, preimage []byte) (routing.Result, erro
 // so far and the cause.
 func (s *search) run(ctx context.Context) (routing.Result, error) {
 	s.dht.stats.lookups.Add(1)
-	err := drive(ctx, s.lookup, s.ask, s.answered)
+	err := drive(ctx, s.dht.tasks, s.lookup, s.ask, s.answered)
+	s.caller.leave()
+	if err == nil && s.dht.tasks.closed() {
+		err = ErrClosed // those who failed just now may have been told of it first
+	}
 	result := s.lookup.Result()
+	if result.End == routing.Converged {
+		s.dht.knowledge.found(s.key, result.Closest)
+	}
 	traceOf(ctx).add(result)
 	return result, err
 }
 
-// An answer is what became of one request of a lookup.
-type answer struct {
-	from routing.Contact
-	resp protocol.Response
-	err  error
-}
-
-// drive runs l to completion: it is the only goroutine that touches l. It
-// starts one goroutine per request that l wants, which calls ask, and returns
-// only when all have ended. What they return is handed to answered.
-//
-// If ctx ends first, drive returns its cause.
-func drive(
-	ctx context.Context,
-	l *routing.Lookup,
-	ask func(context.Context, routing.Contact) (protocol.Response, error),
-	answered func(context.Context, answer),
-) error {
-	var requests sync.WaitGroup
-	defer requests.Wait()
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan answer)
-
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		action := l.Next(time.Now())
-		switch action.Kind {
-		case routing.Ask:
-			lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
-			requests.Go(func() {
-				resp, err := ask(asking, action.Contact)
-				select {
-				case answers <- answer{action.Contact, resp, err}:
-				case <-asking.Done():
-				}
-			})
-		case routing.Done:
-			return nil
-		case routing.Wait:
-			timer.Reset(time.Until(action.Until))
-			select {
-			case a := <-answers:
-				answered(ctx, a)
-			case <-timer.C:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-	}
-}
-
 // ask sends the request to one contact.
-func (s *search) ask(ctx context.Context, c routing.Contact) (protocol.Response, error) {
+func (s *search) ask(ctx context.Context, c routing.Contact, connected func()) (protocol.Response, error) {
 	d := s.dht
 	d.locate(c)
 	d.stats.requests.Add(1)
 	start := time.Now()
-	resp, err := d.rpc.Request(ctx, c.ID, s.req)
+	resp, err := d.request(ctx, s.caller, c.ID, s.req, connected)
 	switch {
 	case err == nil:
 		d.answered(c.ID)
+	case errors.Is(err, errNotSent):
 	case ctx.Err() == nil:
 		d.unanswered(c, err)
-	case time.Since(start) >= d.cfg.SlowAfter:
+	case time.Since(start) >= d.lateAfter():
+		d.knowledge.failed()
 		d.peers.doubt(c, true)
 	}
 	return resp, err
 }
+
+// lateAfter is how long a request must have been under way for its contact to be
+// in doubt when it is given up.
+func (d *DHT) lateAfter() time.Duration { return min(d.cfg.SlowAfter, stragglerTime) }
 
 // answered feeds an answer to the lookup.
 func (s *search) answered(ctx context.Context, a answer) {
@@ -172,7 +149,7 @@ func (s *search) answered(ctx context.Context, a answer) {
 		}
 		closer = append(closer, c)
 	}
-	s.dht.peers.judge(closer)
+	s.dht.judge(closer)
 	s.lookup.Answered(a.from.ID, closer)
 	if lrouting.SubscribesToQueryEvents(ctx) {
 		infos := make([]*peer.AddrInfo, len(closer))

@@ -18,6 +18,13 @@ var (
 	errNoServer    = errors.New("protocol not supported")
 )
 
+// Dial implements requester.
+func (h *memHost) Dial(ctx context.Context, to peer.ID) error {
+	call := memCall{ctx: ctx, left: dialTimeout}
+	_, err := call.dial(h, to)
+	return err
+}
+
 // Request implements requester: the message is encoded here, parsed and handled
 // by the other DHT, and so is its answer, as streams do it, but for the frames.
 func (h *memHost) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {

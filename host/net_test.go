@@ -225,6 +225,8 @@ func (digits) Select(_ string, values [][]byte) (int, error) {
 // A requestFunc is a requester in memory.
 type requestFunc func(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error)
 
+func (f requestFunc) Dial(context.Context, peer.ID) error { return nil }
+
 func (f requestFunc) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
 	return f(ctx, to, req)
 }

@@ -6,7 +6,11 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 )
 
-type quorumKey struct{}
+// Keys of options.
+type (
+	quorumKey struct{}
+	pathsKey  struct{}
+)
 
 // Quorum is an option of Put, PutValue, GetValue and SearchValue. A get returns
 // as soon as n peers, the node itself included, have given the best value; a
@@ -17,25 +21,49 @@ func Quorum(n int) lrouting.Option {
 		if n < 0 {
 			return fmt.Errorf("kad: Quorum(%d): use 0 or more", n)
 		}
-		if o.Other == nil {
-			o.Other = make(map[any]any)
-		}
-		o.Other[quorumKey{}] = n
+		setOption(o, quorumKey{}, n)
 		return nil
 	}
+}
+
+// Paths is an option of Put, PutValue, GetValue, GetValues and SearchValue: it is
+// Config.Paths for one operation, from 1 to Config.Alpha. With more than one path,
+// peers that lie mislead only the paths that ask them, and a quorum must agree on
+// each. If 0, it is that of the Config.
+func Paths(n int) lrouting.Option {
+	return func(o *lrouting.Options) error {
+		if n < 0 {
+			return fmt.Errorf("kad: Paths(%d): use 0 or more", n)
+		}
+		setOption(o, pathsKey{}, n)
+		return nil
+	}
+}
+
+func setOption(o *lrouting.Options, key any, value int) {
+	if o.Other == nil {
+		o.Other = make(map[any]any)
+	}
+	o.Other[key] = value
 }
 
 // An options is what the routing options of a call come to.
 type options struct {
 	lrouting.Options
 	quorum int
+	paths  int // 0: as configured
 }
 
-func applyOptions(opts []lrouting.Option) (options, error) {
+// options applies the options of a call.
+func (d *DHT) options(opts []lrouting.Option) (options, error) {
 	var o options
 	if err := o.Apply(opts...); err != nil {
 		return o, err
 	}
 	o.quorum, _ = o.Other[quorumKey{}].(int)
+	o.paths, _ = o.Other[pathsKey{}].(int)
+	if o.paths > d.cfg.Alpha {
+		return o, fmt.Errorf("kad: Paths(%d): use no more than Config.Alpha, %d", o.paths, d.cfg.Alpha)
+	}
 	return o, nil
 }

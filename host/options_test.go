@@ -68,3 +68,29 @@ func testOffline(t *testing.T) {
 		t.Errorf("took %v, want no wait", spent)
 	}
 }
+
+// The paths of one operation are those that it says, not those of the Config, and
+// what cannot be is refused.
+func TestPathsOfOneOperation(t *testing.T) { synctest.Test(t, testPathsOfOneOperation) }
+
+func testPathsOfOneOperation(t *testing.T) {
+	n := newTestNet(t)
+	d := n.node(Config{Alpha: 4})
+	for range 4 {
+		meet(t, d, n.puppet(gives("1")))
+	}
+	for paths, want := range map[int]int{0: 1, 1: 1, 4: 4} {
+		ctx, trace := WithTrace(t.Context())
+		if _, err := d.GetValue(ctx, "/v/key", Quorum(1), Paths(paths)); err != nil {
+			t.Error(err)
+		}
+		if got := trace.Stats().Answered; got != want {
+			t.Errorf("%d paths: %d answers, want %d, one for each", paths, got, want)
+		}
+	}
+	for _, paths := range []int{-1, 5} {
+		if err := d.PutValue(t.Context(), "/v/key", []byte("1"), Paths(paths)); err == nil {
+			t.Errorf("Paths(%d) is accepted", paths)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	if addrs := d.connectedAddrs(id); addrs != nil {
 		return peer.AddrInfo{ID: id, Addrs: addrs}, nil
 	}
-	s, err := d.search(ctx, []byte(id), protocol.FindNode{Target: []byte(id)})
+	s, err := d.search(ctx, []byte(id), protocol.FindNode{Target: []byte(id)}, 0)
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}
@@ -92,7 +92,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 	if len(key) == 0 || len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
-	closest, err := d.closest(ctx, key)
+	closest, err := d.closestBy(0)(ctx, key)
 	if err != nil {
 		return nil, err
 	}

@@ -77,8 +77,9 @@ func testDisconnectProbes(t *testing.T) {
 // ask sends one request to a node, as a peer of its own would.
 func ask(t *testing.T, from lhost.Host, to *DHT, req protocol.Request) (protocol.Response, error) {
 	t.Helper()
-	s := &streams{tasks: newTasks(), host: from, protocol: to.protocol, timeout: 10 * time.Second}
-	return s.Request(t.Context(), to.self, req)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	return (&streams{host: from, protocol: to.protocol}).Request(ctx, to.self, req)
 }
 
 // A peer that asks us something has proved nothing: it enters the table when it

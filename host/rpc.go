@@ -17,10 +17,15 @@ import (
 	"github.com/go-kad/kad/protocol"
 )
 
-// requester is the only door to the network: streams, or memory in tests.
+// requester is the only door to the network: streams, or memory in tests. Use it
+// through [DHT.request], which minds the bounds of dials and of time.
 type requester interface {
-	// Request asks one peer, and returns what it answered. What comes back is
-	// filtered: addresses that the peer cannot know of are not in it.
+	// Dial connects to a peer.
+	Dial(ctx context.Context, to peer.ID) error
+
+	// Request asks one peer, which is connected, and returns what it answered.
+	// What comes back is filtered: addresses that the peer cannot know of are not
+	// in it.
 	Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error)
 }
 
@@ -28,24 +33,20 @@ type requester interface {
 // behind another.
 type streams struct {
 	host     lhost.Host
-	tasks    *tasks
 	protocol lprotocol.ID
-	timeout  time.Duration // of one request; negative: none
 }
 
-// Request opens a stream to a peer, connecting to it first if need be.
+// Dial implements requester.
+func (s *streams) Dial(ctx context.Context, to peer.ID) error {
+	_, err := s.host.Network().DialPeer(ctx, to)
+	return err
+}
+
+// Request implements requester.
 func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
-	if err := s.connect(ctx, to); err != nil {
-		return protocol.Response{}, inTime(ctx, err)
-	}
 	stream, err := s.host.NewStream(ctx, to, s.protocol)
 	if err != nil {
-		return protocol.Response{}, inTime(ctx, err)
+		return protocol.Response{}, err
 	}
 	// Whatever blocks on the stream ends with ctx.
 	interrupt := context.AfterFunc(ctx, func() { _ = stream.Reset() })
@@ -55,39 +56,11 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 	resp, err := exchange(stream, req)
 	if err != nil {
 		_ = stream.Reset()
-		return protocol.Response{}, inTime(ctx, err)
+		return protocol.Response{}, err
 	}
 	s.host.Peerstore().RecordLatency(to, time.Since(start))
 	_ = stream.Close() // all of it was read and written
 	return resp, nil
-}
-
-// dialTimeout bounds a dial, whoever waits for it.
-const dialTimeout = 10 * time.Second
-
-// connect connects to a peer. The dial goes on if ctx ends first: the swarm takes
-// a dial that was given up for one that failed, and for a while refuses to
-// dial the peer again, which whoever has just found it is about to do.
-func (s *streams) connect(ctx context.Context, to peer.ID) error {
-	if s.host.Network().Connectedness(to) == network.Connected {
-		return nil
-	}
-	done := make(chan error, 1)
-	started := s.tasks.run(func(closing context.Context) {
-		dialling, cancel := context.WithTimeout(closing, dialTimeout)
-		defer cancel()
-		_, err := s.host.Network().DialPeer(dialling, to)
-		done <- err
-	})
-	if !started {
-		return ErrClosed
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // halfCloseAfter is how long a stream stays open for writing while there is no

@@ -11,13 +11,16 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// closest is lookup for those who need peers: it is an error if nobody answered.
-func (d *DHT) closest(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-	result, err := d.lookup(ctx, preimage)
-	if err != nil {
-		return nil, err
+// closestBy returns what finds the k closest peers by a lookup with so many paths,
+// as many as are configured if paths is 0. It is an error if nobody answers.
+func (d *DHT) closestBy(paths int) closestFunc {
+	return func(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
+		result, err := d.lookup(ctx, preimage, paths)
+		if err != nil {
+			return nil, err
+		}
+		return answeredBy(result)
 	}
-	return answeredBy(result)
 }
 
 // answeredBy returns the closest peers of a result; it is an error if there are none.
@@ -34,12 +37,13 @@ func answeredBy(result routing.Result) ([]routing.Contact, error) {
 // it, everything ends with ctx.
 func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
 	v := newDelivery(to, quorum)
+	who := newCaller()
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	started := d.tasks.run(func(closing context.Context) {
 		stop := context.AfterFunc(closing, func() { cancel(ErrClosed) })
 		defer stop()
 		defer cancel(nil)
-		v.run(sending, d.cfg.Alpha, func(c routing.Contact) error { return d.store1(sending, c, req) })
+		v.run(sending, d.cfg.Alpha, func(c routing.Contact) error { return d.store1(sending, who, c, req) })
 	})
 	if !started {
 		cancel(ErrClosed)
@@ -56,14 +60,14 @@ func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Reque
 }
 
 // store1 sends a record or an announcement to one peer.
-func (d *DHT) store1(ctx context.Context, c routing.Contact, req protocol.Request) error {
+func (d *DHT) store1(ctx context.Context, who *caller, c routing.Contact, req protocol.Request) error {
 	d.locate(c)
 	d.stats.requests.Add(1)
-	_, err := d.rpc.Request(ctx, c.ID, req)
+	_, err := d.request(ctx, who, c.ID, req, nil)
 	if add, ok := req.(protocol.AddProvider); ok && unexplained(err) {
 		err = d.readBack(ctx, c, add, err)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errNotSent) {
 		d.unanswered(c, err)
 	}
 	return err
@@ -77,7 +81,7 @@ func unexplained(err error) bool {
 // readBack asks a peer for the announcement that it may have stored: some reset
 // the stream of an ADD_PROVIDER although they handled it.
 func (d *DHT) readBack(ctx context.Context, c routing.Contact, add protocol.AddProvider, reset error) error {
-	resp, err := d.rpc.Request(ctx, c.ID, protocol.GetProviders{Key: add.Key})
+	resp, err := d.request(ctx, nil, c.ID, protocol.GetProviders{Key: add.Key}, nil)
 	if err != nil {
 		return err
 	}

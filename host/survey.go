@@ -29,7 +29,7 @@ type survey struct {
 
 func newSurvey(d *DHT) *survey { return &survey{dht: d, turn: make(chan struct{}, 1)} }
 
-// closest returns the k peers that are closest to a preimage, as [DHT.closest] does.
+// closest returns the k peers that are closest to a preimage, as [DHT.closestBy] does.
 func (s *survey) closest(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -76,7 +76,7 @@ func (s *survey) old() bool { return s.region == nil || time.Since(s.since) >= s
 // look looks a preimage up. What the lookup shows of others holds only if it found
 // all that are closest: if somebody failed, there may be more.
 func (s *survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-	result, err := s.dht.lookup(ctx, preimage)
+	result, err := s.dht.lookup(ctx, preimage, 0)
 	if err != nil {
 		return nil, err
 	}

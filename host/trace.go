@@ -20,6 +20,12 @@ type LookupStats struct {
 	Requests int // how many peers were asked
 	Answered int // how many of them answered in time
 	Hops     int // the longest way from a contact of ours to a peer that answered
+
+	// Confidence is how likely the peers that were found are the closest ones that
+	// are alive, from 0 to 1, by the estimated size of the network; of several
+	// lookups, the lowest. It is low if a lookup was ended before it had converged,
+	// as by the first value of a get. Without lookups it is 0.
+	Confidence float64
 }
 
 type traceKey struct{}
@@ -45,7 +51,9 @@ func (t *Trace) add(r routing.Result) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sum.Lookups++
+	if t.sum.Lookups++; t.sum.Lookups == 1 || r.Confidence < t.sum.Confidence {
+		t.sum.Confidence = r.Confidence
+	}
 	t.sum.Requests += r.Requests
 	t.sum.Answered += len(r.Answered)
 	t.sum.Hops = max(t.sum.Hops, r.Hops)

@@ -36,7 +36,7 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (Receipt, error) {
 	ctx, end := d.begin(ctx)
 	defer end()
-	o, err := applyOptions(opts)
+	o, err := d.options(opts)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -44,7 +44,7 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	if o.Offline {
 		return Receipt{}, d.storeRecords(ctx, d.self, rec)
 	}
-	receipt, err := d.put(ctx, d.closest, o.quorum, rec)
+	receipt, err := d.put(ctx, d.closestBy(o.paths), o.quorum, rec)
 	if len(receipt.Stored) > 0 {
 		d.publish(ctx, publicationID{store.KindValue, key}, value)
 	}
@@ -59,7 +59,7 @@ func (d *DHT) ownRecord(key, value []byte) protocol.Record {
 	}
 }
 
-// A closestFunc finds the k peers that are closest to a preimage: [DHT.closest], or
+// A closestFunc finds the k peers that are closest to a preimage: [DHT.closestBy], or
 // one that looks up fewer keys than it is asked for.
 type closestFunc func(ctx context.Context, preimage []byte) ([]routing.Contact, error)
 
@@ -131,7 +131,7 @@ func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option)
 // first value is the one that GetValue returns. With a [Quorum], it returns as
 // soon as so many peers have all of what was found.
 func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) ([][]byte, error) {
-	o, err := applyOptions(opts)
+	o, err := d.options(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	if _, err := d.validators.of([]byte(key)); err != nil {
 		return nil, err
 	}
-	o, err := applyOptions(opts)
+	o, err := d.options(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (d *DHT) getValues(ctx context.Context, key string, o options, improved fun
 		}
 		return g.values, nil
 	}
-	s, err := d.search(ctx, g.key, protocol.GetValue{Key: g.key})
+	s, err := d.search(ctx, g.key, protocol.GetValue{Key: g.key}, o.paths)
 	if err != nil {
 		return nil, err
 	}

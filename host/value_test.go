@@ -228,7 +228,7 @@ func testQuorum(t *testing.T) {
 	meet(t, d, puppets...)
 	for i, p := range puppets { // one answer at a time, however they are asked
 		p.will(func(s network.Stream, req protocol.Request) {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			time.Sleep(time.Duration(i) * 5 * time.Millisecond)
 			gives("1")(s, req)
 		})
 	}

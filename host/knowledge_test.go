@@ -1,0 +1,86 @@
+package host
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// expected returns what is expected of a peer.
+func expected(k *knowledge, id peer.ID) routing.Contact {
+	c := []routing.Contact{routing.ContactOf(id)}
+	k.judge(c)
+	return c[0]
+}
+
+// Peers are judged by their own answers, strangers by the first answers of all.
+func TestKnowledgeOfRoundTrips(t *testing.T) {
+	k := newKnowledge()
+	if c := expected(k, "ann"); c.Expect != 0 || c.RoundTrip != 0 {
+		t.Errorf("of the first peer, %v and %v are expected, want nothing", c.Expect, c.RoundTrip)
+	}
+	for range 100 {
+		k.answered("ann", 10*time.Millisecond)
+		k.answered("bob", 300*time.Millisecond)
+	}
+	for id, took := range map[peer.ID]time.Duration{"ann": 10 * time.Millisecond, "bob": 300 * time.Millisecond} {
+		if c := expected(k, id); c.RoundTrip != took || c.Expect < took || c.Expect > took+60*time.Millisecond {
+			t.Errorf("of %s %v and %v are expected, want about %v", id, c.Expect, c.RoundTrip, took)
+		}
+	}
+	stranger := expected(k, "cat")
+	if stranger.RoundTrip != 0 || stranger.Expect < 60*time.Millisecond {
+		t.Errorf("of a stranger %v are expected, want what spans both", stranger.Expect)
+	}
+	for range 100 {
+		k.answered("ann", 10*time.Millisecond)
+	}
+	if again := expected(k, "cat"); again.Expect != stranger.Expect {
+		t.Errorf("many answers of one peer change what is expected of strangers, from %v to %v", stranger.Expect, again.Expect)
+	}
+}
+
+// What is remembered of peers is bounded, and those who answered last are.
+func TestKnowledgeIsBounded(t *testing.T) {
+	k := newKnowledge()
+	for i := range 5 * maxPaces {
+		k.answered(peer.ID(fmt.Sprint(i)), time.Second)
+		k.answered("often", time.Millisecond)
+	}
+	if got := len(k.paces) + len(k.before); got > 2*maxPaces {
+		t.Errorf("%d are remembered, want %d at most", got, 2*maxPaces)
+	}
+	if c := expected(k, peer.ID(fmt.Sprint(5*maxPaces-1))); c.RoundTrip == 0 {
+		t.Error("the last one is forgotten")
+	}
+	if c := expected(k, "often"); c.RoundTrip != time.Millisecond {
+		t.Errorf("who answered often takes %v, want 1ms", c.RoundTrip)
+	}
+	if c := expected(k, "0"); c.RoundTrip != 0 {
+		t.Error("the first one is remembered")
+	}
+}
+
+// The share of failures is that of the last requests.
+func TestKnowledgeOfFailures(t *testing.T) {
+	k := newKnowledge()
+	for range 2000 {
+		for range 3 {
+			k.answered("ann", time.Millisecond)
+		}
+		k.failed()
+	}
+	if _, failing := k.network(); failing < 0.23 || failing > 0.27 {
+		t.Errorf("%.2f fail, want 0.25", failing)
+	}
+	for range 10 * lately {
+		k.answered("ann", time.Millisecond)
+	}
+	if _, failing := k.network(); failing > 0.01 {
+		t.Errorf("%.2f fail, want none", failing)
+	}
+}

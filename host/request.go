@@ -1,0 +1,57 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// request sends a request to a peer, and dials it first if need be: when it is the
+// turn of whoever asks, who. When the dial has succeeded, connected is called,
+// unless it is nil. Config.RequestTimeout counts from the dial.
+func (d *DHT) request(ctx context.Context, who *caller, to peer.ID, req protocol.Request, connected func()) (protocol.Response, error) {
+	var dialled *dial
+	if !d.connected(to) {
+		var err error
+		if dialled, err = d.dialer.dial(ctx, who, to); err != nil {
+			return protocol.Response{}, inTime(ctx, err)
+		}
+	}
+	if d.cfg.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.cfg.RequestTimeout)
+		defer cancel()
+	}
+	if dialled != nil {
+		if err := d.dialer.wait(ctx, dialled); err != nil {
+			return protocol.Response{}, inTime(ctx, err)
+		}
+		if connected != nil {
+			connected()
+		}
+	}
+	start := time.Now()
+	resp, err := d.rpc.Request(ctx, to, req)
+	if err != nil {
+		return protocol.Response{}, inTime(ctx, err)
+	}
+	switch req.(type) {
+	case protocol.PutValue, protocol.AddProvider: // what it takes to store says little
+	default:
+		d.knowledge.answered(to, time.Since(start))
+	}
+	return resp, nil
+}
+
+// judge says of contacts what is to be expected of them, if a lookup asks them now.
+func (d *DHT) judge(contacts []routing.Contact) {
+	d.peers.judge(contacts)
+	d.knowledge.judge(contacts)
+	for i, c := range contacts {
+		contacts[i].Connected = d.connected(c.ID)
+	}
+}
