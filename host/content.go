@@ -209,7 +209,7 @@ func (f *finder) find(ctx context.Context, key []byte) error {
 			return nil
 		}
 	}
-	s, err := f.dht.search(ctx, key, protocol.GetProviders{Key: key}, 0)
+	s, err := f.dht.search(ctx, key, protocol.GetProviders{Key: key}, plan{})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type DHT struct {
 	rpc        requester
 	dialer     *dialer
 	knowledge  *knowledge
+	recall     *recall
 	peers      *peers
 	store      store.Store     // cfg.Store, or our own
 	restored   []peer.AddrInfo // contacts of the last time
@@ -109,6 +110,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		protocol:    cfg.protocolID(),
 		rpc:         &streams{host: h, protocol: cfg.protocolID()},
 		knowledge:   newKnowledge(),
+		recall:      &recall{age: cfg.RegionAge},
 		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
 		store:       records,
 		restored:    restoreContacts(cfg.Dir),

@@ -128,7 +128,7 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 	if d.peers.len() == 0 {
 		return d.notReady(nil) // at once: waiting is for those who want an answer
 	}
-	_, err := d.lookup(ctx, preimage, 0)
+	_, err := d.lookup(ctx, preimage, plan{})
 	return err
 }
 

@@ -29,6 +29,9 @@ type search struct {
 	// named are the peers of the answers so far: most are named many times.
 	named map[peer.ID]named
 
+	// recalled says that it began with whom a lookup before it had found.
+	recalled bool
+
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
 	heard func(from routing.Contact, resp protocol.Response)
@@ -45,10 +48,19 @@ type named struct {
 // answers of the rest name the same ones.
 const seedFactor = 4
 
+// A plan says how a lookup differs from others.
+type plan struct {
+	paths  int  // disjoint paths; 0: as configured
+	recall bool // who was found lately, and is confirmed, need not be asked
+}
+
 // search prepares a lookup of the key of a preimage. It waits until the table
 // has contacts to start from, as long as [DHT.Ready] would, and at most
-// readyTimeout. If paths is 0, they are those of the Config.
-func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request, paths int) (*search, error) {
+// readyTimeout.
+//
+// It begins with whom a lookup of a key near to it has found lately, if there was
+// one, so that it goes no way; what all of them are to be asked for, they are.
+func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request, p plan) (*search, error) {
 	if err := d.readyWithin(ctx); err != nil {
 		return nil, err
 	}
@@ -57,17 +69,23 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
+	recalled := d.recall.near(time.Now(), key)
+	seeds = append(recalled, seeds...)
 	d.judge(seeds)
+	for i := range recalled {
+		seeds[i].Recent = p.recall && !seeds[i].Doubtful
+	}
 	s := &search{
 		dht: d, key: key, req: req, caller: newCaller(), named: make(map[peer.ID]named),
-		lookup: routing.NewLookup(d.self, key, seeds, d.lookupConfig(paths)),
+		lookup:   routing.NewLookup(d.self, key, seeds, d.lookupConfig(p)),
+		recalled: len(recalled) > 0,
 	}
 	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
 }
 
 // lookupConfig returns the configuration of a lookup that begins now.
-func (d *DHT) lookupConfig(paths int) routing.LookupConfig {
+func (d *DHT) lookupConfig(p plan) routing.LookupConfig {
 	cfg := routing.LookupConfig{
 		K:         d.cfg.K,
 		Alpha:     d.cfg.Alpha,
@@ -75,8 +93,8 @@ func (d *DHT) lookupConfig(paths int) routing.LookupConfig {
 		Paths:     d.cfg.Paths,
 		SlowAfter: d.cfg.SlowAfter,
 	}
-	if paths > 0 {
-		cfg.Paths = paths
+	if p.paths > 0 {
+		cfg.Paths = p.paths
 	}
 	if !d.cfg.DisableConfidence {
 		cfg.Size, cfg.Failing = d.knowledge.network()
@@ -85,8 +103,8 @@ func (d *DHT) lookupConfig(paths int) routing.LookupConfig {
 }
 
 // lookup looks up the k peers closest to a preimage.
-func (d *DHT) lookup(ctx context.Context, preimage []byte, paths int) (routing.Result, error) {
-	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, paths)
+func (d *DHT) lookup(ctx context.Context, preimage []byte, p plan) (routing.Result, error) {
+	s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, p)
 	if err != nil {
 		return routing.Result{}, err
 	}
@@ -103,11 +121,30 @@ func (s *search) run(ctx context.Context) (routing.Result, error) {
 		err = ErrClosed // those who failed just now may have been told of it first
 	}
 	result := s.lookup.Result()
-	if result.End == routing.Converged {
-		s.dht.knowledge.found(s.key, result.Closest)
-	}
+	s.learn(result)
 	traceOf(ctx).add(result)
 	return result, err
+}
+
+// learn keeps what the lookup has shown of the network, for others.
+func (s *search) learn(result routing.Result) {
+	if !converged(result) {
+		return
+	}
+	if result.End == routing.Converged && !s.recalled { // one part of the key space counts once
+		s.dht.knowledge.found(s.key, result.Closest)
+	}
+	whole := len(result.Closest) == s.dht.cfg.K || result.End == routing.Exhausted
+	if whole && allAnswered(result) { // else they are as old as when they did
+		s.dht.recall.remember(time.Now(), s.key, result.Closest)
+	}
+}
+
+// allAnswered reports whether all of the closest have answered this lookup.
+func allAnswered(result routing.Result) bool {
+	n := len(result.Closest)
+	return len(result.Answered) >= n && slices.EqualFunc(result.Closest, result.Answered[:n],
+		func(a, b routing.Contact) bool { return a.ID == b.ID })
 }
 
 // ask sends the request to one contact.

@@ -33,7 +33,7 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	if addrs := d.connectedAddrs(id); addrs != nil {
 		return peer.AddrInfo{ID: id, Addrs: addrs}, nil
 	}
-	s, err := d.search(ctx, []byte(id), protocol.FindNode{Target: []byte(id)}, 0)
+	s, err := d.search(ctx, []byte(id), protocol.FindNode{Target: []byte(id)}, plan{})
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}

@@ -12,10 +12,11 @@ import (
 )
 
 // closestBy returns what finds the k closest peers by a lookup with so many paths,
-// as many as are configured if paths is 0. It is an error if nobody answers.
+// as many as are configured if paths is 0. It is an error if nobody answers. Who was
+// found lately is asked again only if something has changed.
 func (d *DHT) closestBy(paths int) closestFunc {
 	return func(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-		result, err := d.lookup(ctx, preimage, paths)
+		result, err := d.lookup(ctx, preimage, plan{paths: paths, recall: true})
 		if err != nil {
 			return nil, err
 		}

@@ -193,7 +193,7 @@ func (d *DHT) getValues(ctx context.Context, key string, o options, improved fun
 		}
 		return g.values, nil
 	}
-	s, err := d.search(ctx, g.key, protocol.GetValue{Key: g.key}, o.paths)
+	s, err := d.search(ctx, g.key, protocol.GetValue{Key: g.key}, plan{paths: o.paths})
 	if err != nil {
 		return nil, err
 	}
