@@ -29,6 +29,12 @@ type entry struct {
 	interval time.Duration // of silence that makes it due
 	deadline time.Time     // of the probe that is under way; zero if there is none
 	doubted  time.Time     // when Doubt last made it due
+	asked    time.Time     // when Due last named it
+
+	score   int  // earned by answers, lost by misses; 0 is the end
+	suspect bool // it has missed since it answered
+	accused bool // it has missed since anybody answered
+	blind   bool // it was probed while we may have been offline
 
 	// claim is set while a pending contact challenges the head: it is why Due
 	// names the head, once. It is lost when the head proves alive.
@@ -38,11 +44,21 @@ type entry struct {
 // touch records that e answered at now, and when it is due for its next probe.
 func (e *entry) touch(now time.Time) {
 	e.seen = now
+	e.score = min(e.score+1, maxScore)
+	e.blind = false
 	e.deadline = time.Time{}
 	e.due = time.Time{}
 	if e.interval > 0 {
 		e.due = now.Add(e.interval)
 	}
+}
+
+// wakes returns when e is due, or its probe late; zero if never.
+func (e *entry) wakes() time.Time {
+	if e.checking() {
+		return e.deadline
+	}
+	return e.due
 }
 
 // checking reports whether e has been probed and not answered yet.
@@ -165,14 +181,18 @@ type ranked struct {
 }
 
 // appendClosest appends to out the contacts of b that are closest to target, in
-// order, up to the capacity of out. Scratch is memory to rank them in.
+// order, up to the capacity of out: those that are suspect, or those that are not.
+// Scratch is memory to rank them in.
 //
 // An insertion sort on 64 bits of the distance, for it beats a general sort at
 // the size of a bucket. Contacts are copied only once they are in order.
-func (b *bucket) appendClosest(out []Contact, target *Key, scratch []ranked) []Contact {
+func (b *bucket) appendClosest(out []Contact, target *Key, suspect bool, scratch []ranked) []Contact {
 	room := cap(out) - len(out)
 	best := scratch[:0]
 	for _, e := range b.entries {
+		if e.suspect != suspect {
+			continue
+		}
 		r := ranked{e.Key.word(0) ^ target.word(0), e}
 		if len(best) < room {
 			best = append(best, r)

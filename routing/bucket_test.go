@@ -47,7 +47,7 @@ func TestBucketClosestOfSimilarKeys(t *testing.T) {
 		b.insert(&entry{Contact: c})
 	}
 	for n := 1; n <= 20; n++ {
-		got := b.appendClosest(make([]Contact, 0, n), &target, nil)
+		got := b.appendClosest(make([]Contact, 0, n), &target, false, nil)
 		if want := closestOf(target, contacts, n); !sameContacts(got, want) {
 			t.Errorf("closest %d are %v, want %v", n, ids(got), ids(want))
 		}

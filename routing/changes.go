@@ -5,8 +5,10 @@ type ChangeKind uint8
 
 // The kinds of a [Change].
 const (
-	Entered ChangeKind = iota // it is in the table now
-	Left                      // it is no longer in the table
+	Entered   ChangeKind = iota // it is in the table now
+	Left                        // it is no longer in the table
+	Suspected                   // it did not answer, and is not handed to others
+	Cleared                     // it is not suspected any more
 )
 
 // String returns the name of k in lower case.
@@ -16,19 +18,24 @@ func (k ChangeKind) String() string {
 		return "entered"
 	case Left:
 		return "left"
+	case Suspected:
+		return "suspected"
+	case Cleared:
+		return "cleared"
 	}
 	return "invalid"
 }
 
-// A Change says that a contact entered a [Table] or left it.
+// A Change says that a contact entered a [Table] or left it, or is or is not
+// suspected. One that leaves is not suspected any more.
 type Change struct {
 	Kind    ChangeKind
 	Contact Contact // as it was when it entered, or is when it leaves
 }
 
 // Changes returns what the last call that can change the table did to who is in
-// it, in the order in which it happened: Seen, Failed, Checked, Update, Due,
-// Doubt, Postponed or Refreshed. A newcomer that replaces a contact is two
+// it, in the order in which it happened: Seen, Failed, Remove, Checked, Update,
+// Due, Doubt, Postponed or Refreshed. A newcomer that replaces a contact is two
 // changes, Left and Entered. Pending contacts are not in the table, and contacts
 // that only change their addresses or their bucket stay in it. Whoever applies
 // the changes after each call knows the keys that [Table.All] returns.

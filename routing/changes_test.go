@@ -38,12 +38,17 @@ func TestChanges(t *testing.T) {
 		{"a split", func() { tab.Seen(epoch, cat) }, "entered cat"},
 		{"a pending newcomer", func() { tab.Seen(epoch, bob) }, ""},
 		{"a probe", func() { tab.Due(epoch, 1) }, ""},
-		{"a replacement", func() { tab.Due(late, 0) }, "left ann, entered bob"},
+		{"a probe that is late", func() { tab.Due(late, 0) }, "suspected ann"},
+		{"a replacement", func() { proveOnline(tab, late); tab.Failed(late, ann); proveOnline(tab, late) }, "left ann, entered bob"},
 		{"doubt", func() { tab.Doubt(late, bob) }, ""},
 		{"we know nobody of that name", func() { tab.Failed(late, ann) }, ""},
-		{"a collapse", func() { tab.Failed(late, cat) }, "left cat"},
+		{"a miss", func() { tab.Failed(late, cat) }, "suspected cat"},
+		{"another one", func() { tab.Failed(late, cat) }, ""},
+		{"an answer after it", func() { tab.Seen(late, cat) }, "cleared cat"},
+		{"a collapse", func() { tab.Remove(cat) }, "left cat"},
 		{"a refresh", func() { tab.Refreshed(late, 0) }, ""},
-		{"a probe that fails", func() { tab.Due(late, 1); tab.Checked(late, bob, false) }, "left bob"},
+		{"a probe that fails", func() { tab.Due(late, 1); tab.Checked(late, bob, false) }, "suspected bob"},
+		{"the end", func() { tab.Remove(bob) }, "left bob"},
 	}
 	for _, tt := range tests {
 		tt.call()
@@ -61,6 +66,7 @@ func TestChangesAreOfTheLastCall(t *testing.T) {
 	calls := map[string]func(*Table){
 		"Seen":      func(tab *Table) { tab.Seen(epoch, Contact{Key: self}) },
 		"Failed":    func(tab *Table) { tab.Failed(epoch, stranger) },
+		"Remove":    func(tab *Table) { tab.Remove(stranger) },
 		"Checked":   func(tab *Table) { tab.Checked(epoch, stranger, true) },
 		"Update":    func(tab *Table) { tab.Update(epoch, stranger) },
 		"Due":       func(tab *Table) { tab.Due(epoch, 1) },
@@ -82,15 +88,15 @@ func TestChangesAreOfTheLastCall(t *testing.T) {
 }
 
 func TestChangeKindHasAName(t *testing.T) {
-	for kind, want := range map[ChangeKind]string{Entered: "entered", Left: "left", 2: "invalid"} {
+	for kind, want := range map[ChangeKind]string{Entered: "entered", Left: "left", Suspected: "suspected", Cleared: "cleared", 4: "invalid"} {
 		if got := kind.String(); got != want {
 			t.Errorf("%d is %q, want %q", uint8(kind), got, want)
 		}
 	}
 }
 
-// Whoever applies the changes after each call knows who is in the table: nobody
-// enters who is there, or leaves who is not.
+// Whoever applies the changes after each call knows who is in the table, and who
+// is suspect: nobody enters who is there, or leaves who is not.
 func TestChangesReplay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		self := KeyOf([]byte("self"))
@@ -105,13 +111,14 @@ func TestChangesReplay(t *testing.T) {
 		// A replay applies the changes once; nothing is drawn between it and the call.
 		replay := func(t *rapid.T) {
 			for _, c := range tab.Changes() {
-				if known[c.Contact.Key] == (c.Kind == Entered) {
-					t.Errorf("%s %v, and was there: %v", c.Contact.ID, c.Kind, c.Kind == Entered)
+				suspect, held := known[c.Contact.Key]
+				if held == (c.Kind == Entered) || suspect && c.Kind == Suspected || !suspect && c.Kind == Cleared {
+					t.Errorf("%s %v, and was there: %v, suspect: %v", c.Contact.ID, c.Kind, held, suspect)
 				}
-				if c.Kind == Entered {
-					known[c.Contact.Key] = true
-				} else {
+				if c.Kind == Left {
 					delete(known, c.Contact.Key)
+				} else {
+					known[c.Contact.Key] = c.Kind == Suspected
 				}
 			}
 		}
@@ -125,6 +132,7 @@ func TestChangesReplay(t *testing.T) {
 			"seen":      do(func(c Contact) { tab.Seen(now, c) }),
 			"seen more": do(func(c Contact) { tab.Seen(now, c) }),
 			"failed":    do(func(c Contact) { tab.Failed(now, c) }),
+			"remove":    do(func(c Contact) { tab.Remove(c) }),
 			"update":    do(func(c Contact) { tab.Update(now, c) }),
 			"doubt":     do(func(c Contact) { tab.Doubt(now, c) }),
 			"due":       do(func(Contact) { tab.Due(now, 3) }),
@@ -136,8 +144,10 @@ func TestChangesReplay(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				want := make(map[Key]bool)
-				for _, k := range heldKeys(tab) {
-					want[k] = true
+				for _, b := range tab.Buckets() {
+					for _, c := range b.Contacts {
+						want[c.Key] = c.Suspect
+					}
 				}
 				if !maps.Equal(known, want) {
 					t.Errorf("the changes tell of %v, the table holds %v",

@@ -11,12 +11,16 @@ import (
 //
 //   - the head of a full bucket that a newcomer challenges, once per newcomer,
 //   - a contact that has been silent for longer than its interval,
-//   - a contact whose addresses have changed, or that [Table.Doubt] named.
+//   - a contact whose addresses have changed, or that [Table.Doubt] named,
+//   - a contact that did not answer, 10s later.
 //
 // Each of them is then awaited until [Table.Checked], Seen or Failed tells of
 // it; CheckTimeout later it counts as failed, at the next call of Due. Its clock
 // starts here and not with the challenge, so that nobody is removed without
 // having been asked.
+//
+// If so many did not answer that it may be us who are cut off, a few witnesses are
+// probed instead, at once and then every 2s, and less often in a long outage.
 //
 // Contacts that are due beyond n stay due, and next does not count them: call
 // Due again when there is room for more probes.
@@ -24,40 +28,77 @@ import (
 // Source: Kademlia paper, section 2.2, and 4.1 for the delay of probes.
 func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 	t.begin()
-	t.expireChecks(now)
-	var heads, others []*entry
-	wake := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
+	if t.idle(now, n) {
+		return nil, t.wakeAt
 	}
+	t.expireChecks(now)
+	if !t.audit.since.IsZero() {
+		return t.summon(now, n)
+	}
+	due, next := t.plan(now)
+	for _, e := range due[:min(max(n, 0), len(due))] {
+		t.ask(now, e)
+		if next.IsZero() || e.deadline.Before(next) {
+			next = e.deadline
+		}
+		probe = append(probe, e.Contact)
+	}
+	t.agenda = agenda{scanned: true, wakeAt: next, backlog: len(probe) < len(due)}
+	return probe, next
+}
+
+// An agenda is what Due found when it last looked at all contacts.
+type agenda struct {
+	scanned bool      // nothing has changed since that could make somebody due earlier
+	wakeAt  time.Time // when somebody is due, or a probe late, at the earliest; zero if never
+	backlog bool      // more contacts were due than there was room for
+}
+
+// idle reports whether nobody is due, without looking at all contacts.
+func (t *Table) idle(now time.Time, n int) bool {
+	return t.scanned && t.audit.since.IsZero() &&
+		(t.wakeAt.IsZero() || now.Before(t.wakeAt)) && (n <= 0 || !t.backlog)
+}
+
+// replan changes when e is due, and keeps the agenda.
+func (t *Table) replan(e *entry, change func()) {
+	before := e.wakes()
+	change()
+	after := e.wakes()
+	if before.Equal(t.wakeAt) || !after.IsZero() && (t.wakeAt.IsZero() || after.Before(t.wakeAt)) {
+		t.scanned = false
+	}
+}
+
+// ask records that Due names e at now.
+func (t *Table) ask(now time.Time, e *entry) {
+	e.asked = now
+	e.deadline = now.Add(t.cfg.CheckTimeout)
+}
+
+// plan returns the contacts that are due, the most urgent first, and when the
+// next one is, or a probe late.
+func (t *Table) plan(now time.Time) (due []*entry, next time.Time) {
+	var others []*entry
 	for _, b := range t.buckets {
 		challenged := len(b.entries) == t.cfg.K && b.challenged()
 		for i, e := range b.entries {
+			at := e.wakes()
 			switch {
-			case e.checking():
-				wake(e.deadline)
-			case i == 0 && challenged:
-				heads = append(heads, e)
-			case e.due.IsZero():
-			case e.due.After(now):
-				wake(e.due)
+			case i == 0 && challenged && !e.suspect && !e.checking():
+				due = append(due, e) // a head goes first: somebody waits for it
+			case at.IsZero():
+			case at.After(now):
+				if next.IsZero() || at.Before(next) {
+					next = at
+				}
 			default:
 				others = append(others, e)
 			}
 		}
 	}
-	// Heads go first: somebody waits for them.
 	slices.SortStableFunc(others, func(a, b *entry) int { return a.due.Compare(b.due) })
-	for _, e := range append(heads, others...) {
-		if len(probe) >= n {
-			break
-		}
-		e.deadline = now.Add(t.cfg.CheckTimeout)
-		wake(e.deadline)
-		probe = append(probe, e.Contact)
-	}
-	return probe, next
+	return append(due, others...), next
 }
 
 // Doubt records that something speaks against c, and no more than that: its
@@ -76,6 +117,7 @@ func (t *Table) Doubt(now time.Time, c Contact) bool {
 	}
 	e.doubted = now
 	e.due = now
+	t.scanned = false
 	return true
 }
 
@@ -91,20 +133,18 @@ func (t *Table) Postponed(now time.Time, c Contact) bool {
 	}
 	e.deadline = time.Time{}
 	e.due = now.Add(t.cfg.CheckTimeout)
+	t.scanned = false
 	return true
 }
 
-// expireChecks removes the contacts that were probed and did not answer in time.
+// expireChecks takes the contacts that were probed and did not answer in time for
+// failed.
 func (t *Table) expireChecks(now time.Time) {
-	var late []*entry
 	for _, b := range t.buckets {
 		for _, e := range b.entries {
 			if e.checking() && !e.deadline.After(now) {
-				late = append(late, e)
+				t.miss(now, e)
 			}
 		}
-	}
-	for _, e := range late {
-		t.remove(t.bucket(e.cpl), e) // buckets may have collapsed for the one before
 	}
 }

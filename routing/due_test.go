@@ -8,6 +8,12 @@ import (
 
 const never = -1
 
+// proveOnline lets somebody who is not in the table answer.
+func proveOnline(tab *Table, now time.Time) {
+	tab.begin()
+	tab.heard(now, Key{})
+}
+
 // dueIDs returns whom Due names at now.
 func dueIDs(tab *Table, now time.Time) []string {
 	probe, _ := tab.Due(now, 100)
@@ -85,6 +91,10 @@ func TestDeadHeadIsReplaced(t *testing.T) {
 			tab.Seen(now.Add(time.Second), far[3])
 			dueIDs(tab, now)
 			dead(tab, far[0])
+			if got := dueIDs(tab, now); got != nil {
+				t.Errorf("due are %v, right after the head did not answer", got)
+			}
+			proveOnline(tab, now)
 			tab.check(t)
 			if got := ids(slices.Collect(tab.All())); !slices.Equal(got, ids([]Contact{far[1], far[3]})) {
 				t.Errorf("contacts are %v", got)
@@ -114,6 +124,7 @@ func TestHeadIsAskedBeforeItGoes(t *testing.T) {
 		t.Error("the head is gone before its time")
 	}
 	tab.Due(next, 0)
+	proveOnline(tab, next)
 	if _, ok := tab.Contact(far[0].Key); ok {
 		t.Error("the head is there after its time")
 	}
@@ -126,6 +137,7 @@ func TestCheckOfContactThatChanged(t *testing.T) {
 	now := epoch.Add(time.Hour)
 	dueIDs(tab, now)
 	tab.Failed(now, far[0])
+	proveOnline(tab, now)
 	if tab.Checked(now, far[0], true) || tab.Len() != 1 {
 		t.Errorf("a removed contact is back: %v", ids(slices.Collect(tab.All())))
 	}
@@ -219,6 +231,14 @@ func TestDoubt(t *testing.T) {
 				t.Error("it is not in doubt again")
 			}
 			tab.Checked(now, c, false)
+			if tab.Stats(now).Suspects != 1 {
+				t.Error("it did not answer, and is not suspect")
+			}
+			for range 2 { // it has answered three times
+				proveOnline(tab, now)
+				tab.Failed(now, c)
+			}
+			proveOnline(tab, now)
 			if tab.Len() != 0 {
 				t.Error("it did not answer, and is still there")
 			}

@@ -13,7 +13,7 @@ import (
 
 // check fails the test if an invariant of t does not hold.
 func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
-	size := 0
+	size, suspects, accused := 0, 0, 0
 	groups := make(map[string]int)
 	known := make(map[Key]bool)
 	last := len(t.buckets) - 1
@@ -31,6 +31,15 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 		}
 		for j, e := range b.entries {
 			size++
+			if e.suspect {
+				suspects++
+			}
+			if e.accused {
+				accused++
+			}
+			if e.score < 1 || e.score > maxScore || e.accused && !e.suspect {
+				tb.Errorf("%s has a score of %d, is suspect: %v, accused: %v", e.ID, e.score, e.suspect, e.accused)
+			}
 			if e.Group != "" {
 				groups[e.Group]++
 				inBucket[e.Group]++
@@ -69,6 +78,9 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 		if n != t.groups[g] || t.cfg.MaxPerGroupTotal >= 0 && n > t.cfg.MaxPerGroupTotal {
 			tb.Errorf("%d contacts of group %s, counted %d", n, g, t.groups[g])
 		}
+	}
+	if suspects != t.audit.suspects || accused != t.audit.accused {
+		tb.Errorf("%d suspects, %d accused, counted %d and %d", suspects, accused, t.audit.suspects, t.audit.accused)
 	}
 	if size != t.size || len(groups) != len(t.groups) {
 		tb.Errorf("%d contacts of %d groups, counted %d of %d", size, len(groups), t.size, len(t.groups))
@@ -110,7 +122,8 @@ func drawContact(t *rapid.T, self Key) Contact {
 }
 
 // Invariants hold after any sequence of calls, and only contacts that have
-// answered since they last failed are ever held.
+// answered since they were last removed are ever held. Nobody is handed to others
+// who missed since.
 func TestTableInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		self := KeyOf([]byte("self"))
@@ -128,7 +141,6 @@ func TestTableInvariants(t *testing.T) {
 				c := draw()
 				_, held := tab.Contact(c.Key)
 				wanted := tab.Wants(c)
-				size := tab.Len()
 				out := tab.Seen(now, c)
 				answered[c.Key] = out != Rejected
 				if wanted && out == Rejected {
@@ -137,18 +149,26 @@ func TestTableInvariants(t *testing.T) {
 				if held != (out == Refreshed) && (!held || out != Rejected) {
 					t.Errorf("%v is %v, was held: %v", c.ID, out, held)
 				}
-				if out == Added && tab.Len() < size+1 {
-					t.Errorf("added %v, and %d contacts are %d", c.ID, size, tab.Len())
+				if _, held = tab.Contact(c.Key); held != (out == Added || out == Refreshed) {
+					t.Errorf("%v is %v, and is held: %v", c.ID, out, held)
 				}
 			},
-			"failed": func(*rapid.T) {
+			"failed": func(*rapid.T) { tab.Failed(now, draw()) },
+			"remove": func(*rapid.T) {
 				c := draw()
-				tab.Failed(now, c)
+				tab.Remove(c)
 				answered[c.Key] = false
 			},
 			"update": func(*rapid.T) { tab.Update(now, draw()) },
 			"due": func(t *rapid.T) {
-				probe, next := tab.Due(now, 3)
+				n := rapid.IntRange(0, 3).Draw(t, "n")
+				if tab.idle(now, n) { // then a look at all contacts says the same
+					due, next := tab.plan(now)
+					if n > 0 && len(due) > 0 || !next.Equal(tab.wakeAt) {
+						t.Errorf("%d are due, and the next at %v; it says none, and %v", len(due), next, tab.wakeAt)
+					}
+				}
+				probe, next := tab.Due(now, n)
 				if !next.IsZero() && !next.After(now) {
 					t.Errorf("call again at %v, which is not after %v", next, now)
 				}
@@ -169,6 +189,10 @@ func TestTableInvariants(t *testing.T) {
 					if !answered[c.Key] {
 						t.Errorf("%v is held, and has not answered", c.ID)
 					}
+				}
+				sound := tab.Closest(self, 1000)
+				if len(sound) != tab.Len()-tab.Stats(now).Suspects || len(tab.Seeds(self, 1000)) != tab.Len() {
+					t.Errorf("%d contacts are handed out, of %+v", len(sound), tab.Stats(now))
 				}
 			},
 		})

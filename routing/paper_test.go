@@ -140,6 +140,7 @@ func TestPaperDeadHeadIsEvicted(t *testing.T) {
 	tab.Seen(now, far[2])
 	dueIDs(tab, now)
 	tab.Checked(now, far[0], false)
+	proveOnline(tab, now)
 	if _, ok := tab.Contact(far[0].Key); ok || tail(tab).ID != far[2].ID {
 		t.Errorf("head is there: %v; tail is %s", ok, tail(tab).ID)
 	}
@@ -310,6 +311,7 @@ func TestPaperReplacementCache(t *testing.T) {
 	}
 	for i, want := range []Contact{far[3], far[4]} {
 		tab.Failed(now, far[i])
+		proveOnline(tab, now)
 		if _, ok := tab.Contact(want.Key); !ok {
 			t.Errorf("%s did not move up", want.ID)
 		}

@@ -30,10 +30,12 @@ func TestTableScripts(t *testing.T) {
 //
 //	table k=2 probe-after=10m check-timeout=60s per-group=2 in-total=10   a new, empty table
 //	cpl 0 ann bob                       how many bits they share with us; 0 if not said
-//	seen ann group=g wire=w             and failed, alive, dead, postponed, update, wants
+//	seen ann group=g wire=w             and failed, remove, alive, dead, postponed, update, wants
+//	proof                               somebody who is not in the table answers
+//	offline                             whether we are
 //	pass 10m                            time goes by
 //	due n=8
-//	show                                buckets, least recently seen first
+//	show                                buckets, least recently seen first; suspects with a question mark
 //	stale age=10m, refreshed 3, join    CPLs
 //	closest ann n=3
 type tableScript struct {
@@ -72,6 +74,11 @@ func (s *tableScript) run(t *testing.T, d *datadriven.TestData) string {
 			return out + "nothing more is due"
 		}
 		return out + fmt.Sprintf("again in %v", next.Sub(s.now))
+	case "proof":
+		proveOnline(s.table, s.now)
+		return ""
+	case "offline":
+		return fmt.Sprint(s.table.Offline(s.now))
 	case "show":
 		return s.show()
 	case "stale":
@@ -91,6 +98,8 @@ func (s *tableScript) one(t *testing.T, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "seen":
 		return s.table.Seen(s.now, c).String()
+	case "remove":
+		return fmt.Sprint(s.table.Remove(c))
 	case "failed":
 		return fmt.Sprint(s.table.Failed(s.now, c))
 	case "alive", "dead":
@@ -127,6 +136,9 @@ func (s *tableScript) show() string {
 		out.WriteByte(':')
 		for _, c := range b.Contacts {
 			out.WriteString(" " + string(c.ID))
+			if c.Suspect {
+				out.WriteString("?")
+			}
 		}
 		if b.Pending > 0 {
 			out.WriteString(" | pending:")

@@ -95,11 +95,19 @@ func (t *Table) enter(b *bucket, e *entry) {
 // is none, buckets may collapse.
 func (t *Table) remove(b *bucket, e *entry) {
 	b.remove(e)
+	t.acquit(e)
+	if e.suspect {
+		t.audit.suspects--
+	}
+	t.scanned = false
 	t.count(e.Group, -1)
 	t.size--
 	t.changed(Left, e.Contact)
 	t.promote(b)
 	t.collapse()
+	if t.size == 0 {
+		t.audit = audit{} // who has nobody is not offline, but new
+	}
 }
 
 // promote fills the room in b with pending contacts, newest first. Those whose

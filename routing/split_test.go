@@ -94,7 +94,7 @@ func TestSplitKeepsOrderAndPending(t *testing.T) {
 		t.Errorf("after the split: %v, want %v", ids(kept), ids(deep[:4]))
 	}
 	for i := range 3 { // and they move up newest first
-		tab.Failed(epoch, deep[i])
+		tab.Remove(deep[i])
 		if _, ok := tab.Contact(deep[6-i].Key); !ok {
 			t.Errorf("%v did not move up", deep[6-i].ID)
 		}
@@ -129,7 +129,7 @@ func TestEmptyBucketsCollapse(t *testing.T) {
 			tab := grown()
 			for _, cpl := range tt.drop {
 				for _, c := range withCPL(self, cpl, 2) {
-					if !tab.Failed(epoch, c) {
+					if !tab.Remove(c) {
 						t.Errorf("%v was not there", c.ID)
 					}
 					tab.check(t)
@@ -155,7 +155,7 @@ func TestBucketOfOne(t *testing.T) {
 	}
 	for i := range 2 {
 		for cpl := range 3 {
-			if !tab.Failed(epoch, withCPL(self, cpl, 3)[(3-i)%3]) {
+			if !tab.Remove(withCPL(self, cpl, 3)[(3-i)%3]) {
 				t.Errorf("contact %d of CPL %d is not there", i, cpl)
 			}
 			tab.check(t)
@@ -173,7 +173,7 @@ func TestRemovalPromotesNewest(t *testing.T) {
 		tab := NewTable(self, TableConfig{K: 3})
 		far := withCPL(self, 0, 6)
 		seenAll(tab, far...)
-		tab.Failed(epoch.Add(time.Minute), far[gone])
+		tab.Remove(far[gone])
 		tab.check(t)
 		if _, ok := tab.Contact(far[5].Key); !ok || tab.Len() != 3 {
 			t.Errorf("without %v, there are %v", far[gone].ID, ids(slices.Collect(tab.All())))
@@ -190,10 +190,10 @@ func TestPendingFails(t *testing.T) {
 	tab := NewTable(self, TableConfig{K: 1})
 	far := withCPL(self, 0, 3)
 	seenAll(tab, far...)
-	if !tab.Failed(epoch, far[2]) || tab.Failed(epoch, far[2]) {
+	if !tab.Remove(far[2]) || tab.Remove(far[2]) {
 		t.Error("the pending contact was not there, or twice")
 	}
-	tab.Failed(epoch, far[0])
+	tab.Remove(far[0])
 	if _, ok := tab.Contact(far[1].Key); !ok {
 		t.Error("the other pending contact did not move up")
 	}
@@ -210,12 +210,12 @@ func TestPromotionHeedsGroups(t *testing.T) {
 	other.Group = "g"
 	tab.Seen(epoch.Add(time.Minute), other)
 	tab.Seen(epoch.Add(time.Minute), at(self, 4, "no group"))
-	tab.Failed(epoch, far[0])
+	tab.Remove(far[0])
 	tab.check(t)
 	if _, ok := tab.Contact(far[2].Key); !ok {
 		t.Errorf("contacts are %v", ids(slices.Collect(tab.All())))
 	}
-	tab.Failed(epoch, far[1]) // nobody may move up
+	tab.Remove(far[1]) // nobody may move up
 	tab.check(t)
 	if tab.Len() != 3 {
 		t.Errorf("contacts are %v", ids(slices.Collect(tab.All())))
@@ -223,7 +223,7 @@ func TestPromotionHeedsGroups(t *testing.T) {
 	if got := dueIDs(tab, epoch.Add(2*time.Minute)); got != nil {
 		t.Errorf("due are %v: a bucket with room has no head to challenge", got)
 	}
-	tab.Failed(epoch, other) // now the group has room: it enters when it is seen
+	tab.Remove(other) // now the group has room: it enters when it is seen
 	if got := tab.Seen(epoch.Add(time.Hour), far[3]); got != Added {
 		t.Errorf("outcome = %v, want %v", got, Added)
 	}

@@ -82,16 +82,20 @@ func setDefault[T comparable](field *T, value T) {
 // the length of the prefix they share with our key. Only the last bucket, which
 // holds that prefix length and all above, splits.
 //
-// Every contact in it has answered us, for only [Table.Seen] adds one. A Table
+// Every contact in it has answered us, for only [Table.Seen] adds one. One that
+// does not answer any more goes when it has lost what its answers have earned it,
+// and only when others answer: else it may be us who are offline. A Table
 // is not safe for concurrent use. Times given to it must not go back.
 //
 // Source: Kademlia paper, sections 2.2, 2.4 and 4.1.
 type Table struct {
-	self      Key
-	cfg       TableConfig
-	buckets   []*bucket      // by CPL; the last one also holds all CPLs above its own
-	groups    map[string]int // contacts in buckets, by Group
-	size      int            // contacts in buckets
+	self    Key
+	cfg     TableConfig
+	buckets []*bucket      // by CPL; the last one also holds all CPLs above its own
+	groups  map[string]int // contacts in buckets, by Group
+	size    int            // contacts in buckets
+	audit   audit
+	agenda
 	refreshed [MaxRefreshCPL + 1]time.Time
 	changes   []Change // of the last call
 }
@@ -122,6 +126,7 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 	if c.Key == t.self {
 		return Rejected
 	}
+	t.heard(now, c.Key)
 	cpl := t.self.CPL(c.Key)
 	b := t.bucket(cpl)
 	if e := b.find(c.Key); e != nil {
@@ -140,10 +145,29 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 	return t.place(e)
 }
 
-// Failed records that c did not answer. It is removed, from a bucket or from
-// the pending, and the newest pending contact takes its place. Failed reports
-// whether c was there.
-func (t *Table) Failed(_ time.Time, c Contact) bool {
+// Failed records that c did not answer. A pending contact goes at once. One that
+// is held becomes suspect: it is not handed to others, and is probed again. When
+// somebody else answers, it loses a third of the score that its answers have
+// earned it, and with the last of it its place, which the newest pending contact
+// takes. Failed reports whether c was there.
+func (t *Table) Failed(now time.Time, c Contact) bool {
+	t.begin()
+	b := t.bucket(t.self.CPL(c.Key))
+	if e := b.find(c.Key); e != nil {
+		t.miss(now, e)
+		return true
+	}
+	if e := b.findPending(c.Key); e != nil {
+		b.unqueue(e)
+		return true
+	}
+	return false
+}
+
+// Remove takes c out of the table, for it has said that it does not serve any
+// more. The newest pending contact takes its place. Remove reports whether c was
+// there.
+func (t *Table) Remove(c Contact) bool {
 	t.begin()
 	b := t.bucket(t.self.CPL(c.Key))
 	if e := b.find(c.Key); e != nil {
@@ -168,11 +192,13 @@ func (t *Table) Checked(now time.Time, c Contact, alive bool) bool {
 	if e == nil || !e.checking() {
 		return false
 	}
-	if alive {
-		t.refresh(now, b, e, c)
-	} else {
-		t.remove(b, e)
+	if !alive {
+		t.miss(now, e)
+		return true
 	}
+	t.heard(now, c.Key)
+	b = t.bucket(e.cpl) // others may have gone for that answer
+	t.refresh(now, b, e, c)
 	return true
 }
 
@@ -193,6 +219,7 @@ func (t *Table) Update(now time.Time, c Contact) bool {
 	if e.moves(c) {
 		e.interval = t.cfg.ProbeAfter
 		e.due = now
+		t.scanned = false
 	}
 	if !t.adopt(b, e, c) {
 		t.remove(b, e)
@@ -225,7 +252,7 @@ func (t *Table) Wants(c Contact) bool {
 const bucketOnStack = 32
 
 // Closest returns the n contacts closest to target, or all if there are fewer,
-// closest first. It makes one allocation, for the result, if K is at most 32.
+// closest first, to be handed to others: suspects are left out. It makes one allocation, for the result, if K is at most 32.
 //
 // It need not sort the table. Let D be the distance of our key to target. The
 // contacts of CPL i share the first i bits of D and flip the next. So where bit
@@ -233,24 +260,47 @@ const bucketOnStack = 32
 // where it is 0, farther: buckets are taken in ascending order where D has a 1,
 // then in descending order where it has a 0.
 func (t *Table) Closest(target Key, n int) []Contact {
+	n = min(n, t.size-t.audit.suspects)
+	if n <= 0 {
+		return nil
+	}
+	return t.appendClosest(make([]Contact, 0, n), target, false)
+}
+
+// Seeds returns up to n contacts to start a lookup from: those that Closest
+// returns, and if they are fewer, the closest suspects after them, which are
+// Doubtful.
+func (t *Table) Seeds(target Key, n int) []Contact {
 	n = min(n, t.size)
 	if n <= 0 {
 		return nil
 	}
-	out := make([]Contact, 0, n)
+	out := t.appendClosest(make([]Contact, 0, n), target, false)
+	sound := len(out)
+	out = t.appendClosest(out, target, true)
+	for i := range out[sound:] {
+		out[sound+i].Doubtful = true
+	}
+	return out
+}
+
+// appendClosest appends to out the contacts that are closest to target, closest
+// first, up to the capacity of out: those that are suspect, or those that are not.
+func (t *Table) appendClosest(out []Contact, target Key, suspect bool) []Contact {
+	n := cap(out)
 	var array [bucketOnStack]ranked
 	last := len(t.buckets) - 1
 	for i := 0; i < last && len(out) < n; i++ {
 		if t.self.bit(&target, i) == 1 {
-			out = t.buckets[i].appendClosest(out, &target, array[:])
+			out = t.buckets[i].appendClosest(out, &target, suspect, array[:])
 		}
 	}
 	if len(out) < n {
-		out = t.buckets[last].appendClosest(out, &target, array[:])
+		out = t.buckets[last].appendClosest(out, &target, suspect, array[:])
 	}
 	for i := last - 1; i >= 0 && len(out) < n; i-- {
 		if t.self.bit(&target, i) == 0 {
-			out = t.buckets[i].appendClosest(out, &target, array[:])
+			out = t.buckets[i].appendClosest(out, &target, suspect, array[:])
 		}
 	}
 	return out
@@ -292,7 +342,8 @@ type Bucket struct {
 // A Held contact is one in a [Bucket].
 type Held struct {
 	Contact
-	Seen time.Time // its last answer
+	Seen    time.Time // its last answer
+	Suspect bool      // it has not answered when it was last asked
 }
 
 // Buckets returns a description of the table, in order of CPL.
@@ -301,7 +352,7 @@ func (t *Table) Buckets() []Bucket {
 	for i, b := range t.buckets {
 		out[i] = Bucket{CPL: i, Last: i == len(t.buckets)-1, Pending: len(b.pending)}
 		for _, e := range b.entries {
-			out[i].Contacts = append(out[i].Contacts, Held{e.Contact, e.seen})
+			out[i].Contacts = append(out[i].Contacts, Held{e.Contact, e.seen, e.suspect})
 		}
 	}
 	return out
@@ -322,6 +373,7 @@ func (t *Table) place(e *entry) Outcome {
 		t.split()
 	}
 	b := t.bucket(e.cpl)
+	t.scanned = false
 	if len(b.entries) < t.cfg.K {
 		t.enter(b, e)
 		return Added
@@ -346,7 +398,9 @@ func (t *Table) refresh(now time.Time, b *bucket, e *entry, c Contact) Outcome {
 	if b.entries[0] == e {
 		b.refuseClaims()
 	}
-	e.touch(now)
+	t.acquit(e)
+	t.trust(e)
+	t.replan(e, func() { e.touch(now) })
 	b.remove(e)
 	b.entries = append(b.entries, e)
 	return Refreshed

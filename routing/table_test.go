@@ -86,7 +86,7 @@ func TestTableGroupLimits(t *testing.T) {
 		for i := range 3 {
 			c := at(self, cpl, fmt.Sprintf("grouped %d %d", cpl, i))
 			c.Group = "g"
-			tab.Failed(epoch, withCPL(self, cpl, 20)[i])
+			tab.Remove(withCPL(self, cpl, 20)[i])
 			wants := tab.Wants(c)
 			outcome := tab.Seen(epoch, c)
 			if wants != (outcome != Rejected) {
@@ -106,7 +106,7 @@ func TestTableGroupLimits(t *testing.T) {
 	if tab.Wants(late) {
 		t.Error("wants a contact of a group at its limit")
 	}
-	tab.Failed(epoch, added[0])
+	tab.Remove(added[0])
 	if !tab.Wants(late) || tab.Seen(epoch, late) != Added {
 		t.Error("the place in the group is not released")
 	}

@@ -1,0 +1,186 @@
+package routing
+
+import "time"
+
+// This file is what a table makes of contacts that do not answer: whose fault it
+// is, theirs or that of our own connection.
+
+const (
+	// maxScore is what the answers of a contact can earn it. A miss takes a third,
+	// rounded up, so that it survives four misses in a row, and not the fifth.
+	//
+	// Source: Kademlia paper, section 4.1, for the five.
+	maxScore = 8
+
+	// retryAfter is when a contact that did not answer is probed again.
+	retryAfter = 10 * time.Second
+
+	// outageMisses is how many contacts have to miss, and nobody to answer in
+	// between, before we suspect ourselves; all, if there are fewer.
+	outageMisses = 8
+
+	// outageAfter is how long nobody may answer after that before we are offline:
+	// the time that witnesses have.
+	outageAfter = 3 * time.Second
+
+	// witnesses is how many contacts are probed at a time to find out.
+	witnesses = 3
+
+	// minWitnessAfter and maxWitnessAfter bound the wait between such probes. It
+	// is outageShare of the time that the outage has lasted.
+	minWitnessAfter = 2 * time.Second
+	maxWitnessAfter = 30 * time.Second
+	outageShare     = 150
+)
+
+// An audit is the count of those that did not answer.
+type audit struct {
+	suspects int       // contacts that have missed since they last answered
+	accused  int       // of them, those that have since anybody answered
+	since    time.Time // when so many were accused that it may be us; zero if not
+	witness  time.Time // when to probe the next witnesses
+}
+
+// Offline reports whether we are offline at now: nearly all contacts that were
+// asked missed, and nobody has answered since, for 3s. Nobody is removed then.
+// The first answer ends it: what was missed meanwhile is forgiven, and all
+// contacts are due for a probe.
+func (t *Table) Offline(now time.Time) bool {
+	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter
+}
+
+// miss records that e, which is held, did not answer. Whether that counts is seen
+// when somebody else answers.
+func (t *Table) miss(now time.Time, e *entry) {
+	e.deadline = time.Time{}
+	e.due = now.Add(retryAfter)
+	t.scanned = false
+	if e.blind { // it was asked while we were offline
+		e.blind = false
+		if t.audit.since.IsZero() {
+			e.due = now
+			return
+		}
+	}
+	if !e.suspect {
+		e.suspect = true
+		t.audit.suspects++
+		t.changed(Suspected, e.Contact)
+	}
+	if !e.accused {
+		e.accused = true
+		t.audit.accused++
+	}
+	if t.audit.since.IsZero() && t.audit.accused >= min(outageMisses, t.size) {
+		t.audit.since, t.audit.witness = now, now
+	}
+}
+
+// heard records that somebody answered at now, which proves that we are online,
+// and that those who missed before did so by themselves; unless we were offline.
+func (t *Table) heard(now time.Time, by Key) {
+	offline := t.Offline(now)
+	if !t.audit.since.IsZero() {
+		t.audit.since = time.Time{}
+		t.scanned = false
+	}
+	if t.audit.accused == 0 && !offline {
+		return
+	}
+	var gone []*entry
+	for _, b := range t.buckets {
+		for _, e := range b.entries {
+			accused := e.accused
+			t.acquit(e)
+			switch {
+			case offline:
+				t.trust(e)
+				if !e.checking() {
+					e.due = now
+				}
+			case accused && e.Key != by:
+				if e.score -= (e.score + 2) / 3; e.score == 0 {
+					gone = append(gone, e)
+				}
+			}
+		}
+	}
+	for _, e := range gone {
+		t.remove(t.bucket(e.cpl), e) // buckets may have collapsed for the one before
+	}
+}
+
+// acquit takes back that e missed since anybody answered.
+func (t *Table) acquit(e *entry) {
+	if e.accused {
+		e.accused = false
+		t.audit.accused--
+	}
+}
+
+// trust ends the suspicion of e.
+func (t *Table) trust(e *entry) {
+	if e.suspect {
+		e.suspect = false
+		t.audit.suspects--
+		t.changed(Cleared, e.Contact)
+	}
+}
+
+// summon returns the contacts that are to be probed when it may be us who are
+// cut off, and when the next ones are: those that did not miss first, and then
+// those that were not asked for longest.
+func (t *Table) summon(now time.Time, n int) (probe []Contact, next time.Time) {
+	if now.Before(t.audit.witness) {
+		return nil, t.audit.witness
+	}
+	for len(probe) < min(n, witnesses) {
+		var best *entry
+		for _, b := range t.buckets {
+			for _, e := range b.entries {
+				if !e.checking() && (best == nil || e.witnessBefore(best)) {
+					best = e
+				}
+			}
+		}
+		if best == nil {
+			break
+		}
+		t.ask(now, best)
+		best.blind = true
+		probe = append(probe, best.Contact)
+	}
+	if n > 0 { // without room, at once when there is some
+		wait := now.Sub(t.audit.since) / outageShare
+		t.audit.witness = now.Add(min(max(wait, minWitnessAfter), maxWitnessAfter))
+	}
+	return probe, now.Add(minWitnessAfter)
+}
+
+// witnessBefore reports whether e is a better witness than other.
+func (e *entry) witnessBefore(other *entry) bool {
+	if e.accused != other.accused {
+		return !e.accused
+	}
+	if !e.asked.Equal(other.asked) {
+		return e.asked.Before(other.asked)
+	}
+	return e.seen.After(other.seen)
+}
+
+// Stats are the gauges of a [Table].
+type Stats struct {
+	Contacts int  // in buckets
+	Suspects int  // of them, those that have not answered when they were last asked
+	Pending  int  // newcomers that wait for a place
+	Offline  bool // see [Table.Offline]
+}
+
+// Stats returns the gauges of the table.
+func (t *Table) Stats(now time.Time) Stats {
+	s := Stats{Contacts: t.size, Suspects: t.audit.suspects, Offline: t.Offline(now)}
+	for _, b := range t.buckets {
+		s.Pending += len(b.pending)
+	}
+	return s
+}
