@@ -76,7 +76,7 @@ func (s *survey) old() bool { return s.region == nil || time.Since(s.since) >= s
 // look looks a preimage up. What the lookup shows of others holds only if it found
 // all that are closest: if somebody failed, there may be more.
 func (s *survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-	result, err := s.dht.lookup(ctx, preimage, 0)
+	result, err := s.dht.lookup(ctx, preimage, plan{recall: true})
 	if err != nil {
 		return nil, err
 	}

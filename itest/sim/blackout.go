@@ -15,10 +15,11 @@ const (
 	minRejoin, maxRejoin = 200 * time.Millisecond, 30 * time.Second
 )
 
-// Blackout cuts a node off for d, while it looks up a random key every second. A
-// node that is left with nobody joins again. The report says in Filled which
-// share of its table was left at the end of the blackout, and in Took how long
-// after it the first answer came.
+// Blackout cuts a node off for d, while it looks up a random key every second,
+// as long as it does not take itself for offline, and probes who is due. A node
+// that is left with nobody joins again. The report says in Filled which share of its
+// table was left at the end of the blackout, in Took how long after it the first
+// answer came, and in First how long it took until nobody was suspect any more.
 func (w *World) Blackout(from int, d time.Duration) Report {
 	r := Report{From: from, Target: w.Contact(from).Key}
 	before := w.Table(from).Len()
@@ -26,12 +27,30 @@ func (w *World) Blackout(from int, d time.Duration) Report {
 	w.Outage(from, d)
 	b := &blackout{w: w, r: &r, end: end, wait: minRejoin}
 	b.tick()
+	b.tend()
 	w.line.until(end)
 	r.Filled = float64(w.Table(from).Len()) / float64(before)
 	w.await(&r.Over)
 	r.Closest = w.numbers(w.Table(from).Closest(r.Target, w.scenario.Lookup.K))
 	w.judgeReport(&r)
 	return r
+}
+
+// tend probes who is due, now and again.
+func (b *blackout) tend() {
+	if b.r.Over {
+		return
+	}
+	next := b.w.probeDue(b.r.From, func(ok bool) {
+		if ok {
+			b.answered()
+		}
+		b.w.line.after(0, b.tend)
+	})
+	b.w.line.callOff(b.tended)
+	if !next.IsZero() {
+		b.tended = b.w.line.after(next.Sub(b.w.time()), b.tend)
+	}
 }
 
 // A blackout is one that is under way.
@@ -41,6 +60,8 @@ type blackout struct {
 	end  time.Duration
 	next time.Duration // not before, an attempt to join
 	wait time.Duration // after the next one that fails
+
+	tended *event // when to probe again
 }
 
 // tick looks something up, and comes back.
@@ -53,16 +74,27 @@ func (b *blackout) tick() {
 		b.rejoin()
 		return
 	}
+	b.tend()
+	if b.w.Table(b.r.From).Offline(b.w.time()) {
+		return // a node that is not ready looks nothing up
+	}
 	s := &search{w: b.w, from: b.r.From, target: routing.KeyOf(b.w.AnyPreimage()), tally: &b.r.Tally}
 	s.heard = func(int, reply) { b.answered() }
 	s.done = func(routing.Result) {}
 	s.start()
 }
 
-// answered ends the blackout, at the first answer after it.
+// answered takes in an answer. The blackout is over when after the first one
+// nobody is suspect any more.
 func (b *blackout) answered() {
-	if !b.r.Over && b.w.line.now >= b.end {
-		b.r.Over, b.r.Took = true, b.w.line.now-b.end
+	if b.r.Over || b.w.line.now < b.end {
+		return
+	}
+	if b.r.Took == 0 {
+		b.r.Took = max(1, b.w.line.now-b.end)
+	}
+	if b.w.Table(b.r.From).Stats(b.w.time()).Suspects == 0 {
+		b.r.Over, b.r.First = true, b.w.line.now-b.end
 	}
 }
 

@@ -122,8 +122,8 @@ func soundTable(t *routing.Table, self routing.Key, k int) error {
 	if len(seen) != t.Len() {
 		return fmt.Errorf("it counts %d contacts, and has %d", t.Len(), len(seen))
 	}
-	if got := len(t.Closest(self, len(seen)+1)); got != len(seen) {
-		return fmt.Errorf("Closest finds %d of %d contacts", got, len(seen))
+	if got := len(t.Seeds(self, len(seen)+1)); got != len(seen) {
+		return fmt.Errorf("Seeds finds %d of %d contacts", got, len(seen))
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func TestFilled(t *testing.T) {
 	n := w.Table(3).Len()
 	gone := 0
 	for _, c := range w.Table(3).Closest(w.Contact(3).Key, 10) { // of these no other waits
-		if w.Table(3).Failed(w.time(), c) {
+		if w.Table(3).Remove(c) {
 			gone++
 		}
 	}
@@ -310,6 +310,30 @@ func TestBlackoutReport(t *testing.T) {
 	}
 	if !r.Over || r.Took < ms(100) || r.Took > blackoutLookups+ms(100) {
 		t.Errorf("over %v, back after %v", r.Over, r.Took)
+	}
+}
+
+// After an outage under constant lookups the table is whole within 3 s, also where
+// a tenth of the others had died meanwhile.
+func TestWholeAfterBlackout(t *testing.T) {
+	for _, dead := range []float64{0, 0.1} {
+		w := NewWorld(NewPopulation(1000, 1), Scenario{Dead: dead}, seeded(t, 1))
+		i := w.Anybody()
+		before := w.Table(i).Len()
+		r := w.Blackout(i, 5*time.Minute+1234*time.Millisecond)
+		if r.Filled < 0.99 || r.Took > 3*time.Second {
+			t.Errorf("with %v dead, %.2f of the table is left, and back after %v", dead, r.Filled, r.Took)
+		}
+		w.Advance(3*time.Second - (w.Now() - 5*time.Minute - 1234*time.Millisecond))
+		sound := 0
+		for _, c := range w.Table(i).Closest(w.Contact(i).Key, before) {
+			if w.Answers(w.number(c)) {
+				sound++
+			}
+		}
+		if share := float64(sound) / float64(before); share < 0.99*(1-dead)-0.05 {
+			t.Errorf("with %v dead, %.2f of the table answer and are handed out", dead, share)
+		}
 	}
 }
 

@@ -136,10 +136,11 @@ func provide(w *World) []Report {
 // join has a node join.
 func join(w *World) []Report { return []Report{w.Join(w.Anybody())} }
 
-// outage cuts a node off for 5 minutes, in which it looks something up all the
-// time.
+// outage cuts a node off for 5 minutes and up to 5 seconds, in which it looks
+// something up all the time.
 func outage(w *World) []Report {
-	return []Report{w.Blackout(w.Anybody(), 5*time.Minute)}
+	extra := time.Duration(w.rng.Int64N(int64(5 * time.Second))) // or the end would fall on a probe
+	return []Report{w.Blackout(w.Anybody(), 5*time.Minute+extra)}
 }
 
 // lookupAfterChurn lets half an hour pass, and then has so many nodes look something

@@ -40,7 +40,7 @@ const (
 func (s *search) start() {
 	w := s.w
 	table := w.Table(s.from)
-	seeds := table.Closest(s.target, seedFactor*w.scenario.Lookup.K)
+	seeds := table.Seeds(s.target, seedFactor*w.scenario.Lookup.K)
 	k := w.knowledge(s.from)
 	seeds = append(k.seeds(s.target), seeds...)
 	w.judge(s.from, seeds)
@@ -169,7 +169,7 @@ func (w *World) judge(i int, contacts []routing.Contact) {
 	empty := w.Table(i).Len() == 0
 	for j, c := range contacts {
 		until, ok := doubts[c.ID]
-		contacts[j].Doubtful = ok && w.line.now < until && !empty
+		contacts[j].Doubtful = !empty && (c.Doubtful || ok && w.line.now < until)
 		w.knowledge(i).judge(w, i, &contacts[j])
 	}
 }

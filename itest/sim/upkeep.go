@@ -16,7 +16,7 @@ type upkeep struct {
 }
 
 const (
-	maxProbes   = 16 // at a time, of one node
+	maxProbes   = 32 // at a time, of one node
 	maxGreeting = 16 // strangers that are probed at a time, of one node
 )
 
@@ -71,6 +71,22 @@ func (w *World) tendSoon(i int) {
 	n.next = w.line.after(time.Millisecond, func() { w.tendTable(i) })
 }
 
+// probeDue probes the contacts of a node that are due, and returns when the next
+// ones are.
+func (w *World) probeDue(i int, probed func(ok bool)) time.Time {
+	n, table := w.node(i), w.Table(i)
+	probe, next := table.Due(w.time(), maxProbes-n.probes)
+	for _, c := range probe {
+		n.probes++
+		w.probe(i, w.number(c), func(ok bool) {
+			n.probes--
+			table.Checked(w.time(), c, ok)
+			probed(ok)
+		})
+	}
+	return next
+}
+
 // tendTable does what is due for the table of a node, and plans when to look
 // again.
 func (w *World) tendTable(i int) {
@@ -79,15 +95,7 @@ func (w *World) tendTable(i int) {
 		return
 	}
 	table := w.Table(i)
-	probe, next := table.Due(w.time(), maxProbes-n.probes)
-	for _, c := range probe {
-		n.probes++
-		w.probe(i, w.number(c), func(ok bool) {
-			n.probes--
-			table.Checked(w.time(), c, ok)
-			w.tendSoon(i)
-		})
-	}
+	next := w.probeDue(i, func(bool) { w.tendSoon(i) })
 	if cpl, ok := table.Stale(w.time(), w.scenario.RefreshInterval); ok && !n.refreshing {
 		n.refreshing = true
 		table.Refreshed(w.time(), cpl)
