@@ -87,7 +87,7 @@ func (d *DHT) closerTo(from asker, preimage []byte, isPeer bool) []protocol.Enco
 			peers = append(peers, d.encoded(target, wire))
 		}
 	}
-	for _, c := range d.peers.closest(routing.KeyOf(preimage), d.cfg.K+2) {
+	for _, c := range d.peers.sound(routing.KeyOf(preimage), d.cfg.K+2) {
 		if c.ID == from.id || c.ID == target {
 			continue
 		}

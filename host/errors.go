@@ -99,8 +99,9 @@ func (e *PutError) Unwrap() []error {
 }
 
 // A NotReadyError says why lookups cannot work: the routing table is empty, and
-// nothing that was tried has filled it. It wraps [ErrNoContacts].
+// nothing that was tried has filled it, or we are offline. It wraps [ErrNoContacts].
 type NotReadyError struct {
+	Offline   bool                       // there are contacts, and none of many has answered for 3s
 	Protocol  lprotocol.ID               // what others would have to speak
 	Bootstrap int                        // how many bootstrap peers are configured
 	Dials     map[peer.ID]error          // bootstrap peers that could not be used, and why
@@ -112,7 +113,10 @@ type NotReadyError struct {
 // Error says what is wrong, most important first, and what would help.
 func (e *NotReadyError) Error() string {
 	var why []string
-	if e.Bootstrap == 0 {
+	if e.Offline {
+		why = append(why, "offline: none of the contacts answers any more (it goes on by itself when one does)")
+	}
+	if e.Bootstrap == 0 && !e.Offline {
 		why = append(why, "no bootstrap peers configured (set Config.Bootstrap, or connect the host to a peer of this network)")
 	}
 	if len(e.Dials) > 0 {

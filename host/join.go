@@ -24,7 +24,8 @@ const joinLookups = 4
 // It returns when that is done, or a [*NotReadyError] if nobody answered.
 //
 // There is no need to call it: a DHT joins by itself, tries again while its
-// routing table is empty, and every operation waits until it is not.
+// routing table is empty or we are offline, and every operation waits until that
+// is over.
 //
 // Spec: libp2p kad-dht, "Bootstrap process".
 func (d *DHT) Bootstrap(ctx context.Context) error {
@@ -97,13 +98,13 @@ func (d *DHT) joinOnce(ctx context.Context) error {
 	d.diagnosis.forget()
 	select {
 	case <-d.dialAll():
-	case <-d.peers.notEmpty(): // one is enough to go on; the others are dialled meanwhile
+	case <-d.peers.becomesLive(): // one is enough to go on; the others are dialled meanwhile
 	case <-ctx.Done():
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if d.peers.len() == 0 {
+	if !d.peers.isLive() {
 		return d.notReady(nil)
 	}
 	if err := d.lookupFor(ctx, []byte(d.self)); err != nil {
@@ -125,7 +126,7 @@ func (d *DHT) refresh(ctx context.Context, cpl int) error {
 
 // lookupFor looks a preimage up for the sake of the table alone.
 func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
-	if d.peers.len() == 0 {
+	if !d.peers.isLive() {
 		return d.notReady(nil) // at once: waiting is for those who want an answer
 	}
 	_, err := d.lookup(ctx, preimage, plan{})

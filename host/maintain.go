@@ -32,7 +32,7 @@ func (j job) limit() int {
 	case introduceJob:
 		return 16
 	case checkJob:
-		return 8
+		return 32 // after an outage, all contacts are checked
 	case handoverJob:
 		return 4
 	default:

@@ -206,7 +206,7 @@ func testClient(t *testing.T) {
 	nodes := n.nodes(4, Config{})
 	client := n.node(Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
 	time.Sleep(5 * time.Second)
-	if got := client.peers.len(); got != 4 {
+	if got := client.peers.stats().Contacts; got != 4 {
 		t.Errorf("the client knows %d nodes, want 4", got)
 	}
 	if err := client.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {

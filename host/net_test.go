@@ -197,7 +197,10 @@ func join(t *testing.T, a, b lhost.Host) {
 }
 
 // knows reports whether h is in the table of d.
-func knows(d *DHT, h lhost.Host) bool { return d.peers.has(routing.ContactOf(h.ID())) }
+func knows(d *DHT, h lhost.Host) bool {
+	closest := d.peers.sound(routing.KeyOf([]byte(h.ID())), 1)
+	return len(closest) == 1 && closest[0].ID == h.ID()
+}
 
 // digits is a validator: a value begins with a digit, and the greater digit is
 // the better value. Two values with the same one are equally good.
@@ -276,7 +279,7 @@ func TestTwoNodes(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				for i, d := range nodes {
-					if got := d.peers.len(); got != 1 {
+					if got := d.peers.stats().Contacts; got != 1 {
 						t.Errorf("node %d has %d contacts, want 1", i, got)
 					}
 				}

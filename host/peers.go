@@ -15,7 +15,8 @@ type peers struct {
 
 	mu     sync.Mutex // held for one call of table: never across IO or a callback
 	table  *routing.Table
-	filled chan struct{} // closed while the table is not empty
+	live   bool          // the table is not empty, and we are not offline
+	filled chan struct{} // closed while live
 	doubts doubts
 
 	entered []routing.Contact // who came into the table since takeEntered
@@ -44,7 +45,6 @@ func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
 func (p *peers) change(call func(t *routing.Table)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.table.Len()
 	call(p.table)
 	for _, c := range p.table.Changes() {
 		if c.Kind == routing.Entered && len(p.entered) < maxNewcomers {
@@ -52,12 +52,14 @@ func (p *peers) change(call func(t *routing.Table)) {
 			poke(p.wake)
 		}
 	}
-	switch after := p.table.Len(); {
-	case before == 0 && after > 0:
+	switch live := p.table.Len() > 0 && !p.table.Offline(time.Now()); {
+	case live && !p.live:
+		clear(p.doubts) // it was our own connection
+		p.live = true
 		close(p.filled)
 		poke(p.wake)
-	case before > 0 && after == 0:
-		clear(p.doubts) // it may have been our own connection
+	case !live && p.live:
+		p.live = false
 		p.filled = make(chan struct{})
 		poke(p.wake)
 	}
@@ -81,11 +83,12 @@ func (p *peers) failed(c routing.Contact) {
 		p.doubts.add(time.Now(), c.ID)
 		t.Failed(time.Now(), c)
 	})
+	poke(p.wake) // it is to be probed, or others are
 }
 
 // removed records that c does not serve any more.
 func (p *peers) removed(c routing.Contact) {
-	p.change(func(t *routing.Table) { t.Failed(time.Now(), c) })
+	p.change(func(t *routing.Table) { t.Remove(c) })
 }
 
 // doubt records that the connection to c ended, or that its answer is late. A
@@ -104,12 +107,12 @@ func (p *peers) doubt(c routing.Contact, late bool) {
 	}
 }
 
-// doubted reports whether c lately did not answer. Nobody is in doubt while the
-// table is empty: who has nobody cannot be choosy.
+// doubted reports whether c lately did not answer. Nobody is in doubt while we
+// have nobody, or are offline: then we cannot be choosy.
 func (p *peers) doubted(c routing.Contact) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.table.Len() > 0 && p.doubts.has(time.Now(), c.ID)
+	return p.live && p.doubts.has(time.Now(), c.ID)
 }
 
 // judge marks those of contacts that are in doubt.
@@ -118,7 +121,7 @@ func (p *peers) judge(contacts []routing.Contact) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	for i, c := range contacts {
-		contacts[i].Doubtful = p.table.Len() > 0 && p.doubts.has(now, c.ID)
+		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.has(now, c.ID))
 	}
 }
 
@@ -170,8 +173,17 @@ func (p *peers) has(c routing.Contact) bool {
 	return ok
 }
 
-// closest returns up to n contacts, the closest to target first.
+// closest returns up to n contacts to start a lookup from, the closest to target
+// first, and suspects last.
 func (p *peers) closest(target routing.Key, n int) []routing.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.table.Seeds(target, n)
+}
+
+// sound returns up to n contacts that can be handed to others, the closest to
+// target first.
+func (p *peers) sound(target routing.Key, n int) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.table.Closest(target, n)
@@ -209,14 +221,23 @@ func (p *peers) handsOver(key, newcomer routing.Key) bool {
 	return p.table.HandsOver(key, newcomer)
 }
 
-func (p *peers) len() int {
+// stats returns the gauges of the table.
+func (p *peers) stats() routing.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.table.Len()
+	return p.table.Stats(time.Now())
 }
 
-// notEmpty returns a channel that is closed while the table is not empty.
-func (p *peers) notEmpty() <-chan struct{} {
+// isLive reports whether somebody is there to be asked: the table is not empty,
+// and we are not offline.
+func (p *peers) isLive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.live
+}
+
+// becomesLive returns a channel that is closed while isLive.
+func (p *peers) becomesLive() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.filled

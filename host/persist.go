@@ -71,7 +71,7 @@ func restoreContacts(dir string) []peer.AddrInfo {
 // are none: then those of the last time are better. The file is replaced as a
 // whole, so that it is never half written.
 func (d *DHT) keepContacts() error {
-	if d.cfg.Dir == "" || d.peers.len() == 0 {
+	if d.cfg.Dir == "" || d.peers.stats().Contacts == 0 {
 		return nil
 	}
 	infos := d.recent()

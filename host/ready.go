@@ -15,10 +15,11 @@ import (
 const readyTimeout = 10 * time.Second
 
 // Ready waits until lookups will work: until there is a peer in the routing
-// table that has answered. It waits as long as ctx, at most 10s if ctx has no
+// table that has answered, and we are not offline. It waits as long as ctx, at most 10s if ctx has no
 // deadline. Then it returns a [*NotReadyError], which says why they will not,
 // as far as that is known: no bootstrap peers, or why they could not be dialled,
-// or what else they speak, or by what they were filtered. Meanwhile the DHT
+// or what else they speak, or by what they were filtered; or that we are offline,
+// since nobody answers any more. Meanwhile the DHT
 // goes on trying.
 //
 // All operations call Ready first, so there is no need to.
@@ -32,12 +33,12 @@ func (d *DHT) Ready(ctx context.Context) error {
 		return ErrClosed
 	}
 	select {
-	case <-d.peers.notEmpty(): // also if ctx has ended: that is another error
+	case <-d.peers.becomesLive(): // also if ctx has ended: that is another error
 		return nil
 	default:
 	}
 	select {
-	case <-d.peers.notEmpty():
+	case <-d.peers.becomesLive():
 		return nil
 	case <-ctx.Done():
 		return d.notReady(context.Cause(ctx))
@@ -54,12 +55,13 @@ func (d *DHT) readyWithin(ctx context.Context) error {
 	return d.Ready(ctx)
 }
 
-// notReady says why the table is empty.
+// notReady says why nobody can be asked.
 func (d *DHT) notReady(cause error) error {
 	e := d.diagnosis.report()
 	e.Protocol = d.protocol
 	e.Bootstrap = len(d.cfg.Bootstrap)
 	e.Cause = cause
+	e.Offline = d.peers.stats().Offline
 	e.Others = make(map[peer.ID][]lprotocol.ID)
 	for _, id := range d.host.Network().Peers() {
 		if d.host.Network().Connectedness(id) != network.Connected || d.speaks(id) || e.Dials[id] != nil {

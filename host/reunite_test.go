@@ -27,7 +27,7 @@ func testReunite(t *testing.T) {
 
 	n.cut(seed.host)
 	time.Sleep(10 * time.Minute)
-	if knows(a, seed.host) || seed.peers.len() != 0 {
+	if knows(a, seed.host) || seed.peers.isLive() {
 		t.Fatal("the seed is not apart")
 	}
 	n.mend(seed.host)

@@ -161,8 +161,8 @@ func testServeRefuses(t *testing.T) {
 		}
 		synctest.Wait()
 		values, providers := d.store.Len()
-		if values != 1 || providers != 0 || held(t, d, "/v/held") != "2" || d.peers.len() != 0 {
-			t.Errorf("%s: %d values, %d providers, %d contacts; want nothing changed", tt.name, values, providers, d.peers.len())
+		if values != 1 || providers != 0 || held(t, d, "/v/held") != "2" || d.peers.stats().Contacts != 0 {
+			t.Errorf("%s: %d values, %d providers, %d contacts; want nothing changed", tt.name, values, providers, d.peers.stats().Contacts)
 		}
 		if got := d.Stats().InboundRefused; got != uint64(i+1) {
 			t.Errorf("%s: %d refusals are counted, want %d", tt.name, got, i+1)

@@ -34,6 +34,9 @@ type Stats struct {
 	InboundRefused      uint64 // streams reset: too many, malformed, or a refused record
 
 	Contacts       int  // in the routing table
+	Suspects       int  // of them, those that did not answer when they were last asked
+	Pending        int  // peers that wait for a place in it
+	Offline        bool // nobody answers any more
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
@@ -74,6 +77,7 @@ func (c *counters) countInbound(req protocol.Request, err error) {
 func (d *DHT) Stats() Stats {
 	c := &d.stats
 	values, providers := d.store.Len()
+	table := d.peers.stats()
 	serving, _ := d.mode.current()
 	return Stats{
 		Lookups:        c.lookups.Load(),
@@ -96,7 +100,10 @@ func (d *DHT) Stats() Stats {
 		InboundPing:         c.ping.Load(),
 		InboundRefused:      c.inboundRefused.Load(),
 
-		Contacts:       d.peers.len(),
+		Contacts:       table.Contacts,
+		Suspects:       table.Suspects,
+		Pending:        table.Pending,
+		Offline:        table.Offline,
 		InboundStreams: d.inbound.len(),
 		Values:         values,
 		Providers:      providers,
@@ -118,6 +125,7 @@ type Contact struct {
 	peer.AddrInfo               // its addresses, as they are told to others
 	LastSeen      time.Time     // when it last answered
 	RTT           time.Duration // round trip, smoothed by the host; 0 if unknown
+	Suspect       bool          // it did not answer when it was last asked
 }
 
 // Table returns the routing table.
@@ -133,6 +141,7 @@ func (d *DHT) Table() []Bucket {
 			out.Contacts = append(out.Contacts, Contact{
 				AddrInfo: peer.AddrInfo{ID: c.ID, Addrs: addrs},
 				LastSeen: c.Seen,
+				Suspect:  c.Suspect,
 				RTT:      d.host.Peerstore().LatencyEWMA(c.ID),
 			})
 		}

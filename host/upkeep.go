@@ -44,10 +44,11 @@ type reuniting struct {
 	next  time.Time     // not before
 }
 
-// joinIfDue joins the network, at the start and whenever the table is empty.
+// joinIfDue joins the network, at the start and whenever the table is empty or
+// we are offline.
 func (k *keeper) joinIfDue(now time.Time) time.Time {
 	j := &k.join
-	empty := k.dht.peers.len() == 0
+	empty := !k.dht.peers.isLive()
 	if empty && j.done {
 		*j = joining{next: j.next}
 	}
@@ -58,12 +59,12 @@ func (k *keeper) joinIfDue(now time.Time) time.Time {
 		return j.next
 	}
 	k.start(joinJob, k.dht.join, func(err error) {
-		if err == nil && k.dht.peers.len() > 0 {
+		if err == nil && k.dht.peers.isLive() {
 			now := time.Now()
 			*j = joining{done: true, next: now.Add(minJoinAfter), again: now.Add(jittered(settleAfter))}
 			return
 		}
-		j.found = k.dht.peers.len() > 0
+		j.found = k.dht.peers.isLive()
 		j.after = min(max(2*j.after, minJoinAfter), maxJoinAfter)
 		j.next = time.Now().Add(jittered(j.after))
 		log.Debugw("join", "error", err, "again", j.next)
@@ -142,7 +143,7 @@ func (k *keeper) reuniteIfDue(now time.Time) time.Time {
 		}
 		r.after = min(2*r.after, maxReuniteAfter)
 		wait := r.after
-		if k.dht.peers.len() >= k.dht.cfg.K {
+		if !k.dht.small() {
 			wait = max(k.dht.cfg.RefreshInterval, maxReuniteAfter)
 		}
 		r.next = time.Now().Add(jittered(wait))
@@ -255,4 +256,11 @@ func (k *keeper) keepContacts(now time.Time) time.Time {
 			k.keep = time.Now().Add(keepAfter)
 		})
 	return time.Time{}
+}
+
+// small reports whether the table has less than k contacts that answer: it may be
+// all there are, and we may have missed the others.
+func (d *DHT) small() bool {
+	table := d.peers.stats()
+	return table.Contacts-table.Suspects < d.cfg.K
 }

@@ -32,6 +32,7 @@ type entry struct {
 	asked    time.Time     // when Due last named it
 
 	score   int  // earned by answers, lost by misses; 0 is the end
+	misses  int  // in a row
 	suspect bool // it has missed since it answered
 	accused bool // it has missed since anybody answered
 	blind   bool // it was probed while we may have been offline
@@ -45,7 +46,7 @@ type entry struct {
 func (e *entry) touch(now time.Time) {
 	e.seen = now
 	e.score = min(e.score+1, maxScore)
-	e.blind = false
+	e.misses, e.blind = 0, false
 	e.deadline = time.Time{}
 	e.due = time.Time{}
 	if e.interval > 0 {

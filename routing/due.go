@@ -12,7 +12,7 @@ import (
 //   - the head of a full bucket that a newcomer challenges, once per newcomer,
 //   - a contact that has been silent for longer than its interval,
 //   - a contact whose addresses have changed, or that [Table.Doubt] named,
-//   - a contact that did not answer, 10s later.
+//   - a contact that did not answer, 10s later, and twice as late with each miss.
 //
 // Each of them is then awaited until [Table.Checked], Seen or Failed tells of
 // it; CheckTimeout later it counts as failed, at the next call of Due. Its clock

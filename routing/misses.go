@@ -12,8 +12,10 @@ const (
 	// Source: Kademlia paper, section 4.1, for the five.
 	maxScore = 8
 
-	// retryAfter is when a contact that did not answer is probed again.
+	// retryAfter is when a contact that did not answer is probed again; it doubles
+	// with each miss in a row, up to maxRetries times.
 	retryAfter = 10 * time.Second
+	maxRetries = 6
 
 	// outageMisses is how many contacts have to miss, and nobody to answer in
 	// between, before we suspect ourselves; all, if there are fewer.
@@ -53,7 +55,8 @@ func (t *Table) Offline(now time.Time) bool {
 // when somebody else answers.
 func (t *Table) miss(now time.Time, e *entry) {
 	e.deadline = time.Time{}
-	e.due = now.Add(retryAfter)
+	e.due = now.Add(retryAfter << e.misses)
+	e.misses = min(e.misses+1, maxRetries)
 	t.scanned = false
 	if e.blind { // it was asked while we were offline
 		e.blind = false

@@ -1,0 +1,79 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// An outage of five minutes under constant lookups costs no contact, whether it is
+// seen or silent: Ready names it, the first lookup after it succeeds within 3s, and
+// within 3s more nobody is suspect any more.
+func TestOutage(t *testing.T) {
+	for name, silent := range map[string]bool{"seen": false, "silent": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testOutage(t, silent) })
+		})
+	}
+}
+
+func testOutage(t *testing.T, silent bool) {
+	n := newMemNet(t, link)
+	d := n.nodes(60, Config{})[0]
+	n.silent.Store(silent)
+	before := d.peers.stats().Contacts
+
+	n.partition(func(a, b *DHT) bool { return a != d && b != d })
+	cut := time.Now()
+	named := false
+	for time.Since(cut) < 5*time.Minute {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := d.ClosestPeers(ctx, []byte(time.Now().String()))
+		cancel()
+		var notReady *NotReadyError
+		if errors.As(err, &notReady) && notReady.Offline && strings.Contains(err.Error(), "offline") {
+			named = true
+		}
+		if !named && time.Since(cut) > time.Minute {
+			t.Fatalf("after %v: %v, %+v", time.Since(cut), err, d.peers.stats())
+		}
+	}
+	if s := d.Stats(); s.Contacts != before || !s.Offline {
+		t.Errorf("%d of %d contacts are left, offline: %v", s.Contacts, before, s.Offline)
+	}
+
+	n.partition(nil)
+	healed := time.Now()
+	if _, err := d.ClosestPeers(t.Context(), []byte("key")); err != nil || time.Since(healed) > 3*time.Second {
+		t.Errorf("the first lookup ended after %v: %v", time.Since(healed), err)
+	}
+	time.Sleep(3*time.Second - time.Since(healed))
+	if s := d.Stats(); s.Suspects > 0 || s.Contacts < before || s.Offline {
+		t.Errorf("after 3s there are %d of %d contacts, %d suspects, offline: %v", s.Contacts, before, s.Suspects, s.Offline)
+	}
+}
+
+// A contact that misses is not handed to others, and is again when it answers.
+func TestSuspectIsNotHandedOut(t *testing.T) { synctest.Test(t, testSuspectIsNotHandedOut) }
+
+func testSuspectIsNotHandedOut(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 3)
+	c := routing.ContactOf(puppets[0].ID())
+	d.peers.failed(c)
+	if knows(d, puppets[0]) || !d.peers.has(c) || d.Stats().Suspects != 1 {
+		t.Errorf("handed out: %v, %+v", knows(d, puppets[0]), d.peers.stats())
+	}
+	if seeds := d.peers.closest(c.Key, 3); len(seeds) != 3 || seeds[2].ID != c.ID || !seeds[2].Doubtful {
+		t.Errorf("a lookup starts from %v, want the suspect last", seeds)
+	}
+	time.Sleep(15 * time.Second)
+	if !knows(d, puppets[0]) {
+		t.Error("it was probed, and is still suspect")
+	}
+}
