@@ -27,6 +27,7 @@ func (d *DHT) contact(id peer.ID) routing.Contact {
 	}
 	c := routing.ContactOf(id)
 	c.Wire = announce(id, addrs)
+	c.RoundTrip = d.host.Peerstore().LatencyEWMA(id)
 	// Where a connection comes from is a fact, an address is a claim.
 	if seenAt != nil {
 		c.Group = groupOf(seenAt)

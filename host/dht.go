@@ -38,8 +38,7 @@ type DHT struct {
 	knowledge  *knowledge
 	recall     *recall
 	peers      *peers
-	store      store.Store     // cfg.Store, or our own
-	restored   []peer.AddrInfo // contacts of the last time
+	store      store.Store // cfg.Store, or our own
 	validators validators
 
 	mode        mode
@@ -113,7 +112,6 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		recall:      &recall{age: cfg.RegionAge},
 		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
 		store:       records,
-		restored:    restoreContacts(cfg.Dir),
 		validators:  maps.Clone(cfg.Validators),
 		inbound:     newInbound(cfg.MaxInbound),
 		corrections: make(corrections, maxCorrections),
@@ -122,6 +120,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 	}
 	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) })
 	d.mode.apply = d.setServing
+	d.peers.remember(restoreContacts(cfg.Dir))
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
 	return d, nil
 }

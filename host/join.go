@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -133,46 +134,90 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 	return err
 }
 
-// dialAll connects to the bootstrap peers and to the contacts of the last time,
-// and introduces them and whoever is connected and serves. It returns a channel
-// that is closed when all that are waited for have answered or failed; that goes
-// on whatever becomes of the caller.
+const (
+	// maxRevived bounds the former contacts that one attempt to join dials, and
+	// reviveLimit those that it dials at a time.
+	maxRevived  = maxFormer
+	reviveLimit = 64
+
+	// fallbackAfter is how long the peers that are connected and former contacts
+	// have before the bootstrap peers are dialled.
+	fallbackAfter = time.Second
+)
+
+// dialAll introduces whoever is connected and serves, and the contacts of before,
+// all at the same time; and if none of them answers, the bootstrap peers. It
+// returns a channel that is closed when all that are waited for have answered or
+// failed; that goes on whatever becomes of the caller.
 func (d *DHT) dialAll() <-chan struct{} {
 	done := make(chan struct{})
-	var dials sync.WaitGroup
-	dial := func(f func(ctx context.Context)) {
-		dials.Add(1)
-		started := d.tasks.run(func(ctx context.Context) {
-			defer dials.Done()
-			f(ctx)
-		})
-		if !started {
-			dials.Done()
+	started := d.tasks.run(func(ctx context.Context) {
+		defer close(done)
+		var near, far errgroup.Group
+		revived := make(chan struct{})
+		if !d.tasks.run(func(ctx context.Context) { defer close(revived); d.revive(ctx) }) {
+			return
 		}
-	}
-	for _, info := range d.absent() {
-		dial(func(ctx context.Context) { _ = d.dialBootstrap(ctx, info) })
-	}
-	for _, info := range d.restored {
-		if info.ID == d.self {
-			continue
+		for _, id := range d.host.Network().Peers() {
+			if d.met(id) {
+				near.Go(func() error { _ = d.greet(ctx, id); return nil })
+			}
 		}
-		restore := func(ctx context.Context) { _ = d.dial(ctx, info) }
+		d.fallBack(ctx, revived)
+		for _, info := range d.absent() {
+			if d.peers.isLive() {
+				break
+			}
+			far.Go(func() error { _ = d.dialBootstrap(ctx, info); return nil })
+		}
+		_, _ = near.Wait(), far.Wait()
 		if len(d.cfg.Bootstrap) == 0 {
-			dial(restore)
-		} else {
-			d.tasks.run(restore) // nobody waits for those that are gone
+			<-revived
 		}
-	}
-	for _, id := range d.host.Network().Peers() {
-		if d.met(id) {
-			dial(func(ctx context.Context) { _ = d.greet(ctx, id) })
-		}
-	}
-	if !d.tasks.run(func(context.Context) { dials.Wait(); close(done) }) {
+	})
+	if !started {
 		close(done)
 	}
 	return done
+}
+
+// fallBack waits until it is time for the bootstrap peers: at once if there are no
+// former contacts, or all have failed.
+func (d *DHT) fallBack(ctx context.Context, revived <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, fallbackAfter)
+	defer cancel()
+	select {
+	case <-revived:
+	case <-d.peers.becomesLive():
+	case <-ctx.Done():
+	}
+}
+
+// revive dials former contacts: all of them at the start, and a few of them later,
+// when it was tried before.
+func (d *DHT) revive(ctx context.Context) {
+	n := maxRevived
+	if d.stats.joins.Load() > 1 {
+		n = maxRevived / 16
+	}
+	var dials errgroup.Group
+	dials.SetLimit(reviveLimit)
+	for _, c := range d.peers.drawFormer(n) {
+		if ctx.Err() != nil {
+			break
+		}
+		dials.Go(func() error { _ = d.dialContact(ctx, c); return nil })
+	}
+	_ = dials.Wait()
+}
+
+// dialContact connects to a former contact, and introduces it to the table.
+func (d *DHT) dialContact(ctx context.Context, c routing.Contact) error {
+	p, err := announcement(c.Wire).peer()
+	if err != nil {
+		return err
+	}
+	return d.dial(ctx, peer.AddrInfo{ID: c.ID, Addrs: p.Addrs})
 }
 
 // absent returns the bootstrap peers that are not in the table.
@@ -182,23 +227,40 @@ func (d *DHT) absent() []peer.AddrInfo {
 	})
 }
 
-// reunite dials one of the bootstrap peers that are not in the table. If it
-// answers, we may have been apart from its part of the network: a bootstrap peer
-// that has restarted knows nobody, and waits for somebody who knows it.
+// reunite dials one of the bootstrap peers that are not in the table, and some
+// former contacts. If one of them answers, we may have been apart from its part of
+// the network: a bootstrap peer that has restarted knows nobody, and waits for
+// somebody who knows it; and those who were cut off together know but each other.
 func (d *DHT) reunite(ctx context.Context) error {
-	absent := d.absent()
-	if len(absent) == 0 {
-		return nil
+	var dials errgroup.Group
+	try := func(id peer.ID, dial func() error) {
+		dials.Go(func() error {
+			if err := dial(); err != nil {
+				return err
+			}
+			if !d.peers.has(routing.ContactOf(id)) {
+				return nil // it answers, and there is no room for it: we are not apart
+			}
+			return d.lookupFor(ctx, []byte(d.self))
+		})
 	}
-	info := absent[rand.IntN(len(absent))]
-	if err := d.dialBootstrap(ctx, info); err != nil {
-		return err
+	if absent := d.absent(); len(absent) > 0 {
+		info := absent[rand.IntN(len(absent))]
+		try(info.ID, func() error { return d.dialBootstrap(ctx, info) })
 	}
-	if !d.peers.has(routing.ContactOf(info.ID)) {
-		return nil // it answers, and there is no room for it: we are not apart
+	n := 1
+	if d.small() {
+		n = maxReunited
 	}
-	return d.lookupFor(ctx, []byte(d.self))
+	for _, c := range d.peers.drawFormer(n) {
+		try(c.ID, func() error { return d.dialContact(ctx, c) })
+	}
+	return dials.Wait()
 }
+
+// maxReunited bounds the former contacts that are dialled at a time while the
+// table is small.
+const maxReunited = 4
 
 // dialBootstrap connects to a bootstrap peer, introduces it to the table, and
 // notes what became of that.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type peers struct {
 	live   bool          // the table is not empty, and we are not offline
 	filled chan struct{} // closed while live
 	doubts doubts
+	former former
 
 	entered []routing.Contact // who came into the table since takeEntered
 }
@@ -47,6 +49,12 @@ func (p *peers) change(call func(t *routing.Table)) {
 	defer p.mu.Unlock()
 	call(p.table)
 	for _, c := range p.table.Changes() {
+		switch c.Kind {
+		case routing.Entered:
+			p.former.remove(c.Contact.ID)
+		case routing.Left:
+			p.former.add(time.Now(), c.Contact)
+		}
 		if c.Kind == routing.Entered && len(p.entered) < maxNewcomers {
 			p.entered = append(p.entered, c.Contact)
 			poke(p.wake)
@@ -219,6 +227,31 @@ func (p *peers) handsOver(key, newcomer routing.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.table.HandsOver(key, newcomer)
+}
+
+// remember takes in the contacts of the last time, the best one first.
+func (p *peers) remember(contacts []routing.Contact) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range slices.Backward(contacts) {
+		if c.Key != p.self {
+			p.former.add(time.Now(), c)
+		}
+	}
+}
+
+// hasFormer reports whether there are former contacts.
+func (p *peers) hasFormer() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.former) > 0
+}
+
+// drawFormer returns up to n former contacts, at random.
+func (p *peers) drawFormer(n int) []routing.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.former.draw(time.Now(), n)
 }
 
 // stats returns the gauges of the table.

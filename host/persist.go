@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/routing"
 )
 
 const (
@@ -19,13 +21,16 @@ const (
 	recordsDir   = "records"
 	contactsFile = "contacts.json"
 
-	// maxRestored bounds the contacts of the last time that are dialled when the
-	// node joins: enough to find some that are still there, and no storm.
-	maxRestored = 32
-
 	// maxContactsFile bounds what is read back: some 4 000 contacts.
 	maxContactsFile = 1 << 20
 )
+
+// A keptContact is a contact as it is in Config.Dir.
+type keptContact struct {
+	Peer      peer.AddrInfo
+	RoundTrip time.Duration `json:",omitempty"`
+	Proof     time.Time     // its last answer
+}
 
 // openStore opens the store that cfg asks for: its own, one in Dir, or one in
 // memory.
@@ -45,9 +50,9 @@ func openStore(cfg Config) (store.Store, error) {
 }
 
 // restoreContacts returns contacts that the node had when it was closed, the
-// most recently seen first. They are dialled like bootstrap peers: that they were
+// most recently seen first. They have to prove themselves again: that they were
 // good proves nothing. A file that cannot be read is as good as none.
-func restoreContacts(dir string) []peer.AddrInfo {
+func restoreContacts(dir string) (contacts []routing.Contact) {
 	if dir == "" {
 		return nil
 	}
@@ -59,12 +64,17 @@ func restoreContacts(dir string) []peer.AddrInfo {
 		return nil
 	}
 	defer func() { _ = f.Close() }()
-	var infos []peer.AddrInfo
-	if err := json.NewDecoder(io.LimitReader(f, maxContactsFile)).Decode(&infos); err != nil {
+	var kept []keptContact
+	if err := json.NewDecoder(io.LimitReader(f, maxContactsFile)).Decode(&kept); err != nil {
 		log.Debugw("contacts of the last time", "error", err)
 		return nil
 	}
-	return infos[:min(len(infos), maxRestored)]
+	for _, k := range kept[:min(len(kept), maxFormer)] {
+		c := routing.ContactOf(k.Peer.ID)
+		c.Wire, c.RoundTrip = announce(c.ID, k.Peer.Addrs), k.RoundTrip
+		contacts = append(contacts, c)
+	}
+	return contacts
 }
 
 // keepContacts writes the contacts of the table for the next time, unless there
@@ -74,8 +84,8 @@ func (d *DHT) keepContacts() error {
 	if d.cfg.Dir == "" || d.peers.stats().Contacts == 0 {
 		return nil
 	}
-	infos := d.recent()
-	data, err := json.Marshal(infos[:min(len(infos), maxRestored)])
+	kept := d.recent()
+	data, err := json.Marshal(kept[:min(len(kept), maxFormer)])
 	if err != nil {
 		return err
 	}

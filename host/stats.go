@@ -151,17 +151,15 @@ func (d *DHT) Table() []Bucket {
 }
 
 // recent returns the contacts that have addresses, the most recently seen first.
-func (d *DHT) recent() []peer.AddrInfo {
-	var contacts []Contact
+func (d *DHT) recent() []keptContact {
+	var kept []keptContact
 	for _, b := range d.Table() {
-		contacts = append(contacts, b.Contacts...)
-	}
-	slices.SortFunc(contacts, func(a, b Contact) int { return b.LastSeen.Compare(a.LastSeen) })
-	infos := make([]peer.AddrInfo, 0, len(contacts))
-	for _, c := range contacts {
-		if len(c.Addrs) > 0 {
-			infos = append(infos, c.AddrInfo)
+		for _, c := range b.Contacts {
+			if len(c.Addrs) > 0 {
+				kept = append(kept, keptContact{c.AddrInfo, c.RTT, c.LastSeen})
+			}
 		}
 	}
-	return infos
+	slices.SortFunc(kept, func(a, b keptContact) int { return b.Proof.Compare(a.Proof) })
+	return kept
 }

@@ -15,6 +15,10 @@ const (
 	// settleAfter is how long after joining the node looks itself up again.
 	settleAfter = 10 * time.Second
 
+	// maxSettleAfter bounds the wait between such lookups, which doubles, while the
+	// table is small.
+	maxSettleAfter = 10 * time.Minute
+
 	// minReuniteAfter and maxReuniteAfter bound the wait between attempts to
 	// reach a bootstrap peer that is not in the table, while the table is small;
 	// else it is the RefreshInterval.
@@ -36,6 +40,7 @@ type joining struct {
 	after time.Duration // how long to wait after the next failure
 	next  time.Time     // not before
 	again time.Time     // when to look ourselves up once more; zero if that is done
+	pause time.Duration // how long to wait for that after the next time
 }
 
 // reuniting is when to dial a bootstrap peer that is not in the table.
@@ -119,11 +124,12 @@ func (k *keeper) checkDue(now time.Time) time.Time {
 	return next
 }
 
-// reuniteIfDue dials a bootstrap peer that is not in the table: soon after it
-// went, then less and less often, and now and then while enough others are known.
+// reuniteIfDue dials bootstrap peers and others that are not in the table any more:
+// soon after they went, then less and less often, and now and then while enough
+// others are known.
 func (k *keeper) reuniteIfDue(now time.Time) time.Time {
 	r := &k.reunite
-	if !k.join.done || len(k.dht.absent()) == 0 {
+	if !k.join.done || len(k.dht.absent()) == 0 && !k.dht.peers.hasFormer() {
 		*r = reuniting{}
 		return time.Time{}
 	}
@@ -152,12 +158,18 @@ func (k *keeper) reuniteIfDue(now time.Time) time.Time {
 }
 
 // refreshStale looks up a key of a bucket that nobody has looked into for
-// RefreshInterval; one at a time. Some time after joining, it looks ourselves up
-// once more: others may have joined at the same moment.
+// RefreshInterval; some at a time. Some time after joining, it looks ourselves up
+// once more: others may have joined at the same moment. While the table is small,
+// it goes on with that, more and more seldom: those we joined through may have
+// known nobody themselves.
 func (k *keeper) refreshStale(now time.Time) time.Time {
 	age := k.dht.cfg.RefreshInterval
 	if age < 0 || !k.join.done || k.room(refreshJob) == 0 {
 		return time.Time{}
+	}
+	if k.join.again.IsZero() && k.dht.small() {
+		k.join.pause = min(max(2*k.join.pause, settleAfter), maxSettleAfter)
+		k.join.again = now.Add(jittered(k.join.pause))
 	}
 	if again := k.join.again; !again.IsZero() && !now.Before(again) {
 		k.join.again = time.Time{}

@@ -40,7 +40,7 @@ type Contact struct {
 
 	// Connected says that it can be asked without a dial. Among contacts that
 	// are equally near the target, a lookup asks those first. A table does not
-	// look at it, nor at the fields below.
+	// look at it, nor at Expect.
 	Connected bool
 
 	// RoundTrip is how long it takes to answer, as far as is known; among equals,
