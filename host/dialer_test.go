@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/protocol"
 )
 
 // A dialLog is what a dialer of a test dials. Each dial takes a time, and fails if
@@ -160,5 +162,36 @@ func TestDialsGivenUp(t *testing.T) {
 		if !slices.Equal(l.order, []peer.ID{"a0"}) || len(l.queues) > 0 || len(l.inFlight) > 0 {
 			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.queues, l.inFlight)
 		}
+	})
+}
+
+// A request to a peer that is connected does not wait for the turn of any dial.
+func TestConnectedPeersNeedNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		a := n.node(Config{MaxDials: 1})
+		b := n.join(Config{})
+		time.Sleep(5 * time.Second)
+		n.silent.Store(true)
+		dead := n.join(Config{})
+		time.Sleep(5 * time.Second)
+		n.kill(dead)
+		var hanging sync.WaitGroup
+		hanging.Go(func() {
+			a.host.Peerstore().AddAddrs(dead.self, dead.host.Addrs(), time.Hour)
+			if _, err := a.request(t.Context(), nil, dead.self, protocol.Ping{}, nil); err == nil {
+				t.Error("the dead answer")
+			}
+		})
+		synctest.Wait()
+		spent := took(func() {
+			if _, err := a.request(t.Context(), nil, b.self, protocol.Ping{}, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		if len(a.dialer.inFlight) != 1 || spent > 200*time.Millisecond {
+			t.Errorf("took %v beside %d dials, want a round trip, beside one", spent, len(a.dialer.inFlight))
+		}
+		hanging.Wait()
 	})
 }

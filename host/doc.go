@@ -26,8 +26,8 @@
 // # Concurrency
 //
 // All methods can be called at the same time. An idle DHT has one goroutine, and
-// a lookup one per request in flight. Every operation ends with its context, or
-// with Close. An operation that yields, as Providers does, runs in the goroutine
+// a lookup one per request and dial in flight; what is left of those when it has its
+// result goes on for a second. Every operation ends with its context, or with Close. An operation that yields, as Providers does, runs in the goroutine
 // that ranges over it.
 //
 // To follow lookups, give an operation the context of RegisterForQueryEvents of
@@ -105,6 +105,32 @@
 // then. Peers in doubt are not left out, for that would be a false "not found"
 // when they are back. The probes are bounded, once per RefreshInterval and
 // contact, since connection managers close connections all the time.
+//
+// SlowAfter is a ceiling. What is expected of a peer is a mean and four times the
+// variation of its answers on open connections, as TCP has it; of one that has not
+// answered, that of the first answers of all. A dial and its answer each have that
+// time. Stores are not measured: they take as long as a disk does.
+//
+// Stragglers have a second. Nobody waits for them, but a late answer is the only
+// way to learn that a peer is slow and not gone. If they were cancelled with the
+// lookup, each lookup would find them silent again; if they had RequestTimeout,
+// peers that do not answer would hold ten times as many goroutines. A lookup that is
+// cancelled cancels them too.
+//
+// Dials have a budget, requests have not. Dials to the dead hang for seconds, and the
+// router at home keeps each in a small table. What is dialled for nobody is given
+// up after 0.8 s, not at once: the swarm takes a dial that was given up for one that
+// failed, and refuses to dial the peer again for a while.
+//
+// What lookups find is remembered, and asked. A put, an announcement and
+// ClosestPeers want to know who is closest, which three answers confirm; a get wants
+// what each of them has, so it asks all, without a way to go. A node that joins or
+// refreshes its table asks all too. The memory is one list per key: proofs for the
+// keys between, as a survey has them, take several lookups in the same place.
+//
+// A put begins before its lookup has ended, with those who are among the k closest
+// with a probability of 0.95. So now and then one more peer than k stores it, and is
+// in the receipt.
 //
 // Bootstrap peers are for life. One that is not in the table is dialled now and
 // then, not only while the table is empty: a seed that restarts knows nobody, and

@@ -59,7 +59,7 @@ func (notFoundError) Unwrap() error { return lrouting.ErrNotFound }
 type Receipt struct {
 	Stored []peer.ID         // who stored it, closest to the key first
 	Failed map[peer.ID]error // why each of the others refused or failed
-	Wanted int               // how many are asked to store it
+	Wanted int               // how many are asked to store it, as far as they are found by now
 
 	rest *delivery // not nil: it goes on
 }

@@ -84,7 +84,8 @@ func (d *DHT) connectedAddrs(id peer.ID) []multiaddr.Multiaddr {
 }
 
 // ClosestPeers returns the k peers closest to a key that answer, the closest
-// first, with the addresses they were reached at. We are not among them. The
+// first, with the addresses they were reached at. Those who answered a lookup near
+// that key within Config.RegionAge are asked again only if something has changed. We are not among them. The
 // key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
 func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, error) {
 	ctx, end := d.begin(ctx)
