@@ -216,7 +216,7 @@ func (d *DHT) Leave(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 	}
-	if d.cfg.HandoverRate > 0 && d.peers.len() > 0 {
+	if d.cfg.HandoverRate > 0 && d.peers.isLive() {
 		leaving, end := d.begin(ctx)
 		err := d.handOverAll(leaving)
 		end()

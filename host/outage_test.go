@@ -32,7 +32,7 @@ func testOutage(t *testing.T, silent bool) {
 	cut := time.Now()
 	named := false
 	for time.Since(cut) < 5*time.Minute {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		_, err := d.ClosestPeers(ctx, []byte(time.Now().String()))
 		cancel()
 		var notReady *NotReadyError
