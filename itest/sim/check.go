@@ -123,7 +123,7 @@ func soundTable(t *routing.Table, self routing.Key, k int) error {
 		return fmt.Errorf("it counts %d contacts, and has %d", t.Len(), len(seen))
 	}
 	if got := len(t.Seeds(self, len(seen)+1)); got != len(seen) {
-		return fmt.Errorf("Seeds finds %d of %d contacts", got, len(seen))
+		return fmt.Errorf("finds as seeds %d of %d contacts", got, len(seen))
 	}
 	return nil
 }
