@@ -80,11 +80,14 @@ func (d *DHT) announce(ctx context.Context, closest closestFunc, key []byte, lif
 	if err := d.provideLocally(ctx, key, lifetime); err != nil {
 		return Receipt{}, err
 	}
-	to, err := closest(ctx, key)
+	receipt, err := d.deliver(ctx, d.announceRequest(key, lifetime), 0, func(ctx context.Context, add func(...routing.Contact)) error {
+		to, err := closest(ctx, key, add)
+		add(to...)
+		return err
+	})
 	if err != nil {
-		return Receipt{}, err
+		return receipt, err
 	}
-	receipt := d.send(ctx, to, d.announceRequest(key, lifetime), 0)
 	return receipt, receipt.check(ctx, 0)
 }
 

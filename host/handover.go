@@ -233,7 +233,7 @@ func (d *DHT) handOverAll(ctx context.Context) error {
 	var sends errgroup.Group
 	sends.SetLimit(d.cfg.Alpha)
 	err := d.eachHeld(ctx, d.peers.self, 0, func(kind store.Kind, key []byte) error {
-		closest, err := near.closest(ctx, key)
+		closest, err := near.closest(ctx, key, nil)
 		if err != nil {
 			log.Debugw("not handed over", "key", key, "error", err)
 			return context.Cause(ctx) // others may be luckier

@@ -29,8 +29,9 @@ type search struct {
 	// named are the peers of the answers so far: most are named many times.
 	named map[peer.ID]named
 
-	// recalled says that it began with whom a lookup before it had found.
-	recalled bool
+	// recalled is when those answered with whom it began, if a lookup before it had
+	// found them; else zero.
+	recalled time.Time
 
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
@@ -69,7 +70,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
-	recalled := d.recall.near(time.Now(), key)
+	recalled, since := d.recall.near(time.Now(), key)
 	seeds = append(recalled, seeds...)
 	d.judge(seeds)
 	for i := range recalled {
@@ -78,7 +79,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 	s := &search{
 		dht: d, key: key, req: req, caller: newCaller(), named: make(map[peer.ID]named),
 		lookup:   routing.NewLookup(d.self, key, seeds, d.lookupConfig(p)),
-		recalled: len(recalled) > 0,
+		recalled: since,
 	}
 	d.peers.refreshed(time.Now(), d.peers.self.CPL(key))
 	return s, nil
@@ -131,12 +132,15 @@ func (s *search) learn(result routing.Result) {
 	if !converged(result) {
 		return
 	}
-	if result.End == routing.Converged && !s.recalled { // one part of the key space counts once
+	if result.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
 		s.dht.knowledge.found(s.key, result.Closest)
 	}
 	whole := len(result.Closest) == s.dht.cfg.K || result.End == routing.Exhausted
-	if whole && allAnswered(result) { // else they are as old as when they did
+	switch {
+	case whole && allAnswered(result):
 		s.dht.recall.remember(time.Now(), s.key, result.Closest)
+	case whole: // some have answered a lookup before
+		s.dht.recall.remember(s.recalled, s.key, result.Closest)
 	}
 }
 

@@ -103,10 +103,11 @@ func testDriveCancelled(t *testing.T) {
 	}
 }
 
-// crowd returns a node that knows count puppets, which answer with nobody.
+// crowd returns a node that knows count puppets, which answer with nobody. It asks
+// all of them each time.
 func crowd(t *testing.T, n *testNet, count int) (*DHT, []*puppet) {
 	t.Helper()
-	d := n.node(Config{})
+	d := n.node(Config{RegionAge: -1})
 	var puppets []*puppet
 	for range count {
 		puppets = append(puppets, n.puppet(says(protocol.Response{})))

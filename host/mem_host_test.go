@@ -31,6 +31,7 @@ type memHost struct {
 	at     scope
 	dht    *DHT
 	serves atomic.Pointer[lprotocol.ID] // nil if nothing
+	mute   atomic.Bool                  // if set, it never answers
 
 	peerstore memPeerstore
 	network   memNetwork

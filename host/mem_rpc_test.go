@@ -57,6 +57,9 @@ func (h *memHost) request(call *memCall, to peer.ID, req protocol.Request) (prot
 	if err := call.travel(h, other, delay); err != nil {
 		return protocol.Response{}, err
 	}
+	if other.mute.Load() {
+		return protocol.Response{}, call.wait(math.MaxInt64)
+	}
 	answer, refused := other.handle(h, *buf)
 	if err := call.travel(h, other, delay); err != nil {
 		return protocol.Response{}, err

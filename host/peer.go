@@ -93,7 +93,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 	if len(key) == 0 || len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
-	closest, err := d.closestBy(0)(ctx, key)
+	closest, err := d.closestBy(0)(ctx, key, nil)
 	if err != nil {
 		return nil, err
 	}

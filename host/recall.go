@@ -18,19 +18,19 @@ type recall struct {
 	age time.Duration // for how long; negative: nothing is remembered
 
 	mu    sync.Mutex // held for one call, never across IO
-	found []recalled // the oldest first, one for each key
+	found []recalled // one for each key, the last one remembered last
 }
 
 // A recalled is what one lookup has found.
 type recalled struct {
 	key     routing.Key
 	closest []routing.Contact
-	since   time.Time
+	since   time.Time // when the first of them has answered, at the earliest
 }
 
 // remember remembers whom a lookup of key has found: those closest to it, all of
-// whom have answered.
-func (r *recall) remember(now time.Time, key routing.Key, closest []routing.Contact) {
+// whom have answered since then.
+func (r *recall) remember(since time.Time, key routing.Key, closest []routing.Contact) {
 	if r.age < 0 || len(closest) == 0 {
 		return
 	}
@@ -40,24 +40,23 @@ func (r *recall) remember(now time.Time, key routing.Key, closest []routing.Cont
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forget(now)
 	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return f.key == key })
 	if len(r.found) == maxRecalled {
 		r.found = slices.Delete(r.found, 0, 1)
 	}
-	r.found = append(r.found, recalled{key, kept, now})
+	r.found = append(r.found, recalled{key, kept, since})
 }
 
 // near returns the contacts closest to key, as the lookup of a key near to it has
-// found them, the closest first; nil if there was none. Near is what shares more
+// found them, the closest first, and since when; nil if there was none. Near is what shares more
 // bits with that key than the farthest that was found: all who are as near are
 // among them. Some of the others may be wrong, and whoever is asked knows better.
-func (r *recall) near(now time.Time, key routing.Key) []routing.Contact {
+func (r *recall) near(now time.Time, key routing.Key) (closest []routing.Contact, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(now)
 	if len(r.found) == 0 {
-		return nil
+		return nil, time.Time{}
 	}
 	nearest := r.found[0]
 	for _, f := range r.found[1:] {
@@ -67,18 +66,14 @@ func (r *recall) near(now time.Time, key routing.Key) []routing.Contact {
 	}
 	last := nearest.closest[len(nearest.closest)-1]
 	if key.CPL(nearest.key) <= nearest.key.CPL(last.Key) {
-		return nil
+		return nil, time.Time{}
 	}
-	closest := slices.Clone(nearest.closest)
+	closest = slices.Clone(nearest.closest)
 	routing.SortByDistance(key, closest)
-	return closest
+	return closest, nearest.since
 }
 
 // forget forgets what is too old.
 func (r *recall) forget(now time.Time) {
-	n := 0
-	for n < len(r.found) && now.Sub(r.found[n].since) >= r.age {
-		n++
-	}
-	r.found = slices.Delete(r.found, 0, n)
+	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return now.Sub(f.since) >= r.age })
 }

@@ -155,7 +155,7 @@ func (d *DHT) replicate(ctx context.Context, closest closestFunc, kind store.Kin
 	if due, err := d.due(ctx, kind, key); err != nil || len(due) == 0 {
 		return false, err
 	}
-	to, err := closest(ctx, key)
+	to, err := closest(ctx, key, nil)
 	if err != nil {
 		return false, err
 	}

@@ -11,12 +11,25 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
+// A closestFunc finds the k peers that are closest to a preimage: what
+// [DHT.closestBy] returns, or one that looks up fewer keys than it is asked for. If
+// certain is not nil, it is called meanwhile with those that are most likely among
+// them; most come more than once.
+type closestFunc func(ctx context.Context, preimage []byte, certain func(...routing.Contact)) ([]routing.Contact, error)
+
 // closestBy returns what finds the k closest peers by a lookup with so many paths,
 // as many as are configured if paths is 0. It is an error if nobody answers. Who was
 // found lately is asked again only if something has changed.
 func (d *DHT) closestBy(paths int) closestFunc {
-	return func(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
-		result, err := d.lookup(ctx, preimage, plan{paths: paths, recall: true})
+	return func(ctx context.Context, preimage []byte, certain func(...routing.Contact)) ([]routing.Contact, error) {
+		s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, plan{paths: paths, recall: true})
+		if err != nil {
+			return nil, err
+		}
+		if certain != nil {
+			s.heard = func(routing.Contact, protocol.Response) { certain(s.lookup.Certain()...) }
+		}
+		result, err := s.run(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -32,32 +45,53 @@ func answeredBy(result routing.Result) ([]routing.Contact, error) {
 	return result.Closest, nil
 }
 
-// send sends a record or an announcement to peers, Alpha at a time, and returns
-// what became of it: when quorum peers have stored it, or, if quorum is 0, when
-// all have answered. After the quorum, the rest goes on in the background; before
-// it, everything ends with ctx.
-func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
-	v := newDelivery(to, quorum)
+// deliver sends a record or an announcement to the peers that find adds, while it
+// does, Alpha at a time, and returns what became of it: when quorum peers have
+// stored it, or, if quorum is 0, when all have answered. After the quorum, the rest
+// goes on in the background; before it, everything ends with ctx. The error is that
+// of find, if it has ended.
+func (d *DHT) deliver(ctx context.Context, req protocol.Request, quorum int, find func(ctx context.Context, add func(...routing.Contact)) error) (Receipt, error) {
 	who := newCaller()
+	v := newDelivery(keyOf(req), d.cfg.Alpha, quorum, func(ctx context.Context, c routing.Contact) error { return d.store1(ctx, who, c, req) })
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	started := d.tasks.run(func(closing context.Context) {
-		stop := context.AfterFunc(closing, func() { cancel(ErrClosed) })
-		defer stop()
+		defer context.AfterFunc(closing, func() { cancel(ErrClosed) })()
 		defer cancel(nil)
-		v.run(sending, d.cfg.Alpha, func(c routing.Contact) error { return d.store1(sending, who, c, req) })
+		v.run(sending, find)
 	})
 	if !started {
 		cancel(ErrClosed)
-		v.run(sending, d.cfg.Alpha, nil)
+		v.run(sending, find)
 	}
 	select {
 	case <-v.enough:
+		return v.receipt(), nil
 	case <-v.done:
 	case <-ctx.Done():
 		cancel(context.Cause(ctx))
 		<-v.done
 	}
-	return v.receipt()
+	return v.receipt(), v.err
+}
+
+// keyOf returns the key of what is to be stored.
+func keyOf(req protocol.Request) routing.Key {
+	switch req := req.(type) {
+	case protocol.PutValue:
+		return routing.KeyOf(req.Record.Key)
+	case protocol.AddProvider:
+		return routing.KeyOf(req.Key)
+	}
+	return routing.Key{}
+}
+
+// send is deliver to peers that are known.
+func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
+	receipt, _ := d.deliver(ctx, req, quorum, func(_ context.Context, add func(...routing.Contact)) error {
+		add(to...)
+		return nil
+	})
+	return receipt
 }
 
 // store1 sends a record or an announcement to one peer.

@@ -29,8 +29,8 @@ type survey struct {
 
 func newSurvey(d *DHT) *survey { return &survey{dht: d, turn: make(chan struct{}, 1)} }
 
-// closest returns the k peers that are closest to a preimage, as [DHT.closestBy] does.
-func (s *survey) closest(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
+// closest is a [closestFunc]. Nobody is certain before it returns.
+func (s *survey) closest(ctx context.Context, preimage []byte, _ func(...routing.Contact)) ([]routing.Contact, error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():

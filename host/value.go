@@ -59,23 +59,34 @@ func (d *DHT) ownRecord(key, value []byte) protocol.Record {
 	}
 }
 
-// A closestFunc finds the k peers that are closest to a preimage: [DHT.closestBy], or
-// one that looks up fewer keys than it is asked for.
-type closestFunc func(ctx context.Context, preimage []byte) ([]routing.Contact, error)
-
-// put stores records of ours, of one key, with the k closest peers, and with us.
+// put stores records of ours, of one key, with the k closest peers, and, once one of
+// them is found, with us.
 func (d *DHT) put(ctx context.Context, closest closestFunc, quorum int, records ...protocol.Record) (Receipt, error) {
 	if err := d.accepts(ctx, records); err != nil {
 		return Receipt{}, err
 	}
-	to, err := closest(ctx, records[0].Key)
+	receipt, err := d.deliver(ctx, putOf(records), quorum, func(ctx context.Context, add func(...routing.Contact)) error {
+		var kept bool
+		var refused error
+		keepAndAdd := func(to ...routing.Contact) {
+			if !kept && len(to) > 0 {
+				kept = true
+				refused = tolerateFull(d.storeRecords(ctx, d.self, records...))
+			}
+			if refused == nil {
+				add(to...)
+			}
+		}
+		to, err := closest(ctx, records[0].Key, keepAndAdd)
+		keepAndAdd(to...)
+		if err == nil {
+			err = refused
+		}
+		return err
+	})
 	if err != nil {
-		return Receipt{}, err
+		return receipt, err
 	}
-	if err := tolerateFull(d.storeRecords(ctx, d.self, records...)); err != nil {
-		return Receipt{}, err
-	}
-	receipt := d.send(ctx, to, putOf(records), quorum)
 	return receipt, receipt.check(ctx, quorum)
 }
 
