@@ -258,14 +258,17 @@ func (f *finder) send(info peer.AddrInfo) {
 }
 
 // maxResolved bounds the providers without an address that are looked up, each
-// of which costs a lookup.
-const maxResolved = 32
+// of which costs a lookup, and resolveLimit those that are at a time.
+const (
+	maxResolved  = 32
+	resolveLimit = 4
+)
 
 // resolve looks up the providers that nobody named with an address.
 func (f *finder) resolve(ctx context.Context) error {
 	infos := make([]peer.AddrInfo, len(f.unknown))
 	var lookups errgroup.Group
-	lookups.SetLimit(joinLookups)
+	lookups.SetLimit(resolveLimit)
 	for i, id := range f.unknown {
 		if f.named[id] {
 			continue

@@ -17,11 +17,8 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// joinLookups is how many buckets are refreshed at a time while joining.
-const joinLookups = 4
-
 // Bootstrap joins the network: it connects to the bootstrap peers, looks up our
-// own ID, and refreshes every bucket farther away than the closest neighbour.
+// own ID, and fills every bucket farther away than the closest neighbours.
 // It returns when that is done, or a [*NotReadyError] if nobody answered.
 //
 // There is no need to call it: a DHT joins by itself, tries again while its
@@ -111,12 +108,7 @@ func (d *DHT) joinOnce(ctx context.Context) error {
 	if err := d.lookupFor(ctx, []byte(d.self)); err != nil {
 		return err
 	}
-	var refreshes errgroup.Group
-	refreshes.SetLimit(joinLookups)
-	for _, cpl := range d.peers.refreshCPLs() {
-		refreshes.Go(func() error { return d.refresh(ctx, cpl) })
-	}
-	return refreshes.Wait()
+	return d.fill(ctx)
 }
 
 // refresh looks up a random key of a bucket.

@@ -33,7 +33,7 @@ func (j job) limit() int {
 		return 16
 	case checkJob:
 		return 32 // after an outage, all contacts are checked
-	case handoverJob:
+	case handoverJob, refreshJob:
 		return 4
 	default:
 		return 1

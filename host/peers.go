@@ -290,11 +290,22 @@ func (p *peers) refreshed(now time.Time, cpl int) {
 	p.table.Refreshed(now, cpl)
 }
 
-// refreshCPLs returns the CPLs that a node looks up when it joins.
-func (p *peers) refreshCPLs() []int {
+// fill begins to fill the buckets that have room: they need no refresh for a while.
+func (p *peers) fill() *routing.Fill {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.table.RefreshCPLs()
+	f := p.table.Fill()
+	for _, cpl := range f.CPLs() {
+		p.table.Refreshed(time.Now(), cpl)
+	}
+	return f
+}
+
+// nextFill returns the next request that fills a bucket.
+func (p *peers) nextFill(f *routing.Fill) (routing.FillRequest, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.Next(p.table)
 }
 
 // buckets returns the table for introspection.

@@ -178,14 +178,15 @@ func (k *keeper) refreshStale(now time.Time) time.Time {
 			func(error) {})
 		return time.Time{}
 	}
-	if cpl, ok := k.dht.peers.stale(now, age); ok {
+	for k.room(refreshJob) > 0 {
+		cpl, ok := k.dht.peers.stale(now, age)
+		if !ok {
+			break
+		}
+		k.dht.peers.refreshed(now, cpl) // also if it fails: it is not to be started twice
 		k.start(refreshJob,
-			func(ctx context.Context) error {
-				k.dht.peers.refreshed(now, cpl) // also if it fails: the others have their turn
-				return k.dht.refresh(ctx, cpl)
-			},
+			func(ctx context.Context) error { return k.dht.refresh(ctx, cpl) },
 			func(error) {})
-		return time.Time{}
 	}
 	next := now.Add(age / 10)
 	if again := k.join.again; !again.IsZero() && again.Before(next) {

@@ -12,25 +12,28 @@ import (
 // found by looking up our own key.
 const MaxRefreshCPL = 15
 
-// Stale returns the CPL whose last refresh is the oldest, if it is at least age
-// ago. One that was never refreshed comes first, and the lower of two. Only
-// CPLs up to the deepest one that holds a contact count, and with a gap at CPL
-// c, only those up to 2(c+1): where one prefix of our key has no nodes at all,
-// longer ones have few, by luck, and a lookup that deep finds the same nodes.
+// beyondGap is how many CPLs are refreshed beyond the first that has no contact.
+const beyondGap = 2
+
+// Stale returns a CPL whose last refresh is at least age ago: the one with the
+// fewest contacts, and of several the lowest. Only CPLs up to the deepest one that
+// holds a contact count, and with a gap at CPL c, only two more: where one prefix
+// of our key has no nodes at all, longer ones have few, by luck, and a lookup that
+// deep finds the same nodes.
 //
 // Source: Kademlia paper, section 2.3.
 func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
-	oldest := 0
 	deepest, _ := t.depth()
+	fewest := 0
 	for c := range deepest + 1 {
-		if t.refreshed[c].Before(t.refreshed[oldest]) {
-			oldest = c
+		if now.Sub(t.refreshed[c]) < age {
+			continue
+		}
+		if held := t.heldAt(c); !ok || held < fewest {
+			cpl, fewest, ok = c, held, true
 		}
 	}
-	if deepest < 0 || now.Sub(t.refreshed[oldest]) < age {
-		return 0, false
-	}
-	return oldest, true
+	return cpl, ok
 }
 
 // Refreshed records that a key of that CPL was looked up, be it to refresh or
@@ -57,6 +60,16 @@ func (t *Table) RefreshCPLs() []int {
 	return cpls
 }
 
+// heldAt returns how many contacts have that CPL.
+func (t *Table) heldAt(cpl int) (n int) {
+	for _, e := range t.bucket(cpl).entries {
+		if e.cpl == cpl {
+			n++
+		}
+	}
+	return n
+}
+
 // depth returns the deepest CPL that is worth a refresh, and the CPL of the
 // closest neighbour; both are -1 if there are no contacts.
 func (t *Table) depth() (deepest, neighbour int) {
@@ -71,7 +84,7 @@ func (t *Table) depth() (deepest, neighbour int) {
 	deepest = min(neighbour, MaxRefreshCPL)
 	for c := range deepest {
 		if !held[c] {
-			return min(2*(c+1), deepest), neighbour
+			return min(c+beyondGap, deepest), neighbour
 		}
 	}
 	return deepest, neighbour

@@ -8,16 +8,19 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// joinLookups is how many buckets are refreshed at a time while joining, as in
-// host.
-const joinLookups = 4
+const (
+	// fillLimit is how many requests fill buckets at a time while joining, and
+	// fillTimeout how long each has, as in host.
+	fillLimit   = 32
+	fillTimeout = 2 * time.Second
+)
 
 // joinAfter is how long a node waits when none of those it knows answered.
 const joinAfter = time.Second
 
 // Join makes a node forget all it knows, and join the network as package host
-// does: through some nodes that are well, then a lookup of itself, then of a key
-// of each bucket. The report is of its table: Closest are the k contacts closest
+// does: through some nodes that are well, then a lookup of itself, and then it fills
+// its buckets. The report is of its table: Closest are the k contacts closest
 // to it.
 func (w *World) Join(i int) Report {
 	r := Report{From: i, Target: w.Contact(i).Key}
@@ -48,7 +51,7 @@ func (w *World) join(i int, tally *Tally, found, done func()) {
 			first = false
 			w.lookup(i, w.Contact(i).Key, tally, func() {
 				found()
-				w.refreshAll(i, tally, done)
+				w.fill(i, tally, done)
 			})
 		case !ok:
 			if failed++; failed == len(asked) {
@@ -78,27 +81,50 @@ func (w *World) lookup(i int, target routing.Key, tally *Tally, done func()) {
 	s.start()
 }
 
-// refreshAll looks up a key of each bucket, some at a time.
-func (w *World) refreshAll(i int, tally *Tally, done func()) {
-	cpls := w.Table(i).RefreshCPLs()
+// fill fills the buckets of a node, some requests at a time.
+func (w *World) fill(i int, tally *Tally, done func()) {
+	table := w.Table(i)
+	f := table.Fill()
+	for _, cpl := range f.CPLs() {
+		table.Refreshed(w.time(), cpl)
+	}
 	running := 0
-	var next func()
-	next = func() {
-		for running < joinLookups && len(cpls) > 0 {
-			cpl := cpls[0]
-			cpls = cpls[1:]
+	var step func()
+	step = func() {
+		for running < fillLimit {
+			req, ok := f.Next(table)
+			if !ok {
+				break
+			}
 			running++
-			w.lookup(i, w.keyAt(i, cpl), tally, func() {
+			w.fillRequest(i, req, tally, func(named []routing.Contact) {
 				running--
-				next()
+				f.Ended(req, named)
+				step()
 			})
 		}
-		if running == 0 && len(cpls) == 0 {
-			cpls = nil
-			done()
+		if running == 0 && done != nil {
+			finish := done
+			done = nil
+			finish()
 		}
 	}
-	next()
+	step()
+}
+
+// fillRequest sends a request of a Fill. After fillTimeout nobody waits for it.
+func (w *World) fillRequest(i int, req routing.FillRequest, tally *Tally, ended func(named []routing.Contact)) {
+	c := &call{way: way{i, w.number(req.To)}, target: w.keyAt(i, req.CPL), tally: tally}
+	late := w.line.after(fillTimeout, func() {
+		w.giveUp(c)
+		ended(nil)
+	})
+	c.done = func(r reply, ok bool) {
+		w.line.callOff(late)
+		w.learn(i, req.To, ok)
+		ended(r.closer)
+	}
+	w.request(c)
 }
 
 // keyAt returns a random key that shares exactly cpl bits with that of node i.

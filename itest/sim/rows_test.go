@@ -18,7 +18,7 @@ func today() map[string]Want {
 		"silent20":  {Median: ms(470), P99: ms(900), Requests: 42, Accuracy: 0.97},
 		"again":     {Median: ms(120), P99: ms(250), Requests: 3.5, Accuracy: 1},
 		"burst":     {Median: ms(300), P99: ms(400), Requests: 26, Accuracy: 1, Rate: 200},
-		"join":      {Median: ms(2100), P99: ms(2700), Requests: 240, Accuracy: 1, Filled: 0.9},
+		"join":      {Median: ms(1950), P99: ms(2300), Requests: 160, Accuracy: 1, Filled: 0.99},
 		"get":       {Median: ms(130), P99: ms(300), Requests: 28, Accuracy: 1},
 		"provide":   {Median: ms(480), P99: ms(600), Requests: 49, Accuracy: 1},
 		"outage":    {Median: ms(1500), P99: ms(3000), Filled: 0.99},
