@@ -153,12 +153,17 @@ func TestDialsGivenUp(t *testing.T) {
 			t.Errorf("dial() = %v, want errNotSent", err)
 		}
 		for _, want := range []int{0, 1} {
+			synctest.Wait()
+			l.mu.Lock()
 			if l.ended != want {
 				t.Errorf("%d dials were given up, want %d", l.ended, want)
 			}
+			l.mu.Unlock()
 			time.Sleep(dialLinger)
-			synctest.Wait()
 		}
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if !slices.Equal(l.order, []peer.ID{"a0"}) || len(l.queues) > 0 || len(l.inFlight) > 0 {
 			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.queues, l.inFlight)
 		}

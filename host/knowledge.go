@@ -95,9 +95,12 @@ func (k *knowledge) found(key routing.Key, closest []routing.Contact) {
 	k.size.Observe(key, closest)
 }
 
-// network returns how many nodes there are, and the share of requests that fail.
-func (k *knowledge) network() (size routing.Estimate, failing float64) {
+// network returns how many nodes there are, by what lookups have found and by who
+// is closest to us now, and the share of requests that fail.
+func (k *knowledge) network(self routing.Key, neighbours []routing.Contact) (routing.Estimate, float64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.size.Estimate(), k.failing
+	size := k.size
+	size.Observe(self, neighbours)
+	return size.Estimate(), k.failing
 }

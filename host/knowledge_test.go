@@ -74,13 +74,43 @@ func TestKnowledgeOfFailures(t *testing.T) {
 		}
 		k.failed()
 	}
-	if _, failing := k.network(); failing < 0.23 || failing > 0.27 {
+	if _, failing := k.network(routing.Key{}, nil); failing < 0.23 || failing > 0.27 {
 		t.Errorf("%.2f fail, want 0.25", failing)
 	}
 	for range 10 * lately {
 		k.answered("ann", time.Millisecond)
 	}
-	if _, failing := k.network(); failing > 0.01 {
+	if _, failing := k.network(routing.Key{}, nil); failing > 0.01 {
 		t.Errorf("%.2f fail, want none", failing)
+	}
+}
+
+// The size of a network follows from whom lookups have found, and from the
+// neighbours.
+func TestKnowledgeOfSize(t *testing.T) {
+	k := newKnowledge()
+	self := routing.KeyOf([]byte("self"))
+	var all []routing.Contact
+	for i := range 3000 {
+		all = append(all, routing.ContactOf(peer.ID(fmt.Sprint(i))))
+	}
+	closest := func(key routing.Key) []routing.Contact {
+		routing.SortByDistance(key, all)
+		return all[:20]
+	}
+	if size, _ := k.network(self, nil); size.Nodes != 0 {
+		t.Errorf("there are %.0f, by nothing", size.Nodes)
+	}
+	alone, _ := k.network(self, closest(self))
+	for i := range 9 {
+		key := routing.KeyOf(fmt.Append(nil, "key", i))
+		k.found(key, closest(key))
+	}
+	size, _ := k.network(self, closest(self))
+	if size.Nodes < 2400 || size.Nodes > 3600 || size.Error >= alone.Error || alone.Nodes < 1500 || alone.Nodes > 6000 {
+		t.Errorf("there are %v by the neighbours, %v by lookups too; want 3000", alone, size)
+	}
+	if again, _ := k.network(self, closest(self)); again != size {
+		t.Errorf("there are %v and then %v: neighbours count once", size, again)
 	}
 }

@@ -74,7 +74,8 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 	seeds = append(recalled, seeds...)
 	d.judge(seeds)
 	for i := range recalled {
-		seeds[i].Recent = p.recall && !seeds[i].Doubtful
+		// Who answered was connected then. One that is not any more is asked.
+		seeds[i].Recent = p.recall && seeds[i].Connected && !seeds[i].Doubtful
 	}
 	s := &search{
 		dht: d, key: key, req: req, caller: newCaller(), named: make(map[peer.ID]named),
@@ -98,7 +99,11 @@ func (d *DHT) lookupConfig(p plan) routing.LookupConfig {
 		cfg.Paths = p.paths
 	}
 	if !d.cfg.DisableConfidence {
-		cfg.Size, cfg.Failing = d.knowledge.network()
+		neighbours := d.peers.closest(d.peers.self, d.cfg.K)
+		if len(neighbours) < d.cfg.K {
+			neighbours = nil // they may be all that there are, or all that we know
+		}
+		cfg.Size, cfg.Failing = d.knowledge.network(d.peers.self, neighbours)
 	}
 	return cfg
 }
