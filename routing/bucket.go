@@ -35,6 +35,7 @@ type entry struct {
 	misses  int  // in a row
 	suspect bool // it has missed since it answered
 	accused bool // it has missed since anybody answered
+	near    bool // it has its place for its round trip
 	blind   bool // it was probed while we may have been offline
 
 	// claim is set while a pending contact challenges the head: it is why Due

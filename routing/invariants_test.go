@@ -29,6 +29,7 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 			}
 			known[e.Key] = true
 		}
+		near := 0
 		for j, e := range b.entries {
 			size++
 			if e.suspect {
@@ -43,6 +44,9 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 			if e.Group != "" {
 				groups[e.Group]++
 				inBucket[e.Group]++
+			}
+			if e.near {
+				near++
 			}
 			if e.claim {
 				tb.Errorf("%s is held and has a claim", e.ID)
@@ -64,6 +68,9 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 		}
 		if len(b.entries) > t.cfg.K || len(b.pending) > maxPending {
 			tb.Errorf("bucket %d has %d contacts and %d pending", i, len(b.entries), len(b.pending))
+		}
+		if near > t.cfg.K/2 {
+			tb.Errorf("%d contacts of bucket %d are there for their round trip", near, i)
 		}
 		for g, n := range inBucket {
 			if t.cfg.MaxPerGroup >= 0 && n > t.cfg.MaxPerGroup {
@@ -118,6 +125,7 @@ func drawContact(t *rapid.T, self Key) Contact {
 	if wire := rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(t, "wire"); wire != "" {
 		c.Wire = []byte(wire)
 	}
+	c.RoundTrip = time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "round trip"))
 	return c
 }
 
@@ -140,7 +148,8 @@ func TestTableInvariants(t *testing.T) {
 			"seen": func(t *rapid.T) {
 				c := draw()
 				_, held := tab.Contact(c.Key)
-				wanted := tab.Wants(c)
+				// Those who go for this answer may be replaced by others of its Group.
+				wanted := tab.Wants(c) && tab.audit.accused == 0
 				out := tab.Seen(now, c)
 				answered[c.Key] = out != Rejected
 				if wanted && out == Rejected {

@@ -1,6 +1,9 @@
 package routing
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // This file is how contacts enter and leave the buckets of a table, and how
 // buckets split and collapse for it.
@@ -94,6 +97,16 @@ func (t *Table) enter(b *bucket, e *entry) {
 // remove takes e out of b. The newest pending contact takes its place; if there
 // is none, buckets may collapse.
 func (t *Table) remove(b *bucket, e *entry) {
+	t.vacate(b, e)
+	t.promote(b)
+	t.collapse()
+	if t.size == 0 {
+		t.audit = audit{} // who has nobody is not offline, but new
+	}
+}
+
+// vacate takes e out of b, and leaves its place empty.
+func (t *Table) vacate(b *bucket, e *entry) {
 	b.remove(e)
 	t.acquit(e)
 	if e.suspect {
@@ -103,11 +116,7 @@ func (t *Table) remove(b *bucket, e *entry) {
 	t.count(e.Group, -1)
 	t.size--
 	t.changed(Left, e.Contact)
-	t.promote(b)
-	t.collapse()
-	if t.size == 0 {
-		t.audit = audit{} // who has nobody is not offline, but new
-	}
+	e.suspect, e.near, e.deadline = false, false, time.Time{}
 }
 
 // promote fills the room in b with pending contacts, newest first. Those whose

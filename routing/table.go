@@ -12,7 +12,7 @@ type Outcome uint8
 // The outcomes of [Table.Seen].
 const (
 	Rejected  Outcome = iota // not held: it is ourselves, or its Group is at a limit
-	Added                    // new in a bucket
+	Added                    // new in a bucket, for which another one may have to wait
 	Refreshed                // held before, now the most recently seen of its bucket
 	Pending                  // its bucket is full: it waits for a place
 )
@@ -378,6 +378,10 @@ func (t *Table) place(e *entry) Outcome {
 		t.enter(b, e)
 		return Added
 	}
+	if slow := t.outpaced(b, e); slow != nil {
+		t.supersede(b, slow, e)
+		return Added
+	}
 	t.yieldPending(b, e.Group)
 	b.queue(e)
 	return Pending
@@ -415,6 +419,9 @@ func (t *Table) adopt(b *bucket, e *entry, c Contact) bool {
 	}
 	if c.Wire != nil {
 		e.Wire = c.Wire
+	}
+	if c.RoundTrip > 0 {
+		e.RoundTrip = c.RoundTrip
 	}
 	if group == e.Group {
 		return true
