@@ -132,6 +132,17 @@
 // with a probability of 0.95. So now and then one more peer than k stores it, and is
 // in the receipt.
 //
+// Probes force a dial. The swarm remembers failed dials for minutes, and would keep
+// a node offline for so long after an outage.
+//
+// Former contacts are remembered for a day, and the bootstrap peers are a fallback.
+// Nodes that were cut off together, and whose bootstrap peers are gone, have no other
+// way back. A node whose only bootstrap peer died before it was ever reached knows
+// nobody, and nothing heals that: configure several.
+//
+// A node with less than k contacts looks itself up again after 10s to 10m: who joined
+// through one that knew nobody is in no network until then.
+//
 // Bootstrap peers are for life. One that is not in the table is dialled now and
 // then, not only while the table is empty: a seed that restarts knows nobody, and
 // those who join through it would make a network of their own.

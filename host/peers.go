@@ -21,6 +21,8 @@ type peers struct {
 	doubts doubts
 	former former
 
+	watchers map[chan TableChange]struct{}
+
 	entered []routing.Contact // who came into the table since takeEntered
 }
 
@@ -49,6 +51,7 @@ func (p *peers) change(call func(t *routing.Table)) {
 	defer p.mu.Unlock()
 	call(p.table)
 	for _, c := range p.table.Changes() {
+		p.tell(c)
 		switch c.Kind {
 		case routing.Entered:
 			p.former.remove(c.Contact.ID)
