@@ -88,7 +88,8 @@ func testContactsAreKept(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := n.attach(d.host, cfg).peers.former; got != nil {
+	n.attach(d.host, cfg)
+	if got := restoreContacts(cfg.Dir); got != nil {
 		t.Errorf("restored %v from a damaged file", got)
 	}
 }
@@ -130,11 +131,11 @@ func testRestart(t *testing.T) {
 		n.kill(d)
 	}
 
-	start := time.Now()
-	again := n.node(cfg)
-	if got := len(again.peers.former); kept < 60 || got != kept {
+	if got := len(restoreContacts(cfg.Dir)); kept < 60 || got != kept {
 		t.Fatalf("%d contacts are restored, of %d", got, kept)
 	}
+	start := time.Now()
+	again := n.node(cfg)
 	if err := again.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
