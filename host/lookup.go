@@ -169,7 +169,7 @@ func (s *search) ask(ctx context.Context, c routing.Contact, connected func()) (
 	case errors.Is(err, errNotSent):
 	case ctx.Err() == nil:
 		d.unanswered(c, err)
-	case time.Since(start) >= d.lateAfter():
+	case time.Since(start) >= d.lateAfter(c):
 		d.knowledge.failed()
 		d.peers.doubt(c, true)
 	}
@@ -177,8 +177,14 @@ func (s *search) ask(ctx context.Context, c routing.Contact, connected func()) (
 }
 
 // lateAfter is how long a request must have been under way for its contact to be
-// in doubt when it is given up.
-func (d *DHT) lateAfter() time.Duration { return min(d.cfg.SlowAfter, stragglerTime) }
+// in doubt when it is given up: a dial and an answer, as long as they may take.
+func (d *DHT) lateAfter(c routing.Contact) time.Duration {
+	late := min(d.cfg.SlowAfter, stragglerTime)
+	if c.Expect > 0 {
+		late = min(late, 2*c.Expect)
+	}
+	return late
+}
 
 // answered feeds an answer to the lookup.
 func (s *search) answered(ctx context.Context, a answer) {

@@ -7,9 +7,8 @@ import (
 )
 
 // A knowledge is what a node has learnt of its network from what it asked before:
-// who answers in what time, how large it is, how many do not answer. Package host
-// does not give lookups that yet: until it does, its lookups are those of a node that
-// knows nothing of it.
+// who answers in what time, how large it is, how many do not answer. It is what
+// package host gives its lookups.
 type knowledge struct {
 	all    routing.RTT
 	peers  map[int]*routing.RTT

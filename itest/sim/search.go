@@ -145,6 +145,9 @@ func (s *search) ask(contact routing.Contact) {
 func (w *World) learn(i int, contact routing.Contact, ok bool) {
 	table := w.Table(i)
 	if ok {
+		if !w.live(i) {
+			w.node(i).doubts = nil // it was its own connection
+		}
 		delete(w.node(i).doubts, contact.ID)
 		table.Seen(w.time(), routing.Contact{ID: contact.ID, Key: contact.Key})
 	} else {
@@ -163,13 +166,19 @@ func (w *World) doubt(i int, id peer.ID) {
 	n.doubts[id] = w.line.now + doubtAge
 }
 
+// live reports whether a node has somebody to ask, and is not offline.
+func (w *World) live(i int) bool {
+	table := w.Table(i)
+	return table.Len() > 0 && !table.Offline(w.time())
+}
+
 // judge marks those of contacts that a node doubts.
 func (w *World) judge(i int, contacts []routing.Contact) {
 	doubts := w.node(i).doubts
-	empty := w.Table(i).Len() == 0
+	live := w.live(i)
 	for j, c := range contacts {
 		until, ok := doubts[c.ID]
-		contacts[j].Doubtful = !empty && (c.Doubtful || ok && w.line.now < until)
+		contacts[j].Doubtful = live && (c.Doubtful || ok && w.line.now < until)
 		w.knowledge(i).judge(w, i, &contacts[j])
 	}
 }
