@@ -78,6 +78,10 @@ bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
 month: ## 30 simulated days of 200 nodes, a tenth replaced every hour; takes about 40 minutes
 	KAD_LIFE_HOURS=720 go test -count=1 -v -timeout 4h -run '^TestMonth$$' ./host
 
+.PHONY: figures
+figures: ## lookups, gets and joins of 1 000 nodes over a network in memory; takes about 10 minutes
+	KAD_FIGURE_NODES=1000 go test -count=1 -v -timeout 2h -run '^TestFigures$$' ./host
+
 .PHONY: itest
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
