@@ -132,6 +132,12 @@
 // with a probability of 0.95. So now and then one more peer than k stores it, and is
 // in the receipt.
 //
+// One path by default. Where a fifth of 10 000 nodes lie and name accomplices next to
+// the key, a simulated lookup reaches the honest peer closest to it in 92 % with one
+// path or two, in 97 % with four and always with eight; where liars name each other,
+// in all cases. Eight paths take 58 requests, not 42, and twice as long where nothing
+// is wrong with the network but those liars. So it is up to the operation: [Paths].
+//
 // Probes force a dial. The swarm remembers failed dials for minutes, and would keep
 // a node offline for so long after an outage.
 //
