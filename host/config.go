@@ -81,9 +81,10 @@ type Config struct {
 
 	// MaxDials bounds the dials of peers that are in flight at a time, of all
 	// lookups and writes together, and DialRate the new ones a second, after a burst
-	// of 64. More than a home router can bear would take others in the house off the
-	// net. Lookups take turns; requests to connected peers do not wait. If zero, 64
-	// and 20. If negative, there is no bound. Bootstrap peers do not count.
+	// of 200, which is what joining takes. More than a home router can bear would take
+	// others in the house off the net. Lookups take turns, and wait for theirs; requests
+	// to connected peers do not. If zero, 64 and 20. If negative, there is no bound.
+	// Bootstrap peers do not count.
 	MaxDials, DialRate int
 
 	// DisableConfidence makes a lookup end when the k closest peers that it has

@@ -66,11 +66,7 @@ func (d *DHT) unanswered(c routing.Contact, err error) {
 func (d *DHT) probe(ctx context.Context, c routing.Contact) error {
 	d.locate(c)
 	d.stats.probes.Add(1)
-	// Forced, for the swarm remembers a failed dial for minutes, and whoever comes
-	// back from an outage is not to wait for that.
-	if !d.connected(c.ID) {
-		_ = d.host.Connect(network.WithForceDirectDial(ctx, "probe"), peer.AddrInfo{ID: c.ID}) // the request says why not
-	}
+	d.afresh(c.ID) // whoever comes back from an outage is not to wait for the swarm to forget it
 	_, err := d.request(ctx, nil, c.ID, protocol.FindNode{Target: []byte(d.self)}, nil)
 	return err
 }

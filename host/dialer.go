@@ -57,8 +57,9 @@ type dialer struct {
 	timer    *time.Timer  // set while the next has to wait for a token
 }
 
-// dialBurst is how many dials may begin at once after a pause.
-const dialBurst = 64
+// dialBurst is how many dials may begin after a pause before the rate holds: as many
+// as it takes to join a network.
+const dialBurst = 200
 
 func newDialer(cfg Config, tasks *tasks, connect func(context.Context, peer.ID) error) *dialer {
 	return &dialer{
@@ -81,13 +82,15 @@ type dial struct {
 	done  chan struct{} // closed when it has ended
 	err   error         // valid after that
 
-	waiters int // of one in flight
+	since   time.Time // when one in flight began
+	waiters int       // of one in flight
 	cancel  context.CancelFunc
 }
 
 // dial returns the dial of a peer, once it has begun. If one is in flight, it is
-// that. The error is [errNotSent] if ctx ends first, or the caller has left.
-func (r *dialer) dial(ctx context.Context, who *caller, to peer.ID) (*dial, error) {
+// that. If it has to wait for its turn, reaches is called, and once more when that
+// has come. The error is [errNotSent] if ctx ends first, or the caller has left.
+func (r *dialer) dial(ctx context.Context, who *caller, to peer.ID, reaches func(stage)) (*dial, error) {
 	r.mu.Lock()
 	x := &dial{to: to, begun: make(chan struct{}), done: make(chan struct{})}
 	if r.inFlight[to] != nil {
@@ -99,6 +102,13 @@ func (r *dialer) dial(ctx context.Context, who *caller, to peer.ID) (*dial, erro
 	r.mu.Unlock()
 	select {
 	case <-x.begun:
+		return x.as, nil
+	default:
+	}
+	reaches(queued)
+	select {
+	case <-x.begun:
+		reaches(dialled)
 		return x.as, nil
 	case <-who.left():
 	case <-ctx.Done():
@@ -138,6 +148,20 @@ func (r *dialer) release(x *dial) {
 			x.cancel()
 		}
 	})
+}
+
+// abandon gives up the dials that began before a time, so that others of the same
+// peers begin anew: the longer a dial takes, the more rarely it knocks.
+func (r *dialer) abandon(before time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for to, x := range r.inFlight {
+		if x.since.Before(before) {
+			delete(r.inFlight, to)
+			x.cancel()
+		}
+	}
+	r.begin()
 }
 
 // enqueue appends x to the queue of who.
@@ -218,7 +242,7 @@ func (r *dialer) start(x *dial) {
 		return
 	}
 	x.as = x
-	x.waiters = 1
+	x.since, x.waiters = time.Now(), 1
 	r.inFlight[x.to] = x
 	dialling, cancel := context.WithTimeout(r.tasks.ctx, dialTimeout)
 	x.cancel = cancel
@@ -228,7 +252,9 @@ func (r *dialer) start(x *dial) {
 		close(x.done)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.inFlight, x.to)
+		if r.inFlight[x.to] == x {
+			delete(r.inFlight, x.to)
+		}
 		r.begin() //nolint:contextcheck // that is of other dials
 	})
 	if !started {

@@ -63,7 +63,7 @@ func (l *dialLog) connect(ctx context.Context, to peer.ID) error {
 func (l *dialLog) want(ctx context.Context, all *sync.WaitGroup, who *caller, prefix string, count int) {
 	for i := range count {
 		all.Go(func() {
-			if x, err := l.dial(ctx, who, peer.ID(fmt.Sprint(prefix, i))); err == nil {
+			if x, err := l.dial(ctx, who, peer.ID(fmt.Sprint(prefix, i)), func(stage) {}); err == nil {
 				_ = l.wait(ctx, x)
 			}
 		})
@@ -71,8 +71,8 @@ func (l *dialLog) want(ctx context.Context, all *sync.WaitGroup, who *caller, pr
 	}
 }
 
-// The first 64 dials begin at once, later ones as the rate has it, and no more than
-// may be are in flight.
+// The first dials begin at once, later ones as the rate has it, and no more than may
+// be are in flight.
 func TestDialBudget(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -83,7 +83,7 @@ func TestDialBudget(t *testing.T) {
 		spent time.Duration
 	}{
 		{"burst", Config{}, time.Second, 64, 64, time.Second},
-		{"sustained", Config{}, 0, 104, 64, 2 * time.Second},
+		{"sustained", Config{}, 0, dialBurst + 40, 64, 2 * time.Second},
 		{"in flight", Config{MaxDials: 10, DialRate: -1}, time.Second, 100, 10, 10 * time.Second},
 		{"no bound", Config{MaxDials: -1, DialRate: -1}, time.Second, 500, 500, time.Second},
 	}
@@ -149,7 +149,7 @@ func TestDialsGivenUp(t *testing.T) {
 		leaving.leave()
 		cancel()
 		all.Wait()
-		if _, err := l.dial(ctx, nil, "c"); !errors.Is(err, errNotSent) {
+		if _, err := l.dial(ctx, nil, "c", func(stage) {}); !errors.Is(err, errNotSent) {
 			t.Errorf("dial() = %v, want errNotSent", err)
 		}
 		for _, want := range []int{0, 1} {
@@ -198,5 +198,32 @@ func TestConnectedPeersNeedNoTurn(t *testing.T) {
 			t.Errorf("took %v beside %d dials, want a round trip, beside one", spent, len(a.dialer.inFlight))
 		}
 		hanging.Wait()
+	})
+}
+
+// A lookup waits for the turn of its dials: they are not late, and what it finds is
+// right.
+func TestLookupWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		d := n.nodes(100, Config{K: 8})[0]
+		n.silent.Store(true)
+		for _, other := range n.lookUp(d.self).connections() {
+			n.unlink(n.lookUp(d.self), other)
+		}
+		d.dialer.mu.Lock()
+		d.dialer.rate, d.dialer.tokens, d.dialer.since = 1, 0, time.Now()
+		d.dialer.mu.Unlock()
+		start := time.Now()
+		found, err := d.ClosestPeers(t.Context(), []byte("key"))
+		if err != nil || time.Since(start) < 5*time.Second {
+			t.Errorf("%v after %v, though its dials take longer", err, time.Since(start))
+		}
+		for i, want := range n.closest([]byte("key"), 8, d) {
+			if i >= len(found) || found[i].ID != want {
+				t.Errorf("%d: found %v, want %v", i, found, want)
+				break
+			}
+		}
 	})
 }

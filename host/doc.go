@@ -138,8 +138,12 @@
 // in all cases. Eight paths take 58 requests, not 42, and twice as long where nothing
 // is wrong with the network but those liars. So it is up to the operation: [Paths].
 //
-// Probes force a dial. The swarm remembers failed dials for minutes, and would keep
-// a node offline for so long after an outage.
+// Who waits for the turn of a dial is not late. Many lookups at once would else take
+// each other's dials for dead peers, and end quickly with the wrong ones: of 256 at
+// once among 1 000 nodes, of which one knew 150, 58 % found was right.
+//
+// Probes have the swarm forget failed dials. It remembers them for minutes, and would
+// keep a node offline for so long after an outage.
 //
 // Former contacts are remembered for a day, and the bootstrap peers are a fallback.
 // Nodes that were cut off together, and whose bootstrap peers are gone, have no other

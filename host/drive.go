@@ -23,9 +23,18 @@ type answer struct {
 	err  error
 }
 
-// An askFunc sends the request of a lookup to one contact. It calls connected when
-// a dial that it needed for that has succeeded.
-type askFunc func(ctx context.Context, c routing.Contact, connected func()) (protocol.Response, error)
+// A stage is what a request that needs a dial has come to.
+type stage uint8
+
+const (
+	queued    stage = iota // it waits for its turn
+	dialled                // the dial begins
+	connected              // the dial succeeded
+)
+
+// An askFunc sends the request of a lookup to one contact. It calls reaches with
+// each stage of it.
+type askFunc func(ctx context.Context, c routing.Contact, reaches func(stage)) (protocol.Response, error)
 
 // drive runs l to completion: it is the only goroutine that touches l. It starts
 // a task per request that l wants, which calls ask; what they return is handed to
@@ -56,8 +65,8 @@ func drive(ctx context.Context, tasks *tasks, l *routing.Lookup, ask askFunc, an
 				if r.settle(a.from.ID) {
 					answered(ctx, a)
 				}
-			case id := <-r.connected:
-				l.Connected(time.Now(), id)
+			case p := <-r.progress:
+				p.tell(l)
 			case <-timer.C:
 			case <-ctx.Done():
 				r.end(context.Cause(ctx))
@@ -70,20 +79,38 @@ func drive(ctx context.Context, tasks *tasks, l *routing.Lookup, ask askFunc, an
 // requests are those of one lookup that are under way. All but what send starts
 // belongs to the goroutine that drives the lookup.
 type requests struct {
-	tasks     *tasks
-	ask       askFunc
-	ctx       context.Context // of the requests; it outlives that of the operation
-	end       context.CancelCauseFunc
-	cancels   map[peer.ID]context.CancelFunc // of those whose answer is awaited
-	answers   chan answer
-	connected chan peer.ID
-	over      chan struct{} // closed when nobody reads the two
+	tasks    *tasks
+	ask      askFunc
+	ctx      context.Context // of the requests; it outlives that of the operation
+	end      context.CancelCauseFunc
+	cancels  map[peer.ID]context.CancelFunc // of those whose answer is awaited
+	answers  chan answer
+	progress chan progress
+	over     chan struct{} // closed when nobody reads the two
+}
+
+// A progress is that of one request.
+type progress struct {
+	to      peer.ID
+	reaches stage
+}
+
+// tell tells l of it.
+func (p progress) tell(l *routing.Lookup) {
+	switch p.reaches {
+	case queued:
+		l.Queued(p.to)
+	case dialled:
+		l.Dialled(time.Now(), p.to)
+	case connected:
+		l.Connected(time.Now(), p.to)
+	}
 }
 
 func newRequests(ctx context.Context, tasks *tasks, ask askFunc) *requests {
 	r := &requests{
 		tasks: tasks, ask: ask, cancels: make(map[peer.ID]context.CancelFunc),
-		answers: make(chan answer), connected: make(chan peer.ID), over: make(chan struct{}),
+		answers: make(chan answer), progress: make(chan progress), over: make(chan struct{}),
 	}
 	r.ctx, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return r
@@ -96,9 +123,9 @@ func (r *requests) send(c routing.Contact) {
 	r.tasks.run(func(closing context.Context) { // if it is not, ctx of the operation has ended
 		defer cancel()
 		defer context.AfterFunc(closing, cancel)()
-		resp, err := r.ask(ctx, c, func() {
+		resp, err := r.ask(ctx, c, func(s stage) {
 			select {
-			case r.connected <- c.ID:
+			case r.progress <- progress{c.ID, s}:
 			case <-r.over:
 			}
 		})

@@ -140,10 +140,10 @@ func TestDialHasItsOwnTime(t *testing.T) {
 		}
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), seeds, routing.LookupConfig{})
 		tasks := newTasks()
-		err := drive(t.Context(), tasks, l, func(_ context.Context, c routing.Contact, connected func()) (protocol.Response, error) {
+		err := drive(t.Context(), tasks, l, func(_ context.Context, c routing.Contact, reaches func(stage)) (protocol.Response, error) {
 			if c.ID == "far" {
 				time.Sleep(100 * time.Millisecond)
-				connected()
+				reaches(connected)
 			}
 			time.Sleep(100 * time.Millisecond)
 			return protocol.Response{}, nil
@@ -165,7 +165,7 @@ func TestDriveDrops(t *testing.T) {
 		tasks := newTasks()
 		start := time.Now()
 		ends := make(chan time.Duration, len(seeds))
-		err := drive(t.Context(), tasks, l, func(ctx context.Context, c routing.Contact, _ func()) (protocol.Response, error) {
+		err := drive(t.Context(), tasks, l, func(ctx context.Context, c routing.Contact, _ func(stage)) (protocol.Response, error) {
 			if c.ID != last {
 				<-ctx.Done()
 				ends <- time.Since(start)

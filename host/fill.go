@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -55,9 +56,9 @@ func (d *DHT) fillRequest(ctx context.Context, req routing.FillRequest) (named [
 	d.stats.requests.Add(1)
 	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	target := routing.Preimage(d.peers.self, req.CPL, rng)
-	resp, err := d.rpc.Request(ctx, req.To.ID, protocol.FindNode{Target: target})
+	resp, err := d.request(ctx, nil, req.To.ID, protocol.FindNode{Target: target}, nil)
 	if err != nil {
-		if !d.tasks.closed() {
+		if !d.tasks.closed() && !errors.Is(err, errNotSent) {
 			d.unanswered(req.To, err)
 		}
 		return nil

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"golang.org/x/sync/errgroup"
@@ -268,8 +267,8 @@ func (d *DHT) dialBootstrap(ctx context.Context, info peer.AddrInfo) error {
 func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	// Forced, for the swarm remembers a failed dial for longer than we wait.
-	if err := d.host.Connect(network.WithForceDirectDial(ctx, "bootstrap"), info); err != nil {
+	d.afresh(info.ID) // the swarm remembers a failed dial for longer than we wait
+	if err := d.host.Connect(ctx, info); err != nil {
 		return dialError(err)
 	}
 	if !d.speaks(info.ID) {
@@ -277,6 +276,14 @@ func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
 		return fmt.Errorf("kad: connected, but it does not speak %s; it %s", d.protocol, speaksOnly(known))
 	}
 	return d.introduce(ctx, info.ID)
+}
+
+// afresh makes the swarm forget that dials of a peer have failed. To force a dial
+// would do the same, but with a host that is being closed it panics.
+func (d *DHT) afresh(id peer.ID) {
+	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		s.Backoff().Clear(id)
+	}
 }
 
 // dialError returns the reasons of a failed dial, one per address, without the

@@ -157,12 +157,17 @@ func allAnswered(result routing.Result) bool {
 }
 
 // ask sends the request to one contact.
-func (s *search) ask(ctx context.Context, c routing.Contact, connected func()) (protocol.Response, error) {
+func (s *search) ask(ctx context.Context, c routing.Contact, reaches func(stage)) (protocol.Response, error) {
 	d := s.dht
 	d.locate(c)
 	d.stats.requests.Add(1)
 	start := time.Now()
-	resp, err := d.request(ctx, s.caller, c.ID, s.req, connected)
+	resp, err := d.request(ctx, s.caller, c.ID, s.req, func(at stage) {
+		if at == dialled {
+			start = time.Now()
+		}
+		reaches(at)
+	})
 	switch {
 	case err == nil:
 		d.answered(c.ID)

@@ -28,7 +28,7 @@ func script(ctx context.Context, knows map[peer.ID][]peer.ID, seeds ...peer.ID) 
 	tasks := newTasks()
 	defer tasks.cancel(ErrClosed)
 	err := drive(ctx, tasks, l,
-		func(ctx context.Context, c routing.Contact, _ func()) (resp protocol.Response, err error) {
+		func(ctx context.Context, c routing.Contact, _ func(stage)) (resp protocol.Response, err error) {
 			closer, ok := knows[c.ID]
 			if !ok {
 				<-ctx.Done()
@@ -343,7 +343,7 @@ func BenchmarkLookup(b *testing.B) {
 	for b.Loop() {
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), all[:5], routing.LookupConfig{})
 		err := drive(b.Context(), tasks, l,
-			func(_ context.Context, c routing.Contact, _ func()) (protocol.Response, error) {
+			func(_ context.Context, c routing.Contact, _ func(stage)) (protocol.Response, error) {
 				return answers[c.ID], nil
 			},
 			func(_ context.Context, a answer) {

@@ -53,6 +53,7 @@ type keeper struct {
 	introducing map[peer.ID]bool
 	join        joining
 	reunite     reuniting
+	back        time.Time // when we were offline for the last time
 	expire      time.Time // when to look at the store again
 	keep        time.Time // when to write the contacts again
 	replicate   replicator
@@ -92,6 +93,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 			next = t
 		}
 	}
+	k.comeBack()
 	sooner(k.joinIfDue(now))
 	k.introduceMet()
 	sooner(k.checkDue(now))
@@ -103,6 +105,14 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
 	return next
+}
+
+// comeBack gives up what was dialled while we were offline, when we are not any more.
+func (k *keeper) comeBack() {
+	if back := k.dht.peers.cameBack(); !back.Equal(k.back) {
+		k.back = back
+		k.dht.dialer.abandon(back)
+	}
 }
 
 // room returns how many more jobs of a kind can be started.

@@ -18,6 +18,8 @@ type peers struct {
 	table  *routing.Table
 	live   bool          // the table is not empty, and we are not offline
 	filled chan struct{} // closed while live
+	cutOff bool          // it is not live, for we are offline
+	back   time.Time     // when we were offline for the last time
 	doubts doubts
 	former former
 
@@ -66,11 +68,15 @@ func (p *peers) change(call func(t *routing.Table)) {
 	switch live := p.table.Len() > 0 && !p.table.Offline(time.Now()); {
 	case live && !p.live:
 		clear(p.doubts) // it was our own connection
+		if p.cutOff {
+			p.cutOff, p.back = false, time.Now()
+		}
 		p.live = true
 		close(p.filled)
 		poke(p.wake)
 	case !live && p.live:
 		p.live = false
+		p.cutOff = p.table.Len() > 0
 		p.filled = make(chan struct{})
 		poke(p.wake)
 	}
@@ -277,6 +283,13 @@ func (p *peers) becomesLive() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.filled
+}
+
+// cameBack returns when we were offline for the last time; zero if never.
+func (p *peers) cameBack() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.back
 }
 
 // stale returns the CPL that is to be looked up again, if there is one.

@@ -11,13 +11,16 @@ import (
 )
 
 // request sends a request to a peer, and dials it first if need be: when it is the
-// turn of whoever asks, who. When the dial has succeeded, connected is called,
-// unless it is nil. Config.RequestTimeout counts from the dial.
-func (d *DHT) request(ctx context.Context, who *caller, to peer.ID, req protocol.Request, connected func()) (protocol.Response, error) {
-	var dialled *dial
+// turn of whoever asks, who. With each stage of that, reaches is called, unless it is
+// nil. Config.RequestTimeout counts from the dial.
+func (d *DHT) request(ctx context.Context, who *caller, to peer.ID, req protocol.Request, reaches func(stage)) (protocol.Response, error) {
+	if reaches == nil {
+		reaches = func(stage) {}
+	}
+	var dialling *dial
 	if !d.connected(to) {
 		var err error
-		if dialled, err = d.dialer.dial(ctx, who, to); err != nil {
+		if dialling, err = d.dialer.dial(ctx, who, to, reaches); err != nil {
 			return protocol.Response{}, inTime(ctx, err)
 		}
 	}
@@ -26,13 +29,11 @@ func (d *DHT) request(ctx context.Context, who *caller, to peer.ID, req protocol
 		ctx, cancel = context.WithTimeout(ctx, d.cfg.RequestTimeout)
 		defer cancel()
 	}
-	if dialled != nil {
-		if err := d.dialer.wait(ctx, dialled); err != nil {
+	if dialling != nil {
+		if err := d.dialer.wait(ctx, dialling); err != nil {
 			return protocol.Response{}, inTime(ctx, err)
 		}
-		if connected != nil {
-			connected()
-		}
+		reaches(connected)
 	}
 	start := time.Now()
 	resp, err := d.rpc.Request(ctx, to, req)

@@ -7,12 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// await puts c, which is asked at now, where freeSlow finds it in time. If nobody
-// is ever slow, it has nothing to find.
-func (l *Lookup) await(c *candidate, now time.Time, doubtful bool) {
-	if l.cfg.SlowAfter < 0 {
-		return
-	}
+// patience returns how long a dial of c, or an answer, may take.
+func (l *Lookup) patience(c *candidate, doubtful bool) time.Duration {
 	patience := l.cfg.SlowAfter
 	if doubtful {
 		patience /= briefPart
@@ -20,7 +16,16 @@ func (l *Lookup) await(c *candidate, now time.Time, doubtful bool) {
 	if c.Expect > 0 {
 		patience = min(patience, c.Expect)
 	}
-	c.slowAt = now.Add(patience)
+	return patience
+}
+
+// await puts c, which is asked, or dialled, at now, where freeSlow finds it in
+// time. If nobody is ever slow, it has nothing to find.
+func (l *Lookup) await(c *candidate, now time.Time) {
+	if l.cfg.SlowAfter < 0 {
+		return
+	}
+	c.slowAt = now.Add(c.patience)
 	i := len(l.inFlight)
 	for i > 0 && l.inFlight[i-1].slowAt.After(c.slowAt) {
 		i--
@@ -28,14 +33,29 @@ func (l *Lookup) await(c *candidate, now time.Time, doubtful bool) {
 	l.inFlight = slices.Insert(l.inFlight, i, c)
 }
 
-// settle moves id, which was asked, to the state to. It returns nil if its answer
-// is not awaited, or if the lookup is over.
-func (l *Lookup) settle(id peer.ID, to state) *candidate {
+// suspend takes c from where freeSlow finds it.
+func (l *Lookup) suspend(c *candidate) {
+	if i := slices.Index(l.inFlight, c); i >= 0 {
+		l.inFlight = slices.Delete(l.inFlight, i, i+1)
+	}
+}
+
+// awaited returns id if its answer is awaited; else, or if the lookup is over, nil.
+func (l *Lookup) awaited(id peer.ID) *candidate {
 	c := l.known[id]
 	if l.end != Running || c == nil || c.state != waiting && c.state != slow {
 		return nil
 	}
-	l.move(c, to)
+	return c
+}
+
+// settle moves id, which was asked, to the state to. It returns nil if its answer
+// is not awaited, or if the lookup is over.
+func (l *Lookup) settle(id peer.ID, to state) *candidate {
+	c := l.awaited(id)
+	if c != nil {
+		l.move(c, to)
+	}
 	return c
 }
 

@@ -193,18 +193,40 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	return true
 }
 
-// Connected records that the dial of id, which is asked, succeeded at now: what it
-// is expected to take counts from now. It reports whether its answer is awaited,
-// as [Lookup.Answered] does.
+// Queued records that the request to id, which is asked, waits for its turn to be
+// dialled: it holds its slot, and is not late, until [Lookup.Dialled]. It reports
+// whether its answer is awaited, as [Lookup.Answered] does.
+func (l *Lookup) Queued(id peer.ID) bool {
+	c := l.awaited(id)
+	if c != nil {
+		l.suspend(c)
+	}
+	return c != nil
+}
+
+// Dialled records that the dial of id, which is asked, begins at now: what it is
+// expected to take counts from now. It reports whether its answer is awaited.
+func (l *Lookup) Dialled(now time.Time, id peer.ID) bool {
+	c := l.awaited(id)
+	if c != nil && c.state == waiting {
+		l.suspend(c)
+		l.await(c, now)
+	}
+	return c != nil
+}
+
+// Connected records that the dial of id succeeded at now: what its answer is
+// expected to take counts from now. It reports whether that is awaited.
 func (l *Lookup) Connected(now time.Time, id peer.ID) bool {
-	c := l.known[id]
-	if l.end != Running || c == nil || c.state != waiting && c.state != slow {
+	c := l.awaited(id)
+	if c == nil {
 		return false
 	}
 	c.Connected = true
-	if i := slices.Index(l.inFlight, c); i >= 0 && c.state == waiting {
-		l.inFlight = slices.Delete(l.inFlight, i, i+1)
-		l.await(c, now, false)
+	if c.state == waiting {
+		c.patience = l.patience(c, false)
+		l.suspend(c)
+		l.await(c, now)
 	}
 	return true
 }
@@ -262,7 +284,7 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 		l.failed++
 		return Action{Kind: Drop, Contact: d.Contact, Path: d.path, Depth: d.depth}
 	}
-	doubtful := c.vouch() == doubted || c.Doubtful
+	c.patience = l.patience(c, c.vouch() == doubted || c.Doubtful)
 	c.state = waiting
 	c.path = p.index
 	p.waiting++
@@ -273,7 +295,7 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	if c.Recent {
 		l.checked++
 	}
-	l.await(c, now, doubtful)
+	l.await(c, now)
 	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
 }
 

@@ -26,15 +26,16 @@ const (
 // its state, and only the path that asked it hears whom it named.
 type candidate struct {
 	Contact
-	state   state
-	path    int           // the path that asked it
-	paths   int           // how many remember it
-	depth   int           // hops to it, on the shortest way known when it was asked
-	slowAt  time.Time     // when it is slow, if it is asked
-	namers  []*candidate  // who named it, while it is fresh; none if it is a seed
-	few     [4]*candidate // where namers are as long as they are few
-	voucher *candidate    // the one of them on whose word it was asked
-	word    word          // what its own word is worth
+	state    state
+	path     int           // the path that asked it
+	paths    int           // how many remember it
+	depth    int           // hops to it, on the shortest way known when it was asked
+	patience time.Duration // how long its dial, or its answer, may take
+	slowAt   time.Time     // when it is slow, if it is asked
+	namers   []*candidate  // who named it, while it is fresh; none if it is a seed
+	few      [4]*candidate // where namers are as long as they are few
+	voucher  *candidate    // the one of them on whose word it was asked
+	word     word          // what its own word is worth
 }
 
 // A path is one of the disjoint walks of a lookup.

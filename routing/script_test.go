@@ -164,7 +164,7 @@ func TestLookupScripts(t *testing.T) {
 //	is ann connected round-trip=50ms        also expect=200ms, doubtful, recent: as we know it
 //	lookup k=20 alpha=2 seeds=(ann,bob)     also beta, paths, max-depth, slow-after
 //	answer ann closer=(cat,bob)
-//	fail ann, connected ann
+//	fail ann, queued ann, dialled ann, connected ann
 //	pass 5s                                 time goes by
 //	stop, stop-path ann
 //	result
@@ -207,6 +207,10 @@ func (s *lookupScript) run(t *testing.T, d *datadriven.TestData) string {
 		said = fmt.Sprintln(s.lookup.Answered(peer.ID(d.CmdArgs[0].Key), s.contacts(t, d, "closer")))
 	case "fail":
 		said = fmt.Sprintln(s.lookup.Failed(peer.ID(d.CmdArgs[0].Key)))
+	case "queued":
+		said = fmt.Sprintln(s.lookup.Queued(peer.ID(d.CmdArgs[0].Key)))
+	case "dialled":
+		said = fmt.Sprintln(s.lookup.Dialled(s.now, peer.ID(d.CmdArgs[0].Key)))
 	case "connected":
 		said = fmt.Sprintln(s.lookup.Connected(s.now, peer.ID(d.CmdArgs[0].Key)))
 	case "stop":
