@@ -109,6 +109,17 @@ func (n *memNet) sample(count int) []*DHT {
 	return nodes[:min(count, len(nodes))]
 }
 
+// warm connects d to all others, which after some lookups it is in any case, unless
+// the network is large.
+func (n *memNet) warm(d *DHT) {
+	for _, other := range n.all() {
+		if other != d {
+			n.link(n.lookUp(d.self), n.lookUp(other.self))
+		}
+	}
+	time.Sleep(10 * time.Second)
+}
+
 // figureLookups is how many lookups make a figure, each by another node if there
 // are so many.
 const figureLookups = 100
@@ -123,6 +134,7 @@ func TestFigures(t *testing.T) {
 
 		warm, again := &figures{name: "warm"}, &figures{name: "same key again"}
 		for i, d := range n.sample(figureLookups) {
+			n.warm(d)
 			warm.lookup(t, n, d, fmt.Sprint("warm", i))
 			again.lookup(t, n, d, fmt.Sprint("warm", i))
 			time.Sleep(ms(100))
@@ -194,6 +206,7 @@ func figureGets(t *testing.T, n *memNet) {
 	gets := &figures{name: "first value of a get"}
 	nodes := n.sample(figureLookups)
 	for i, d := range nodes {
+		n.warm(d)
 		if err := nodes[len(nodes)-1-i].PutValue(t.Context(), recordKey(i), []byte("1")); err != nil {
 			t.Error(err)
 		}
@@ -212,6 +225,7 @@ func figureGets(t *testing.T, n *memNet) {
 func figureBurst(t *testing.T, n *memNet) {
 	t.Helper()
 	d := n.any()
+	n.warm(d)
 	all := make([]*figures, 256)
 	var lookups sync.WaitGroup
 	for i := range all {
