@@ -79,12 +79,11 @@ type Config struct {
 	// If zero, 1s. More is better where a peer takes longer than that.
 	SlowAfter time.Duration
 
-	// MaxDials bounds the dials of peers that are in flight at a time, of all
-	// lookups and writes together, and DialRate the new ones a second, after a burst
-	// of 200, which is what joining takes. More than a home router can bear would take
-	// others in the house off the net. Lookups take turns, and wait for theirs; requests
-	// to connected peers do not. If zero, 64 and 20. If negative, there is no bound.
-	// Bootstrap peers do not count.
+	// MaxDials bounds the dials that are in flight at a time, and DialRate the new
+	// ones a second, after a burst of 200, which is what joining takes. More than a
+	// home router can bear would take others in the house off the net. Lookups take
+	// turns, and wait for theirs; requests to connected peers do not. If zero, 64 and
+	// 20. If negative, there is no bound.
 	MaxDials, DialRate int
 
 	// DisableConfidence makes a lookup end when the k closest peers that it has

@@ -118,7 +118,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 		tasks:       tasks,
 	}
-	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) })
+	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) }, d.connected)
 	d.mode.apply = d.setServing
 	d.peers.remember(restoreContacts(cfg.Dir))
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}

@@ -42,12 +42,13 @@ func (c *caller) left() <-chan struct{} {
 }
 
 // A dialer dials peers, no more at a time and no more often than a home router can
-// bear. Requests to connected peers do not pass it.
+// bear: it is where all dials of a DHT pass.
 type dialer struct {
-	connect func(ctx context.Context, to peer.ID) error
-	tasks   *tasks
-	most    int     // in flight; negative: no bound
-	rate    float64 // a second, after a burst; negative: no bound
+	connect   func(ctx context.Context, to peer.ID) error
+	connected func(to peer.ID) bool
+	tasks     *tasks
+	most      int     // in flight; negative: no bound
+	rate      float64 // a second, after a burst; negative: no bound
 
 	mu       sync.Mutex
 	inFlight map[peer.ID]*dial
@@ -61,9 +62,9 @@ type dialer struct {
 // as it takes to join a network.
 const dialBurst = 200
 
-func newDialer(cfg Config, tasks *tasks, connect func(context.Context, peer.ID) error) *dialer {
+func newDialer(cfg Config, tasks *tasks, connect func(context.Context, peer.ID) error, connected func(peer.ID) bool) *dialer {
 	return &dialer{
-		connect: connect, tasks: tasks, most: cfg.MaxDials, rate: float64(cfg.DialRate),
+		connect: connect, connected: connected, tasks: tasks, most: cfg.MaxDials, rate: float64(cfg.DialRate),
 		inFlight: make(map[peer.ID]*dial), tokens: dialBurst,
 	}
 }
@@ -82,9 +83,9 @@ type dial struct {
 	done  chan struct{} // closed when it has ended
 	err   error         // valid after that
 
-	since   time.Time // when one in flight began
-	waiters int       // of one in flight
-	cancel  context.CancelFunc
+	since   time.Time          // when one in flight began
+	waiters int                // of one in flight
+	cancel  context.CancelFunc // of one in flight
 }
 
 // dial returns the dial of a peer, once it has begun. If one is in flight, it is
@@ -194,7 +195,7 @@ func (r *dialer) begin() {
 	for len(r.queues) > 0 {
 		q := r.queues[0]
 		x := q.dials[0]
-		if r.inFlight[x.to] == nil && !r.take() {
+		if r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take() {
 			return
 		}
 		q.dials = q.dials[1:]
@@ -233,16 +234,20 @@ func (r *dialer) take() bool {
 	return false
 }
 
-// start begins x, or joins it to the dial of its peer that is in flight.
+// start begins x, unless its peer is connected by now, or joins it to the dial of its
+// peer that is in flight.
 func (r *dialer) start(x *dial) {
 	defer close(x.begun)
-	x.as = r.inFlight[x.to]
-	if x.as != nil {
+	if x.as = r.inFlight[x.to]; x.as != nil {
 		x.as.waiters++
 		return
 	}
 	x.as = x
 	x.since, x.waiters = time.Now(), 1
+	if r.connected(x.to) {
+		close(x.done)
+		return
+	}
 	r.inFlight[x.to] = x
 	dialling, cancel := context.WithTimeout(r.tasks.ctx, dialTimeout)
 	x.cancel = cancel
@@ -262,5 +267,23 @@ func (r *dialer) start(x *dial) {
 		x.err = ErrClosed
 		close(x.done)
 		delete(r.inFlight, x.to)
+		return
 	}
+	r.share(x)
+}
+
+// share joins to x, which has begun, those of the same peer that have not.
+func (r *dialer) share(x *dial) {
+	for _, q := range r.queues {
+		q.dials = slices.DeleteFunc(q.dials, func(other *dial) bool {
+			if other.to != x.to {
+				return false
+			}
+			other.as = x
+			x.waiters++
+			close(other.begun)
+			return true
+		})
+	}
+	r.queues = slices.DeleteFunc(r.queues, func(q *dialQueue) bool { return len(q.dials) == 0 })
 }

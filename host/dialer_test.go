@@ -33,7 +33,7 @@ func newDialLog(t *testing.T, cfg Config, takes time.Duration) *dialLog {
 	l := &dialLog{takes: takes}
 	tasks := newTasks()
 	t.Cleanup(func() { tasks.cancel(ErrClosed); tasks.wait(new(sync.WaitGroup)) })
-	l.dialer = newDialer(cfg.withDefaults(), tasks, l.connect)
+	l.dialer = newDialer(cfg.withDefaults(), tasks, l.connect, func(peer.ID) bool { return false })
 	return l
 }
 

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/go-kad/kad/routing"
@@ -267,15 +269,30 @@ func (d *DHT) dialBootstrap(ctx context.Context, info peer.AddrInfo) error {
 func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	d.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
 	d.afresh(info.ID) // the swarm remembers a failed dial for longer than we wait
-	if err := d.host.Connect(ctx, info); err != nil {
+	if err := d.connect(ctx, info.ID); err != nil {
 		return dialError(err)
 	}
-	if !d.speaks(info.ID) {
-		known, _ := d.host.Peerstore().GetProtocols(info.ID)
+	d.identified(ctx, info.ID)
+	if known, _ := d.host.Peerstore().GetProtocols(info.ID); len(known) > 0 && !d.speaks(info.ID) {
 		return fmt.Errorf("kad: connected, but it does not speak %s; it %s", d.protocol, speaksOnly(known))
 	}
 	return d.introduce(ctx, info.ID)
+}
+
+// identified waits until the host knows what a peer speaks.
+func (d *DHT) identified(ctx context.Context, id peer.ID) {
+	s, ok := d.host.(interface{ IDService() identify.IDService })
+	if !ok {
+		return
+	}
+	for _, conn := range d.host.Network().ConnsToPeer(id) {
+		select {
+		case <-s.IDService().IdentifyWait(conn):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // afresh makes the swarm forget that dials of a peer have failed. To force a dial

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/protocol"
@@ -106,7 +107,7 @@ func testJoinRing(t *testing.T) {
 	}
 }
 
-// A dialSpy notes when its host is asked to connect.
+// A dialSpy notes when its host is asked to dial.
 type dialSpy struct {
 	lhost.Host
 
@@ -114,11 +115,18 @@ type dialSpy struct {
 	times []time.Time
 }
 
-func (s *dialSpy) Connect(ctx context.Context, to peer.AddrInfo) error {
-	s.mu.Lock()
-	s.times = append(s.times, time.Now())
-	s.mu.Unlock()
-	return s.Host.Connect(ctx, to)
+func (s *dialSpy) Network() network.Network { return spiedNetwork{s.Host.Network(), s} }
+
+type spiedNetwork struct {
+	network.Network
+	spy *dialSpy
+}
+
+func (n spiedNetwork) DialPeer(ctx context.Context, to peer.ID) (network.Conn, error) {
+	n.spy.mu.Lock()
+	n.spy.times = append(n.spy.times, time.Now())
+	n.spy.mu.Unlock()
+	return n.Network.DialPeer(ctx, to)
 }
 
 func (s *dialSpy) dials() []time.Time {

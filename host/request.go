@@ -48,6 +48,15 @@ func (d *DHT) request(ctx context.Context, who *caller, to peer.ID, req protocol
 	return resp, nil
 }
 
+// connect connects to a peer, unless it is connected.
+func (d *DHT) connect(ctx context.Context, to peer.ID) error {
+	x, err := d.dialer.dial(ctx, nil, to, func(stage) {})
+	if err != nil {
+		return inTime(ctx, err)
+	}
+	return inTime(ctx, d.dialer.wait(ctx, x))
+}
+
 // judge says of contacts what is to be expected of them, if a lookup asks them now.
 func (d *DHT) judge(contacts []routing.Contact) {
 	d.peers.judge(contacts)
