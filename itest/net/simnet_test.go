@@ -171,15 +171,21 @@ func (n *simNet) connect(d *kad.DHT) {
 	}
 }
 
-// disconnect ends all connections of a node, and waits until the others know.
-func (n *simNet) disconnect(d *kad.DHT) {
+// cool ends all connections of nodes, and waits until that is no news. Whoever has
+// lost a connection checks at once whether the other is still there, which connects
+// the two again, and is in doubt about it for a minute.
+func (n *simNet) cool(nodes []*kad.DHT) {
 	n.t.Helper()
-	for _, other := range d.Host().Network().Peers() {
-		if err := d.Host().Network().ClosePeer(other); err != nil {
-			n.t.Fatal(err)
+	for _, wait := range []time.Duration{10 * time.Second, 70 * time.Second} {
+		for _, d := range nodes {
+			for _, other := range d.Host().Network().Peers() {
+				if err := d.Host().Network().ClosePeer(other); err != nil {
+					n.t.Fatal(err)
+				}
+			}
 		}
+		time.Sleep(wait)
 	}
-	time.Sleep(2 * (farthest + jitter))
 }
 
 // closest returns the peers that answer and are closest to a preimage, but for the
