@@ -27,11 +27,11 @@ func figureNodes(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("KAD_FIGURE_NODES")
 	if s == "" {
-		return 40
+		return 30
 	}
 	nodes, err := strconv.Atoi(s)
-	if err != nil || nodes < 40 {
-		t.Fatalf("KAD_FIGURE_NODES: %q is not a number of nodes, 40 or more", s)
+	if err != nil || nodes < 30 {
+		t.Fatalf("KAD_FIGURE_NODES: %q is not a number of nodes, 30 or more", s)
 	}
 	return nodes
 }
@@ -247,7 +247,7 @@ func TestFigures(t *testing.T) {
 		n.burst(burst, n.nodes[0])
 		n.cool(part(2))
 		n.lookups(cold, part(2), "cold", func(*kad.DHT) {})
-		n.joins(join, 5)
+		n.joins(join, 3)
 		for _, d := range part(4) {
 			n.silence(d)
 		}
