@@ -44,7 +44,7 @@ func (s *streams) Dial(ctx context.Context, to peer.ID) error {
 
 // Request implements requester.
 func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
-	stream, err := s.host.NewStream(ctx, to, s.protocol)
+	stream, err := s.open(ctx, to)
 	if err != nil {
 		return protocol.Response{}, err
 	}

@@ -1,5 +1,5 @@
-// Package net_test runs the DHT on real libp2p hosts with real sockets on
-// loopback.
+// Package net_test runs the DHT on real libp2p hosts: with real sockets on
+// loopback, and over links that take virtual time.
 package net_test
 
 import (
