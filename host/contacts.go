@@ -76,14 +76,21 @@ const (
 	// takes longer is not worth a place in the table.
 	introduceTimeout = 2 * time.Second
 
-	// checkTimeout bounds the probe of a contact, which may have to be dialled.
-	checkTimeout = 10 * time.Second
+	// checkTimeout bounds the probe of a contact, which may have to be dialled, and
+	// witnessTimeout one that is to show whether we are online: the next one is to
+	// begin soon.
+	checkTimeout   = 10 * time.Second
+	witnessTimeout = 2 * time.Second
 )
 
 // check probes a contact that the table holds, and keeps or drops it. One that
 // refuses to answer, for it is busy, is there.
 func (d *DHT) check(ctx context.Context, c routing.Contact) error {
-	probing, cancel := context.WithTimeout(ctx, checkTimeout)
+	timeout := checkTimeout
+	if !d.peers.isLive() {
+		timeout = witnessTimeout
+	}
+	probing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := d.probe(probing, c)
 	if ctx.Err() != nil || errors.Is(err, errNotSent) { // we gave up, not the contact

@@ -52,8 +52,9 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 }
 
 // Announce announces to the k peers closest to c that we have its content. The
-// receipt says who stored that, and who did not and why. The error is a
-// [*PutError] if nobody stored it.
+// receipt says who stored that, and who did not and why. Announce returns when three
+// quarters of k have, and the others had as long as answers take; the rest goes on:
+// see [Receipt.Wait]. The error is a [*PutError] if nobody stored it.
 //
 // An announcement is published again every Config.RepublishInterval, until
 // [DHT.StopProviding]. It names the addresses of the host that a peer can use; a peer
@@ -80,11 +81,7 @@ func (d *DHT) announce(ctx context.Context, closest closestFunc, key []byte, lif
 	if err := d.provideLocally(ctx, key, lifetime); err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.deliver(ctx, d.announceRequest(key, lifetime), 0, func(ctx context.Context, add func(...routing.Contact)) error {
-		to, err := closest(ctx, key, add)
-		add(to...)
-		return err
-	})
+	receipt, err := d.deliver(ctx, d.announceRequest(key, lifetime), 0, nil, d.addTo(closest, key))
 	if err != nil {
 		return receipt, err
 	}
@@ -218,7 +215,7 @@ func (f *finder) find(ctx context.Context, key []byte) error {
 	}
 	s.heard = func(_ routing.Contact, resp protocol.Response) {
 		for _, p := range resp.Providers {
-			lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{
+			publishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.Provider, ID: p.ID, Responses: []*peer.AddrInfo{{ID: p.ID, Addrs: p.Addrs}},
 			})
 			if f.found(p); f.over {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -17,12 +18,18 @@ var errUnsettled = errors.New("kad: not answered yet")
 // A delivery is a record or an announcement on its way to peers, which are added as
 // they are found. It outlives whoever waits for a quorum only.
 type delivery struct {
-	key    routing.Key
-	send   func(ctx context.Context, c routing.Contact) error
-	slots  chan struct{} // as many as are sent to at a time
-	enough chan struct{} // closed when the quorum has stored it, if there is one
-	done   chan struct{} // closed when all have answered
-	err    error         // valid after that: why not all were found
+	key      routing.Key
+	send     func(ctx context.Context, c routing.Contact) error
+	patience time.Duration // how long who is sent to holds a slot
+	slots    chan struct{} // as many as are sent to at a time
+	enough   chan struct{} // closed when the quorum has stored it
+	done     chan struct{} // closed when all have answered
+	err      error         // valid after that: why not all were found
+
+	// before, if not nil, is called before the first is sent to. If it fails, nobody
+	// is. It and refused belong to the goroutine that finds peers.
+	before  func() error
+	refused error
 
 	sends sync.WaitGroup
 
@@ -37,47 +44,87 @@ type receiver struct {
 	outcome error // errUnsettled while it is awaited
 }
 
-func newDelivery(key routing.Key, limit, quorum int, send func(context.Context, routing.Contact) error) *delivery {
+func newDelivery(key routing.Key, limit, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
 	return &delivery{
-		key: key, send: send, slots: make(chan struct{}, limit),
+		key: key, send: send, patience: patience, slots: make(chan struct{}, limit),
 		enough: make(chan struct{}), done: make(chan struct{}), missing: quorum,
 	}
 }
 
 // run sends to all that find adds, and returns when all have answered. When ctx
 // ends, what was not sent fails with its cause.
-func (v *delivery) run(ctx context.Context, find func(ctx context.Context, add func(...routing.Contact)) error) {
-	v.err = find(ctx, func(to ...routing.Contact) {
-		for _, c := range to {
-			v.add(ctx, c)
-		}
-	})
+func (v *delivery) run(ctx context.Context, find func(ctx context.Context, v *delivery) error) {
+	v.err = find(ctx, v)
+	if v.err == nil {
+		v.err = v.refused
+	}
 	v.sends.Wait()
 	close(v.done)
 }
 
-// add sends to c, unless that was done before.
-func (v *delivery) add(ctx context.Context, c routing.Contact) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	i, found := slices.BinarySearchFunc(v.to, c.Key, func(r *receiver, key routing.Key) int { return v.key.Compare(r.Key, key) })
-	if found {
+// add sends to those of some peers that were not added before.
+func (v *delivery) add(ctx context.Context, to ...routing.Contact) {
+	if v.before != nil && len(to) > 0 {
+		v.refused = v.before()
+		v.before = nil
+	}
+	if v.refused != nil {
 		return
 	}
-	r := &receiver{c, errUnsettled}
-	v.to = slices.Insert(v.to, i, r)
-	v.sends.Go(func() {
-		select {
-		case v.slots <- struct{}{}:
-			defer func() { <-v.slots }()
-		case <-ctx.Done():
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, c := range to {
+		i, found := slices.BinarySearchFunc(v.to, c.Key, func(r *receiver, key routing.Key) int { return v.key.Compare(r.Key, key) })
+		if !found {
+			r := &receiver{c, errUnsettled}
+			v.to = slices.Insert(v.to, i, r)
+			v.sends.Go(func() { v.settle(r, v.sendTo(ctx, c)) })
 		}
-		if err := context.Cause(ctx); err != nil {
-			v.settle(r, err)
-			return
-		}
-		v.settle(r, v.send(ctx, c))
-	})
+	}
+}
+
+// sendTo sends to c, when there is a slot. Who is late does not keep others from it.
+func (v *delivery) sendTo(ctx context.Context, c routing.Contact) error {
+	select {
+	case v.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	free := sync.OnceFunc(func() { <-v.slots })
+	defer free()
+	defer time.AfterFunc(v.patience, free).Stop()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return v.send(ctx, c)
+}
+
+// taken reports whether all that were added have stored it. It waits until that is
+// decided, but for no more than patience.
+func (v *delivery) taken(ctx context.Context) bool {
+	settled := make(chan struct{})
+	go func() { v.sends.Wait(); close(settled) }() // ends with the sends
+	late := time.NewTimer(v.patience)
+	defer late.Stop()
+	select {
+	case <-settled:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !slices.ContainsFunc(v.to, func(r *receiver) bool { return r.outcome != nil })
+}
+
+// await waits until all have answered, but for no more than some time.
+func (v *delivery) await(ctx context.Context, patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-v.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // settle records what became of a receiver.

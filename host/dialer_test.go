@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,57 @@ func TestLookupWaitsForItsTurn(t *testing.T) {
 				t.Errorf("%d: found %v, want %v", i, found, want)
 				break
 			}
+		}
+	})
+}
+
+// Ten callers that want the same ten peers need ten dials.
+func TestDialsAreSharedBeforeTheyBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDialLog(t, Config{MaxDials: 64, DialRate: 20}, 20*time.Millisecond)
+		l.tokens, l.since = 0, time.Now()
+		var all sync.WaitGroup
+		for c := range 10 {
+			who := newCaller()
+			for i := range 10 {
+				all.Go(func() {
+					if x, err := l.dial(t.Context(), who, peer.ID(fmt.Sprint("p", (c+i)%10)), func(stage) {}); err == nil {
+						_ = l.wait(t.Context(), x)
+					}
+				})
+				synctest.Wait()
+			}
+		}
+		spent := took(all.Wait)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if spent > time.Second || len(l.order) > 10 {
+			t.Errorf("%d dials of 10 peers in %v", len(l.order), spent)
+		}
+	})
+}
+
+// Joining keeps within the dial budget.
+func TestJoinKeepsToTheDialBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		n.nodes(150, Config{})
+		var beside atomic.Int64
+		var from atomic.Pointer[DHT]
+		n.watch = func(d *DHT, to peer.ID, _ protocol.Request) {
+			if d.self == from.Load().self && !d.connected(to) {
+				beside.Add(1)
+			}
+		}
+		from.Store(n.any())
+		d := n.join(Config{MaxDials: 1, DialRate: 1})
+		from.Store(d)
+		start := time.Now()
+		if err := d.Bootstrap(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := beside.Load(); got > 0 {
+			t.Errorf("%d dials beside the dialer within %v, though MaxDials and DialRate are 1", got, time.Since(start))
 		}
 	})
 }

@@ -51,7 +51,7 @@ func drive(ctx context.Context, tasks *tasks, l *routing.Lookup, ask askFunc, an
 		action := l.Next(time.Now())
 		switch action.Kind {
 		case routing.Ask:
-			lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
+			publishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
 			r.send(action.Contact) //nolint:contextcheck // a request may outlive the operation
 		case routing.Drop:
 			r.drop(action.Contact.ID)
@@ -75,6 +75,10 @@ func drive(ctx context.Context, tasks *tasks, l *routing.Lookup, ask askFunc, an
 		}
 	}
 }
+
+// maxProgress is how many stages may wait to be told to a lookup. One that is lost
+// makes a peer late sooner than it is.
+const maxProgress = 64
 
 // requests are those of one lookup that are under way. All but what send starts
 // belongs to the goroutine that drives the lookup.
@@ -110,7 +114,7 @@ func (p progress) tell(l *routing.Lookup) {
 func newRequests(ctx context.Context, tasks *tasks, ask askFunc) *requests {
 	r := &requests{
 		tasks: tasks, ask: ask, cancels: make(map[peer.ID]context.CancelFunc),
-		answers: make(chan answer), progress: make(chan progress), over: make(chan struct{}),
+		answers: make(chan answer), progress: make(chan progress, maxProgress), over: make(chan struct{}),
 	}
 	r.ctx, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return r
@@ -126,7 +130,7 @@ func (r *requests) send(c routing.Contact) {
 		resp, err := r.ask(ctx, c, func(s stage) {
 			select {
 			case r.progress <- progress{c.ID, s}:
-			case <-r.over:
+			default: // the owner is busy with what it has heard; nobody waits for it here
 			}
 		})
 		select {

@@ -186,3 +186,36 @@ func TestDriveDrops(t *testing.T) {
 		}
 	})
 }
+
+// A reader that takes its time does no harm to peers.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		d := n.node(Config{})
+		n.nodes(99, Config{})
+		time.Sleep(2 * time.Minute)
+		key, err := providerKey(testCID("content"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		holders := n.closest(key, 20, d)
+		if _, err := n.find(holders[0]).Announce(t.Context(), testCID("content")); err != nil {
+			t.Fatal(err)
+		}
+		n.silent.Store(true)
+		h := n.lookUp(d.self)
+		for _, id := range n.closest(key, 100, d)[1:] {
+			n.unlink(h, n.lookUp(id))
+		}
+		n.silent.Store(false)
+		before := d.Stats()
+		for range d.Providers(t.Context(), testCID("content"), 0) {
+			time.Sleep(15 * time.Second) // it fetches something
+		}
+		after := d.Stats()
+		if after.Suspects > 0 || after.RequestsFailed > before.RequestsFailed {
+			t.Errorf("%d suspects, %d failures; all peers are well", after.Suspects, after.RequestsFailed-before.RequestsFailed)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}

@@ -17,11 +17,18 @@ const (
 
 	// fillTimeout bounds such a request: who takes longer is not worth a place.
 	fillTimeout = 2 * time.Second
+
+	// maxFillTime bounds all of them together: some who know nobody, or name who is
+	// not there, do not keep a node from being done with joining. Refreshing finds
+	// the rest.
+	maxFillTime = 10 * time.Second
 )
 
 // fill finds contacts for the buckets that have room, after our own ID was looked
 // up.
 func (d *DHT) fill(ctx context.Context) error {
+	filling, cancel := context.WithTimeout(ctx, maxFillTime)
+	defer cancel()
 	type ended struct {
 		req   routing.FillRequest
 		named []routing.Contact
@@ -31,13 +38,13 @@ func (d *DHT) fill(ctx context.Context) error {
 	defer requests.Wait()
 	f := d.peers.fill()
 	for running := 0; ; running-- {
-		for running < fillLimit && ctx.Err() == nil {
+		for running < fillLimit && filling.Err() == nil {
 			req, ok := d.peers.nextFill(f)
 			if !ok {
 				break
 			}
 			running++
-			requests.Go(func() { answers <- ended{req, d.fillRequest(ctx, req)} })
+			requests.Go(func() { answers <- ended{req, d.fillRequest(filling, req)} })
 		}
 		if running == 0 {
 			return context.Cause(ctx)
@@ -50,22 +57,30 @@ func (d *DHT) fill(ctx context.Context) error {
 // fillRequest asks a peer for contacts close to a random key of a bucket, and
 // returns those that can be dialled.
 func (d *DHT) fillRequest(ctx context.Context, req routing.FillRequest) (named []routing.Contact) {
-	ctx, cancel := context.WithTimeout(ctx, fillTimeout)
+	asking, cancel := context.WithTimeout(ctx, fillTimeout)
 	defer cancel()
 	d.locate(req.To)
 	d.stats.requests.Add(1)
 	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	target := routing.Preimage(d.peers.self, req.CPL, rng)
-	resp, err := d.request(ctx, nil, req.To.ID, protocol.FindNode{Target: target}, nil)
-	if err != nil {
-		if !d.tasks.closed() && !errors.Is(err, errNotSent) {
-			d.unanswered(req.To, err)
+	resp, err := d.request(asking, nil, req.To.ID, protocol.FindNode{Target: target}, nil)
+	switch {
+	case err == nil:
+	case asking.Err() != nil: // it is slow, if it was asked at all
+		if !errors.Is(err, errNotSent) {
+			d.peers.doubt(req.To, true)
 		}
+		return nil
+	default:
+		d.unanswered(req.To, err)
 		return nil
 	}
 	d.answered(req.To.ID)
 	for _, p := range resp.Closer {
 		c := routing.ContactOf(p.ID)
+		if len(p.Addrs) > 0 {
+			c.Group = groupOf(p.Addrs[0])
+		}
 		if c.Wire = announce(p.ID, p.Addrs); c.Wire != nil || len(d.host.Peerstore().Addrs(p.ID)) > 0 {
 			named = append(named, c)
 		}

@@ -65,6 +65,14 @@ func (k *knowledge) failed() {
 	k.failing += (1 - k.failing) / lately
 }
 
+// strangers returns how long who has not answered yet is expected to take at most; 0
+// if nobody has.
+func (k *knowledge) strangers() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.all.Timeout()
+}
+
 // pace returns the round trip of a peer; nil if it is not known.
 func (k *knowledge) pace(id peer.ID) *routing.RTT {
 	if pace := k.paces[id]; pace != nil {

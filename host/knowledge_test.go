@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -113,4 +114,29 @@ func TestKnowledgeOfSize(t *testing.T) {
 	if again, _ := k.network(self, closest(self)); again != size {
 		t.Errorf("there are %v and then %v: neighbours count once", size, again)
 	}
+}
+
+// The neighbours by which the size is estimated are in order, and none is missing.
+func TestSizeWithSuspects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNet(t)
+		d := n.inert(Config{MaxPerGroup: -1})
+		var all []routing.Contact
+		for i := range 24 {
+			c := routing.ContactOf(idOf(i))
+			all = append(all, c)
+			for range 8 {
+				d.peers.seen(c)
+			}
+		}
+		before := d.lookupConfig(plan{}).Size.Nodes
+		routing.SortByDistance(d.peers.self, all)
+		for _, c := range all[:7] {
+			d.peers.failed(c)
+		}
+		after := d.lookupConfig(plan{}).Size.Nodes
+		if after > 2*before {
+			t.Errorf("size %.0f, and %.0f when 7 of 24 contacts are suspect", before, after)
+		}
+	})
 }

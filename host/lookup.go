@@ -33,6 +33,9 @@ type search struct {
 	// found them; else zero.
 	recalled time.Time
 
+	// trace, if not nil, is called with the result so far, after every answer.
+	trace func(routing.Result)
+
 	// heard, if not nil, is called with every answer, by the owner. It may stop
 	// the lookup.
 	heard func(from routing.Contact, resp protocol.Response)
@@ -66,7 +69,7 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 		return nil, err
 	}
 	key := routing.KeyOf(preimage)
-	seeds := d.peers.closest(key, seedFactor*d.cfg.K)
+	seeds := d.peers.seeds(key, seedFactor*d.cfg.K)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
@@ -99,7 +102,7 @@ func (d *DHT) lookupConfig(p plan) routing.LookupConfig {
 		cfg.Paths = p.paths
 	}
 	if !d.cfg.DisableConfidence {
-		neighbours := d.peers.closest(d.peers.self, d.cfg.K)
+		neighbours := d.peers.neighbours(d.cfg.K)
 		if len(neighbours) < d.cfg.K {
 			neighbours = nil // they may be all that there are, or all that we know
 		}
@@ -121,6 +124,9 @@ func (d *DHT) lookup(ctx context.Context, preimage []byte, p plan) (routing.Resu
 // so far and the cause.
 func (s *search) run(ctx context.Context) (routing.Result, error) {
 	s.dht.stats.lookups.Add(1)
+	if t := traceOf(ctx); t != nil {
+		s.trace = t.begin()
+	}
 	err := drive(ctx, s.dht.tasks, s.lookup, s.ask, s.answered)
 	s.caller.leave()
 	if err == nil && s.dht.tasks.closed() {
@@ -128,7 +134,9 @@ func (s *search) run(ctx context.Context) (routing.Result, error) {
 	}
 	result := s.lookup.Result()
 	s.learn(result)
-	traceOf(ctx).add(result)
+	if s.trace != nil {
+		s.trace(result)
+	}
 	return result, err
 }
 
@@ -195,12 +203,13 @@ func (d *DHT) lateAfter(c routing.Contact) time.Duration {
 func (s *search) answered(ctx context.Context, a answer) {
 	if a.err != nil {
 		s.lookup.Failed(a.from.ID)
-		lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
+		publishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
 		return
 	}
 	closer := make([]routing.Contact, 0, len(a.resp.Closer))
 	for _, p := range a.resp.Closer {
 		c := s.contact(p)
+		c.Doubtful = p.Connection == protocol.CannotConnect // who could connect to it says no more than who names it
 		if c.Wire == nil && len(s.dht.host.Peerstore().Addrs(p.ID)) == 0 {
 			continue // nobody could dial it
 		}
@@ -208,12 +217,15 @@ func (s *search) answered(ctx context.Context, a answer) {
 	}
 	s.dht.judge(closer)
 	s.lookup.Answered(a.from.ID, closer)
+	if s.trace != nil {
+		s.trace(s.lookup.Result())
+	}
 	if lrouting.SubscribesToQueryEvents(ctx) {
 		infos := make([]*peer.AddrInfo, len(closer))
 		for i, c := range closer {
 			infos[i] = &peer.AddrInfo{ID: c.ID, Addrs: s.named[c.ID].Addrs}
 		}
-		lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
+		publishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
 	}
 	if s.heard != nil {
 		s.heard(a.from, a.resp)

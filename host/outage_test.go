@@ -72,11 +72,71 @@ func testSuspectIsNotHandedOut(t *testing.T) {
 	if knows(d, puppets[0]) || !d.peers.has(c) || d.Stats().Suspects != 1 {
 		t.Errorf("handed out: %v, %+v", knows(d, puppets[0]), d.peers.stats())
 	}
-	if seeds := d.peers.closest(c.Key, 3); len(seeds) != 3 || seeds[2].ID != c.ID || !seeds[2].Doubtful {
+	if seeds := d.peers.seeds(c.Key, 3); len(seeds) != 3 || seeds[2].ID != c.ID || !seeds[2].Doubtful {
 		t.Errorf("a lookup starts from %v, want the suspect last", seeds)
 	}
 	time.Sleep(15 * time.Second)
 	if !knows(d, puppets[0]) {
 		t.Error("it was probed, and is still suspect")
 	}
+}
+
+// A small network is back within 3s of the end of a silent outage.
+func TestSmallOutage(t *testing.T) {
+	for _, size := range []int{2, 3, 4, 8} {
+		for _, extra := range []time.Duration{0, 3 * time.Second, 7 * time.Second} {
+			t.Run(fmt.Sprint(size, extra), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := newMemNet(t, link)
+					d := n.nodes(size, Config{})[0]
+					n.silent.Store(true)
+					n.partition(func(a, b *DHT) bool { return a != d && b != d })
+					cut := time.Now()
+					for time.Since(cut) < 5*time.Minute+extra {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+						_, _ = d.ClosestPeers(ctx, []byte(time.Now().String()))
+						cancel()
+					}
+					n.partition(nil)
+					healed := time.Now()
+					for {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+						_, err := d.ClosestPeers(ctx, []byte("key"))
+						cancel()
+						if err == nil {
+							break
+						}
+						if time.Since(healed) > time.Minute {
+							t.Fatal("it does not come back")
+						}
+					}
+					if spent := time.Since(healed); spent > 3*time.Second {
+						t.Errorf("%d nodes: the first success came %v after the outage", size, spent)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A suspect stays doubtful for lookups as long as it is one.
+func TestSuspectStaysDoubtful(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNet(t)
+		d := n.inert(Config{})
+		c := routing.ContactOf("contact")
+		d.peers.seen(routing.ContactOf("other"))
+		for range 10 {
+			d.peers.seen(c)
+		}
+		for range 4 { // later and later probes, as checkDue makes them
+			d.peers.failed(c)
+		}
+		time.Sleep(doubtAge + time.Second)
+		named := []routing.Contact{c}
+		d.judge(named)
+		if s := d.Stats(); s.Suspects == 1 && !named[0].Doubtful {
+			t.Errorf("%d suspects, and it is not doubtful when somebody names it", s.Suspects)
+		}
+	})
 }

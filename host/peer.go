@@ -48,7 +48,7 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 			}
 		}
 		if len(found.Addrs) > 0 {
-			lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{
+			publishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.FinalPeer, ID: from.ID, Responses: []*peer.AddrInfo{&found},
 			})
 			s.lookup.Stop()

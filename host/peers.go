@@ -138,7 +138,7 @@ func (p *peers) judge(contacts []routing.Contact) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	for i, c := range contacts {
-		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.has(now, c.ID))
+		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.has(now, c.ID) || p.table.Suspects(c))
 	}
 }
 
@@ -190,9 +190,18 @@ func (p *peers) has(c routing.Contact) bool {
 	return ok
 }
 
-// closest returns up to n contacts to start a lookup from, the closest to target
+// neighbours returns up to n contacts, suspects among them, that are closest to us.
+func (p *peers) neighbours(n int) []routing.Contact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.table.Seeds(p.self, p.table.Len())
+	routing.SortByDistance(p.self, all)
+	return all[:min(n, len(all))]
+}
+
+// seeds returns up to n contacts to start a lookup from, the closest to target
 // first, and suspects last.
-func (p *peers) closest(target routing.Key, n int) []routing.Contact {
+func (p *peers) seeds(target routing.Key, n int) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.table.Seeds(target, n)

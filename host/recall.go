@@ -73,6 +73,19 @@ func (r *recall) near(now time.Time, key routing.Key) (closest []routing.Contact
 	return closest, nearest.since
 }
 
+// of returns whom a lookup of key has found; nil if there was none.
+func (r *recall) of(now time.Time, key routing.Key) []routing.Contact {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(now)
+	for _, f := range r.found {
+		if f.key == key {
+			return slices.Clone(f.closest)
+		}
+	}
+	return nil
+}
+
 // forget forgets what is too old.
 func (r *recall) forget(now time.Time) {
 	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return now.Sub(f.since) >= r.age })

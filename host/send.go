@@ -1,9 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
@@ -13,21 +16,28 @@ import (
 
 // A closestFunc finds the k peers that are closest to a preimage: what
 // [DHT.closestBy] returns, or one that looks up fewer keys than it is asked for. If
-// certain is not nil, it is called meanwhile with those that are most likely among
-// them; most come more than once.
-type closestFunc func(ctx context.Context, preimage []byte, certain func(...routing.Contact)) ([]routing.Contact, error)
+// to is not nil, it is for them, and those are added meanwhile that are most likely
+// among them.
+type closestFunc func(ctx context.Context, preimage []byte, to *delivery) ([]routing.Contact, error)
 
 // closestBy returns what finds the k closest peers by a lookup with so many paths,
 // as many as are configured if paths is 0. It is an error if nobody answers. Who was
-// found lately is asked again only if something has changed.
+// found lately is asked again only if something has changed. If something is sent to
+// them, it is the sending that asks: if one of them does not take it, there is a
+// lookup that presumes nothing.
 func (d *DHT) closestBy(paths int) closestFunc {
-	return func(ctx context.Context, preimage []byte, certain func(...routing.Contact)) ([]routing.Contact, error) {
-		s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, plan{paths: paths, recall: true})
+	return func(ctx context.Context, preimage []byte, to *delivery) ([]routing.Contact, error) {
+		if known := d.remembered(preimage); to != nil && paths == 0 && known != nil {
+			if to.add(ctx, known...); to.taken(ctx) {
+				return known, nil
+			}
+		}
+		s, err := d.search(ctx, preimage, protocol.FindNode{Target: preimage}, plan{paths: paths, recall: to == nil})
 		if err != nil {
 			return nil, err
 		}
-		if certain != nil {
-			s.heard = func(routing.Contact, protocol.Response) { certain(s.lookup.Certain()...) }
+		if to != nil {
+			s.heard = func(routing.Contact, protocol.Response) { to.add(ctx, s.lookup.Certain()...) }
 		}
 		result, err := s.run(ctx)
 		if err != nil {
@@ -35,6 +45,17 @@ func (d *DHT) closestBy(paths int) closestFunc {
 		}
 		return answeredBy(result)
 	}
+}
+
+// remembered returns the closest peers of a key that was looked up lately, if all of
+// them are still connected; nil if not.
+func (d *DHT) remembered(preimage []byte) []routing.Contact {
+	known := d.recall.of(time.Now(), routing.KeyOf(preimage))
+	d.judge(known)
+	if slices.ContainsFunc(known, func(c routing.Contact) bool { return !c.Connected || c.Doubtful }) {
+		return nil
+	}
+	return known
 }
 
 // answeredBy returns the closest peers of a result; it is an error if there are none.
@@ -46,14 +67,20 @@ func answeredBy(result routing.Result) ([]routing.Contact, error) {
 }
 
 // deliver sends a record or an announcement to the peers that find adds, while it
-// does, Alpha at a time, and returns what became of it: when quorum peers have
-// stored it, or, if quorum is 0, when all have answered. After the quorum, the rest
-// goes on in the background; before it, everything ends with ctx. The error is that
-// of find, if it has ended.
-func (d *DHT) deliver(ctx context.Context, req protocol.Request, quorum int, find func(ctx context.Context, add func(...routing.Contact)) error) (Receipt, error) {
+// does, Alpha at a time, and returns what became of it when quorum peers have stored
+// it. If quorum is 0, that is three quarters of k, and the others have as long as
+// answers take. The rest goes on in the background; before that, everything ends with
+// ctx. The error is that of find, if it has ended. If before is not nil, it is called
+// before the first peer is sent to, and if it fails, nobody is.
+func (d *DHT) deliver(ctx context.Context, req protocol.Request, quorum int, before func() error, find func(ctx context.Context, v *delivery) error) (Receipt, error) {
 	who := newCaller()
-	v := newDelivery(keyOf(req), d.cfg.Alpha, quorum, func(ctx context.Context, c routing.Contact) error { return d.store1(ctx, who, c, req) })
-	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	patience := d.patience()
+	v := newDelivery(keyOf(req), d.cfg.Alpha, cmp.Or(quorum, (3*d.cfg.K+3)/4), patience,
+		func(ctx context.Context, c routing.Contact) error { return d.store1(ctx, who, c, req) })
+	v.before = before
+	waiting, over := context.WithCancel(ctx)
+	defer over()
+	sending, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), waitingKey{}, waiting))
 	started := d.tasks.run(func(closing context.Context) {
 		defer context.AfterFunc(closing, func() { cancel(ErrClosed) })()
 		defer cancel(nil)
@@ -63,8 +90,12 @@ func (d *DHT) deliver(ctx context.Context, req protocol.Request, quorum int, fin
 		cancel(ErrClosed)
 		v.run(sending, find)
 	}
+	if quorum > 0 {
+		patience = 0
+	}
 	select {
 	case <-v.enough:
+		v.await(ctx, patience)
 		return v.receipt(), nil
 	case <-v.done:
 	case <-ctx.Done():
@@ -72,6 +103,11 @@ func (d *DHT) deliver(ctx context.Context, req protocol.Request, quorum int, fin
 		<-v.done
 	}
 	return v.receipt(), v.err
+}
+
+// patience is how long a dial and an answer are expected to take at most.
+func (d *DHT) patience() time.Duration {
+	return min(d.cfg.SlowAfter, 2*cmp.Or(d.knowledge.strangers(), d.cfg.SlowAfter))
 }
 
 // keyOf returns the key of what is to be stored.
@@ -87,8 +123,8 @@ func keyOf(req protocol.Request) routing.Key {
 
 // send is deliver to peers that are known.
 func (d *DHT) send(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
-	receipt, _ := d.deliver(ctx, req, quorum, func(_ context.Context, add func(...routing.Contact)) error {
-		add(to...)
+	receipt, _ := d.deliver(ctx, req, quorum, nil, func(ctx context.Context, v *delivery) error {
+		v.add(ctx, to...)
 		return nil
 	})
 	return receipt
@@ -102,7 +138,10 @@ func (d *DHT) store1(ctx context.Context, who *caller, c routing.Contact, req pr
 	if add, ok := req.(protocol.AddProvider); ok && unexplained(err) {
 		err = d.readBack(ctx, c, add, err)
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errNotSent) {
+	switch {
+	case err == nil:
+		d.answered(c.ID)
+	case ctx.Err() == nil && !errors.Is(err, errNotSent):
 		d.unanswered(c, err)
 	}
 	return err

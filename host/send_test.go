@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/protocol"
 )
@@ -91,5 +93,160 @@ func TestPutDoesNotWaitForItsLookup(t *testing.T) {
 		if before == 0 {
 			t.Error("no put with a quorum of 1 returned before its lookup had asked all")
 		}
+	})
+}
+
+// Puts of a cold node are stored by the closest, though dials are bounded.
+func TestColdPuts(t *testing.T) {
+	for _, count := range []int{1, 16} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newMemNet(t, 50*time.Millisecond)
+				d := n.node(Config{})
+				n.nodes(149, Config{})
+				time.Sleep(2 * time.Minute)
+				n.silent.Store(true)
+				h := n.lookUp(d.self)
+				for _, other := range h.connections() {
+					n.unlink(h, other)
+				}
+				n.silent.Store(false)
+				var mu sync.Mutex
+				right, wanted, failed := 0, 0, 0
+				worst := time.Duration(0)
+				var puts sync.WaitGroup
+				for i := range count {
+					puts.Go(func() {
+						start := time.Now()
+						receipt, err := d.Put(t.Context(), recordKey(i), []byte("1"))
+						mu.Lock()
+						defer mu.Unlock()
+						worst = max(worst, time.Since(start))
+						if err != nil {
+							failed++
+						}
+						want := n.closest([]byte(recordKey(i)), 20, d)
+						wanted += len(want)
+						for _, id := range receipt.Stored {
+							if slices.Contains(want, id) {
+								right++
+							}
+						}
+					})
+				}
+				puts.Wait()
+				time.Sleep(2 * time.Second)
+				share := float64(right) / float64(wanted)
+				if share < 0.95 || failed > 0 || worst > 2*time.Second {
+					t.Errorf("%d puts: %.2f of the closest have it, %d errors, the slowest took %v", count, share, failed, worst)
+				}
+			})
+		})
+	}
+}
+
+// A put whose lookup was spared by what is remembered does not wait for those who
+// went silent meanwhile.
+func TestPutOfRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		d := n.node(Config{})
+		n.nodes(99, Config{})
+		time.Sleep(time.Minute)
+		closestTo(t, n, d, "/v/key")
+		gone := n.closest([]byte("/v/key"), 20, d)
+		for _, id := range gone[3:13] {
+			n.lookUp(id).mute.Store(true)
+		}
+		time.Sleep(time.Second)
+		start := time.Now()
+		receipt, err := d.Put(t.Context(), "/v/key", []byte("1"), Quorum(8))
+		spent := time.Since(start)
+		if err != nil || spent > time.Second {
+			t.Errorf("a put with a quorum of 8 took %v, %v, though 10 of 20 are well and 80 more nodes", spent, err)
+		}
+		receipt, err = receipt.Wait(t.Context())
+		if len(receipt.Stored) < 15 {
+			t.Errorf("stored by %d, with 10 of the remembered gone and 89 nodes alive: %v", len(receipt.Stored), err)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// An announcement does not wait for one that does not acknowledge.
+func TestAnnounceToSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		d := n.node(Config{})
+		n.nodes(99, Config{})
+		time.Sleep(time.Minute)
+		key, err := providerKey(testCID("content"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := n.lookUp(n.closest(key, 20, d)[7])
+		n.watch = func(from *DHT, to peer.ID, req protocol.Request) {
+			if _, ok := req.(protocol.AddProvider); ok && from.self == d.self && to == slow.id {
+				slow.mute.Store(true) // it answered the lookup, and not this
+			}
+		}
+		spent := took(func() {
+			if _, err := d.Announce(t.Context(), testCID("content")); err != nil {
+				t.Error(err)
+			}
+		})
+		if spent > time.Second {
+			t.Errorf("it took %v to announce, for 1 of 20 was silent", spent)
+		}
+	})
+}
+
+// A put that has returned at its quorum does not hang on events that nobody reads
+// any more, and has filled its trace.
+func TestPutAfterItsQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemNet(t, 50*time.Millisecond)
+		d := n.node(Config{})
+		n.nodes(149, Config{})
+		for i := range 10 {
+			closestTo(t, n, d, fmt.Sprint(i))
+		}
+		base, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		early := 0
+		for i := range 20 {
+			ctx, trace := WithTrace(base)
+			ctx, events := lrouting.RegisterForQueryEvents(ctx)
+			returned := make(chan struct{})
+			go func() {
+				for {
+					select {
+					case <-events:
+					case <-returned:
+						return
+					}
+				}
+			}()
+			receipt, err := d.Put(ctx, recordKey(i), []byte("1"), Quorum(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(returned)
+			if trace.Stats().Requests == 0 {
+				early++
+			}
+			wait, stop := context.WithTimeout(t.Context(), time.Minute)
+			if _, err := receipt.Wait(wait); err != nil {
+				t.Errorf("put %d has not ended after a minute: %v", i, err)
+				stop()
+				break
+			}
+			stop()
+		}
+		if early > 0 {
+			t.Errorf("%d traces were empty when their put had returned", early)
+		}
+		cancel()
+		time.Sleep(2 * time.Second)
 	})
 }

@@ -30,7 +30,7 @@ type survey struct {
 func newSurvey(d *DHT) *survey { return &survey{dht: d, turn: make(chan struct{}, 1)} }
 
 // closest is a [closestFunc]. Nobody is certain before it returns.
-func (s *survey) closest(ctx context.Context, preimage []byte, _ func(...routing.Contact)) ([]routing.Contact, error) {
+func (s *survey) closest(ctx context.Context, preimage []byte, _ *delivery) ([]routing.Contact, error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():

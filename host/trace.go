@@ -4,14 +4,18 @@ import (
 	"context"
 	"sync"
 
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+
 	"github.com/go-kad/kad/routing"
 )
 
 // A Trace counts what the lookups of an operation cost. Give the context of
-// [WithTrace] to one operation, and read the trace when it has returned.
+// [WithTrace] to one operation, and read the trace when it has returned. A put or an
+// announcement may return before its lookup has ended: its trace is of the time up to
+// then, and is complete when [Receipt.Wait] has returned.
 type Trace struct {
-	mu  sync.Mutex
-	sum LookupStats
+	mu      sync.Mutex
+	lookups []LookupStats
 }
 
 // LookupStats says what lookups cost.
@@ -44,24 +48,49 @@ func traceOf(ctx context.Context) *Trace {
 	return t
 }
 
-// add counts one lookup. A nil trace counts nothing.
-func (t *Trace) add(r routing.Result) {
-	if t == nil {
-		return
-	}
+// begin counts one lookup. What it returns is called with its result so far.
+func (t *Trace) begin() func(routing.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.sum.Lookups++; t.sum.Lookups == 1 || r.Confidence < t.sum.Confidence {
-		t.sum.Confidence = r.Confidence
+	i := len(t.lookups)
+	t.lookups = append(t.lookups, LookupStats{Lookups: 1})
+	return func(r routing.Result) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.lookups[i] = LookupStats{
+			Lookups: 1, Requests: r.Requests, Answered: len(r.Answered), Hops: r.Hops, Confidence: r.Confidence,
+		}
 	}
-	t.sum.Requests += r.Requests
-	t.sum.Answered += len(r.Answered)
-	t.sum.Hops = max(t.sum.Hops, r.Hops)
 }
 
 // Stats returns what has been counted so far.
 func (t *Trace) Stats() LookupStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.sum
+	var sum LookupStats
+	for i, l := range t.lookups {
+		if i == 0 || l.Confidence < sum.Confidence {
+			sum.Confidence = l.Confidence
+		}
+		sum.Lookups++
+		sum.Requests += l.Requests
+		sum.Answered += l.Answered
+		sum.Hops = max(sum.Hops, l.Hops)
+	}
+	return sum
+}
+
+// waitingKey is that of a context that ends when an operation returns whose work goes
+// on.
+type waitingKey struct{}
+
+// publishEvent tells an event to who listens with ctx, unless the operation has
+// returned: nobody may read it then.
+func publishEvent(ctx context.Context, e *lrouting.QueryEvent) {
+	if waiting, ok := ctx.Value(waitingKey{}).(context.Context); ok {
+		ctx = waiting
+	}
+	if ctx.Err() == nil {
+		lrouting.PublishQueryEvent(ctx, e)
+	}
 }

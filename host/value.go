@@ -24,8 +24,9 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 // error is [ErrInvalidRecord] if the validator of the namespace does not accept
 // the value, or there is none; [ErrOldRecord] if we hold a better one; and a
 // [*PutError] if fewer stored it than [Quorum] asks for, or nobody. Without a
-// Quorum, Put waits for all peers; with one, it returns when that is reached, and
-// the rest goes on: see [Receipt.Wait].
+// Quorum, Put returns when three quarters of k have stored it, and the others had as
+// long as answers take; with one, when that is reached. The rest goes on: see
+// [Receipt.Wait].
 //
 // What somebody has stored is published again every Config.RepublishInterval,
 // until it is withdrawn or superseded.
@@ -65,29 +66,21 @@ func (d *DHT) put(ctx context.Context, closest closestFunc, quorum int, records 
 	if err := d.accepts(ctx, records); err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.deliver(ctx, putOf(records), quorum, func(ctx context.Context, add func(...routing.Contact)) error {
-		var kept bool
-		var refused error
-		keepAndAdd := func(to ...routing.Contact) {
-			if !kept && len(to) > 0 {
-				kept = true
-				refused = tolerateFull(d.storeRecords(ctx, d.self, records...))
-			}
-			if refused == nil {
-				add(to...)
-			}
-		}
-		to, err := closest(ctx, records[0].Key, keepAndAdd)
-		keepAndAdd(to...)
-		if err == nil {
-			err = refused
-		}
-		return err
-	})
+	keep := func() error { return tolerateFull(d.storeRecords(ctx, d.self, records...)) }
+	receipt, err := d.deliver(ctx, putOf(records), quorum, keep, d.addTo(closest, records[0].Key))
 	if err != nil {
 		return receipt, err
 	}
 	return receipt, receipt.check(ctx, quorum)
+}
+
+// addTo returns what adds to a delivery the peers that are closest to a preimage.
+func (d *DHT) addTo(closest closestFunc, preimage []byte) func(ctx context.Context, v *delivery) error {
+	return func(ctx context.Context, v *delivery) error {
+		to, err := closest(ctx, preimage, v)
+		v.add(ctx, to...)
+		return err
+	}
 }
 
 // StopPublishing ends the publication of a value of ours: it is not published

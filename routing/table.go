@@ -328,6 +328,12 @@ func (t *Table) All() iter.Seq[Contact] {
 	}
 }
 
+// Suspects reports whether c is in the table and has missed since it last answered.
+func (t *Table) Suspects(c Contact) bool {
+	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
+	return e != nil && e.suspect
+}
+
 // Len returns the number of contacts. Pending ones do not count.
 func (t *Table) Len() int { return t.size }
 
