@@ -77,20 +77,23 @@ const (
 	introduceTimeout = 2 * time.Second
 
 	// checkTimeout bounds the probe of a contact, which may have to be dialled, and
-	// witnessTimeout one that is to show whether we are online: the next one is to
-	// begin soon.
+	// witnessTimeout one while we are offline: the next one is to begin soon.
 	checkTimeout   = 10 * time.Second
-	witnessTimeout = 2 * time.Second
+	witnessTimeout = 1500 * time.Millisecond
 )
+
+// withCheckTimeout bounds ctx by the time that a contact has to prove that it is there.
+func (d *DHT) withCheckTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.peers.isOffline() {
+		return context.WithTimeout(ctx, witnessTimeout)
+	}
+	return context.WithTimeout(ctx, checkTimeout)
+}
 
 // check probes a contact that the table holds, and keeps or drops it. One that
 // refuses to answer, for it is busy, is there.
 func (d *DHT) check(ctx context.Context, c routing.Contact) error {
-	timeout := checkTimeout
-	if !d.peers.isLive() {
-		timeout = witnessTimeout
-	}
-	probing, cancel := context.WithTimeout(ctx, timeout)
+	probing, cancel := d.withCheckTimeout(ctx)
 	defer cancel()
 	err := d.probe(probing, c)
 	if ctx.Err() != nil || errors.Is(err, errNotSent) { // we gave up, not the contact

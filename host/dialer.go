@@ -165,6 +165,17 @@ func (r *dialer) abandon(before time.Time) {
 	r.begin()
 }
 
+// renew gives up the dial of a peer that nobody waits for, so that the next one begins
+// anew.
+func (r *dialer) renew(to peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x := r.inFlight[to]; x != nil && x.waiters == 0 {
+		delete(r.inFlight, to)
+		x.cancel()
+	}
+}
+
 // enqueue appends x to the queue of who.
 func (r *dialer) enqueue(who *caller, x *dial) {
 	for _, q := range r.queues {

@@ -267,7 +267,7 @@ func (d *DHT) dialBootstrap(ctx context.Context, info peer.AddrInfo) error {
 
 // dial connects to a peer and introduces it to the table.
 func (d *DHT) dial(ctx context.Context, info peer.AddrInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := d.withCheckTimeout(ctx)
 	defer cancel()
 	d.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
 	d.afresh(info.ID) // the swarm remembers a failed dial for longer than we wait
@@ -295,9 +295,11 @@ func (d *DHT) identified(ctx context.Context, id peer.ID) {
 	}
 }
 
-// afresh makes the swarm forget that dials of a peer have failed. To force a dial
-// would do the same, but with a host that is being closed it panics.
+// afresh makes the next dial of a peer a new one, and the swarm forget that others
+// have failed. To force a dial would do the same, but with a host that is being closed
+// it panics.
 func (d *DHT) afresh(id peer.ID) {
+	d.dialer.renew(id)
 	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(id)
 	}

@@ -99,16 +99,8 @@ func TestSmallOutage(t *testing.T) {
 					}
 					n.partition(nil)
 					healed := time.Now()
-					for {
-						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-						_, err := d.ClosestPeers(ctx, []byte("key"))
-						cancel()
-						if err == nil {
-							break
-						}
-						if time.Since(healed) > time.Minute {
-							t.Fatal("it does not come back")
-						}
+					if _, err := d.ClosestPeers(t.Context(), []byte("key")); err != nil { // it waits for that
+						t.Error(err)
 					}
 					if spent := time.Since(healed); spent > 3*time.Second {
 						t.Errorf("%d nodes: the first success came %v after the outage", size, spent)

@@ -294,6 +294,13 @@ func (p *peers) becomesLive() <-chan struct{} {
 	return p.filled
 }
 
+// isOffline reports whether we have contacts, and none answers.
+func (p *peers) isOffline() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cutOff
+}
+
 // cameBack returns when we were offline for the last time; zero if never.
 func (p *peers) cameBack() time.Time {
 	p.mu.Lock()
