@@ -7,6 +7,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
+// fewLate is how many late answers are not enough to suspect ourselves, however few
+// are asked at a time.
+const fewLate = 2
+
 // patience returns how long a dial of c, or an answer, may take.
 func (l *Lookup) patience(c *candidate, doubtful bool) time.Duration {
 	patience := l.cfg.SlowAfter
@@ -25,7 +29,13 @@ func (l *Lookup) await(c *candidate, now time.Time) {
 	if l.cfg.SlowAfter < 0 {
 		return
 	}
-	c.slowAt = now.Add(c.patience)
+	c.since = now
+	l.expect(c)
+}
+
+// expect puts c where freeSlow finds it when its patience is over.
+func (l *Lookup) expect(c *candidate) {
+	c.slowAt = c.since.Add(c.patience)
 	i := len(l.inFlight)
 	for i > 0 && l.inFlight[i-1].slowAt.After(c.slowAt) {
 		i--
@@ -85,10 +95,30 @@ func (l *Lookup) freeSlow(now time.Time) {
 			return
 		}
 		l.inFlight = l.inFlight[1:]
-		if c.state == waiting {
+		switch {
+		case c.state != waiting:
+		case c.patience < l.cfg.SlowAfter && len(l.overdue) > len(l.answered)+max(l.cfg.Alpha/2, fewLate):
+			c.patience = l.cfg.SlowAfter // it is not they who are late, but we
+			l.expect(c)
+		default:
 			l.move(c, slow)
 		}
 	}
+}
+
+// patient returns until when a lookup that would be over waits for late answers, if
+// most are late: it is then our own connection, or machine, that is slow, and who has
+// answered by chance is not who is closest.
+func (l *Lookup) patient(now time.Time) (until time.Time, ok bool) {
+	if l.cfg.SlowAfter < 0 || l.stopped() || len(l.overdue) <= len(l.answered) {
+		return time.Time{}, false
+	}
+	for _, c := range l.overdue {
+		if end := c.since.Add(l.cfg.SlowAfter); now.Before(end) && (!ok || end.Before(until)) {
+			until, ok = end, true
+		}
+	}
+	return until, ok
 }
 
 // wakeAt returns when the next request becomes slow.

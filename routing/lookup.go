@@ -157,6 +157,11 @@ func (l *Lookup) Next(now time.Time) Action {
 		}
 		over = over && done
 	}
+	if over {
+		if until, ok := l.patient(now); ok {
+			return Action{Kind: Wait, Until: until}
+		}
+	}
 	// With nobody left but slow ones, and nothing to show, a late answer is
 	// better than none.
 	if over && (len(l.answered) > 0 || len(l.overdue) == 0 || l.stopped()) {

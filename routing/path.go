@@ -31,7 +31,8 @@ type candidate struct {
 	paths    int           // how many remember it
 	depth    int           // hops to it, on the shortest way known when it was asked
 	patience time.Duration // how long its dial, or its answer, may take
-	slowAt   time.Time     // when it is slow, if it is asked
+	since    time.Time     // when it was asked, or its dial began or ended
+	slowAt   time.Time     // when it is slow
 	namers   []*candidate  // who named it, while it is fresh; none if it is a seed
 	few      [4]*candidate // where namers are as long as they are few
 	voucher  *candidate    // the one of them on whose word it was asked
