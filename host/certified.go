@@ -34,7 +34,7 @@ func certify(key crypto.PrivKey, id peer.ID, addrs []multiaddr.Multiaddr, now ti
 	envelope, err := record.Seal(&peer.PeerRecord{
 		PeerID: id,
 		Addrs:  addrs[:min(len(addrs), protocol.MaxAddrs)],
-		Seq:    uint64(now.UnixNano()), //nolint:gosec // after 1970
+		Seq:    uint64(now.UnixNano()),
 	}, key)
 	if err != nil {
 		return nil
@@ -58,7 +58,7 @@ func verifyCertified(data []byte, id peer.ID, now time.Time) (certificate, error
 		return certificate{}, fmt.Errorf("%w: %w", errBadCertificate, err)
 	case !id.MatchesPublicKey(envelope.PublicKey) || rec.PeerID != id:
 		return certificate{}, fmt.Errorf("%w: another peer has signed them, or they are another's", errBadCertificate)
-	case rec.Seq > uint64(now.Add(maxSkew).UnixNano()): //nolint:gosec // after 1970
+	case rec.Seq > uint64(now.Add(maxSkew).UnixNano()):
 		return certificate{}, fmt.Errorf("%w: they are from the future", errBadCertificate)
 	}
 	c := certificate{certifiedAddrs(&rec), time.Unix(0, int64(rec.Seq))} //nolint:gosec // not after now

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -262,12 +263,12 @@ func (c *connecting) reached() bool {
 func (c *connecting) reach(ctx context.Context) error {
 	late := time.NewTimer(findAfter)
 	defer late.Stop()
-	c.tryKnown()
-	searched := false
+	c.tryKnown() //nolint:contextcheck // what it dials may be of use after reach
+	find := sync.OnceFunc(func() { c.find() })
+	told := false // by the dial that has led to a connection
 	for !c.reached() {
-		if !searched && !c.busy() {
-			searched = true
-			c.find()
+		if !c.busy() {
+			find() //nolint:contextcheck // as above
 		}
 		if !c.busy() {
 			return c.failure(ctx)
@@ -275,16 +276,16 @@ func (c *connecting) reach(ctx context.Context) error {
 		select {
 		case end := <-c.ended:
 			end()
+			told = c.reached()
 		case <-c.moved:
-			c.settle()
 		case <-late.C:
-			if !searched {
-				searched = true
-				c.find()
-			}
+			find() //nolint:contextcheck // as above
 		case <-ctx.Done():
 			return c.failure(ctx)
 		}
+	}
+	if !told && c.busy() {
+		c.settle()
 	}
 	return nil
 }
