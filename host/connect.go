@@ -268,7 +268,7 @@ func (c *connecting) reach(ctx context.Context) error {
 	told := false // by the dial that has led to a connection
 	for !c.reached() {
 		if !c.busy() {
-			find() //nolint:contextcheck // as above
+			find()
 		}
 		if !c.busy() {
 			return c.failure(ctx)
@@ -279,7 +279,7 @@ func (c *connecting) reach(ctx context.Context) error {
 			told = c.reached()
 		case <-c.moved:
 		case <-late.C:
-			find() //nolint:contextcheck // as above
+			find()
 		case <-ctx.Done():
 			return c.failure(ctx)
 		}
