@@ -66,12 +66,28 @@
 // and gets leave no copies; announcements of other implementations are not signed,
 // and so not passed on; their publishers make them again.
 //
+// # Being found and being reached
+//
+// A server is found in the tables of others. A client, such as a node behind a NAT,
+// keeps a presence: a provider record under its own ID, with the k servers that are
+// closest to it, whatever implementation they run. It has the addresses of the host that
+// others on the network can use, those through relays included; it is announced at
+// once when they change, and renewed every 25 minutes. Nodes of this package also keep
+// what the client has signed of it, and forget it after an hour, or when it is
+// withdrawn: see Config.DisablePresence.
+//
+// [DHT.Locate] asks for a peer and for its presence, and says where each address comes
+// from; [DHT.FindPeer] returns the addresses alone. [DHT.Connect] connects to a peer
+// wherever it is: directly, or through a relay with hole punching, which the host must
+// have enabled.
+//
 // # Errors
 //
 // Operations fail with one of the sentinels of this package, or with an error
 // that wraps one: [ErrNotFound], [ErrNoContacts], [ErrInvalidRecord],
 // [ErrOldRecord], [ErrRefused], [ErrClosed]; or with the cause of the context. A
-// [*PutError] and a [*NotReadyError] have the reasons by peer. An empty result is
+// [*PutError] and a [*NotReadyError] have the reasons by peer, and a [*ConnectError]
+// those by step. An empty result is
 // never the sign of a failure.
 //
 // # Trust
@@ -202,6 +218,29 @@
 // nobody can make it last longer. Addresses are filtered by who is asked, and
 // hearsay wherever they come from. The alternative, to believe who passes it on,
 // lets anybody announce anybody.
+//
+// A presence is a provider record, for that is what every server stores, and returns,
+// with addresses. It lasts for an hour: a peer that goes without a word is not found for
+// longer; and it is renewed after 25m, since older implementations tell addresses for
+// 30m. It is announced at once after a change, and then once a second at most; who is
+// still busy with older addresses, since holders hang, is interrupted. The alternative,
+// to wait until addresses are stable, costs that time each time.
+//
+// Addresses are certified with the signed peer record of libp2p, whose sequence number
+// is their age. It cannot be told in part, so it has only the addresses that reach
+// farthest, and is told only where all of them may be. The alternative, an address list
+// in the proof of an announcement, would tell others nothing.
+//
+// A withdrawal is an announcement with a negative lifetime and without addresses. Other
+// implementations refuse one without addresses, and so do not keep for longer what they
+// hold.
+//
+// Locate asks two things of each contact, for a server that is not asked for providers
+// does not tell them, and the way to those that hold a presence is the way to the peer. It
+// stops where a routing table, which has servers only, has the peer: finding a server
+// takes as many contacts as before, each asked twice. What FIND_NODE alone names may be
+// a client that somebody was connected to once; it is neither believed at once nor
+// dialled by the lookup.
 //
 // Newcomers are those who come into the table while we do not join. A node that
 // joins meets everybody for the first time, and would give all of them all it has.

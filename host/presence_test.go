@@ -1,0 +1,344 @@
+package host
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A mover is a host whose addresses change.
+type mover struct {
+	lhost.Host
+	addrs atomic.Pointer[[]multiaddr.Multiaddr]
+	moves event.Emitter
+}
+
+func newMover(t *testing.T, h lhost.Host, addrs ...string) *mover {
+	t.Helper()
+	moves, err := h.EventBus().Emitter(new(event.EvtLocalAddressesUpdated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = moves.Close() })
+	m := &mover{Host: h, moves: moves}
+	m.move(addrs...)
+	return m
+}
+
+func (m *mover) Addrs() []multiaddr.Multiaddr { return *m.addrs.Load() }
+
+// move changes the addresses, and tells of it.
+func (m *mover) move(addrs ...string) {
+	list := addrList(addrs...)
+	m.addrs.Store(&list)
+	_ = m.moves.Emit(event.EvtLocalAddressesUpdated{})
+}
+
+const (
+	firstPlaceAddr  = "/ip6/100::f1/tcp/1"
+	secondPlaceAddr = "/ip6/100::f2/tcp/2"
+)
+
+// presentAt returns the nodes that hold the presence of a peer, sorted.
+func presentAt(t *testing.T, nodes []*DHT, id peer.ID) (holders []peer.ID) {
+	t.Helper()
+	for _, d := range nodes {
+		if _, ok := presenceAt(t, d, id); ok {
+			holders = append(holders, d.self)
+		}
+	}
+	slices.Sort(holders)
+	return holders
+}
+
+func presenceAt(t *testing.T, d *DHT, id peer.ID) (store.Provider, bool) {
+	t.Helper()
+	p, err := d.store.Provider(t.Context(), []byte(id), string(id), time.Now())
+	return p, err == nil
+}
+
+// nearestTo returns the k of nodes that are closest to a peer, sorted by ID.
+func nearestTo(nodes []*DHT, id peer.ID, k int) (ids []peer.ID) {
+	for _, d := range nodes {
+		ids = append(ids, d.self)
+	}
+	key := routing.KeyOf([]byte(id))
+	slices.SortFunc(ids, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+	ids = ids[:k]
+	slices.Sort(ids)
+	return ids
+}
+
+// A node that does not serve is found where it is, by anybody, until it is closed.
+func TestPresence(t *testing.T) { synctest.Test(t, testPresence) }
+
+func testPresence(t *testing.T) {
+	const k = 3
+	n := newTestNet(t)
+	nodes := n.nodes(10, Config{K: k})
+	h := newMover(t, n.host(), firstPlaceAddr)
+	client := n.attach(h, Config{K: k, Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
+	time.Sleep(2 * time.Second)
+	got := presentAt(t, nodes, client.self)
+	// A lookup with so small tables may miss one of the k.
+	missed := slices.DeleteFunc(nearestTo(nodes, client.self, k), func(id peer.ID) bool { return slices.Contains(got, id) })
+	if len(got) < k || len(missed) > 1 {
+		t.Fatalf("%d hold it, and not %d of the %d closest", len(got), len(missed), k)
+	}
+	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+
+	h.move(secondPlaceAddr)
+	time.Sleep(2 * time.Second)
+	checkFound(t, n, nodes, client.self, secondPlaceAddr)
+
+	// Many changes: the last counts.
+	for range 10 {
+		h.move(firstPlaceAddr)
+		time.Sleep(50 * time.Millisecond)
+		h.move(secondPlaceAddr)
+		time.Sleep(50 * time.Millisecond)
+	}
+	h.move(firstPlaceAddr)
+	time.Sleep(2 * time.Second)
+	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+
+	// It is renewed before it is forgotten.
+	var before time.Time
+	for _, d := range nodes {
+		if p, ok := presenceAt(t, d, client.self); ok {
+			before = p.Expires
+		}
+	}
+	if left := time.Until(before); left <= presenceInterval || left > presenceLifetime {
+		t.Errorf("it expires in %v", left)
+	}
+	time.Sleep(3 * presenceLifetime)
+	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+
+	spent := took(func() { _ = client.Close() })
+	if got := presentAt(t, nodes, client.self); len(got) != 0 || spent > time.Second {
+		t.Errorf("%d hold it after Close, which took %v", len(got), spent)
+	}
+}
+
+// checkFound checks that somebody who has no connection to a peer finds it where it is,
+// by what it has certified a short time ago.
+func checkFound(t *testing.T, n *testNet, nodes []*DHT, id peer.ID, want string) {
+	t.Helper()
+	finder := n.node(Config{K: nodes[0].cfg.K, Mode: ModeClient, DisablePresence: true, Bootstrap: []peer.AddrInfo{info(nodes[5].host)}})
+	defer finder.Close()
+	got, err := finder.Locate(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := got.Addrs[0]
+	if first.Source != SourceCertified || first.Addr.String() != want || first.Age < 0 || first.Age > presenceInterval {
+		t.Errorf("found %v, certified at %v, %v ago; want %s", got.Addrs, first.Source, first.Age, want)
+	}
+	for _, a := range got.Addrs[1:] {
+		if a.Source == SourceCertified {
+			t.Errorf("%v is of an older certificate", a.Addr)
+		}
+	}
+}
+
+// A server has no presence, nor has a node that is not to; it goes when a client
+// becomes a server, or has no address, and comes back after that.
+func TestPresenceFollowsMode(t *testing.T) { synctest.Test(t, testPresenceMode) }
+
+func testPresenceMode(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(5, Config{K: 3})
+	join := []peer.AddrInfo{info(nodes[0].host)}
+	shy := n.node(Config{K: 3, Mode: ModeClient, DisablePresence: true, Bootstrap: join})
+	h := newMover(t, n.host(), firstPlaceAddr)
+	d := n.attach(h, Config{K: 3, Mode: ModeServer, Bootstrap: join})
+	settled := func(what string, want int) {
+		t.Helper()
+		time.Sleep(3 * time.Second)
+		if got := len(presentAt(t, nodes, d.self)); got != want {
+			t.Errorf("%s: %d hold its presence, want %d", what, got, want)
+		}
+	}
+	settled("server", 0)
+	if err := d.SetMode(ModeClient); err != nil {
+		t.Fatal(err)
+	}
+	settled("client", 3)
+	if err := d.SetMode(ModeServer); err != nil {
+		t.Fatal(err)
+	}
+	settled("server again", 0)
+	if err := d.SetMode(ModeClient); err != nil {
+		t.Fatal(err)
+	}
+	settled("client again", 3)
+	h.move()
+	settled("nowhere", 0)
+	h.move(secondPlaceAddr)
+	settled("somewhere", 3)
+	for _, other := range append(nodes[1:], shy) {
+		if got := len(presentAt(t, nodes, other.self)); got != 0 {
+			t.Errorf("%d hold the presence of a node that has none", got)
+		}
+	}
+}
+
+// An announcement that fails is tried again, and one that hangs does not hold up
+// newer addresses, nor Close.
+func TestPresenceIsTriedAgain(t *testing.T) { synctest.Test(t, testPresenceAgain) }
+
+func testPresenceAgain(t *testing.T) {
+	n := newTestNet(t)
+	p := n.puppet(names())
+	h := newMover(t, n.host(), firstPlaceAddr)
+	d := n.attach(h, Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(p.Host)}})
+	refuse := atomic.Bool{}
+	refuse.Store(true)
+	var mu sync.Mutex
+	var got []string // guarded by mu
+	p.will(func(s network.Stream, req protocol.Request) {
+		add, ok := req.(protocol.AddProvider)
+		if !ok {
+			names()(s, req)
+			return
+		}
+		if string(add.Key) != string(d.self) {
+			t.Errorf("an announcement of %x", add.Key)
+		}
+		if refuse.Load() {
+			_ = s.Reset()
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, provider := range add.Providers {
+			for _, a := range provider.Addrs {
+				got = append(got, a.String())
+			}
+		}
+		if len(got) == 2 {
+			return // and says nothing
+		}
+		_ = s.Close()
+	})
+	time.Sleep(10 * time.Second)
+	refuse.Store(false)
+	time.Sleep(20 * time.Second)
+	h.move(secondPlaceAddr) // this one hangs
+	time.Sleep(3 * time.Second)
+	h.move(firstPlaceAddr)
+	time.Sleep(2 * time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{firstPlaceAddr, secondPlaceAddr, firstPlaceAddr}; !slices.Equal(got, want) {
+		t.Errorf("announced %v, want %v", got, want)
+	}
+	p.will(silent)
+	if spent := took(func() { _ = d.Close() }); spent > time.Second {
+		t.Errorf("Close took %v", spent)
+	}
+}
+
+// Only the peer itself can announce and withdraw its presence, and whoever holds it can
+// pass it on with what it has certified.
+func TestPresenceIsItsOwn(t *testing.T) { synctest.Test(t, testPresenceOwn) }
+
+func testPresenceOwn(t *testing.T) {
+	n := newTestNet(t)
+	holder, heir := n.inert(Config{}), n.inert(Config{})
+	key, id := identity(t)
+	_, other := identity(t)
+	sign := func(lifetime time.Duration) []byte {
+		return proof{network: testProtocol, key: []byte(id), published: time.Now(), lifetime: lifetime}.sign(key)
+	}
+	self := protocol.Peer{ID: id, Addrs: addrList(publicAddr), Certified: certify(key, id, addrList(publicAddr), time.Now())}
+	from := func(id peer.ID) asker { return asker{id, scopePublic} }
+	send := func(d *DHT, as peer.ID, p protocol.Peer, proof []byte) error {
+		_, err := d.answer(t.Context(), from(as), protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof})
+		return err
+	}
+	if send(holder, other, protocol.Peer{ID: other, Addrs: addrList(publicAddr)}, nil) == nil {
+		t.Error("another peer is announced under the ID")
+	}
+	if err := send(holder, id, self, sign(presenceLifetime)); err != nil {
+		t.Fatal(err)
+	}
+	held, _ := presenceAt(t, holder, id)
+	req, ok := holder.passOn([]byte(id), held, time.Now())
+	if !ok || send(heir, other, req.Providers[0], req.Proof) != nil {
+		t.Fatalf("it is not passed on: %v", req)
+	}
+	for _, d := range []*DHT{holder, heir} {
+		got := askProviders(t, d, from(other), id)
+		if len(got) != 1 || len(got[0].Addrs) != 1 {
+			t.Fatalf("providers = %v", got)
+		}
+		if _, err := verifyCertified(got[0].Certified, id, time.Now()); err != nil {
+			t.Error(err)
+		}
+	}
+	if send(heir, other, protocol.Peer{ID: id}, sign(withdrawn)) == nil || len(askProviders(t, heir, from(other), id)) != 1 {
+		t.Error("another peer has withdrawn it")
+	}
+	if err := send(heir, id, protocol.Peer{ID: id}, sign(withdrawn)); err != nil || len(askProviders(t, heir, from(other), id)) != 0 {
+		t.Errorf("it is not withdrawn: %v", err)
+	}
+	time.Sleep(presenceLifetime)
+	if len(askProviders(t, holder, from(other), id)) != 0 {
+		t.Error("it is told after its lifetime")
+	}
+}
+
+// What a holder cannot check, or may not tell, it does not keep.
+func TestBadCertificateIsNotKept(t *testing.T) { synctest.Test(t, testBadCertificate) }
+
+func testBadCertificate(t *testing.T) {
+	d := newTestNet(t).inert(Config{})
+	key, id := identity(t)
+	otherKey, other := identity(t)
+	for name, certified := range map[string][]byte{
+		"foreign": certify(otherKey, other, addrList(publicAddr), time.Now()),
+		"forged":  certify(otherKey, id, addrList(publicAddr), time.Now()),
+		"private": certify(key, id, addrList(publicAddr, privateAddr), time.Now()),
+	} {
+		at := asker{id, scopePublic}
+		_, err := d.answer(t.Context(), at, protocol.AddProvider{
+			Key: []byte(id), Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr), Certified: certified}},
+		})
+		got := askProviders(t, d, asker{other, scopePublic}, id)
+		if err != nil || len(got) != 1 || got[0].Certified != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// askProviders returns what a node answers about the presence of a peer.
+func askProviders(t *testing.T, d *DHT, from asker, id peer.ID) (providers []protocol.Peer) {
+	t.Helper()
+	a, err := d.answer(t.Context(), from, protocol.GetProviders{Key: []byte(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range a.providers {
+		p, err := protocol.ParsePeer(e.Wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		providers = append(providers, p)
+	}
+	return providers
+}
