@@ -33,6 +33,12 @@ const port = 4001
 // still would else run for ever.
 const patience = 2 * time.Minute
 
+// publicServers is how many public servers a network has.
+const publicServers = 6
+
+// waitForDirect is longer than the three attempts of a hole punch take.
+const waitForDirect = 40 * time.Second
+
 // A world is a network of the DHT: public servers, of which some are relays, and
 // whoever else is added.
 type world struct {
@@ -53,13 +59,13 @@ type node struct {
 	dht  *kad.DHT
 }
 
-// inWorld runs a test in a network with some servers, the first of which are relays.
-func inWorld(t *testing.T, seed uint64, servers, relays int, test func(t *testing.T, w *world)) {
+// inWorld runs a test in a network, some servers of which are relays.
+func inWorld(t *testing.T, seed uint64, relays int, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, net: New(seed, Latency{15 * time.Millisecond, 35 * time.Millisecond})}
 		defer w.close()
-		for i := range servers {
+		for i := range publicServers {
 			s := &node{seed: uint64(i), link: w.net.Public(netip.AddrFrom4([4]byte{byte(40 + i), 1, 0, 1}))}
 			w.start(s, publicOptions(i < relays)...)
 			w.servers = append(w.servers, s)
@@ -212,9 +218,8 @@ func connect(ctx context.Context, a *node, b peer.ID) error {
 	}
 }
 
-// meet makes a find b by its ID and connect to it, and waits some time for a direct
-// connection.
-func meet(ctx context.Context, a *node, b peer.ID, wait time.Duration) meeting {
+// meet makes a find b by its ID and connect to it, and waits for a direct connection.
+func meet(ctx context.Context, a *node, b peer.ID) meeting {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -223,7 +228,7 @@ func meet(ctx context.Context, a *node, b peer.ID, wait time.Duration) meeting {
 	}
 	m := meeting{verdict: relayed, connected: time.Since(start)}
 	// A stream that may not go through a relay waits for a connection that does not.
-	waiting, stop := context.WithTimeout(ctx, wait)
+	waiting, stop := context.WithTimeout(ctx, waitForDirect)
 	defer stop()
 	s, err := a.host.NewStream(waiting, b, ping.ID)
 	if err != nil {
