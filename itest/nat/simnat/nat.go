@@ -108,7 +108,7 @@ func (t *NAT) in(m *mapping, p *simnet.Packet) {
 	now := time.Now()
 	t.mu.Lock()
 	used, ok := m.letsIn[from]
-	if !ok || t.flavour.over(used, now) || t.outside[m.outside.Port()] != m {
+	if !ok || t.flavour.over(used, now) {
 		t.mu.Unlock()
 		return
 	}

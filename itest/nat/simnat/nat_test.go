@@ -189,6 +189,50 @@ func TestMappingEnds(t *testing.T) {
 	}
 }
 
+func TestDefaultTimeout(t *testing.T) {
+	for after, want := range map[time.Duration]string{defaultTimeout - oneWay - 1: "answer", defaultTimeout - oneWay: ""} {
+		inBubble(t, func(t *testing.T, n *Net) {
+			inside := open(t, n.NAT(router, FullCone()).Link(private), 4001)
+			a := open(t, n.Public(ann), 1)
+			send(t, inside, at(ann, 1), "hello")
+			time.Sleep(after)
+			send(t, a, at(router, 4001), "answer")
+			if text, _ := receive(t, inside); text != want {
+				t.Errorf("after %v, %q comes in, want %q", after+oneWay, text, want)
+			}
+		})
+	}
+}
+
+// A port that is free again is given to who wants it next, and is then its own.
+func TestPortIsTakenOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *Net) {
+		nat := n.NAT(router, PortRestricted())
+		first := open(t, nat.Link(private), 4001)
+		second := open(t, nat.Link(netip.MustParseAddr("192.168.1.3")), 4001)
+		a := open(t, n.Public(ann), 1)
+		outside := func(c net.PacketConn) netip.AddrPort {
+			send(t, c, at(ann, 1), "hello")
+			_, from := receive(t, a)
+			return from
+		}
+		if got := outside(first); got.Port() != 4001 {
+			t.Errorf("the first is %s outside", got)
+		}
+		time.Sleep(defaultTimeout)
+		if got := outside(second); got.Port() != 4001 {
+			t.Errorf("the second is %s outside", got)
+		}
+		if got := outside(first); got.Port() == 4001 {
+			t.Errorf("then the first is %s outside", got)
+		}
+		send(t, a, at(router, 4001), "answer")
+		if text, _ := receive(t, second); text != "answer" {
+			t.Error("the second has lost its port")
+		}
+	})
+}
+
 func TestMappingLastsForEver(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *Net) {
 		flavour := Symmetric()

@@ -71,11 +71,7 @@ func hash(seed uint64, parts ...[]byte) uint64 {
 	for _, p := range append(parts, binary.BigEndian.AppendUint64(nil, seed)) {
 		h.Write(p) //nolint:gosec // it never fails
 	}
-	// The last bytes have hardly reached the upper bits by now: mix.
-	x := h.Sum64()
-	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
-	return x ^ x>>33
+	return h.Sum64()
 }
 
 // udpAddr and addrPort convert addresses. The router of simnet tells an IPv4
