@@ -21,7 +21,7 @@ import (
 const soon = 5 * time.Second
 
 // addressLifetime is for how long a peer that has gone without a word may be found.
-const addressLifetime = 30 * time.Minute
+const addressLifetime = time.Hour
 
 // reaches says whether a finds b at an address at which it answers. It leaves nothing
 // behind that would help, or hinder, the next time.

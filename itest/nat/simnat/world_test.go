@@ -107,6 +107,11 @@ func (w *world) privateOptions() []libp2p.Option {
 	}
 }
 
+// config is that of the DHT of all nodes.
+func (w *world) config() kad.Config {
+	return kad.Config{Network: "/nat", Bootstrap: infos(w.servers)}
+}
+
 // start starts the host and the DHT of n.
 func (w *world) start(n *node, opts ...libp2p.Option) {
 	w.t.Helper()
@@ -119,8 +124,7 @@ func (w *world) start(n *node, opts ...libp2p.Option) {
 	}
 	n.host = h
 	w.nodes = append(w.nodes, n)
-	n.dht, err = kad.New(h, kad.Config{Network: "/nat", Bootstrap: infos(w.servers)})
-	if err != nil {
+	if n.dht, err = kad.New(h, w.config()); err != nil {
 		w.t.Fatal(err)
 	}
 }
