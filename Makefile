@@ -13,6 +13,7 @@ BASE     ?= main
 SEEDS    ?= 200
 NODES    ?= 100000
 SIMFLAGS ?=
+PEERS    ?= 1000
 
 # Nodes of make figures: without hosts below them, and with real ones, of which a
 # network of 200 takes 4 GB.
@@ -96,6 +97,10 @@ itest: ## integration tests only, not from the cache
 .PHONY: sim
 sim: ## simulated networks of up to NODES (100000): targets and measured values, and plots
 	go run ./itest/sim/cmd/sim -runs $(SEEDS) -nodes $(NODES) $(SIMFLAGS)
+
+.PHONY: nat-many
+nat-many: ## PEERS (1000) peers behind simulated NATs: how many of as many pairs meet, and how
+	go test -count=1 -v -timeout 1h -run '^TestMany$$' ./itest/nat/simnat -nat.peers=$(PEERS) -nat.pairs=$(PEERS)
 
 .PHONY: pb
 pb: ## generate pb/*.pb.go from the .proto files
