@@ -119,7 +119,7 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		tasks:       tasks,
 	}
 	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) })
-	d.mode.apply = d.setServing
+	d.mode.apply = d.switched
 	d.peers.remember(restoreContacts(cfg.Dir))
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
 	return d, nil
@@ -190,10 +190,14 @@ func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// setServing sets or removes the protocol handler. The host tells connected
+// switched sets or removes the protocol handler. The host tells connected
 // peers of it. Without it, streams that are open are reset too.
-func (d *DHT) setServing(serve bool) {
-	if serve {
+func (d *DHT) switched(was, now decision) {
+	poke(d.keeper.wake)
+	if was.serve == now.serve {
+		return
+	}
+	if now.serve {
 		d.host.SetStreamHandler(d.protocol, d.serve)
 		return
 	}

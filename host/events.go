@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -40,7 +41,7 @@ func (d *DHT) surveyed(conn network.Conn) {
 	if conn == nil || scopeTo(conn) != scopePublic || relayed(conn) {
 		return
 	}
-	reached := conn.Stat().Direction == network.DirInbound
+	reached := conn.Stat().Direction == network.DirInbound && !d.punched(conn.RemotePeer())
 	speaks := d.speaks(conn.RemotePeer())
 	if reached || speaks {
 		d.mode.change(func(_ *Mode, around *surroundings) {
@@ -48,6 +49,12 @@ func (d *DHT) surveyed(conn network.Conn) {
 			around.publicPeer = around.publicPeer || speaks
 		})
 	}
+}
+
+// punched reports whether a peer may have reached us only because both of us dialled:
+// it is connected through a relay too. That says nothing of those who are not.
+func (d *DHT) punched(id peer.ID) bool {
+	return slices.ContainsFunc(d.host.Network().ConnsToPeer(id), relayed)
 }
 
 // meet queues a peer that may have to be introduced to the table.

@@ -92,6 +92,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 			next = t
 		}
 	}
+	sooner(k.dht.mode.settle(now))
 	sooner(k.joinIfDue(now))
 	k.introduceMet()
 	sooner(k.checkDue(now))
