@@ -20,9 +20,9 @@ func (d *DHT) handle(e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		d.surveyed(e.Conn)
-		d.keeper.meet(e.Peer)
+		d.meet(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
-		d.keeper.meet(e.Peer)
+		d.meet(e.Peer)
 	case event.EvtPeerConnectednessChanged:
 		if e.Connectedness != network.Connected {
 			d.peers.doubt(routing.ContactOf(e.Peer), false)
@@ -31,9 +31,19 @@ func (d *DHT) handle(e any) {
 		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
 	case event.EvtHostReachableAddrsChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
+	case event.EvtAutoRelayAddrsUpdated:
+		d.relays.hold(e.RelayAddrs)
 	case event.EvtLocalAddressesUpdated:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.publicListen = d.listensPublic() })
 	}
+}
+
+// meet takes in a peer whose protocols we have learnt.
+func (d *DHT) meet(id peer.ID) {
+	if d.relaysForOthers(id) {
+		poke(d.relays.wake)
+	}
+	d.keeper.meet(id)
 }
 
 // surveyed takes note of where a peer is, and of who reached whom.
