@@ -3,6 +3,7 @@ package host
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -26,6 +27,9 @@ func (d *DHT) handle(e any) {
 	case event.EvtPeerConnectednessChanged:
 		if e.Connectedness != network.Connected {
 			d.peers.doubt(routing.ContactOf(e.Peer), false)
+			if !d.connected(e.Peer) {
+				d.relays.lose(time.Now(), e.Peer)
+			}
 		}
 	case event.EvtLocalReachabilityChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })

@@ -3,11 +3,13 @@ package host
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
@@ -32,6 +34,10 @@ const (
 	minRelayPause = time.Second
 	maxRelayPause = time.Minute
 
+	// overlookedAfter is in what time AutoRelay notices that a relay is lost, unless it
+	// was stopped then.
+	overlookedAfter = time.Second
+
 	// maxRelayChecks bounds the relays of a lookup that are dialled, and
 	// relayCheckTimeout the lookup and those dials together.
 	maxRelayChecks    = 8
@@ -42,8 +48,9 @@ const (
 type relays struct {
 	wake chan struct{} // buffered, length 1: there may be something to propose
 
-	mu      sync.Mutex // held for what is in memory only
-	held    []peer.ID  // who has a reservation for us
+	mu      sync.Mutex            // held for what is in memory only
+	held    []peer.ID             // who has a reservation for us, by what AutoRelay says
+	lost    map[peer.ID]time.Time // of those, whose connection ended since, and when
 	offered map[peer.ID]time.Time
 	asked   bool          // somebody reads RelaySource
 	pause   time.Duration // after the next lookup of relays
@@ -63,15 +70,45 @@ func (r *relays) hold(addrs []multiaddr.Multiaddr) {
 	if slices.ContainsFunc(r.held, func(id peer.ID) bool { return !slices.Contains(held, id) }) {
 		r.pause, r.next = 0, time.Time{} // one was lost: look for another at once
 	}
+	maps.DeleteFunc(r.lost, func(id peer.ID, _ time.Time) bool { return !slices.Contains(held, id) })
 	r.held = held
 	poke(r.wake)
 }
 
-// holds returns who has a reservation for us.
+// holds returns who has a reservation for us. A relay drops it with the connection.
 func (r *relays) holds() []peer.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.held)
+	return slices.DeleteFunc(slices.Clone(r.held), func(id peer.ID) bool { _, lost := r.lost[id]; return lost })
+}
+
+// lose takes note that the connection to a peer ended.
+func (r *relays) lose(now time.Time, id peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.held, id) {
+		return
+	}
+	if r.lost == nil {
+		r.lost = make(map[peer.ID]time.Time)
+	}
+	r.lost[id] = now
+	poke(r.wake)
+}
+
+// overlooked returns the relays that AutoRelay believes to hold, though their
+// connection ended a while ago.
+func (r *relays) overlooked(now time.Time) []peer.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ids []peer.ID
+	for id, at := range r.lost {
+		if now.Sub(at) >= overlookedAfter {
+			r.lost[id] = now
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // relayOf returns the relay of a relay address.
@@ -174,13 +211,14 @@ func (d *DHT) missingRelays(ctx context.Context, num int) []peer.AddrInfo {
 		wait := maxRelayPause
 		held := d.relays.holds()
 		if n := min(num, relaysHeld-len(held)); n > 0 && d.needsRelay() {
+			d.remindAutoRelay()
 			found := d.proposable(d.connectedRelays(), held, n)
 			if len(found) == 0 {
 				due, next := d.relays.due(time.Now())
 				if due {
 					found = d.proposable(d.announcedRelays(ctx), held, n)
 				}
-				wait = min(max(time.Until(next), 0), offerAgain)
+				wait = min(max(time.Until(next), 0), overlookedAfter)
 			}
 			if len(found) > 0 {
 				return found
@@ -195,6 +233,24 @@ func (d *DHT) missingRelays(ctx context.Context, num int) []peer.AddrInfo {
 		timer.Stop()
 	}
 	return nil
+}
+
+// remindAutoRelay tells AutoRelay once more of relays that it has lost. While the host
+// is publicly reachable, it does not listen, and afterwards it would announce addresses
+// of relays that have no reservation any more, until that would have ended.
+func (d *DHT) remindAutoRelay() {
+	overlooked := d.relays.overlooked(time.Now())
+	if len(overlooked) == 0 {
+		return
+	}
+	emitter, err := d.host.EventBus().Emitter(new(event.EvtPeerConnectednessChanged))
+	if err != nil {
+		return // the host is closed
+	}
+	for _, id := range overlooked {
+		_ = emitter.Emit(event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
+	}
+	_ = emitter.Close()
 }
 
 // needsRelay reports whether there are peers that cannot reach us otherwise.

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // A simWorld is a network of real hosts over QUIC, with packets in memory: for a
@@ -23,6 +25,8 @@ import (
 type simWorld struct {
 	t   *testing.T
 	net *simnet.Simnet
+
+	strangers int // that have tried to connect to somebody
 }
 
 func newSimWorld(t *testing.T) *simWorld {
@@ -75,6 +79,19 @@ func (w *simWorld) relays(n int) []lhost.Host {
 	}
 	time.Sleep(5 * time.Second)
 	return hosts
+}
+
+// dials reports whether a new host can connect to a peer through a relay.
+func (w *simWorld) dials(id peer.ID, through lhost.Host) error {
+	w.t.Helper()
+	w.strangers++
+	h, _ := w.host(fmt.Sprintf("192.168.2.%d", w.strangers), Config{Mode: ModeClient})
+	defer h.Close()
+	var addrs []multiaddr.Multiaddr
+	for _, a := range through.Addrs() {
+		addrs = append(addrs, a.Encapsulate(multiaddr.StringCast("/p2p/"+through.ID().String()+"/p2p-circuit")))
+	}
+	return h.Connect(w.t.Context(), peer.AddrInfo{ID: id, Addrs: addrs})
 }
 
 // announced returns the relays in the addresses of a host.
@@ -172,5 +189,109 @@ func testRelaySourceEnds(t *testing.T) {
 		if _, open := <-c; open {
 			t.Error("a relay of a closed DHT")
 		}
+	}
+}
+
+// Relays announce themselves in the DHT, where those find them who are connected to
+// none; what has a reservation for us already is not found again. One that is not
+// reachable any more stops to relay, and starts again when it is.
+func TestOfferRelay(t *testing.T) { synctest.Test(t, testOfferRelay) }
+
+func testOfferRelay(t *testing.T) {
+	w := newSimWorld(t)
+	first, _ := w.host("50.1.0.1", Config{})
+	boot := []peer.AddrInfo{info(first)}
+	r, rd := w.host("50.2.0.2", Config{Bootstrap: boot, OfferRelay: true})
+	h, d := w.host("192.168.1.2", Config{Bootstrap: boot, Mode: ModeClient})
+	until(t, "relay", func() bool { return slices.Equal(announced(h), []peer.ID{r.ID()}) })
+	if found := d.announcedRelays(t.Context()); len(found) > 0 {
+		t.Errorf("found %v, which is in use", found)
+	}
+
+	other, od := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
+	time.Sleep(20 * time.Second) // what was proposed may be again
+	od.relays.hold(nil)
+	if err := other.Network().ClosePeer(r.ID()); err != nil {
+		t.Fatal(err)
+	}
+	other.Peerstore().ClearAddrs(r.ID())
+	other.Peerstore().RemovePeer(r.ID())
+	found := od.announcedRelays(t.Context())
+	if len(found) != 1 || found[0].ID != r.ID() || found[0].rtt <= 0 || found[0].group != "50.2.0.0" {
+		t.Errorf("found %v, want the relay with its round trip and group", found)
+	}
+
+	relaying := func() bool { return slices.Contains(r.Mux().Protocols(), circuit.ProtoIDv2Hop) }
+	emit(t, rd, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	time.Sleep(time.Second)
+	if relaying() {
+		t.Error("it relays, though it found that it is not reachable")
+	}
+	key, err := NamespaceCID(rd.relayNamespace())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, err := rd.store.Providers(t.Context(), key.Hash(), time.Now(), 0); err != nil || len(own) > 0 {
+		t.Errorf("it still announces itself: %v, %v", own, err)
+	}
+	emit(t, rd, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	time.Sleep(2 * minSettle)
+	if !relaying() {
+		t.Error("it does not relay, though it found that it is reachable")
+	}
+	time.Sleep(3 * relayAge)
+	if found := providers(t, d, key, 0); len(found) != 1 || found[0].ID != r.ID() {
+		t.Errorf("found %v long after, want the relay", found)
+	}
+	if err := rd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if relaying() {
+		t.Error("the relay outlives the DHT")
+	}
+	time.Sleep(relayAge)
+	if found := providers(t, d, key, 0); len(found) > 0 {
+		t.Errorf("found %v, which is long gone", found)
+	}
+}
+
+// A host that had no verdict holds relays at once. If AutoNAT then finds that it is
+// reachable after all, as behind a forwarded port, it gives them up and serves; and
+// takes relays again when that ends.
+func TestVerdict(t *testing.T) { synctest.Test(t, testVerdict) }
+
+func testVerdict(t *testing.T) {
+	w := newSimWorld(t)
+	relays := w.relays(3)
+	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
+	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	if mode, why := d.Mode(); mode != ModeServer {
+		t.Errorf("mode %v (%s), want server", mode, why)
+	}
+	time.Sleep(time.Second)
+	for i, r := range relays {
+		known, err := r.Peerstore().SupportsProtocols(h.ID(), testProtocol)
+		if err != nil || len(known) == 0 {
+			t.Errorf("server %d was not told that it serves: %v, %v", i, known, err)
+		}
+	}
+	for _, r := range relays {
+		_ = h.Network().ClosePeer(r.ID())
+	}
+	time.Sleep(time.Minute)
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	time.Sleep(minSettle + time.Second)
+	took := until(t, "relays again", func() bool { return len(d.relays.holds()) == 2 })
+	t.Logf("two relays %v after the verdict", minSettle+time.Second+took)
+	for _, id := range announced(h) {
+		i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == id })
+		if w.dials(h.ID(), relays[i]) != nil {
+			t.Errorf("relay %d is announced, and has no reservation", i)
+		}
+	}
+	if mode, why := d.Mode(); mode != ModeClient {
+		t.Errorf("mode %v (%s), want client", mode, why)
 	}
 }
