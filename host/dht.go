@@ -39,6 +39,7 @@ type DHT struct {
 	recall     *recall
 	peers      *peers
 	relays     relays
+	nat        natTypes
 	store      store.Store // cfg.Store, or our own
 	validators validators
 
@@ -140,6 +141,7 @@ func (d *DHT) start() error {
 		new(event.EvtHostReachableAddrsChanged),
 		new(event.EvtLocalAddressesUpdated),
 		new(event.EvtAutoRelayAddrsUpdated),
+		new(event.EvtNATDeviceTypeChanged),
 	}, eventbus.Name("kad"), eventbus.BufSize(256))
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)

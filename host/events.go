@@ -37,6 +37,8 @@ func (d *DHT) handle(e any) {
 		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
 	case event.EvtAutoRelayAddrsUpdated:
 		d.relays.hold(e.RelayAddrs)
+	case event.EvtNATDeviceTypeChanged:
+		d.nat.found(e.TransportProtocol, e.NatDeviceType)
 	case event.EvtLocalAddressesUpdated:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.publicListen = d.listensPublic() })
 	}

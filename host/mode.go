@@ -202,6 +202,13 @@ func (m *mode) close() {
 	m.apply(was, m.now)
 }
 
+// surroundings returns the facts as they are known now.
+func (m *mode) surroundings() surroundings {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.around
+}
+
 // reachable reports whether peers on the internet can dial the host, and whether
 // there are any.
 func (m *mode) reachable() (reachable, public bool) {
