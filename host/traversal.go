@@ -47,12 +47,19 @@ const directDialTimeout = 2 * time.Second
 // What libp2p takes once, it has: leave out libp2p.Routing, DialRanker and NATPortMap;
 // an error of libp2p.New says so. Of the others, the option that comes last wins.
 //
-// Closing the host closes the DHT. To hand records over, call [DHT.Leave] before.
-// [DHT.Host] is the host without routing. On a host that exists already, use [New],
+// Closing the host that libp2p.New returned closes the DHT. To hand records over, call
+// [DHT.Leave] before. [DHT.Host] is a part of that host, without routing: closing it
+// alone leaves the rest running. On a host that exists already, use [New],
 // and [CheckTraversal].
 func Traversal(d **DHT, cfg Config) libp2p.Option {
 	t := new(traversal)
 	return libp2p.ChainOptions(
+		// Here, since libp2p leaves a host behind if a part of it cannot start.
+		func(*libp2p.Config) error {
+			cfg := cfg.withDefaults()
+			cfg.Bootstrap = nil // one may be the host itself, which is not known yet
+			return cfg.validate("")
+		},
 		libp2p.Routing(func(lhost.Host) (lrouting.PeerRouting, error) { return t, nil }),
 		libp2p.WithFxOption(fx.Invoke(func(life fx.Lifecycle, h lhost.Host) {
 			life.Append(fx.Hook{
