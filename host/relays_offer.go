@@ -132,9 +132,11 @@ func (k *keeper) stopRelay() {
 	if !offering {
 		return
 	}
-	if c, err := NamespaceCID(d.relayNamespace()); err == nil {
-		_ = d.store.RemoveProvider(context.WithoutCancel(d.tasks.ctx), c.Hash(), string(d.self))
-	}
+	d.tasks.run(func(ctx context.Context) { // not if the DHT is closed: then nobody asks us
+		if c, err := NamespaceCID(d.relayNamespace()); err == nil {
+			_ = d.store.RemoveProvider(ctx, c.Hash(), string(d.self))
+		}
+	})
 }
 
 // announceRelay announces that we relay.

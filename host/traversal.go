@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/autonat"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/multiformats/go-multiaddr"
@@ -44,8 +45,8 @@ const directDialTimeout = 2 * time.Second
 // others, and dials over TCP now and then, so that the host learns its address on
 // both transports.
 //
-// What libp2p takes once, it has: leave out libp2p.Routing, DialRanker and NATPortMap;
-// an error of libp2p.New says so. Of the others, the option that comes last wins.
+// What libp2p takes once, it has: leave out libp2p.Routing and NATPortMap; an error of
+// libp2p.New says so. Of the others, such as SwarmOpts, the option that comes last wins.
 //
 // Closing the host that libp2p.New returned closes the DHT. To hand records over, call
 // [DHT.Leave] before. [DHT.Host] is a part of that host, without routing: closing it
@@ -76,7 +77,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		// A node that has not dialled much yet would refuse to help others to find out.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.DialRanker(new(ranker).rank),
+		libp2p.SwarmOpts(swarm.WithDialRanker(new(ranker).rank)),
 	)
 }
 
@@ -179,10 +180,10 @@ func CheckTraversal(h lhost.Host) []string {
 
 // dialsRelays reports whether a host has the transport of relays.
 func dialsRelays(h lhost.Host) bool {
-	swarm, ok := h.Network().(interface {
+	dials, ok := h.Network().(interface {
 		TransportForDialing(a multiaddr.Multiaddr) transport.Transport
 	})
-	return ok && swarm.TransportForDialing(multiaddr.StringCast("/p2p-circuit")) != nil
+	return ok && dials.TransportForDialing(multiaddr.StringCast("/p2p-circuit")) != nil
 }
 
 // knowsPublic reports whether a host knows a public address of its own.

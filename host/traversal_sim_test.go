@@ -41,10 +41,10 @@ func newSimWorld(t *testing.T) *simWorld {
 }
 
 // host returns a host at an address, with Traversal.
-func (w *simWorld) host(ip string, cfg Config, opts ...libp2p.Option) (lhost.Host, *DHT) {
+func (w *simWorld) host(ip string, cfg Config) (lhost.Host, *DHT) {
 	w.t.Helper()
 	var d *DHT
-	h, err := libp2p.New(append([]libp2p.Option{
+	h, err := libp2p.New(
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/4001/quic-v1", ip)),
 		simlibp2p.QUICSimnet(w.net, simnet.NodeBiDiLinkSettings{
 			Downlink: simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps},
@@ -55,11 +55,11 @@ func (w *simWorld) host(ip string, cfg Config, opts ...libp2p.Option) (lhost.Hos
 		Traversal(&d, testConfig(cfg)),
 		func(cfg *libp2p.Config) error { // what would use real sockets
 			cfg.NATManager = nil
-			cfg.AutoNATConfig.EnableService = false
+			cfg.EnableService = false
 			cfg.EnableAutoNATv2 = net.ParseIP(ip).IsPrivate() // it has nobody to ask
 			return nil
 		},
-	}, opts...)...)
+	)
 	if err != nil {
 		w.t.Fatal(err)
 	}
