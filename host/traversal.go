@@ -200,8 +200,8 @@ func knowsPublic(h lhost.Host) bool {
 // finds reports whether a host has found out that it is not reachable: it does not
 // help others with AutoNAT then.
 func finds(h lhost.Host) bool {
-	r, ok := h.(interface{ Reachability() network.Reachability })
-	return ok && r.Reachability() == network.ReachabilityPrivate
+	found, ok := h.(interface{ GetAutoNat() autonat.AutoNAT })
+	return ok && found.GetAutoNat() != nil && found.GetAutoNat().Status() == network.ReachabilityPrivate
 }
 
 // listens reports whether a host listens on a transport.
