@@ -81,6 +81,14 @@
 // wherever it is: directly, or through a relay with hole punching, which the host must
 // have enabled.
 //
+// # NAT
+//
+// [Traversal] is one option of libp2p.New with which a host is found and reached also
+// behind a NAT: through relays at once, then directly through a punched hole. Relays
+// come from the DHT; those who can be dialled become one with Config.OfferRelay. On a
+// host that exists already, [CheckTraversal] names what it lacks. [DHT.Diagnose] says
+// how the node can be found and reached, and what would improve that.
+//
 // # Errors
 //
 // Operations fail with one of the sentinels of this package, or with an error
@@ -178,6 +186,40 @@
 // public IPv4 address of a socket. The first is what AutoNAT says, and wins. The
 // others are for hosts whose peers do not run AutoNAT, such as the first nodes of
 // a network.
+//
+// Findings about reachability must last, from the second one on. A router that is
+// restarted, or a prober that is overloaded, would else take a node in and out of the
+// tables of hundreds. A peer that comes through a punched hole proves nothing.
+//
+// Traversal is an option that takes where to put the DHT. Two alternatives: a function
+// that makes host and DHT at once, of the options of libp2p, returns both without a
+// pointer, but takes from the user the one call that he knows; and a method of a DHT
+// that has no host yet, d.Option(), would need a state in which all else fails. The
+// DHT starts and ends with the host, by its lifecycle: as a router of libp2p alone it
+// would be made before the host listens, and never closed.
+//
+// AutoRelay is started with the word that reachability is unknown, when the host
+// starts. It waits for any word, and that of AutoNAT takes 17 s where there is a NAT. To
+// say private instead would be a guess, and the whole host would go by it. The price:
+// a host behind a forwarded port holds relays for the 2 s until AutoNAT finds it public. Their
+// addresses are announced meanwhile if AutoNAT v2 is on, as Traversal has it; with v1
+// alone libp2p announces them only when the host is known to be private.
+//
+// The relay source waits, and AutoRelay does not. It yields what is missing to two
+// reservations and nothing else, since AutoRelay picks at random among what it has, and
+// reserves with nobody while it collects. So the order of preference is ours, and a lost relay
+// is replaced when its connection breaks, within a second. Servers that are connected
+// come before those that must be looked up.
+//
+// The relay service is run by the node, not by libp2p, which waits for AutoNAT: the
+// first node of a network has nobody that could tell it, and it is the one that others
+// need first. Only who is told so by Config.OfferRelay announces itself, though more may
+// relay: on a public network, many do without having meant to. An announcement is good
+// for 30m, and not republished after a restart.
+//
+// One dial in four prefers TCP, the second one first, so that a node that knows two
+// peers has learnt its address on both transports. By a hash of the address, as an
+// alternative, small networks would often have nobody for one of them.
 //
 // Refusals have a reason. A request that is not served ends with the reset of
 // its stream, as others do it, and with an error code that says why, so that a

@@ -24,7 +24,10 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The search of libp2p for a router with UPnP outlives its host by some seconds.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/koron/go-ssdp.Search"))
+}
 
 // testProtocol is the protocol of the test network.
 const testProtocol = lprotocol.ID("/test/kad/1.0.0")

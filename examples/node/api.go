@@ -42,7 +42,7 @@ func endpoints() []endpoint {
 		{http.MethodGet, "/v1/ready", nil, false, ready},
 		{http.MethodGet, "/v1/table", nil, false, table},
 		{http.MethodGet, "/v1/stats", nil, false, stats},
-		{http.MethodGet, "/v1/diagnose", nil, false, diagnose},
+		{http.MethodGet, "/v1/diagnose", nil, true, diagnose},
 		{http.MethodPost, "/v1/connect", []string{"addr", "id", "direct"}, true, connect},
 		{http.MethodGet, "/v1/closest", []string{"key", "keyhex"}, true, closest},
 		{http.MethodGet, "/v1/peer", []string{"id"}, true, findPeer},

@@ -219,8 +219,15 @@ func testInspection(t *testing.T, a, _, _ *running) {
 		}
 	}
 	found := a.get("GET /v1/diagnose", "")
-	if found["ready"] != true || found["table"] != 2.0 || found["reachability"] == nil || found["improve"] == nil {
+	by, _ := found["found_by"].(map[string]any)
+	if found["ready"] != true || found["reachability"] != "unknown" || found["mode"] != "server" || found["nat"] != "unknown" ||
+		by["asked"] != 2.0 || by["told"] != 2.0 {
 		t.Errorf("diagnose = %v", found)
+	}
+	for name, want := range map[string]int{"relays": 0, "advice": 0, "addrs": 1} {
+		if got, ok := found[name].([]any); !ok || len(got) < want || want == 0 && len(got) > 0 {
+			t.Errorf("diagnose has %s: %v", name, found[name])
+		}
 	}
 }
 

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
-	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
 )
@@ -174,10 +174,10 @@ func peerOf(info peer.AddrInfo) peerJSON {
 	return peerJSON{info.ID.String(), texts(info.Addrs)}
 }
 
-// texts returns addresses as text; never nil, which would be null in JSON.
-func texts(addrs []multiaddr.Multiaddr) []string {
-	out := make([]string, len(addrs))
-	for i, a := range addrs {
+// texts returns addresses, or IDs, as text; never nil, which would be null in JSON.
+func texts[T fmt.Stringer](items []T) []string {
+	out := make([]string, len(items))
+	for i, a := range items {
 		out[i] = a.String()
 	}
 	return out

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
 	golog "github.com/ipfs/go-log/v2"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -30,6 +33,9 @@ type settings struct {
 	api    string         // host:port
 	apiAny bool           // the API is for others than this machine
 	level  golog.LogLevel
+
+	traversal    bool                 // be found and reached behind a NAT
+	reachability network.Reachability // that the host is told of itself; unknown: it finds out
 }
 
 // flags are the flags as they are given.
@@ -37,8 +43,9 @@ type flags struct {
 	set *pflag.FlagSet
 
 	network, mode, api, data, seed, log string
+	reachability                        string
 	listen, join, namespaces, sets      []string
-	apiAny                              bool
+	apiAny, traversal, offerRelay       bool
 	k, alpha                            int
 }
 
@@ -92,6 +99,9 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
 	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+amino+" they replace the public ones")
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
+	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
+	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
+	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
 	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
@@ -126,12 +136,16 @@ func (f *flags) settings() (settings, error) {
 		s.dht = kad.Amino()
 	}
 	s.dht.K, s.dht.Alpha = f.k, f.alpha
+	s.dht.OfferRelay = f.offerRelay
 	check(f.setMode(&s.dht))
 	check(f.setBootstrap(&s.dht))
 	check(f.setValidators(&s.dht))
 
 	var err error
 	s.listen, err = listenAddrs(f.listen)
+	check(err)
+	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
+	s.reachability, err = f.knownReachability()
 	check(err)
 	s.data = f.data
 	s.key, err = f.identity()
@@ -197,6 +211,20 @@ func (f *flags) setMode(cfg *kad.Config) error {
 		}
 	}
 	return fmt.Errorf("--mode is %q: use auto, server or client", f.mode)
+}
+
+// knownReachability returns what the host is told of itself.
+func (f *flags) knownReachability() (network.Reachability, error) {
+	switch f.reachability {
+	case "auto":
+		return network.ReachabilityUnknown, nil
+	case "public":
+		return network.ReachabilityPublic, nil
+	case "private":
+		return network.ReachabilityPrivate, nil
+	default:
+		return network.ReachabilityUnknown, fmt.Errorf("--reachability is %q: use auto, public or private", f.reachability)
+	}
 }
 
 func (f *flags) setBootstrap(cfg *kad.Config) error {

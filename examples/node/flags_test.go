@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
@@ -28,6 +29,7 @@ func TestBadFlags(t *testing.T) {
 		{"no value", []string{"--network"}, "--network"},
 		{"argument", append(chat, "foo"), `"foo"`},
 		{"mode", append(chat, "--mode", "foo"), "use auto, server or client"},
+		{"reachability", append(chat, "--reachability", "maybe"), "use auto, public or private"},
 		{"k is 0", append(chat, "--k", "0"), "use 1 to 32"},
 		{"k is 99", append(chat, "--k", "99"), "use 1 to 32"},
 		{"k is text", append(chat, "--k", "many"), "no int"},
@@ -114,6 +116,25 @@ func TestSettings(t *testing.T) {
 		t.Errorf("settings = %+v", s.dht)
 	}
 	if len(s.listen) != 1 || !s.strict || !s.apiAny {
+		t.Errorf("settings = %+v", s)
+	}
+}
+
+// Traversal is on, unless there is nothing to traverse.
+func TestTraversalSettings(t *testing.T) {
+	s := parsed(t, "--network", "/chat")
+	if !s.traversal || s.dht.OfferRelay || s.reachability != network.ReachabilityUnknown {
+		t.Errorf("defaults = %+v", s)
+	}
+	s = parsed(t, "--network", "/chat", "--traversal=false", "--offer-relay", "--reachability", "private")
+	if s.traversal || !s.dht.OfferRelay || s.reachability != network.ReachabilityPrivate {
+		t.Errorf("settings = %+v", s)
+	}
+	s = parsed(t, "--network", "/chat", "--reachability", "public", "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/192.168.1.2/tcp/1")
+	if !s.traversal || s.reachability != network.ReachabilityPublic {
+		t.Errorf("settings = %+v", s)
+	}
+	if s := parsed(t, "--network", "/chat", "--listen", "/ip6/::1/tcp/0"); s.traversal {
 		t.Errorf("settings = %+v", s)
 	}
 }

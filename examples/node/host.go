@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/x/rate"
 	"github.com/multiformats/go-multiaddr"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 const (
@@ -29,8 +31,26 @@ const (
 	connsMax = 1024
 )
 
-// newHost returns a libp2p host with the default transports, which listens.
-func newHost(s settings) (lhost.Host, error) {
+// newNode returns a libp2p host with the default transports, which listens, and the
+// DHT on it.
+func newNode(s settings) (lhost.Host, *kad.DHT, error) {
+	var d *kad.DHT
+	h, err := newHost(s, &d)
+	if err != nil {
+		return nil, nil, err
+	}
+	if d == nil {
+		d, err = kad.New(h, s.dht)
+	}
+	if err != nil {
+		_ = h.Close()
+		return nil, nil, err
+	}
+	return h, d, nil
+}
+
+// newHost returns the host. With traversal, it sets *d to the DHT.
+func newHost(s settings, d **kad.DHT) (lhost.Host, error) {
 	conns, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(time.Minute))
 	if err != nil {
 		return nil, err
@@ -39,13 +59,23 @@ func newHost(s settings) (lhost.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(
+	opts := []libp2p.Option{
 		libp2p.Identity(s.key),
 		libp2p.ListenAddrs(s.listen...),
 		libp2p.ConnectionManager(conns),
 		libp2p.ResourceManager(resources),
 		libp2p.UserAgent("kad-node"),
-	)
+	}
+	switch s.reachability {
+	case network.ReachabilityPublic:
+		opts = append(opts, libp2p.ForceReachabilityPublic())
+	case network.ReachabilityPrivate:
+		opts = append(opts, libp2p.ForceReachabilityPrivate())
+	}
+	if s.traversal {
+		opts = append(opts, kad.Traversal(d, s.dht))
+	}
+	h, err := libp2p.New(opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 // Many nodes of one machine or one private network are let in, many of one
@@ -41,6 +43,27 @@ func TestResources(t *testing.T) {
 				t.Errorf("%d of 500 connections were let in, want %d to %d", let, tt.low, tt.high)
 			}
 		})
+	}
+}
+
+// With traversal or without, there is a DHT, and the host knows what it is told of
+// itself.
+func TestNewNode(t *testing.T) {
+	for _, traversal := range []string{"--traversal", "--traversal=false"} {
+		s := parsed(t, "--network", "/chat", traversal, "--reachability", "public", "--listen", "/ip4/0.0.0.0/tcp/0")
+		h, d, err := newNode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if missing := kad.CheckTraversal(h); (len(missing) > 2) == s.traversal {
+			t.Errorf("%s: missing %q", traversal, missing)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

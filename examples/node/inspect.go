@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	kad "github.com/go-kad/kad/host"
 )
@@ -226,9 +224,9 @@ func stats(_ context.Context, c *call) (answer, error) {
 	}, nil
 }
 
-// diagnose answers how well the node is connected, and what would improve that.
+// diagnose answers how the node can be found and reached, and what would improve that.
 func diagnose(ctx context.Context, c *call) (answer, error) {
-	reachability, err := c.reachability()
+	g, err := c.dht.Diagnose(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -236,64 +234,18 @@ func diagnose(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	mode, reason := c.dht.Mode()
-	relays, public := 0, 0
-	for _, conn := range c.host.Network().Conns() {
-		if relayed(conn) {
-			relays++
-		}
-	}
-	for _, a := range c.host.Addrs() {
-		if manet.IsPublicAddr(a) {
-			public++
-		}
-	}
 	body := answer{
-		"ready": true, "mode": mode.String(), "mode_reason": reason,
-		"reachability": reachability, "addrs": addrs,
-		"table": c.dht.Stats().Contacts, "peers": len(c.host.Network().Peers()), "relayed": relays,
+		"ready":        g.NotReady == nil,
+		"reachability": strings.ToLower(g.Reachability.String()), "reachability_source": g.ReachabilitySource,
+		"mode": g.Mode.String(), "mode_reason": g.ModeReason,
+		"nat":      strings.ToLower(g.NAT.String()),
+		"relays":   texts(g.Relays),
+		"addrs":    addrs,
+		"found_by": answer{"asked": g.Asked, "told": g.Told},
+		"advice":   append([]string{}, g.Advice...), // never null
 	}
-	improve := []string{}
-	if c.dht.Stats().Contacts == 0 {
-		now, cancel := context.WithCancel(ctx)
-		cancel() // the reason as it is now, without waiting
-		if err := c.dht.Ready(now); err != nil {
-			body["ready"], body["not_ready"] = false, oneLine(err)
-			improve = append(improve, "join the network: connect to one of its nodes with --join or /v1/connect")
-		}
+	if g.NotReady != nil {
+		body["not_ready"] = oneLine(g.NotReady)
 	}
-	switch {
-	case reachability == "private":
-		improve = append(improve, "let others reach this node: forward a port of the router to one that is given with --listen")
-	case public == 0:
-		improve = append(improve, "no announced address is public: nodes on the internet cannot reach this one")
-	}
-	if len(addrs) == 0 {
-		improve = append(improve, "the node announces no address: give it one to --listen on")
-	}
-	body["improve"] = improve
 	return body, nil
-}
-
-// reachability returns what the host has found out about itself: public,
-// private or unknown.
-func (c *call) reachability() (string, error) {
-	sub, err := c.host.EventBus().Subscribe(new(event.EvtLocalReachabilityChanged)) // begins with the latest
-	if err != nil {
-		return "", errors.New("the host is closed")
-	}
-	defer func() { _ = sub.Close() }()
-	select {
-	case e := <-sub.Out():
-		if changed, ok := e.(event.EvtLocalReachabilityChanged); ok {
-			switch changed.Reachability {
-			case network.ReachabilityPublic:
-				return "public", nil
-			case network.ReachabilityPrivate:
-				return "private", nil
-			}
-		}
-	default:
-	}
-	return "unknown", nil
 }

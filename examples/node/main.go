@@ -37,7 +37,7 @@
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
-//	GET    /v1/diagnose                   how well the node is connected, and what would improve it
+//	GET    /v1/diagnose                   how the node can be found and reached, and what would improve it
 //	GET    /v1/stats                      counters and gauges, one flat object
 //
 // A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
@@ -53,6 +53,22 @@
 // known), 502 (peers did not do what they were asked), 503 (not ready, with the
 // diagnosis, or stopping) or 504 (the timeout passed). What was achieved until
 // then is in it too: a receipt, or the providers that were found.
+//
+// # NAT
+//
+// Behind a NAT, a node is found and reached all the same, by default: through relays,
+// which the DHT finds, hole punching, and port mapping. Nodes that others can dial help
+// with --offer-relay. --reachability takes for granted what a node else finds out in
+// some seconds. GET /v1/diagnose answers
+//
+//	reachability, reachability_source   public, private or unknown, and who says so
+//	mode, mode_reason                   server or client, and why
+//	nat                                 how the router maps ports, if known
+//	relays                              IDs of the relays that it has a reservation with
+//	addrs                               that it announces
+//	found_by                            asked: how many of the closest peers were, told: how many knew its address
+//	ready, not_ready                    whether lookups work, and why not
+//	advice                              sentences
 //
 // # Decisions
 //
@@ -81,8 +97,6 @@ import (
 	golog "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/gologshim"
-
-	kad "github.com/go-kad/kad/host"
 )
 
 func main() {
@@ -118,13 +132,8 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	}
 	defer func() { _ = listener.Close() }()
 
-	h, err := newHost(s)
+	h, d, err := newNode(s)
 	if err != nil {
-		return err
-	}
-	d, err := kad.New(h, s.dht)
-	if err != nil {
-		_ = h.Close()
 		return err
 	}
 	n := &node{host: h, dht: d, settings: s, started: time.Now()}
