@@ -87,6 +87,11 @@ itest: ## integration tests only, not from the cache
 sim: ## simulated networks of up to NODES (100000): targets and measured values, and plots
 	go run ./itest/sim/cmd/sim -runs $(SEEDS) -nodes $(NODES) $(SIMFLAGS)
 
+# Root, iproute2 and iptables are needed. The file is written anew.
+.PHONY: nat
+nat: ## all pairs of NATs in network namespaces, written to itest/nat/RESULTS.md; takes about 20 minutes
+	KAD_ITEST_REQUIRE=nat KAD_NAT_RESULTS=RESULTS.md go test -count=1 -v -timeout 1h ./itest/nat
+
 .PHONY: pb
 pb: ## generate pb/*.pb.go from the .proto files
 	go generate ./pb/...

@@ -23,7 +23,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(doomedVar) != "" {
 		doomed()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		removePrograms()
+		if path := os.Getenv("KAD_NAT_RESULTS"); path != "" {
+			if err := writeResults(path); err != nil {
+				fmt.Println(err)
+				code = 1
+			}
+		}
+		os.Exit(code)
+	}))
 }
 
 func TestLatency(t *testing.T) {
