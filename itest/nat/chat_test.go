@@ -135,7 +135,7 @@ func TestChat(t *testing.T) {
 	bob.hears(t, "ann: and now")
 	bob.say(t, "still here")
 	ann.hears(t, "bob: still here")
-	record(2, "From a cold start to the first chat line", fmt.Sprintf(
+	record(3, "From a cold start to the first chat line", fmt.Sprintf(
 		"Ann and Bob start a chat at the same time, behind a NAT (%s) each, and both have said something. Both have heard the other\n"+
 			"after %s, Ann is told of a direct connection after %s, and the chat goes on when the relay is killed. What Ann sees:\n\n```\n%s```\n",
 		Cone, seconds(first), seconds(eventuallyDirect), ann.transcript()))

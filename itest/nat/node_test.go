@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,6 +104,17 @@ func (n *node) kill() {
 	_ = n.cmd.Process.Kill() // it may have ended
 	_ = n.ended()
 	n.client.CloseIdleConnections()
+}
+
+// stop ends the process as a user does.
+func (n *node) stop(t *testing.T) {
+	t.Helper()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.ended(); err != nil {
+		t.Errorf("the node ended with %v; it says %q", err, n.stderr.String())
+	}
 }
 
 // addr returns an address of the node on the internet, for others to join through.

@@ -57,7 +57,7 @@ func TestPairs(t *testing.T) {
 		t.Run(fmt.Sprintf("%s-%s", p.a, p.b), func(t *testing.T) {
 			t.Parallel()
 			m := meet(t, newWorld(t, 1, p.a, p.b), deadline)
-			t.Logf("%+v", m)
+			t.Logf("%v: %s", m, describeSteps(m.steps))
 			if direct := m.direct > 0; direct != Direct(p.a, p.b) {
 				t.Errorf("connected %s, want a direct connection: %v; steps: %+v", m.via, Direct(p.a, p.b), m.steps)
 			}

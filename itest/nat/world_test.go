@@ -99,7 +99,7 @@ func eventually(t *testing.T, what string, holds func(ctx context.Context) bool)
 	defer cancel()
 	for !holds(ctx) {
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			t.Fatalf("not after %v: %s", worst, what)
 		}
