@@ -4,6 +4,8 @@ package nat
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"testing"
 )
 
@@ -15,7 +17,8 @@ func TestNetworkInLab(t *testing.T) {
 	eventually(t, "the node behind the NAT knows all public ones", func(ctx context.Context) bool {
 		return inside.contacts(ctx) == len(w.public)
 	})
-	c, err := inside.connect(t.Context(), w.public[2].ID, patience)
+	var c connection
+	err := inside.call(t.Context(), http.MethodPost, "/v1/connect", url.Values{"id": {w.public[2].ID}}, &c)
 	if err != nil || c.Via != "direct" {
 		t.Errorf("connected %s, %v; want direct", c.Via, err)
 	}

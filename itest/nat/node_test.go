@@ -177,15 +177,17 @@ type step struct {
 	Error string
 }
 
-// connect connects the node to a peer of which it knows the ID.
+// connect connects the node to a peer of which it knows the ID. It waits for a
+// direct connection until shortly before the deadline.
 func (n *node) connect(ctx context.Context, id string, deadline time.Duration) (c connection, err error) {
-	err = n.call(ctx, http.MethodPost, "/v1/connect", url.Values{"id": {id}, "timeout": {deadline.String()}}, &c)
+	direct := deadline * 4 / 5
+	err = n.call(ctx, http.MethodPost, "/v1/connect", url.Values{"id": {id}, "timeout": {deadline.String()}, "direct": {direct.String()}}, &c)
 	return c, err
 }
 
 // dial connects the node to a peer at one address.
 func (n *node) dial(ctx context.Context, addr string) error {
-	return n.call(ctx, http.MethodPost, "/v1/connect", url.Values{"addr": {addr}, "timeout": {"5s"}}, nil)
+	return n.call(ctx, http.MethodPost, "/v1/connect", url.Values{"addr": {addr}, "timeout": {"2s"}}, nil)
 }
 
 // find returns the addresses of a peer.

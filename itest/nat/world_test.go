@@ -29,7 +29,7 @@ const plainNodes = 5
 func newWorld(t *testing.T, relays int, a, b Flavour) *world {
 	t.Helper()
 	l := up(t, Plan{Public: relays + plainNodes + 1, Behind: []Flavour{a, b}, Latency: oneWay})
-	requireTraversal(t)
+	requireTraversal(t, "node")
 	return settle(t, l, relays)
 }
 
@@ -75,19 +75,19 @@ func (w *world) begin(t *testing.T, host int, args ...string) *node {
 	return start(t, w.Hosts[host], append(w.join(t), args...)...)
 }
 
-// requireTraversal skips the test if the node has no flag for what it is about.
-func requireTraversal(t *testing.T) {
+// requireTraversal skips the test if a program knows nothing of relays.
+func requireTraversal(t *testing.T, program string) {
 	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	help, err := exec.CommandContext(t.Context(), filepath.Join(dir, "node"), "--help").CombinedOutput()
+	help, err := exec.CommandContext(t.Context(), filepath.Join(dir, program), "--help").CombinedOutput()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(help, []byte("--offer-relay")) {
-		t.Skip("nat: examples/node does not traverse NATs")
+	if !bytes.Contains(help, []byte("relay")) {
+		t.Skipf("nat: examples/%s does not traverse NATs", program)
 	}
 }
 
