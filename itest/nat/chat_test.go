@@ -123,8 +123,8 @@ func (c *chat) transcript() string {
 // Two who start a chat at the same time, behind a NAT each, hear each other, and
 // go on when the relay dies by which they have met.
 func TestChat(t *testing.T) {
-	requireTraversal(t, "chat")
 	w := newWorld(t, 1, Cone, Cone)
+	requireTraversal(t, "chat")
 	ann, bob := w.chatOn(t, 0, "ann"), w.chatOn(t, 1, "bob")
 	ann.say(t, "can you hear me")
 	bob.say(t, "loud and clear")

@@ -84,7 +84,12 @@ func start(t *testing.T, m *Machine, args ...string) *node {
 	if err := m.Start(n.cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.kill)
+	t.Cleanup(func() {
+		n.kill()
+		if t.Failed() && n.stderr.Len() > 0 { // GOLOG_LOG_LEVEL=p2p-holepunch=debug, for example, says more
+			t.Logf("%v:\n%s", m.Addr, n.stderr.String())
+		}
+	})
 	hung := time.AfterFunc(patience, func() { _ = n.cmd.Process.Kill() })
 	defer hung.Stop()
 	first, err := bufio.NewReader(out).ReadBytes('\n')
