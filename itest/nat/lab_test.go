@@ -145,6 +145,29 @@ func TestLabsAreApart(t *testing.T) {
 	}
 }
 
+// Who sends from an address of somebody else is not heard.
+func TestNoForeignSource(t *testing.T) {
+	l := up(t, Plan{Public: 2})
+	liar, public := l.Public[0], udp(t, l.Public[1], outer)
+	const foreign = "50.1.0.1"
+	if err := liar.ns.ip("addr add " + foreign + "/32 dev lo"); err != nil {
+		t.Fatal(err)
+	}
+	var conn *net.UDPConn
+	if err := liar.ns.do(func() (err error) {
+		conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(foreign)})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	at := netip.AddrPortFrom(l.Public[1].Addr, outer)
+	udpSocket{conn}.send(t, "a lie", at)
+	udp(t, liar, outer).send(t, "the truth", at)
+	public.hears(t, "the truth")
+	public.hearsNothing(t)
+}
+
 func TestDown(t *testing.T) {
 	l := up(t, Plan{Public: 1, Latency: oneWay})
 	machine := l.Public[0]
