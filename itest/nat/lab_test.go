@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -258,6 +259,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatalf("still in the namespace: %q", left)
 		}
 	}
