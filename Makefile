@@ -102,6 +102,11 @@ sim: ## simulated networks of up to NODES (100000): targets and measured values,
 nat-many: ## PEERS (1000) peers behind simulated NATs: how many of as many pairs meet, and how
 	go test -count=1 -v -timeout 1h -run '^TestMany$$' ./itest/nat/simnat -nat.peers=$(PEERS) -nat.pairs=$(PEERS)
 
+# Root, iproute2 and iptables are needed. The file is written anew.
+.PHONY: nat
+nat: ## all pairs of NATs in network namespaces, written to itest/nat/RESULTS.md; takes about 20 minutes
+	KAD_ITEST_REQUIRE=nat KAD_NAT_RESULTS=RESULTS.md go test -count=1 -v -timeout 1h ./itest/nat
+
 .PHONY: pb
 pb: ## generate pb/*.pb.go from the .proto files
 	go generate ./pb/...
