@@ -171,7 +171,7 @@ func TestRestart(t *testing.T) {
 				w.stop(b)
 				b.link.Plug()
 				time.Sleep(2 * time.Second)
-				w.start(b, w.privateOptions()...)
+				w.start(b, w.privateOptions(b)...)
 				checkSoon(t, 0, reachesAgain(t, a, id))
 			})
 		})

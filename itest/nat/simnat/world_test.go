@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -18,9 +17,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
-	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
@@ -52,11 +48,12 @@ type world struct {
 
 // A node is a host with a DHT.
 type node struct {
-	seed uint64
-	link *Link
-	nat  *NAT
-	host host.Host
-	dht  *kad.DHT
+	seed   uint64
+	offers bool // to be a relay
+	link   *Link
+	nat    *NAT
+	host   host.Host
+	dht    *kad.DHT
 }
 
 // inWorld runs a test in a network, some servers of which are relays.
@@ -66,8 +63,8 @@ func inWorld(t *testing.T, seed uint64, relays int, test func(t *testing.T, w *w
 		w := &world{t: t, net: New(seed, Latency{15 * time.Millisecond, 35 * time.Millisecond})}
 		defer w.close()
 		for i := range publicServers {
-			s := &node{seed: uint64(i), link: w.net.Public(netip.AddrFrom4([4]byte{byte(40 + i), 1, 0, 1}))}
-			w.start(s, publicOptions(i < relays)...)
+			s := &node{seed: uint64(i), offers: i < relays, link: w.net.Public(netip.AddrFrom4([4]byte{byte(40 + i), 1, 0, 1}))}
+			w.start(s, publicOptions()...)
 			w.servers = append(w.servers, s)
 			if i < relays {
 				w.relays = append(w.relays, s)
@@ -81,35 +78,32 @@ func inWorld(t *testing.T, seed uint64, relays int, test func(t *testing.T, w *w
 }
 
 // publicOptions are those of a host that everybody reaches.
-func publicOptions(relay bool) []libp2p.Option {
-	opts := []libp2p.Option{
+func publicOptions() []libp2p.Option {
+	return []libp2p.Option{
 		libp2p.ForceReachabilityPublic(), libp2p.EnableHolePunching(),
 		// As many as a server of the net has: the default would close all beyond 192.
 		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
 	}
-	if relay {
-		resources := relayv2.DefaultResources()
-		resources.MaxReservations = 4096
-		resources.MaxCircuits = 64
-		resources.MaxReservationsPerIP, resources.MaxReservationsPerASN = 4096, 4096
-		opts = append(opts, libp2p.EnableRelayService(relayv2.WithResources(resources),
-			relayv2.WithLimit(&relayv2.RelayLimit{Duration: 10 * time.Minute, Data: 1 << 20})))
-	}
-	return opts
 }
 
 // privateOptions are those of a host behind a NAT.
-func (w *world) privateOptions() []libp2p.Option {
+func (w *world) privateOptions(n *node) []libp2p.Option {
 	return []libp2p.Option{
-		libp2p.ForceReachabilityPrivate(), libp2p.EnableHolePunching(),
-		libp2p.EnableAutoRelayWithStaticRelays(infos(w.relays), autorelay.WithBootDelay(0),
-			autorelay.WithBackoff(5*time.Second), autorelay.WithNumRelays(2)),
+		kad.Traversal(&n.dht, w.config(n)), libp2p.ForceReachabilityPrivate(),
+		// AutoNAT dials from real sockets, and port mapping asks a real router.
+		func(cfg *libp2p.Config) error {
+			cfg.EnableService, cfg.EnableAutoNATv2, cfg.NATManager = false, false, nil
+			return nil
+		},
 	}
 }
 
 // config is that of the DHT of all nodes.
-func (w *world) config() kad.Config {
-	return kad.Config{Network: "/nat", Bootstrap: infos(w.servers)}
+func (w *world) config(n *node) kad.Config {
+	return kad.Config{
+		Network: "/nat", Bootstrap: infos(w.servers), OfferRelay: n.offers,
+		Relay: kad.RelayLimits{Reservations: 4096, Circuits: 64},
+	}
 }
 
 // start starts the host and the DHT of n.
@@ -124,7 +118,10 @@ func (w *world) start(n *node, opts ...libp2p.Option) {
 	}
 	n.host = h
 	w.nodes = append(w.nodes, n)
-	if n.dht, err = kad.New(h, w.config()); err != nil {
+	if n.dht != nil {
+		return // the host has started it
+	}
+	if n.dht, err = kad.New(h, w.config(n)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -136,7 +133,7 @@ func (w *world) behind(flavour Flavour) *node {
 	w.private++
 	nat := w.net.NAT(netip.AddrFrom4([4]byte{byte(60 + i>>8), byte(i), 0, 1}), flavour)
 	n := &node{seed: 1<<32 + uint64(i), nat: nat, link: nat.Link(netip.MustParseAddr("192.168.1.2"))}
-	w.start(n, w.privateOptions()...)
+	w.start(n, w.privateOptions(n)...)
 	return n
 }
 
@@ -202,47 +199,24 @@ type meeting struct {
 	err       error
 }
 
-// findable is how long after a change of its addresses a peer may not be found at
-// the new ones.
-const findable = 2 * time.Second
-
-// connect makes a find b by its ID and connect to it, whichever way.
-func connect(ctx context.Context, a *node, b peer.ID) error {
-	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		found, err := a.dht.FindPeer(ctx, b)
-		if err == nil {
-			if err = a.host.Connect(ctx, found); err == nil {
-				return nil
-			}
-			err = fmt.Errorf("connect to %v: %w", found.Addrs, err)
-		}
-		if time.Since(start) > findable {
-			return err
-		}
-	}
-}
-
 // meet makes a find b by its ID and connect to it, and waits for a direct connection.
 func meet(ctx context.Context, a *node, b peer.ID) meeting {
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := connect(ctx, a, b); err != nil {
+	start := time.Now()
+	conn, err := a.dht.Connect(ctx, b, kad.WaitDirect(waitForDirect))
+	if err != nil {
 		return meeting{verdict: nothing, err: err}
 	}
 	m := meeting{verdict: relayed, connected: time.Since(start)}
-	// A stream that may not go through a relay waits for a connection that does not.
-	waiting, stop := context.WithTimeout(ctx, waitForDirect)
-	defer stop()
-	s, err := a.host.NewStream(waiting, b, ping.ID)
-	if err != nil {
-		m.err = err
-		return m
+	if conn.Via != kad.ViaRelayed {
+		m.verdict, m.direct = direct, m.connected
 	}
-	if !throughRelay(s.Conn().RemoteMultiaddr()) {
-		m.verdict, m.direct = direct, time.Since(start)
+	for _, s := range conn.Steps {
+		if s.Name == "punch" {
+			m.connected -= s.Took
+		}
 	}
-	m.err = s.Reset()
 	return m
 }
 
