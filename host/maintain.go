@@ -80,7 +80,7 @@ func (k *keeper) maintain(ctx context.Context, events <-chan any) {
 		case <-ctx.Done():
 			return
 		}
-		if next := k.upkeep(time.Now()); next.IsZero() {
+		if next := k.upkeep(time.Now()); next.IsZero() { //nolint:contextcheck // dials are not of this goroutine
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(next))

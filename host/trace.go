@@ -86,7 +86,7 @@ type waitingKey struct{}
 
 // publishEvent tells an event to who listens with ctx, unless the operation has
 // returned: nobody may read it then.
-func publishEvent(ctx context.Context, e *lrouting.QueryEvent) {
+func publishEvent(ctx context.Context, e *lrouting.QueryEvent) { //nolint:contextcheck // the other one is of the same call
 	if waiting, ok := ctx.Value(waitingKey{}).(context.Context); ok {
 		ctx = waiting
 	}
