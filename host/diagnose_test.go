@@ -54,7 +54,7 @@ func testDiagnoseAsks(t *testing.T) {
 	}
 	advises(t, g)
 
-	client := n.node(Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
+	client := n.node(Config{Mode: ModeClient, DisablePresence: true, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
 	time.Sleep(5 * time.Second)
 	if g := diagnose(t, client); g.Asked != maxAskedOfUs || g.Told != 0 {
 		t.Errorf("client that is not announced: %d of %d", g.Told, g.Asked)

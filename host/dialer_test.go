@@ -207,7 +207,7 @@ func TestConnectedPeersNeedNoTurn(t *testing.T) {
 func TestLookupWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemNet(t, 50*time.Millisecond)
-		d := n.nodes(100, Config{K: 8})[0]
+		d := n.nodes(60, Config{K: 8})[0]
 		n.silent.Store(true)
 		for _, other := range n.lookUp(d.self).connections() {
 			n.unlink(n.lookUp(d.self), other)
@@ -259,15 +259,14 @@ func TestDialsAreSharedBeforeTheyBegin(t *testing.T) {
 func TestJoinKeepsToTheDialBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemNet(t, 50*time.Millisecond)
-		n.nodes(150, Config{})
 		var beside atomic.Int64
 		var from atomic.Pointer[DHT]
 		n.watch = func(d *DHT, to peer.ID, _ protocol.Request) {
-			if d.self == from.Load().self && !d.connected(to) {
+			if d == from.Load() && !d.connected(to) {
 				beside.Add(1)
 			}
 		}
-		from.Store(n.any())
+		n.nodes(60, Config{})
 		d := n.join(Config{MaxDials: 1, DialRate: 1})
 		from.Store(d)
 		start := time.Now()

@@ -131,9 +131,10 @@
 // contact, since connection managers close connections all the time.
 //
 // SlowAfter is a ceiling. What is expected of a peer is a mean and four times the
-// variation of its answers on open connections, as TCP has it; of one that has not
-// answered, that of the first answers of all. A dial and its answer each have that
-// time. Stores are not measured: they take as long as a disk does.
+// variation of its answers on open connections, as TCP has it, or three times where
+// many fail; of one that has not answered, that of the first answers of all. A dial
+// and its answer each have that time. Stores are not measured: they take as long as a
+// disk does.
 //
 // Stragglers have a second. Nobody waits for them, but a late answer is the only
 // way to learn that a peer is slow and not gone. If they were cancelled with the

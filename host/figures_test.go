@@ -22,7 +22,7 @@ func figureNodes(t *testing.T) int {
 	s := os.Getenv("KAD_FIGURE_NODES")
 	switch {
 	case s == "" && raceEnabled:
-		return 100
+		return 60
 	case s == "":
 		return 200
 	}
@@ -122,7 +122,7 @@ func (n *memNet) warm(d *DHT) {
 
 // figureLookups is how many lookups make a figure, each by another node if there
 // are so many.
-const figureLookups = 100
+const figureLookups = 50
 
 // Lookups among nodes whose links have 50 ms on average are as quick as they are
 // to be, whether all are well, nobody is connected, or many are silent or dead.

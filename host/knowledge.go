@@ -70,7 +70,7 @@ func (k *knowledge) failed() {
 func (k *knowledge) strangers() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.all.Timeout()
+	return k.all.Timeout(k.failing)
 }
 
 // pace returns the round trip of a peer; nil if it is not known.
@@ -85,12 +85,12 @@ func (k *knowledge) pace(id peer.ID) *routing.RTT {
 func (k *knowledge) judge(contacts []routing.Contact) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	strangers := k.all.Timeout()
+	strangers := k.all.Timeout(k.failing)
 	for i := range contacts {
 		c := &contacts[i]
 		c.RoundTrip, c.Expect = 0, strangers
 		if pace := k.pace(c.ID); pace != nil {
-			c.RoundTrip, c.Expect = pace.Mean(), pace.Timeout()
+			c.RoundTrip, c.Expect = pace.Mean(), pace.Timeout(k.failing)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func (s *search) ask(ctx context.Context, c routing.Contact, reaches func(stage)
 	case errors.Is(err, errNotSent):
 	case ctx.Err() == nil:
 		d.unanswered(c, err)
-	case time.Since(start) >= d.lateAfter(c):
+	case time.Since(start) >= d.lateAfter():
 		d.knowledge.failed()
 		d.peers.doubt(c, true)
 	}
@@ -199,14 +199,9 @@ func (s *search) ask(ctx context.Context, c routing.Contact, reaches func(stage)
 }
 
 // lateAfter is how long a request must have been under way for its contact to be
-// in doubt when it is given up: a dial and an answer, as long as they may take.
-func (d *DHT) lateAfter(c routing.Contact) time.Duration {
-	late := min(d.cfg.SlowAfter, stragglerTime)
-	if c.Expect > 0 {
-		late = min(late, 2*c.Expect)
-	}
-	return late
-}
+// in doubt when it is given up: three quarters of what is the most that a lookup waits,
+// for callers who wait no longer than that give up just before.
+func (d *DHT) lateAfter() time.Duration { return min(d.cfg.SlowAfter, stragglerTime) * 3 / 4 }
 
 // answered feeds an answer to the lookup.
 func (s *search) answered(ctx context.Context, a answer) {

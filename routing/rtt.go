@@ -46,12 +46,20 @@ func (r *RTT) Observe(took time.Duration) {
 // Mean returns the smoothed round trip; 0 if nothing was seen.
 func (r *RTT) Mean() time.Duration { return r.mean }
 
+// manyFail is the share of requests that fail from which on less is expected of all.
+const manyFail = 0.1
+
 // Timeout returns how long an answer is expected to take at most: the mean and
-// four times the variation, but at least 50 ms, and 10 s at most in all. It is 0
-// if nothing was seen.
-func (r *RTT) Timeout() time.Duration {
+// four times the variation, but at least 50 ms, and 10 s at most in all. Where more
+// than a tenth of the requests fail, as failing says, it is three times the variation:
+// who is late there is more likely gone. It is 0 if nothing was seen.
+func (r *RTT) Timeout(failing float64) time.Duration {
 	if !r.seen {
 		return 0
 	}
-	return min(r.mean+max(4*r.variation, leastMargin), maxTimeout)
+	margin := 4 * r.variation
+	if failing > manyFail {
+		margin = 3 * r.variation
+	}
+	return min(r.mean+max(margin, leastMargin), maxTimeout)
 }

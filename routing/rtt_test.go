@@ -31,8 +31,22 @@ func TestRTT(t *testing.T) {
 		for _, s := range tt.samples {
 			r.Observe(s)
 		}
-		if r.Mean() != tt.mean || r.Timeout() != tt.timeout {
-			t.Errorf("%s: mean %v, timeout %v, want %v and %v", tt.name, r.Mean(), r.Timeout(), tt.mean, tt.timeout)
+		if r.Mean() != tt.mean || r.Timeout(0) != tt.timeout {
+			t.Errorf("%s: mean %v, timeout %v, want %v and %v", tt.name, r.Mean(), r.Timeout(0), tt.mean, tt.timeout)
+		}
+	}
+}
+
+// Where many fail, less is expected of all.
+func TestRTTWhereManyFail(t *testing.T) {
+	var r RTT
+	r.Observe(100 * time.Millisecond)
+	for _, tt := range []struct {
+		failing float64
+		want    time.Duration
+	}{{0, 300 * time.Millisecond}, {0.1, 300 * time.Millisecond}, {0.11, 250 * time.Millisecond}, {1, 250 * time.Millisecond}} {
+		if got := r.Timeout(tt.failing); got != tt.want {
+			t.Errorf("with %v of the requests failing, it is %v, want %v", tt.failing, got, tt.want)
 		}
 	}
 }
@@ -48,8 +62,8 @@ func TestRTTConverges(t *testing.T) {
 		for range 400 {
 			r.Observe(steady)
 		}
-		if off := r.Timeout() - leastMargin - steady; off < -time.Microsecond || off > time.Microsecond {
-			t.Errorf("timeout is %v after many answers in %v", r.Timeout(), steady)
+		if off := r.Timeout(0) - leastMargin - steady; off < -time.Microsecond || off > time.Microsecond {
+			t.Errorf("timeout is %v after many answers in %v", r.Timeout(0), steady)
 		}
 	})
 }
@@ -62,7 +76,7 @@ func TestRTTOfStrangers(t *testing.T) {
 	const peers = 10_000
 	for range peers {
 		took := time.Duration(50+rng.IntN(50)+rng.IntN(50)+rng.IntN(20)) * time.Millisecond
-		if r.Timeout() > 0 && took > r.Timeout() {
+		if r.Timeout(0) > 0 && took > r.Timeout(0) {
 			late++
 		}
 		r.Observe(took)
@@ -70,8 +84,8 @@ func TestRTTOfStrangers(t *testing.T) {
 	if late > peers/200 {
 		t.Errorf("%d of %d are late", late, peers)
 	}
-	if r.Timeout() > 220*time.Millisecond {
-		t.Errorf("timeout is %v", r.Timeout())
+	if r.Timeout(0) > 220*time.Millisecond {
+		t.Errorf("timeout is %v", r.Timeout(0))
 	}
-	t.Logf("%d of %d are late, the timeout is %v", late, peers, r.Timeout())
+	t.Logf("%d of %d are late, the timeout is %v", late, peers, r.Timeout(0))
 }

@@ -66,10 +66,10 @@ func (k *knowledge) answered(node int, took time.Duration) {
 func (k *knowledge) judge(w *World, from int, c *routing.Contact) {
 	i := w.number(*c)
 	c.Connected = w.connected(from, i)
-	c.Expect = k.all.Timeout()
+	c.Expect = k.all.Timeout(k.failed / k.asked)
 	if r := k.peers[i]; r != nil {
 		c.RoundTrip = r.Mean()
-		c.Expect = r.Timeout()
+		c.Expect = r.Timeout(k.failed / k.asked)
 	}
 }
 
