@@ -131,8 +131,8 @@
 // contact, since connection managers close connections all the time.
 //
 // SlowAfter is a ceiling. What is expected of a peer is a mean and four times the
-// variation of its answers on open connections, as TCP has it, or three times where
-// many fail; of one that has not answered, that of the first answers of all. A dial
+// variation of its answers on open connections, as TCP has it, three times where many
+// fail, or six where hardly anybody does; of one that has not answered, that of the first answers of all. A dial
 // and its answer each have that time. Stores are not measured: they take as long as a
 // disk does.
 //

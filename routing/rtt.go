@@ -46,20 +46,28 @@ func (r *RTT) Observe(took time.Duration) {
 // Mean returns the smoothed round trip; 0 if nothing was seen.
 func (r *RTT) Mean() time.Duration { return r.mean }
 
-// manyFail is the share of requests that fail from which on less is expected of all.
-const manyFail = 0.1
+// fewFail and manyFail are the shares of requests that fail below and above which who
+// is late is more likely slow, or gone.
+const (
+	fewFail  = 0.02
+	manyFail = 0.1
+)
 
-// Timeout returns how long an answer is expected to take at most: the mean and
-// four times the variation, but at least 50 ms, and 10 s at most in all. Where more
-// than a tenth of the requests fail, as failing says, it is three times the variation:
-// who is late there is more likely gone. It is 0 if nothing was seen.
+// Timeout returns how long an answer is expected to take at most: the mean and four
+// times the variation, but at least 50 ms, and 10 s at most in all. It goes by failing,
+// the share of requests that fail: where that is below 0.02, who is late is most likely
+// slow, and it is six times the variation; where it is above 0.1, who is late is more
+// likely gone, and it is three times. It is 0 if nothing was seen.
 func (r *RTT) Timeout(failing float64) time.Duration {
 	if !r.seen {
 		return 0
 	}
 	margin := 4 * r.variation
-	if failing > manyFail {
+	switch {
+	case failing > manyFail:
 		margin = 3 * r.variation
+	case failing < fewFail:
+		margin = 6 * r.variation
 	}
 	return min(r.mean+max(margin, leastMargin), maxTimeout)
 }
