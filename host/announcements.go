@@ -63,8 +63,8 @@ func (d *DHT) storedProviders(ctx context.Context, from asker, key []byte) ([]pr
 	providers := make([]protocol.EncodedPeer, 0, len(stored))
 	for _, p := range stored {
 		id := peer.ID(p.ID)
-		if id == from.id {
-			continue
+		if id == from.id && string(key) != p.ID {
+			continue // it knows that itself; who asks for its own ID wants to know what others are told
 		}
 		wire := parseKept(p.Addrs).at(now, from.at)
 		if id == d.self || wire == nil {

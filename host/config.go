@@ -163,6 +163,15 @@ type Config struct {
 	// If zero, 256.
 	MaxInbound int
 
+	// OfferRelay makes the node a relay for peers that cannot be dialled, while it can
+	// be dialled itself, and announces it as one in the DHT. It runs the relay service
+	// itself, so leave out libp2p.EnableRelayService, which waits for AutoNAT.
+	OfferRelay bool
+
+	// Relay bounds what a relay gives others. Its zero value has defaults that are
+	// fit for a chat.
+	Relay RelayLimits
+
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
 	// bucket, against somebody who runs many peers in one place. Loopback and
 	// private addresses are exempt. If zero, 2. If negative, there is no bound.
@@ -206,6 +215,7 @@ func (c Config) withDefaults() Config {
 		interval = min(interval, c.RecordAge/2)
 	}
 	setDefault(&c.RepublishInterval, interval)
+	c.Relay = c.Relay.withDefaults()
 	return c
 }
 
@@ -251,6 +261,9 @@ func (c Config) validate(self peer.ID) error {
 	}
 	if c.Mode > ModeServer {
 		bad("Config.Mode is %d: use ModeAuto, ModeClient or ModeServer", c.Mode)
+	}
+	if !c.Relay.valid() {
+		bad("Config.Relay is %+v: use positive limits, and a Duration of 1s or more, or 0 for the defaults", c.Relay)
 	}
 	for ns, v := range c.Validators {
 		if v == nil || ns == "" || strings.Contains(ns, "/") {

@@ -38,6 +38,8 @@ type DHT struct {
 	knowledge  *knowledge
 	recall     *recall
 	peers      *peers
+	relays     relays
+	nat        natTypes
 	store      store.Store // cfg.Store, or our own
 	validators validators
 
@@ -119,8 +121,9 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		tasks:       tasks,
 	}
 	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) })
-	d.mode.apply = d.setServing
+	d.mode.apply = d.switched
 	d.peers.remember(restoreContacts(cfg.Dir))
+	d.relays.wake = make(chan struct{}, 1)
 	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
 	return d, nil
 }
@@ -137,6 +140,8 @@ func (d *DHT) start() error {
 		new(event.EvtLocalReachabilityChanged),
 		new(event.EvtHostReachableAddrsChanged),
 		new(event.EvtLocalAddressesUpdated),
+		new(event.EvtAutoRelayAddrsUpdated),
+		new(event.EvtNATDeviceTypeChanged),
 	}, eventbus.Name("kad"), eventbus.BufSize(256))
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
@@ -150,10 +155,11 @@ func (d *DHT) start() error {
 	})
 	for _, conn := range d.host.Network().Conns() {
 		d.surveyed(conn)
-		d.keeper.meet(conn.RemotePeer())
+		d.meet(conn.RemotePeer())
 	}
 	d.tasks.run(func(ctx context.Context) {
 		d.keeper.maintain(ctx, sub.Out())
+		d.keeper.stopRelay()
 		_ = sub.Close()
 	})
 	return nil
@@ -190,10 +196,15 @@ func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// setServing sets or removes the protocol handler. The host tells connected
+// switched sets or removes the protocol handler. The host tells connected
 // peers of it. Without it, streams that are open are reset too.
-func (d *DHT) setServing(serve bool) {
-	if serve {
+func (d *DHT) switched(was, now decision) {
+	poke(d.keeper.wake)
+	poke(d.relays.wake)
+	if was.serve == now.serve {
+		return
+	}
+	if now.serve {
 		d.host.SetStreamHandler(d.protocol, d.serve)
 		return
 	}

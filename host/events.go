@@ -1,7 +1,9 @@
 package host
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,20 +21,35 @@ func (d *DHT) handle(e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		d.surveyed(e.Conn)
-		d.keeper.meet(e.Peer)
+		d.meet(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
-		d.keeper.meet(e.Peer)
+		d.meet(e.Peer)
 	case event.EvtPeerConnectednessChanged:
 		if e.Connectedness != network.Connected {
 			d.peers.doubt(routing.ContactOf(e.Peer), false)
+			if !d.connected(e.Peer) {
+				d.relays.lose(time.Now(), e.Peer)
+			}
 		}
 	case event.EvtLocalReachabilityChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
 	case event.EvtHostReachableAddrsChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
+	case event.EvtAutoRelayAddrsUpdated:
+		d.relays.hold(e.RelayAddrs)
+	case event.EvtNATDeviceTypeChanged:
+		d.nat.found(e.TransportProtocol, e.NatDeviceType)
 	case event.EvtLocalAddressesUpdated:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.publicListen = d.listensPublic() })
 	}
+}
+
+// meet takes in a peer whose protocols we have learnt.
+func (d *DHT) meet(id peer.ID) {
+	if d.relaysForOthers(id) {
+		poke(d.relays.wake)
+	}
+	d.keeper.meet(id)
 }
 
 // surveyed takes note of where a peer is, and of who reached whom.
@@ -40,7 +57,7 @@ func (d *DHT) surveyed(conn network.Conn) {
 	if conn == nil || scopeTo(conn) != scopePublic || relayed(conn) {
 		return
 	}
-	reached := conn.Stat().Direction == network.DirInbound
+	reached := conn.Stat().Direction == network.DirInbound && !d.punched(conn.RemotePeer())
 	speaks := d.speaks(conn.RemotePeer())
 	if reached || speaks {
 		d.mode.change(func(_ *Mode, around *surroundings) {
@@ -48,6 +65,12 @@ func (d *DHT) surveyed(conn network.Conn) {
 			around.publicPeer = around.publicPeer || speaks
 		})
 	}
+}
+
+// punched reports whether a peer may have reached us only because both of us dialled:
+// it is connected through a relay too. That says nothing of those who are not.
+func (d *DHT) punched(id peer.ID) bool {
+	return slices.ContainsFunc(d.host.Network().ConnsToPeer(id), relayed)
 }
 
 // meet queues a peer that may have to be introduced to the table.

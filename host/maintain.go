@@ -21,6 +21,7 @@ const (
 	keepJob                 // write the contacts to Config.Dir
 	introduceJob            // probe a peer that says that it serves
 	checkJob                // probe a contact
+	relayJob                // announce that we relay
 	jobs                    // how many kinds there are
 )
 
@@ -58,6 +59,7 @@ type keeper struct {
 	keep        time.Time // when to write the contacts again
 	replicate   replicator
 	newcomers   newcomers
+	relay       relayOffer
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -94,6 +96,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 		}
 	}
 	k.comeBack()
+	sooner(k.dht.mode.settle(now))
 	sooner(k.joinIfDue(now))
 	k.introduceMet()
 	sooner(k.checkDue(now))
@@ -104,6 +107,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	k.handOver(now)
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
+	sooner(k.offerRelay(now))
 	return next
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
@@ -45,57 +46,147 @@ type surroundings struct {
 	publicListen bool                 // the host listens on a public IPv4 address
 }
 
+// A decision is what follows from the surroundings.
+type decision struct {
+	serve     bool
+	reachable bool // peers on the internet can dial the host, as far as is known
+	reason    string
+}
+
+// same reports whether two decisions come to the same, for whatever reason.
+func (d decision) same(other decision) bool {
+	return d.serve == other.serve && d.reachable == other.reachable
+}
+
+// proven reports whether somebody has found out whether the host is reachable.
+func (s surroundings) proven() bool {
+	return s.confirmed || s.reachability != network.ReachabilityUnknown
+}
+
 // decide returns whether to serve, and why.
-func decide(wanted Mode, s surroundings) (serve bool, reason string) {
+func decide(wanted Mode, s surroundings) decision {
+	proof := s.confirmed || s.reachability == network.ReachabilityPublic
+	refuted := !proof && s.reachability == network.ReachabilityPrivate
 	switch {
 	case wanted == ModeServer:
-		return true, "set to server"
+		return decision{true, !refuted, "set to server"}
 	case wanted == ModeClient:
-		return false, "set to client"
-	case s.reachability == network.ReachabilityPublic || s.confirmed:
-		return true, "the host is publicly reachable"
+		return decision{false, proof, "set to client"}
+	case proof:
+		return decision{true, true, "the host is publicly reachable"}
 	case !s.publicPeer:
-		return true, "no peer of the network is on the public internet: on a private network everybody is reachable"
-	case s.reachability == network.ReachabilityPrivate:
-		return false, "the network is public and the host is not publicly reachable"
+		return decision{
+			true, s.publicListen && !refuted,
+			"no peer of the network is on the public internet: on a private network everybody is reachable",
+		}
+	case refuted:
+		return decision{false, false, "the network is public and the host is not publicly reachable"}
 	case s.dialled:
-		return true, "a peer on the public internet has reached the host, and nothing says that others cannot"
+		return decision{true, true, "a peer on the public internet has reached the host, and nothing says that others cannot"}
 	case s.publicListen:
-		return true, "the host listens on a public IPv4 address, and nothing says that it is unreachable"
+		return decision{true, true, "the host listens on a public IPv4 address, and nothing says that it is unreachable"}
 	default:
-		return false, "the network is public and the host's reachability is not known yet"
+		return decision{false, false, "the network is public and the host's reachability is not known yet"}
 	}
 }
 
-// mode decides whether the node serves, whenever something that bears on it
-// changes, and switches.
-type mode struct {
-	apply func(serve bool) // sets or removes the protocol handler
+const (
+	// minSettle is for how long a finding that contradicts an earlier one must last
+	// before it is followed: less than a minute, so that a router that was restarted
+	// is found out about, and more than a change of network takes.
+	minSettle = 15 * time.Second
 
-	mu     sync.Mutex // held during apply, so that switches do not overtake each other
-	wanted Mode
-	around surroundings
-	serves bool
-	reason string
-	closed bool
+	// maxSettle bounds that time, which doubles with each switch, and calmAfter is
+	// the time without one after which it begins anew.
+	maxSettle = 8 * time.Minute
+	calmAfter = 30 * time.Minute
+)
+
+// mode decides whether the node serves, whenever something that bears on it
+// changes, and switches. Peers drop and take in whoever switches, so it does not
+// follow a host that finds itself reachable and unreachable by turns: the first
+// finding counts at once, one that contradicts it when it has lasted.
+type mode struct {
+	apply func(was, now decision) // sets or removes the protocol handler
+
+	mu      sync.Mutex // held during apply, so that switches do not overtake each other
+	wanted  Mode
+	around  surroundings
+	now     decision
+	proven  bool      // now goes by, or against, something that was found out
+	since   time.Time // when the surroundings began to speak against now; zero if they do not
+	changed time.Time // when a finding was followed that contradicted an earlier one
+	flips   int       // how often that was, without calmAfter between
+	closed  bool
 }
 
 // change updates what the decision rests on, and switches if it comes out
-// otherwise.
+// otherwise, at once or later: see settle.
 func (m *mode) change(update func(wanted *Mode, around *surroundings)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return
 	}
+	wanted, public := m.wanted, m.around.publicPeer
 	update(&m.wanted, &m.around)
-	serve, reason := decide(m.wanted, m.around)
-	m.reason = reason
-	if serve != m.serves {
-		m.serves = serve
-		log.Debugw("mode", "serves", serve, "reason", reason)
-		m.apply(serve)
+	if m.wanted != wanted || m.around.publicPeer != public {
+		m.proven = false // no finding is contradicted: it is another question
 	}
+	m.follow(time.Now())
+}
+
+// settle switches if what speaks for it has lasted, and returns when to call it
+// again; the zero time means not before a change.
+func (m *mode) settle(now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return time.Time{}
+	}
+	m.follow(now)
+	if m.since.IsZero() {
+		return time.Time{}
+	}
+	return m.since.Add(m.patience(now))
+}
+
+// follow makes the decision, and switches unless it must last first.
+func (m *mode) follow(now time.Time) {
+	next := decide(m.wanted, m.around)
+	switch {
+	case next.same(m.now):
+		m.since = time.Time{}
+	case m.proven:
+		if m.since.IsZero() {
+			m.since = now
+		}
+		patience := m.patience(now)
+		if now.Sub(m.since) < patience {
+			return
+		}
+		if now.Sub(m.changed) >= calmAfter {
+			m.flips = 0
+		}
+		m.flips, m.changed, m.since = m.flips+1, now, time.Time{}
+	default:
+		m.since = time.Time{}
+	}
+	was := m.now
+	m.now = next
+	m.proven = m.around.proven()
+	if !next.same(was) {
+		log.Debugw("mode", "serves", next.serve, "reachable", next.reachable, "reason", next.reason)
+		m.apply(was, next)
+	}
+}
+
+// patience returns for how long a finding that contradicts an earlier one must last.
+func (m *mode) patience(now time.Time) time.Duration {
+	if now.Sub(m.changed) >= calmAfter {
+		return minSettle
+	}
+	return min(minSettle<<m.flips, maxSettle)
 }
 
 // close stops serving for good.
@@ -105,21 +196,39 @@ func (m *mode) close() {
 	if m.closed {
 		return
 	}
-	m.closed, m.reason = true, "closed"
-	if m.serves {
-		m.serves = false
-		m.apply(false)
-	}
+	m.closed = true
+	was := m.now
+	m.now = decision{reason: "closed"}
+	m.apply(was, m.now)
+}
+
+// surroundings returns the facts as they are known now.
+func (m *mode) surroundings() surroundings {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.around
+}
+
+// reachable reports whether peers on the internet can dial the host, and whether
+// there are any.
+func (m *mode) reachable() (reachable, public bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now.reachable, m.around.publicPeer
 }
 
 // current returns [ModeServer] or [ModeClient], and why.
 func (m *mode) current() (Mode, string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.serves {
-		return ModeServer, m.reason
+	reason := m.now.reason
+	if !m.since.IsZero() {
+		reason += ", but lately it seems otherwise: that counts when it has lasted"
 	}
-	return ModeClient, m.reason
+	if m.now.serve {
+		return ModeServer, reason
+	}
+	return ModeClient, reason
 }
 
 // listensPublic reports whether one of the addresses that sockets are bound to

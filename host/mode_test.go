@@ -26,33 +26,37 @@ func TestDecide(t *testing.T) {
 		public  = network.ReachabilityPublic
 	)
 	tests := []struct {
-		wanted Mode
-		around surroundings
-		serve  bool
-		reason string
+		wanted    Mode
+		around    surroundings
+		serve     bool
+		reachable bool
+		reason    string
 	}{
-		{ModeServer, s{publicPeer: true, reachability: private}, true, "set to server"},
-		{ModeClient, s{reachability: public, confirmed: true, publicListen: true}, false, "set to client"},
-		{ModeAuto, s{}, true, "private network"},
-		{ModeAuto, s{reachability: private}, true, "private network"},
-		{ModeAuto, s{publicListen: true}, true, "private network"},
-		{ModeAuto, s{reachability: public}, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: public}, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, confirmed: true}, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, confirmed: true, reachability: private}, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: private}, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, publicListen: true}, true, "public IPv4 address"},
-		{ModeAuto, s{publicPeer: true, dialled: true}, true, "has reached the host"},
-		{ModeAuto, s{publicPeer: true, dialled: true, reachability: private}, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, "not known yet"},
+		{ModeServer, s{publicPeer: true}, true, true, "set to server"},
+		{ModeServer, s{publicPeer: true, reachability: private}, true, false, "set to server"},
+		{ModeClient, s{publicListen: true}, false, false, "set to client"},
+		{ModeClient, s{reachability: public, publicListen: true}, false, true, "set to client"},
+		{ModeAuto, s{}, true, false, "private network"},
+		{ModeAuto, s{reachability: private}, true, false, "private network"},
+		{ModeAuto, s{publicListen: true}, true, true, "private network"},
+		{ModeAuto, s{publicListen: true, reachability: private}, true, false, "private network"},
+		{ModeAuto, s{reachability: public}, true, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: public}, true, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, confirmed: true}, true, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, confirmed: true, reachability: private}, true, true, "publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, publicListen: true}, true, true, "public IPv4 address"},
+		{ModeAuto, s{publicPeer: true, dialled: true}, true, true, "has reached the host"},
+		{ModeAuto, s{publicPeer: true, dialled: true, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, false, "not known yet"},
 	}
 	for _, tt := range tests {
-		serve, reason := decide(tt.wanted, tt.around)
-		if serve != tt.serve {
-			t.Errorf("%v, %+v: serves %v, want %v", tt.wanted, tt.around, serve, tt.serve)
+		got := decide(tt.wanted, tt.around)
+		if got.serve != tt.serve || got.reachable != tt.reachable {
+			t.Errorf("%v, %+v: serves %v, reachable %v, want %v, %v", tt.wanted, tt.around, got.serve, got.reachable, tt.serve, tt.reachable)
 		}
-		mentions(t, reason, tt.reason)
+		mentions(t, got.reason, tt.reason)
 	}
 }
 
@@ -91,10 +95,13 @@ func testReachability(t *testing.T) {
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
 	want(ModeServer, "publicly reachable")
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	time.Sleep(minSettle)
 	want(ModeClient, "not publicly reachable")
 	emit(t, d, event.EvtHostReachableAddrsChanged{Reachable: boot.Addrs})
+	time.Sleep(2 * minSettle)
 	want(ModeServer, "publicly reachable")
 	emit(t, d, event.EvtHostReachableAddrsChanged{Unreachable: boot.Addrs})
+	time.Sleep(4 * minSettle)
 	want(ModeClient, "not publicly reachable")
 	if err := d.SetMode(ModeServer); err != nil {
 		t.Fatal(err)
@@ -106,6 +113,70 @@ func testReachability(t *testing.T) {
 	want(ModeClient, "not publicly reachable")
 	if err := d.SetMode(ModeServer + 1); !errors.Is(err, errUnknownMode) {
 		t.Errorf("SetMode() = %v of a mode that there is not", err)
+	}
+}
+
+// A host that finds itself reachable and unreachable by turns keeps its mode: only
+// what lasts counts, and the longer, the more often that has changed.
+func TestFlapping(t *testing.T) { synctest.Test(t, testFlapping) }
+
+func testFlapping(t *testing.T) {
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	d := newTestNet(t).node(Config{Bootstrap: []peer.AddrInfo{boot}})
+	find := func(r network.Reachability) {
+		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: r})
+	}
+	find(network.ReachabilityPublic)
+	switches := func() int {
+		before, count := ModeServer, 0
+		for range 60 {
+			for _, r := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
+				find(r)
+				time.Sleep(minSettle - time.Second)
+				if now, _ := d.Mode(); now != before {
+					before = now
+					count++
+				}
+			}
+		}
+		return count
+	}
+	if n := switches(); n != 0 {
+		t.Errorf("it switched %d times, want never: nothing has lasted", n)
+	}
+	find(network.ReachabilityPrivate)
+	if mode, reason := d.Mode(); mode != ModeServer {
+		t.Errorf("mode %v (%s) at once, want server", mode, reason)
+	} else {
+		mentions(t, reason, "lately it seems otherwise")
+	}
+	for i, want := range []time.Duration{minSettle, 2 * minSettle, 4 * minSettle, 8 * minSettle, 16 * minSettle, maxSettle, maxSettle} {
+		before, _ := d.Mode()
+		time.Sleep(want - time.Second)
+		if mode, _ := d.Mode(); mode != before {
+			t.Errorf("switch %d: it came before %v", i, want)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if mode, _ := d.Mode(); mode == before {
+			t.Errorf("switch %d: it did not come after %v", i, want)
+		}
+		if before == ModeServer {
+			find(network.ReachabilityPublic)
+		} else {
+			find(network.ReachabilityPrivate)
+		}
+	}
+	time.Sleep(calmAfter + time.Hour)
+	before, _ := d.Mode()
+	find(network.ReachabilityPublic)
+	if before == ModeServer {
+		find(network.ReachabilityPrivate)
+	}
+	time.Sleep(minSettle)
+	synctest.Wait()
+	if mode, reason := d.Mode(); mode == before {
+		t.Errorf("mode %v (%s) after a calm, want the other one: what was long ago does not count", mode, reason)
 	}
 }
 

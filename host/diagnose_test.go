@@ -1,0 +1,157 @@
+package host
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// diagnose returns the diagnosis of a node.
+func diagnose(t *testing.T, d *DHT) Diagnosis {
+	t.Helper()
+	g, err := d.Diagnose(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// advises fails unless there is exactly as much advice as there are texts, and each
+// mentions its one.
+func advises(t *testing.T, g Diagnosis, texts ...string) {
+	t.Helper()
+	if len(g.Advice) != len(texts) {
+		t.Errorf("advice %q, want %q", g.Advice, texts)
+		return
+	}
+	for i, text := range texts {
+		mentions(t, g.Advice[i], text)
+	}
+}
+
+// On a private network, the closest peers tell of a server, and there is nothing to
+// improve. Of a client they do when it has announced itself under its ID, and not once
+// it has another address.
+func TestDiagnoseAsks(t *testing.T) { synctest.Test(t, testDiagnoseAsks) }
+
+func testDiagnoseAsks(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(8, Config{})
+	g := diagnose(t, nodes[3])
+	if g.Asked != maxAskedOfUs || g.Told != maxAskedOfUs || g.Mode != ModeServer || len(g.Addrs) == 0 {
+		t.Errorf("server: %+v", g)
+	}
+	advises(t, g)
+
+	client := n.node(Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
+	time.Sleep(5 * time.Second)
+	if g := diagnose(t, client); g.Asked != maxAskedOfUs || g.Told != 0 {
+		t.Errorf("client that is not announced: %d of %d", g.Told, g.Asked)
+	}
+	if _, err := client.announce(t.Context(), client.closestBy(0), []byte(client.self), 0); err != nil {
+		t.Fatal(err)
+	}
+	g = diagnose(t, client)
+	if g.Asked != maxAskedOfUs || g.Told != maxAskedOfUs {
+		t.Errorf("client that is announced: %d of %d", g.Told, g.Asked)
+	}
+	if tells(protocol.Response{Closer: []protocol.Peer{{ID: client.self, Addrs: client.host.Addrs()}}}, client.self, []multiaddr.Multiaddr{multiaddr.StringCast(public)}) {
+		t.Error("an address that is not announced counts")
+	}
+}
+
+// A node that knows nobody says why, and what to do.
+func TestDiagnoseAlone(t *testing.T) { synctest.Test(t, testDiagnoseAlone) }
+
+func testDiagnoseAlone(t *testing.T) {
+	d := newTestNet(t).node(Config{})
+	g := diagnose(t, d)
+	var notReady *NotReadyError
+	if !errors.As(g.NotReady, &notReady) || g.Asked != 0 {
+		t.Errorf("alone: %+v", g)
+	}
+	advises(t, g, "Join the network")
+	mentions(t, g.String(), "no bootstrap peers")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Diagnose(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// What is wrong with a host that cannot be dialled is said in words, and who says it.
+func TestDiagnoseHidden(t *testing.T) { synctest.Test(t, testDiagnoseHidden) }
+
+func testDiagnoseHidden(t *testing.T) {
+	n := newTestNet(t)
+	far := n.attach(n.hostOn("/ip4/1.1.1.1/tcp/1", func(routing.Key) bool { return true }), Config{})
+	d := n.node(Config{Bootstrap: []peer.AddrInfo{info(far.host)}})
+	time.Sleep(5 * time.Second)
+	g := diagnose(t, d)
+	if g.Reachability != network.ReachabilityUnknown || g.Mode != ModeClient {
+		t.Errorf("%v, %v", g.Reachability, g.Mode)
+	}
+	advises(t, g, "forward a port", "AutoRelay does not ask", "or no peer on the internet", "Listen on TCP and on QUIC", "None of the closest")
+
+	d.RelaySource(t.Context(), 1)
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	emit(t, d, event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportTCP, NatDeviceType: network.NATDeviceTypeEndpointDependent})
+	emit(t, d, event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportUDP, NatDeviceType: network.NATDeviceTypeEndpointIndependent})
+	d.host.SetStreamHandler(holepunch.Protocol, func(network.Stream) {})
+	g = diagnose(t, d)
+	if g.Reachability != network.ReachabilityPrivate || g.NAT != network.NATDeviceTypeEndpointDependent {
+		t.Errorf("%v, %v", g.Reachability, g.NAT)
+	}
+	advises(t, g, "forward a port", "No relay was found", "another port for each peer", "Listen on TCP and on QUIC", "None of the closest")
+	for _, text := range []string{"private (the host says so", "client: the network is public", "endpoint dependent", "relays:       none", "0 of 1", "advice:"} {
+		if !strings.Contains(g.String(), text) {
+			t.Errorf("%q is missing in\n%s", text, g)
+		}
+	}
+
+	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: []multiaddr.Multiaddr{multiaddr.StringCast(public + "/p2p/" + relay + "/p2p-circuit")}})
+	g = diagnose(t, d)
+	if len(g.Relays) != 1 || g.Relays[0].String() != relay {
+		t.Errorf("relays %v", g.Relays)
+	}
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	time.Sleep(2 * minSettle)
+	if g := diagnose(t, d); g.Reachability != network.ReachabilityPublic || len(g.Advice) > 1 {
+		t.Errorf("reachable: %+v", g)
+	}
+}
+
+// Each sign of being reachable has its words.
+func TestVerdictSource(t *testing.T) {
+	type s = surroundings
+	for _, tt := range []struct {
+		around surroundings
+		want   network.Reachability
+		source string
+	}{
+		{s{}, network.ReachabilityUnknown, "nobody has checked it"},
+		{s{publicListen: true}, network.ReachabilityUnknown, "listens on a public IPv4"},
+		{s{dialled: true}, network.ReachabilityUnknown, "has reached the host"},
+		{s{confirmed: true, reachability: network.ReachabilityPrivate}, network.ReachabilityPublic, "AutoNAT v2"},
+		{s{reachability: network.ReachabilityPrivate, publicListen: true}, network.ReachabilityPrivate, "the host says so"},
+		{s{reachability: network.ReachabilityPublic}, network.ReachabilityPublic, "the host says so"},
+	} {
+		got, source := tt.around.verdict()
+		if got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.around, got, tt.want)
+		}
+		mentions(t, source, tt.source)
+	}
+}

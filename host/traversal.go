@@ -1,0 +1,202 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/host/autonat"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"go.uber.org/fx"
+)
+
+// directDialTimeout bounds an attempt to reach a peer directly that is connected
+// through a relay: the plain dial that comes first, which is in vain if both are
+// behind NATs, and each hole punch. Four round trips of 400 ms fit in.
+const directDialTimeout = 2 * time.Second
+
+// Traversal is an option of libp2p.New that makes a host find others, and be found
+// and reached by them, wherever it is: also behind a NAT. It attaches a DHT to the
+// host, and sets *d to it before libp2p.New returns:
+//
+//	var d *kad.DHT
+//	h, err := libp2p.New(kad.Traversal(&d, kad.Config{Network: "/chat", Bootstrap: peers}))
+//
+// It is the routing of the host, so that host.Connect finds a peer of which only the
+// ID is known. Relays come from the DHT ([DHT.RelaySource]), and are looked for at
+// once, while reachability is unknown, not when AutoNAT has found out. Beside
+// that: hole punching, port mapping, AutoNAT of both versions, of oneself and for
+// others, and dials over TCP now and then, so that the host learns its address on
+// both transports.
+//
+// What libp2p takes once, it has: leave out libp2p.Routing, DialRanker and NATPortMap;
+// an error of libp2p.New says so. Of the others, the option that comes last wins.
+//
+// Closing the host closes the DHT. To hand records over, call [DHT.Leave] before.
+// [DHT.Host] is the host without routing. On a host that exists already, use [New],
+// and [CheckTraversal].
+func Traversal(d **DHT, cfg Config) libp2p.Option {
+	t := new(traversal)
+	return libp2p.ChainOptions(
+		libp2p.Routing(func(lhost.Host) (lrouting.PeerRouting, error) { return t, nil }),
+		libp2p.WithFxOption(fx.Invoke(func(life fx.Lifecycle, h lhost.Host) {
+			life.Append(fx.Hook{
+				OnStart: func(context.Context) error { return t.start(d, h, cfg) },
+				OnStop:  func(context.Context) error { return t.stop() },
+			})
+		})),
+		libp2p.EnableRelay(),
+		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
+		libp2p.EnableHolePunching(holepunch.DirectDialTimeout(directDialTimeout)),
+		libp2p.NATPortMap(),
+		libp2p.EnableNATService(),
+		libp2p.EnableAutoNATv2(),
+		// A node that has not dialled much yet would refuse to help others to find out.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
+		libp2p.DialRanker(new(ranker).rank),
+	)
+}
+
+// autoRelayOptions are those that go with RelaySource, which proposes what is missing
+// and no more: so whatever it proposes is used at once, and it is asked again at once.
+// Of libp2p's defaults, one waits for 3 minutes for 4 relays to choose from, others ask
+// again only after 30 s, or an hour if a relay had no room.
+func autoRelayOptions() []autorelay.Option {
+	return []autorelay.Option{
+		autorelay.WithNumRelays(relaysHeld),
+		autorelay.WithMinCandidates(1),
+		autorelay.WithBootDelay(0),
+		autorelay.WithMinInterval(time.Second),
+		autorelay.WithBackoff(30 * time.Second),
+		autorelay.WithMaxCandidateAge(5 * time.Minute),
+	}
+}
+
+// A traversal is the DHT of a host that is being made.
+type traversal struct{ dht atomic.Pointer[DHT] }
+
+var errNotStarted = errors.New("kad: the host has not started yet")
+
+// start attaches the DHT, when the host listens.
+func (t *traversal) start(d **DHT, h lhost.Host, cfg Config) error {
+	dht, err := New(h, cfg)
+	if err != nil {
+		return err
+	}
+	t.dht.Store(dht)
+	*d = dht
+	// AutoRelay begins with the first word on reachability. That it is not known
+	// yet is one, and true. AutoNAT, which starts after this, has the next one.
+	emitter, err := h.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
+	if err == nil {
+		err = emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
+		err = errors.Join(err, emitter.Close())
+	}
+	if err != nil {
+		return errors.Join(err, dht.Close())
+	}
+	return nil
+}
+
+// stop closes the DHT, before the host ends the connections that it uses.
+func (t *traversal) stop() error {
+	if d := t.dht.Load(); d != nil {
+		return d.Close()
+	}
+	return nil
+}
+
+// FindPeer implements [lrouting.PeerRouting].
+func (t *traversal) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	d := t.dht.Load()
+	if d == nil {
+		return peer.AddrInfo{}, errNotStarted
+	}
+	return d.FindPeer(ctx, id)
+}
+
+// relaySource is an [autorelay.PeerSource].
+func (t *traversal) relaySource(ctx context.Context, num int) <-chan peer.AddrInfo {
+	if d := t.dht.Load(); d != nil {
+		return d.RelaySource(ctx, num)
+	}
+	none := make(chan peer.AddrInfo)
+	close(none)
+	return none
+}
+
+// CheckTraversal says what a host lacks to be found and reached behind a NAT, and to
+// help others with that, each with the option that adds it; nothing if it lacks
+// nothing that can be seen from outside. Whether AutoRelay asks the DHT for relays
+// is not; [DHT.Diagnose] tells.
+//
+// Hole punching begins when a peer on the internet has told the host its address.
+// Check after that.
+func CheckTraversal(h lhost.Host) []string {
+	var missing []string
+	serves := func(id lprotocol.ID) bool { return slices.Contains(h.Mux().Protocols(), id) }
+	lacks := func(lacking bool, what string) {
+		if lacking {
+			missing = append(missing, what)
+		}
+	}
+	lacks(!dialsRelays(h), "peers behind relays cannot be dialled: leave out libp2p.DisableRelay")
+	punches, public := serves(holepunch.Protocol), knowsPublic(h)
+	lacks(!punches && public, "hole punching is off: pass libp2p.EnableHolePunching")
+	lacks(!punches && !public, "hole punching is off, or no peer on the internet has told the host its address yet: "+
+		"pass libp2p.EnableHolePunching, or check again when it is connected")
+	lacks(!serves(autonat.AutoNATProto) && !finds(h), "others are not helped to find out whether they are reachable: pass libp2p.EnableNATService")
+	lacks(!serves(autonatv2.DialProtocol), "single addresses are not checked for whether others can dial them: pass libp2p.EnableAutoNATv2")
+	lacks(!listens(h, multiaddr.P_TCP), "the host does not listen on TCP, which some networks let through alone: "+
+		`add libp2p.ListenAddrStrings("/ip4/0.0.0.0/tcp/0")`)
+	lacks(!listens(h, multiaddr.P_QUIC_V1), "the host does not listen on QUIC, over which it is easiest to punch holes: "+
+		`add libp2p.ListenAddrStrings("/ip4/0.0.0.0/udp/0/quic-v1")`)
+	return missing
+}
+
+// dialsRelays reports whether a host has the transport of relays.
+func dialsRelays(h lhost.Host) bool {
+	swarm, ok := h.Network().(interface {
+		TransportForDialing(a multiaddr.Multiaddr) transport.Transport
+	})
+	return ok && swarm.TransportForDialing(multiaddr.StringCast("/p2p-circuit")) != nil
+}
+
+// knowsPublic reports whether a host knows a public address of its own.
+func knowsPublic(h lhost.Host) bool {
+	addrs := h.Addrs()
+	if all, ok := h.(interface{ AllAddrs() []multiaddr.Multiaddr }); ok {
+		addrs = append(slices.Clone(addrs), all.AllAddrs()...)
+	}
+	return slices.ContainsFunc(addrs, func(a multiaddr.Multiaddr) bool {
+		return manet.IsPublicAddr(a) && !has(a, multiaddr.P_CIRCUIT)
+	})
+}
+
+// finds reports whether a host has found out that it is not reachable: it does not
+// help others with AutoNAT then.
+func finds(h lhost.Host) bool {
+	r, ok := h.(interface{ Reachability() network.Reachability })
+	return ok && r.Reachability() == network.ReachabilityPrivate
+}
+
+// listens reports whether a host listens on a transport.
+func listens(h lhost.Host, code int) bool {
+	return slices.ContainsFunc(h.Network().ListenAddresses(), func(a multiaddr.Multiaddr) bool { return has(a, code) })
+}

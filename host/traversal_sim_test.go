@@ -1,0 +1,297 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// A simWorld is a network of real hosts over QUIC, with packets in memory: for a
+// bubble of synctest. Hosts at private addresses dial, and are dialled by none.
+type simWorld struct {
+	t   *testing.T
+	net *simnet.Simnet
+
+	strangers int // that have tried to connect to somebody
+}
+
+func newSimWorld(t *testing.T) *simWorld {
+	t.Helper()
+	w := &simWorld{t: t, net: &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
+		to := p.To.(*net.UDPAddr).IP.To4()
+		return time.Duration(10+to[3]%16) * time.Millisecond // who has a higher last byte is farther away
+	}}}
+	w.net.Start()
+	t.Cleanup(w.net.Close)
+	return w
+}
+
+// host returns a host at an address, with Traversal.
+func (w *simWorld) host(ip string, cfg Config, opts ...libp2p.Option) (lhost.Host, *DHT) {
+	w.t.Helper()
+	var d *DHT
+	h, err := libp2p.New(append([]libp2p.Option{
+		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/4001/quic-v1", ip)),
+		simlibp2p.QUICSimnet(w.net, simnet.NodeBiDiLinkSettings{
+			Downlink: simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps},
+			Uplink:   simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps},
+		}),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.DisableMetrics(),
+		Traversal(&d, testConfig(cfg)),
+		func(cfg *libp2p.Config) error { // what would use real sockets
+			cfg.NATManager = nil
+			cfg.AutoNATConfig.EnableService = false
+			cfg.EnableAutoNATv2 = net.ParseIP(ip).IsPrivate() // it has nobody to ask
+			return nil
+		},
+	}, opts...)...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = h.Close() })
+	return h, d
+}
+
+// relays returns servers that relay, each in its network, the first one first.
+func (w *simWorld) relays(n int) []lhost.Host {
+	w.t.Helper()
+	var hosts []lhost.Host
+	cfg := Config{OfferRelay: true}
+	for i := range n {
+		h, _ := w.host(fmt.Sprintf("40.%d.0.%d", i+1, i+1), cfg)
+		hosts = append(hosts, h)
+		cfg.Bootstrap = []peer.AddrInfo{info(hosts[0])}
+	}
+	time.Sleep(5 * time.Second)
+	return hosts
+}
+
+// dials reports whether a new host can connect to a peer through a relay.
+func (w *simWorld) dials(id peer.ID, through lhost.Host) error {
+	w.t.Helper()
+	w.strangers++
+	h, _ := w.host(fmt.Sprintf("192.168.2.%d", w.strangers), Config{Mode: ModeClient})
+	defer h.Close()
+	var addrs []multiaddr.Multiaddr
+	for _, a := range through.Addrs() {
+		addrs = append(addrs, a.Encapsulate(multiaddr.StringCast("/p2p/"+through.ID().String()+"/p2p-circuit")))
+	}
+	return h.Connect(w.t.Context(), peer.AddrInfo{ID: id, Addrs: addrs})
+}
+
+// announced returns the relays in the addresses of a host.
+func announced(h lhost.Host) []peer.ID {
+	var r []peer.ID
+	for _, a := range h.Addrs() {
+		if id, ok := relayOf(a); ok && !slices.Contains(r, id) {
+			r = append(r, id)
+		}
+	}
+	return r
+}
+
+// until returns how long it takes until a condition holds; it fails after a minute.
+func until(t *testing.T, what string, holds func() bool) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for !holds() {
+		if time.Since(start) > time.Minute {
+			t.Fatalf("%s: not within a minute", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return time.Since(start)
+}
+
+// A host behind a NAT that knows one peer has a relay within a second, and two within
+// two, found through the DHT, without a verdict of anybody; the nearest of those that
+// announce themselves. When one dies, another takes its place.
+func TestRelays(t *testing.T) { synctest.Test(t, testRelays) }
+
+func testRelays(t *testing.T) {
+	w := newSimWorld(t)
+	relays := w.relays(5)
+	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
+	one := until(t, "one relay", func() bool { return len(announced(h)) >= 1 })
+	two := one + until(t, "two relays", func() bool { return len(announced(h)) == 2 })
+	t.Logf("one relay after %v, two after %v", one, two)
+	if one > time.Second || two > 2500*time.Millisecond {
+		t.Errorf("one relay after %v, two after %v", one, two)
+	}
+	for dead := range 3 {
+		lost := announced(h)[0]
+		i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == lost })
+		if err := relays[i].Close(); err != nil {
+			t.Fatal(err)
+		}
+		gone := until(t, "loss", func() bool { return !slices.Contains(announced(h), lost) })
+		took := until(t, "replacement", func() bool { return len(announced(h)) == 2 })
+		t.Logf("relay %d: noticed after %v, replaced %v later", dead, gone, took)
+		if took > 5*time.Second {
+			t.Errorf("relay %d was replaced %v after that could be noticed", dead, took)
+		}
+	}
+	if mode, why := d.Mode(); mode != ModeClient {
+		t.Errorf("mode %v (%s), want client", mode, why)
+	}
+}
+
+// Servers that can be dialled take no relay, though libp2p asks for one while their
+// reachability is not known.
+func TestNoRelayNeeded(t *testing.T) { synctest.Test(t, testNoRelayNeeded) }
+
+func testNoRelayNeeded(t *testing.T) {
+	w := newSimWorld(t)
+	relays := w.relays(3)
+	time.Sleep(5 * time.Minute)
+	for i, h := range relays {
+		if got := announced(h); len(got) > 0 {
+			t.Errorf("server %d has relays %v", i, got)
+		}
+		if !slices.Contains(h.Mux().Protocols(), circuit.ProtoIDv2Hop) {
+			t.Errorf("server %d does not relay", i)
+		}
+	}
+}
+
+// The relay source ends with its context, and with the DHT.
+func TestRelaySourceEnds(t *testing.T) { synctest.Test(t, testRelaySourceEnds) }
+
+func testRelaySourceEnds(t *testing.T) {
+	d := newTestNet(t).node(Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	a, b := d.RelaySource(ctx, 20), d.RelaySource(t.Context(), 20)
+	time.Sleep(time.Hour)
+	cancel()
+	synctest.Wait()
+	if _, open := <-a; open {
+		t.Error("a relay where nobody relays")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []<-chan peer.AddrInfo{b, d.RelaySource(t.Context(), 20)} {
+		if _, open := <-c; open {
+			t.Error("a relay of a closed DHT")
+		}
+	}
+}
+
+// Relays announce themselves in the DHT, where those find them who are connected to
+// none; what has a reservation for us already is not found again. One that is not
+// reachable any more stops to relay, and starts again when it is.
+func TestOfferRelay(t *testing.T) { synctest.Test(t, testOfferRelay) }
+
+func testOfferRelay(t *testing.T) {
+	w := newSimWorld(t)
+	first, _ := w.host("50.1.0.1", Config{})
+	boot := []peer.AddrInfo{info(first)}
+	r, rd := w.host("50.2.0.2", Config{Bootstrap: boot, OfferRelay: true})
+	h, d := w.host("192.168.1.2", Config{Bootstrap: boot, Mode: ModeClient})
+	until(t, "relay", func() bool { return slices.Equal(announced(h), []peer.ID{r.ID()}) })
+	if found := d.announcedRelays(t.Context()); len(found) > 0 {
+		t.Errorf("found %v, which is in use", found)
+	}
+
+	other, od := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
+	time.Sleep(20 * time.Second) // what was proposed may be again
+	od.relays.hold(nil)
+	if err := other.Network().ClosePeer(r.ID()); err != nil {
+		t.Fatal(err)
+	}
+	other.Peerstore().ClearAddrs(r.ID())
+	other.Peerstore().RemovePeer(r.ID())
+	found := od.announcedRelays(t.Context())
+	if len(found) != 1 || found[0].ID != r.ID() || found[0].rtt <= 0 || found[0].group != "50.2.0.0" {
+		t.Errorf("found %v, want the relay with its round trip and group", found)
+	}
+
+	relaying := func() bool { return slices.Contains(r.Mux().Protocols(), circuit.ProtoIDv2Hop) }
+	emit(t, rd, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	time.Sleep(time.Second)
+	if relaying() {
+		t.Error("it relays, though it found that it is not reachable")
+	}
+	key, err := NamespaceCID(rd.relayNamespace())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, err := rd.store.Providers(t.Context(), key.Hash(), time.Now(), 0); err != nil || len(own) > 0 {
+		t.Errorf("it still announces itself: %v, %v", own, err)
+	}
+	emit(t, rd, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	time.Sleep(2 * minSettle)
+	if !relaying() {
+		t.Error("it does not relay, though it found that it is reachable")
+	}
+	time.Sleep(3 * relayAge)
+	if found := providers(t, d, key, 0); len(found) != 1 || found[0].ID != r.ID() {
+		t.Errorf("found %v long after, want the relay", found)
+	}
+	if err := rd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if relaying() {
+		t.Error("the relay outlives the DHT")
+	}
+	time.Sleep(relayAge)
+	if found := providers(t, d, key, 0); len(found) > 0 {
+		t.Errorf("found %v, which is long gone", found)
+	}
+}
+
+// A host that had no verdict holds relays at once. If AutoNAT then finds that it is
+// reachable after all, as behind a forwarded port, it gives them up and serves; and
+// takes relays again when that ends.
+func TestVerdict(t *testing.T) { synctest.Test(t, testVerdict) }
+
+func testVerdict(t *testing.T) {
+	w := newSimWorld(t)
+	relays := w.relays(3)
+	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
+	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	if mode, why := d.Mode(); mode != ModeServer {
+		t.Errorf("mode %v (%s), want server", mode, why)
+	}
+	time.Sleep(time.Second)
+	for i, r := range relays {
+		known, err := r.Peerstore().SupportsProtocols(h.ID(), testProtocol)
+		if err != nil || len(known) == 0 {
+			t.Errorf("server %d was not told that it serves: %v, %v", i, known, err)
+		}
+	}
+	for _, r := range relays {
+		_ = h.Network().ClosePeer(r.ID())
+	}
+	time.Sleep(time.Minute)
+	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
+	time.Sleep(minSettle + time.Second)
+	took := until(t, "relays again", func() bool { return len(d.relays.holds()) == 2 })
+	t.Logf("two relays %v after the verdict", minSettle+time.Second+took)
+	for _, id := range announced(h) {
+		i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == id })
+		if w.dials(h.ID(), relays[i]) != nil {
+			t.Errorf("relay %d is announced, and has no reservation", i)
+		}
+	}
+	if mode, why := d.Mode(); mode != ModeClient {
+		t.Errorf("mode %v (%s), want client", mode, why)
+	}
+}
