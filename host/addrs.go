@@ -137,14 +137,21 @@ const announcementHeader = 4
 
 // announce encodes a peer with its addresses; nil if it has none.
 func announce(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
-	if len(addrs) == 0 {
+	return announceCertified(protocol.Peer{ID: id, Addrs: addrs})
+}
+
+// announceCertified is announce with what the peer has certified. That is in what each
+// scope gets: it is left out unless all of it may be told as far as any address.
+func announceCertified(p protocol.Peer) announcement {
+	if len(p.Addrs) == 0 {
 		return nil
 	}
-	addrs = slices.Clone(addrs)
+	id, addrs := p.ID, slices.Clone(p.Addrs)
 	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int {
 		// Beyond the scope, any order that is always the same.
 		return cmp.Or(cmp.Compare(scopeOf(b), scopeOf(a)), bytes.Compare(a.Bytes(), b.Bytes()))
 	})
+	certified := passable(p.Certified, scopeOf(addrs[0]))
 	a := make(announcement, announcementHeader, 128)
 	for i, s := range []scope{scopePublic, scopePrivate} {
 		n := 0
@@ -152,11 +159,11 @@ func announce(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
 			n++
 		}
 		if n > 0 {
-			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Addrs: addrs[:n]})
+			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Certified: certified, Addrs: addrs[:n]})
 			binary.BigEndian.PutUint16(a[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
 		}
 	}
-	return protocol.AppendPeer(a, protocol.Peer{ID: id, Addrs: addrs})
+	return protocol.AppendPeer(a, protocol.Peer{ID: id, Certified: certified, Addrs: addrs})
 }
 
 // at returns the Peer message as a peer at s may see it; nil if there is

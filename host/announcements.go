@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -56,8 +55,13 @@ func (d *DHT) storedProviders(ctx context.Context, from asker, key []byte) ([]pr
 	if err != nil {
 		return nil, err
 	}
+	rest := stored
+	if i := slices.IndexFunc(stored, func(p store.Provider) bool { return p.ID == string(key) }); i >= 0 {
+		stored[0], stored[i] = stored[i], stored[0] // its presence: who asks wants that one
+		rest = stored[1:]
+	}
 	if len(stored) > maxServedProviders {
-		rand.Shuffle(len(stored), func(i, j int) { stored[i], stored[j] = stored[j], stored[i] })
+		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 		stored = stored[:maxServedProviders]
 	}
 	providers := make([]protocol.EncodedPeer, 0, len(stored))
@@ -85,7 +89,7 @@ func (d *DHT) storeProvider(ctx context.Context, from asker, add protocol.AddPro
 	if i := slices.IndexFunc(add.Providers, func(p protocol.Peer) bool { return p.ID == from.id }); i >= 0 {
 		return d.storeOwn(ctx, from, add, add.Providers[i])
 	}
-	if len(add.Providers) == 0 || len(add.Proof) == 0 {
+	if len(add.Providers) == 0 || len(add.Proof) == 0 || !mayProvide(add.Providers[0].ID, add.Key) {
 		return errBadProvider
 	}
 	return d.storePassedOn(ctx, from, add, add.Providers[0])
@@ -93,16 +97,20 @@ func (d *DHT) storeProvider(ctx context.Context, from asker, add protocol.AddPro
 
 // storeOwn keeps what a peer announces of itself.
 func (d *DHT) storeOwn(ctx context.Context, from asker, add protocol.AddProvider, p protocol.Peer) error {
-	wire := announceBriefly(p.ID, fit(p.Addrs, from.at))
-	if wire.at(from.at) == nil {
+	now := time.Now()
+	signed, err := d.verify(now, p.ID, add)
+	if err == nil && signed.lifetime == withdrawn {
+		return d.store.RemoveProvider(ctx, add.Key, string(p.ID))
+	}
+	wire := announceBriefly(add.Key, within(p, from.at), now)
+	if wire.at(from.at) == nil || !mayProvide(p.ID, add.Key) {
 		return errBadProvider
 	}
-	now := time.Now()
 	kept := keptAnnouncement{published: now, wire: wire}
 	var lifetime time.Duration
 	// The connection says who it is: without a good proof, as from a peer whose
 	// clock is wrong, it is only not passed on.
-	if signed, err := d.verify(now, p.ID, add); err == nil {
+	if err == nil {
 		kept.published, kept.proof, lifetime = signed.published, add.Proof, signed.left(now)
 	}
 	return d.keepProvider(ctx, now, from.id, add.Key, p.ID, kept, lifetime)
@@ -116,10 +124,13 @@ func (d *DHT) storePassedOn(ctx context.Context, from asker, add protocol.AddPro
 		return errBadProvider // we know best
 	}
 	signed, err := d.verify(now, p.ID, add)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case signed.lifetime == withdrawn:
+		return errBadProof // that is the provider's to say
 	}
-	kept := keptAnnouncement{published: signed.published, wire: announceBriefly(p.ID, fit(p.Addrs, from.at)), proof: add.Proof}
+	kept := keptAnnouncement{published: signed.published, wire: announceBriefly(add.Key, within(p, from.at), now), proof: add.Proof}
 	held, err := d.store.Provider(ctx, add.Key, string(p.ID), now)
 	switch {
 	case err == nil:
@@ -145,6 +156,8 @@ func (d *DHT) verify(now time.Time, id peer.ID, add protocol.AddProvider) (proof
 		return signed, err
 	case signed.published.After(now.Add(maxSkew)):
 		return signed, errBadProof // it would outlive what we are to believe
+	case signed.lifetime == withdrawn:
+		return signed, nil
 	}
 	age := d.cfg.RecordAge
 	if signed.lifetime > 0 && (age < 0 || signed.lifetime < age) {
@@ -196,14 +209,32 @@ func (d *DHT) keepProvider(
 // many of them, and what is dialled is the first few.
 const maxKeptWire = 1 << 10
 
-// announceBriefly encodes a peer with as many of its addresses as are kept.
-func announceBriefly(id peer.ID, addrs []multiaddr.Multiaddr) announcement {
-	wire := announce(id, addrs)
-	for len(wire) > maxKeptWire && len(addrs) > 1 {
-		addrs = addrs[:(len(addrs)+1)/2]
-		wire = announce(id, addrs)
+// announceBriefly encodes the provider of a key with as many of its addresses as are
+// kept. What it has certified is kept under its own ID only, where it is the only one
+// that needs it.
+func announceBriefly(key []byte, p protocol.Peer, now time.Time) announcement {
+	if string(key) != string(p.ID) {
+		p.Certified = nil
+	} else if _, err := verifyCertified(p.Certified, p.ID, now); err != nil {
+		p.Certified = nil
+	}
+	wire := announceCertified(p)
+	for len(wire) > maxKeptWire+len(p.Certified) && len(p.Addrs) > 1 {
+		p.Addrs = p.Addrs[:(len(p.Addrs)+1)/2]
+		wire = announceCertified(p)
 	}
 	return wire
+}
+
+// mayProvide reports whether id can be a provider of a key: under an ID that has its
+// public key in it, there is nothing but the presence of that peer, and others would
+// only be in its way. Of an ID that is a hash, nobody can tell.
+func mayProvide(id peer.ID, key []byte) bool {
+	if id == peer.ID(key) {
+		return true
+	}
+	_, err := peer.ID(key).ExtractPublicKey()
+	return err != nil
 }
 
 // stripes are locks for what is read, changed and written back, by key: the store has

@@ -159,6 +159,15 @@ type Config struct {
 	// zero, 16 MiB. If negative, there is no bound.
 	MaxBytesPerPeer int
 
+	// DisablePresence keeps a node that does not serve from telling where it is.
+	// Else, the k servers closest to its ID hold a record with its addresses, those
+	// through relays included, so that [DHT.Locate] finds it. It is sent once there
+	// are addresses that others on the network can use, again within a second when
+	// they change, and every 25m; it lasts for 1h after that. [DHT.Close] withdraws
+	// it, as far as holders know how: other implementations keep the addresses for
+	// up to 24h. A server is found without it.
+	DisablePresence bool
+
 	// MaxInbound bounds the streams that are served at a time; more are reset.
 	// If zero, 256.
 	MaxInbound int

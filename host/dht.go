@@ -51,6 +51,7 @@ type DHT struct {
 	agenda      agenda
 	quota       quota
 	announcing  stripes
+	presence    presence
 	diagnosis   diagnosis
 	stats       counters
 	tasks       *tasks
@@ -168,8 +169,15 @@ func (d *DHT) start() error {
 // Close stops serving, ends everything that the DHT started, waits for that
 // (less than a second), and leaves the host as it found it. Operations that are
 // under way return [ErrClosed]. Closing twice is fine.
+//
+// The presence of a node that does not serve is withdrawn first, with those holders
+// that answer within 400ms. Others, and those of other implementations, which have
+// no such request, keep it until it expires: see Config.DisablePresence.
 func (d *DHT) Close() error {
 	d.closing.Do(func() {
+		if err := d.withdrawPresence(d.tasks.ctx, true); err != nil {
+			log.Debugw("presence not withdrawn", "error", err)
+		}
 		d.tasks.cancel(ErrClosed)
 		d.mode.close()
 		d.inbound.close()

@@ -26,6 +26,9 @@ type search struct {
 	caller *caller
 	lookup *routing.Lookup
 
+	// send asks one contact, in place of the request, if it is not nil.
+	send func(ctx context.Context, who *caller, to peer.ID, reaches func(stage)) (protocol.Response, error)
+
 	// named are the peers of the answers so far: most are named many times.
 	named map[peer.ID]named
 
@@ -162,7 +165,13 @@ func (s *search) ask(ctx context.Context, c routing.Contact, reaches func(stage)
 	d.locate(c)
 	d.stats.requests.Add(1)
 	start := time.Now()
-	resp, err := d.request(ctx, s.caller, c.ID, s.req, func(at stage) {
+	send := s.send
+	if send == nil {
+		send = func(ctx context.Context, who *caller, to peer.ID, reaches func(stage)) (protocol.Response, error) {
+			return d.request(ctx, who, to, s.req, reaches)
+		}
+	}
+	resp, err := send(ctx, s.caller, c.ID, func(at stage) {
 		if at == dialled {
 			start = time.Now()
 		}

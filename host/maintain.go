@@ -15,6 +15,7 @@ const (
 	reuniteJob              // dial a bootstrap peer that is not in the table
 	refreshJob              // look up a stale bucket
 	republishJob            // publish what is ours once more
+	presenceJob             // tell where we are
 	replicateJob            // send what we hold to those closest to it
 	handoverJob             // give a newcomer what it is to hold
 	expireJob               // remove what has expired from the store
@@ -57,6 +58,7 @@ type keeper struct {
 	back        time.Time // when we were offline for the last time
 	expire      time.Time // when to look at the store again
 	keep        time.Time // when to write the contacts again
+	telling     telling
 	replicate   replicator
 	newcomers   newcomers
 	relay       relayOffer
@@ -102,6 +104,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.checkDue(now))
 	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
+	sooner(k.tellPresence(now))
 	sooner(k.republishDue(now))
 	sooner(k.replicateIfDue(now))
 	k.handOver(now)

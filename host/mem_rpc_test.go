@@ -131,7 +131,7 @@ func (p *parsedPeers) peers(encoded []protocol.EncodedPeer, s scope) []protocol.
 			known = p.parse(e.Wire)
 			p.mu.RLock()
 		}
-		known.Addrs = fit(known.Addrs, s)
+		known = within(known, s)
 		known.Connection = e.Connection
 		out = append(out, known)
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"time"
 
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 )
@@ -10,6 +11,7 @@ import (
 type (
 	quorumKey struct{}
 	pathsKey  struct{}
+	directKey struct{}
 )
 
 // Quorum is an option of Put, PutValue, GetValue and SearchValue. A get returns
@@ -40,7 +42,25 @@ func Paths(n int) lrouting.Option {
 	}
 }
 
-func setOption(o *lrouting.Options, key any, value int) {
+// WaitDirect is an option of Connect. It is how long a peer that was reached through a
+// relay has until there is a direct connection, by hole punching. That takes under a
+// second where both sides have common routers; 11s to 21s where the first two attempts
+// fail, as with some symmetric ones; or never happens. With 0, Connect does not wait.
+// Without the option, 15s.
+func WaitDirect(d time.Duration) lrouting.Option {
+	return func(o *lrouting.Options) error {
+		if d < 0 {
+			return fmt.Errorf("kad: WaitDirect(%v): use 0 or more", d)
+		}
+		setOption(o, directKey{}, d)
+		return nil
+	}
+}
+
+// waitDirect is how long Connect waits without the option.
+const waitDirect = 15 * time.Second
+
+func setOption(o *lrouting.Options, key, value any) {
 	if o.Other == nil {
 		o.Other = make(map[any]any)
 	}
@@ -51,7 +71,8 @@ func setOption(o *lrouting.Options, key any, value int) {
 type options struct {
 	lrouting.Options
 	quorum int
-	paths  int // 0: as configured
+	paths  int           // 0: as configured
+	direct time.Duration // how long to wait for a direct connection
 }
 
 // options applies the options of a call.
@@ -62,6 +83,10 @@ func (d *DHT) options(opts []lrouting.Option) (options, error) {
 	}
 	o.quorum, _ = o.Other[quorumKey{}].(int)
 	o.paths, _ = o.Other[pathsKey{}].(int)
+	o.direct = waitDirect
+	if wait, ok := o.Other[directKey{}].(time.Duration); ok {
+		o.direct = wait
+	}
 	if o.paths > d.cfg.Alpha {
 		return o, fmt.Errorf("kad: Paths(%d): use no more than Config.Alpha, %d", o.paths, d.cfg.Alpha)
 	}

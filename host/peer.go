@@ -5,67 +5,10 @@ import (
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/protocol"
-	"github.com/go-kad/kad/routing"
 )
-
-// FindPeer returns the addresses of a peer: those we know if we are connected to
-// it, or those that the first peer on the way to it tells. They are hearsay: the
-// peer may have left them. It finds peers that do not serve too, if one of the
-// peers closest to them is connected to them.
-//
-// The error is [ErrNotFound] if all that are closest to it have answered, and
-// none knows it.
-//
-// Spec: libp2p kad-dht, "Peer routing".
-func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
-	ctx, end := d.begin(ctx)
-	defer end()
-	if err := id.Validate(); err != nil {
-		return peer.AddrInfo{}, fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
-	}
-	if id == d.self {
-		return peer.AddrInfo{ID: id, Addrs: d.host.Addrs()}, nil
-	}
-	if addrs := d.connectedAddrs(id); addrs != nil {
-		return peer.AddrInfo{ID: id, Addrs: addrs}, nil
-	}
-	s, err := d.search(ctx, []byte(id), protocol.FindNode{Target: []byte(id)}, plan{})
-	if err != nil {
-		return peer.AddrInfo{}, err
-	}
-	found := peer.AddrInfo{ID: id}
-	s.heard = func(from routing.Contact, resp protocol.Response) {
-		if from.ID == id {
-			found.Addrs = d.connectedAddrs(id)
-		}
-		for _, p := range resp.Closer {
-			if p.ID == id && len(found.Addrs) == 0 {
-				found.Addrs = p.Addrs
-			}
-		}
-		if len(found.Addrs) > 0 {
-			lrouting.PublishQueryEvent(ctx, &lrouting.QueryEvent{
-				Type: lrouting.FinalPeer, ID: from.ID, Responses: []*peer.AddrInfo{&found},
-			})
-			s.lookup.Stop()
-		}
-	}
-	result, err := s.run(ctx)
-	switch {
-	case len(found.Addrs) > 0:
-		return found, nil
-	case err != nil:
-		return peer.AddrInfo{}, err
-	default:
-		return peer.AddrInfo{}, fmt.Errorf(
-			"%w: none of the %d closest peers that answered knows an address of %s: it is not online, or does not serve and is connected to none of them",
-			ErrNotFound, len(result.Closest), id)
-	}
-}
 
 // connectedAddrs returns the addresses of a peer that we are connected to; nil
 // if we are not.

@@ -34,8 +34,11 @@ type proof struct {
 	network   lprotocol.ID
 	key       []byte
 	published time.Time     // to the second
-	lifetime  time.Duration // for how long it is good from then on; 0: as long as holders keep any
+	lifetime  time.Duration // for how long it is good from then on; 0: as long as holders keep any; withdrawn
 }
+
+// withdrawn is the lifetime of an announcement that takes back those before it.
+const withdrawn = -time.Second
 
 // Domain implements record.Record.
 func (*proof) Domain() string { return "kad-announcement" }
@@ -56,7 +59,7 @@ func (p *proof) MarshalRecord() ([]byte, error) {
 func (p *proof) UnmarshalRecord(b []byte) error {
 	published, n := binary.Varint(b)
 	lifetime, m := binary.Varint(b[max(n, 0):])
-	if n <= 0 || m <= 0 || lifetime < 0 || lifetime > int64(1<<62/time.Second) {
+	if n <= 0 || m <= 0 || lifetime < int64(withdrawn/time.Second) || lifetime > int64(1<<62/time.Second) {
 		return errBadProof
 	}
 	network, rest, ok := cutBytes(b[n+m:])

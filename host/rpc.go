@@ -100,10 +100,18 @@ func exchange(stream network.Stream, req protocol.Request) (protocol.Response, e
 	}
 	for _, list := range [][]protocol.Peer{resp.Closer, resp.Providers} {
 		for i := range list {
-			list[i].Addrs = fit(list[i].Addrs, at)
+			list[i] = within(list[i], at)
 		}
 	}
 	return resp, nil
+}
+
+// within returns what may be told of p to a peer at s, or believed if that one tells
+// it.
+func within(p protocol.Peer, s scope) protocol.Peer {
+	p.Addrs = fit(p.Addrs, s)
+	p.Certified = passable(p.Certified, s)
+	return p
 }
 
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no
@@ -120,7 +128,7 @@ func readEnd(r *bufio.Reader) error {
 func localised(add protocol.AddProvider, s scope) protocol.AddProvider {
 	add.Providers = slices.Clone(add.Providers)
 	for i, p := range add.Providers {
-		add.Providers[i].Addrs = fit(p.Addrs, s)
+		add.Providers[i] = within(p, s)
 	}
 	return add
 }

@@ -37,7 +37,7 @@ func (t *tasks) closed() bool { return t.ctx.Err() != nil }
 
 // closeTimeout bounds how long Close waits. What is left then hangs in a
 // connection whose peer does not read, and ends with it.
-const closeTimeout = 800 * time.Millisecond
+const closeTimeout = 600 * time.Millisecond
 
 // wait waits until all have ended, and what others waits for too, but not longer
 // than closeTimeout. Before it, cancel: after that, none starts.

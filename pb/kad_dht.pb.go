@@ -275,7 +275,12 @@ type Message_Peer struct {
 	// multiaddrs for a given peer
 	Addrs [][]byte `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`
 	// used to signal the sender's connection capabilities to the peer
-	Connection    Message_ConnectionType `protobuf:"varint,3,opt,name=connection,proto3,enum=kad.pb.Message_ConnectionType" json:"connection,omitempty"`
+	Connection Message_ConnectionType `protobuf:"varint,3,opt,name=connection,proto3,enum=kad.pb.Message_ConnectionType" json:"connection,omitempty"`
+	// The signed peer record of the peer, in its envelope: its addresses as it
+	// has certified them itself, and when.
+	// ADD_PROVIDER, GET_PROVIDERS, of a peer under the key that is its own ID
+	// Not in the specification: ours, others ignore it.
+	Certified     []byte `protobuf:"bytes,1003,opt,name=certified,proto3" json:"certified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,11 +336,18 @@ func (x *Message_Peer) GetConnection() Message_ConnectionType {
 	return Message_NOT_CONNECTED
 }
 
+func (x *Message_Peer) GetCertified() []byte {
+	if x != nil {
+		return x.Certified
+	}
+	return nil
+}
+
 var File_kad_dht_proto protoreflect.FileDescriptor
 
 const file_kad_dht_proto_rawDesc = "" +
 	"\n" +
-	"\rkad_dht.proto\x12\x06kad.pb\x1a\x10kad_record.proto\"\x8e\x05\n" +
+	"\rkad_dht.proto\x12\x06kad.pb\x1a\x10kad_record.proto\"\xae\x05\n" +
 	"\aMessage\x12/\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1b.kad.pb.Message.MessageTypeR\x04type\x12(\n" +
 	"\x0fclusterLevelRaw\x18\n" +
@@ -345,13 +357,14 @@ const file_kad_dht_proto_rawDesc = "" +
 	"\vcloserPeers\x18\b \x03(\v2\x14.kad.pb.Message.PeerR\vcloserPeers\x12:\n" +
 	"\rproviderPeers\x18\t \x03(\v2\x14.kad.pb.Message.PeerR\rproviderPeers\x121\n" +
 	"\vmoreRecords\x18\xe9\a \x03(\v2\x0e.kad.pb.RecordR\vmoreRecords\x12\x15\n" +
-	"\x05proof\x18\xea\a \x01(\fR\x05proof\x1al\n" +
+	"\x05proof\x18\xea\a \x01(\fR\x05proof\x1a\x8b\x01\n" +
 	"\x04Peer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12>\n" +
 	"\n" +
 	"connection\x18\x03 \x01(\x0e2\x1e.kad.pb.Message.ConnectionTypeR\n" +
-	"connection\"i\n" +
+	"connection\x12\x1d\n" +
+	"\tcertified\x18\xeb\a \x01(\fR\tcertified\"i\n" +
 	"\vMessageType\x12\r\n" +
 	"\tPUT_VALUE\x10\x00\x12\r\n" +
 	"\tGET_VALUE\x10\x01\x12\x10\n" +

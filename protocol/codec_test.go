@@ -16,9 +16,16 @@ func requestsOfAllTypes(t testing.TB) []Request {
 		GetValue{[]byte("/v/key")},
 		PutValue{testRecord(), testMore()},
 		GetProviders{[]byte("\x12\x20hash")},
-		AddProvider{[]byte("\x12\x20hash"), testPeers(t, 2, 3), []byte("proof")},
+		AddProvider{[]byte("\x12\x20hash"), certifiedPeers(t), []byte("proof")},
 		Ping{},
 	}
+}
+
+// certifiedPeers are peers of which the first has certified its addresses.
+func certifiedPeers(t testing.TB) []Peer {
+	peers := testPeers(t, 2, 3)
+	peers[0].Certified = []byte("certified")
+	return peers
 }
 
 func testRecord() Record {

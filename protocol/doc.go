@@ -29,11 +29,12 @@
 //	1001  moreRecords      PUT_VALUE                  GET_VALUE
 //	1002  proof            ADD_PROVIDER
 //
-//	Peer    1 id, 2 addrs (each a multiaddr, in bytes), 3 connection
+//	Peer    1 id, 2 addrs (each a multiaddr, in bytes), 3 connection,
+//	        1003 certified (a signed peer record in its envelope)
 //	Record  1 key, 2 value, 5 timeReceived (RFC 3339), 666 publisher,
 //	        777 ttl (the seconds until it expires)
 //
-// Fields 1001 and 1002 are ours, and those of a record from 666 on are of
+// Fields 1001 to 1003 are ours, and those of a record from 666 on are of
 // rust-libp2p; the specification has neither. Who does not know them ignores
 // them, and loses nothing but what they say.
 //
@@ -100,7 +101,14 @@
 // no announcement. Decision: up to MaxProof bytes beside the first of the
 // providers; package host makes and checks them. Consequence: others ignore
 // them, and refuse what does not come from the provider itself. What would
-// change our mind: signed peer records in the Peer message.
+// change our mind: a signature over key and time in the specification.
+//
+// What is certified stands before the addresses of a peer. Context: the message of
+// a peer with fewer addresses is to be a prefix of that with more, so that answers
+// are made of copies. Decision: id, certified, addrs; up to MaxCertified bytes, which
+// count towards the limits of peers, and which package host makes and checks.
+// Consequence: one who may not see all that is certified needs a message of their
+// own. What would change our mind: a field of the specification.
 //
 // The least TTL that is written is one second. Context: seconds are whole, and 0
 // says nothing about the lifetime: a record in its last moments would be kept

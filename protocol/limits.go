@@ -40,6 +40,11 @@ const (
 	// announcement, and there are many of those.
 	MaxProof = 1 << 10
 
+	// MaxCertified is the size of the certified addresses of a peer. With 16
+	// relayed addresses of 100 bytes and an Ed25519 key they have 1.8 KB, with an
+	// RSA key 0.6 KB more. A larger one is left out.
+	MaxCertified = 4 << 10
+
 	// MaxPublisher is the size of the publisher of a record: a peer ID, which has
 	// up to 39 bytes, with room for longer hashes. A longer one is left out.
 	MaxPublisher = 64

@@ -102,6 +102,11 @@ type Peer struct {
 	Addrs []multiaddr.Multiaddr
 
 	Connection Connection
+
+	// Certified is the signed peer record of the peer, in its envelope: addresses
+	// that it has certified itself, and when. It is not looked at here, and has at
+	// most [MaxCertified] bytes. Other implementations ignore it, and send none.
+	Certified []byte
 }
 
 // A Record is a value under a key.

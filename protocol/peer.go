@@ -23,7 +23,8 @@ type EncodedPeer struct {
 //
 // Addresses are written without "/p2p/" and the ID at their end. Those that end
 // in another ID are left out, as are duplicates, undecodable ones, and what is
-// over [MaxAddrs], [MaxAddr] or [MaxPeer]. What is written for an address depends
+// over [MaxAddrs], [MaxAddr] or [MaxPeer]; so is what is certified, if it is over
+// [MaxCertified]. What is written for an address depends
 // on those before it only: with NotConnected, the message of the first n
 // addresses is a prefix of the message of all.
 func AppendPeer(dst []byte, p Peer) []byte {
@@ -32,6 +33,9 @@ func AppendPeer(dst []byte, p Peer) []byte {
 	}
 	start := len(dst)
 	dst = appendBytes(dst, fieldPeerID, []byte(p.ID))
+	if len(p.Certified) > 0 && len(p.Certified) <= MaxCertified {
+		dst = appendBytes(dst, fieldPeerCertified, p.Certified)
+	}
 	var addrs addrList
 	for _, a := range p.Addrs {
 		b := a.Bytes()
@@ -70,40 +74,65 @@ func appendConnection(dst []byte, c Connection) []byte {
 // [ErrMalformed] if b is none, or if its ID is none. Addresses are treated as
 // by [AppendPeer]: those that cannot be used are left out.
 func ParsePeer(b []byte) (Peer, error) {
-	id, connection, ok := peekPeer(b)
-	if !ok || !validID(id) {
+	raw, ok := peekPeer(b)
+	if !ok || !validID(raw.id) {
 		return Peer{}, fmt.Errorf("%w: a peer without a valid ID", ErrMalformed)
 	}
 	room := MaxPeers
-	return Peer{
-		ID:         peer.ID(id),
-		Addrs:      parseAddrs(b, peer.ID(id), &room),
-		Connection: connection,
-	}, nil
+	p := Peer{ID: peer.ID(raw.id), Connection: raw.connection}
+	p.fill(b, raw, &room)
+	return p, nil
+}
+
+// A rawPeer is a Peer message but for its addresses. It refers to the bytes it was
+// read from.
+type rawPeer struct {
+	id, certified []byte
+	connection    Connection
 }
 
 // peekPeer reads a Peer message but for its addresses, copies nothing, and
 // reports whether it is a message.
-func peekPeer(b []byte) (id []byte, c Connection, ok bool) {
+func peekPeer(b []byte) (raw rawPeer, ok bool) {
 	f := fields{rest: b}
 	for f.next() {
 		if v, ok := f.bytes(fieldPeerID); ok {
-			id = v
+			raw.id = v
+		} else if v, ok := f.bytes(fieldPeerCertified); ok {
+			raw.certified = v
 		} else if v, ok := f.varint(fieldPeerConnection); ok {
-			c = NotConnected
+			raw.connection = NotConnected
 			if v <= uint64(CannotConnect) {
-				c = Connection(v)
+				raw.connection = Connection(v)
 			}
 		}
 	}
-	return id, c, !f.bad
+	return raw, !f.bad
 }
 
-// parseAddrs reads the addresses of a Peer message. What they take is taken
-// from room; what does not fit is left out.
-func parseAddrs(b []byte, id peer.ID, room *int) []multiaddr.Multiaddr {
+// fill reads what takes room into a peer, within its limits and those of room.
+func (p *Peer) fill(b []byte, raw rawPeer, room *int) {
+	left := MaxPeer - sizeID(p.ID) - sizeConnection
+	if size := sizeCertified(raw.certified); size > 0 && size <= *room {
+		p.Certified = clone(raw.certified)
+		left -= size
+		*room -= size
+	}
+	p.Addrs = parseAddrs(b, p.ID, left, room)
+}
+
+// sizeCertified is the size of the field of what is certified; 0 if it is left out.
+func sizeCertified(b []byte) int {
+	if len(b) == 0 || len(b) > MaxCertified {
+		return 0
+	}
+	return protowire.SizeTag(fieldPeerCertified) + protowire.SizeBytes(len(b))
+}
+
+// parseAddrs reads the addresses of a Peer message, which may take so many bytes.
+// What they take is taken from room; what does not fit is left out.
+func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr {
 	var addrs addrList
-	left := MaxPeer - sizeID(id) - sizeConnection
 	f := fields{rest: b}
 	for f.next() {
 		v, ok := f.bytes(fieldPeerAddr)
@@ -149,19 +178,19 @@ func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
 		if !ok {
 			continue
 		}
-		id, connection, ok := peekPeer(b)
-		if !ok || !shapedLikeID(id) || known(id) {
+		raw, ok := peekPeer(b)
+		if !ok || !shapedLikeID(raw.id) || known(raw.id) {
 			continue
 		}
 		tried++ // from here on it costs something
-		if !validID(id) {
+		if !validID(raw.id) {
 			continue
 		}
-		p := Peer{ID: peer.ID(id), Connection: connection}
+		p := Peer{ID: peer.ID(raw.id), Connection: raw.connection}
 		if room -= sizeID(p.ID); room < 0 {
 			break
 		}
-		p.Addrs = parseAddrs(b, p.ID, &room)
+		p.fill(b, raw, &room)
 		if peers == nil {
 			peers = make([]Peer, 0, min(limit, usualPeers))
 		}

@@ -285,3 +285,34 @@ func TestAppendPeerOfParts(t *testing.T) {
 		}
 	}
 }
+
+// What is certified is bounded, counts towards the size of its peer, and is in each
+// prefix of it.
+func TestCertified(t *testing.T) {
+	for _, tt := range []struct{ size, want int }{{0, 0}, {1, 1}, {MaxCertified, MaxCertified}, {MaxCertified + 1, 0}} {
+		p := testPeers(t, 1, 2)[0]
+		p.Certified = bytes.Repeat([]byte("c"), tt.size)
+		wire := AppendPeer(nil, p)
+		got, err := ParsePeer(wire)
+		if err != nil || len(got.Certified) != tt.want || len(got.Addrs) != 2 {
+			t.Errorf("%d bytes: read %d bytes, %d addresses, %v", tt.size, len(got.Certified), len(got.Addrs), err)
+		}
+		p.Addrs = p.Addrs[:1]
+		if !bytes.HasPrefix(wire, AppendPeer(nil, p)) {
+			t.Errorf("%d bytes: the message with fewer addresses is no prefix", tt.size)
+		}
+		// Others may write more than they should.
+		long := appendBytes(appendBytes(nil, fieldPeerID, []byte(p.ID)), fieldPeerCertified, bytes.Repeat([]byte("c"), tt.size))
+		if got, err := ParsePeer(long); err != nil || len(got.Certified) != tt.want {
+			t.Errorf("%d bytes from others: read %d bytes, %v", tt.size, len(got.Certified), err)
+		}
+	}
+	var peers []Peer
+	for i := range 2 * MaxPeers / MaxCertified {
+		peers = append(peers, Peer{ID: testID(i), Certified: make([]byte, MaxCertified)})
+	}
+	resp, err := ParseResponse(GetProviders{[]byte("k")}, AppendResponse(nil, GetProviders{[]byte("k")}, Response{Providers: peers}))
+	if n := len(resp.Providers); err != nil || n == 0 || n > MaxPeers/MaxCertified {
+		t.Errorf("%d peers with all they can have certified, %v; want what fits into MaxPeers", n, err)
+	}
+}

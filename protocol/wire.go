@@ -19,6 +19,7 @@ const (
 	fieldPeerID         protowire.Number = 1
 	fieldPeerAddr       protowire.Number = 2
 	fieldPeerConnection protowire.Number = 3
+	fieldPeerCertified  protowire.Number = 1003
 
 	fieldRecordKey       protowire.Number = 1
 	fieldRecordValue     protowire.Number = 2

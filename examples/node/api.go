@@ -43,7 +43,7 @@ func endpoints() []endpoint {
 		{http.MethodGet, "/v1/table", nil, false, table},
 		{http.MethodGet, "/v1/stats", nil, false, stats},
 		{http.MethodGet, "/v1/diagnose", nil, false, diagnose},
-		{http.MethodPost, "/v1/connect", []string{"addr", "id"}, true, connect},
+		{http.MethodPost, "/v1/connect", []string{"addr", "id", "direct"}, true, connect},
 		{http.MethodGet, "/v1/closest", []string{"key", "keyhex"}, true, closest},
 		{http.MethodGet, "/v1/peer", []string{"id"}, true, findPeer},
 		{http.MethodPut, "/v1/value", []string{"key", "keyhex", "quorum"}, true, putValue},

@@ -177,7 +177,17 @@ func testPeers(t *testing.T, a, b, c *running) {
 	if got := ids(t, found["peers"]); len(got) != 2 {
 		t.Errorf("closest = %v; want both others", got)
 	}
-	ids(t, []any{c.get("GET /v1/peer?id="+b.ID, "")})
+	one := c.get("GET /v1/peer?id="+b.ID, "")
+	ids(t, []any{one})
+	located, _ := one["located"].([]any)
+	if addrs, _ := one["addrs"].([]any); len(located) != len(addrs) {
+		t.Errorf("peer = %v; want the story of each address", one)
+	}
+	for _, l := range located {
+		if got, _ := l.(map[string]any); got["source"] != "connected" && got["source"] != "hearsay" || got["addr"] == nil || got["from"] == nil {
+			t.Errorf("located = %v; want source, addr and from", l)
+		}
+	}
 	for _, what := range []string{"addr=" + a.Addrs[0], "id=" + a.ID} {
 		got := c.get("POST /v1/connect?"+what, "")
 		if got["connected"] != true || got["via"] != "direct" {
@@ -249,6 +259,7 @@ func testFailures(t *testing.T, a, _, _ *running) {
 		{"POST /v1/advertise", "", 400, "ns is missing"},
 		{"GET /v1/peers?ns=", "", 400, "ns is missing"},
 		{"POST /v1/connect", "", 400, "missing"},
+		{"POST /v1/connect?direct=soon&id=" + nobody, "", 400, "direct is"},
 		{"POST /v1/connect?addr=foo", "", 400, "not the address of a peer"},
 		{"POST /v1/connect?addr=/ip4/127.0.0.1/tcp/1", "", 400, "not the address of a peer"},
 		{"POST /v1/connect?id=" + a.ID, "", 400, "this node itself"},

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -35,11 +36,59 @@ func ready(ctx context.Context, c *call) (answer, error) {
 	return answer{"ready": true}, nil
 }
 
-// connect connects to a peer, found through the DHT if need be.
+// connect connects to a peer: at an address, or wherever it is found.
 func connect(ctx context.Context, c *call) (answer, error) {
-	info, err := c.target(ctx)
+	if c.query.Has("addr") == c.query.Has("id") {
+		return nil, badArgument("the peer is missing or given twice: use addr=MULTIADDR/p2p/ID or id=ID")
+	}
+	if c.query.Has("addr") {
+		return connectAt(ctx, c)
+	}
+	id, err := c.id()
 	if err != nil {
 		return nil, err
+	}
+	if id == c.host.ID() {
+		return nil, badArgument("%s is this node itself", id)
+	}
+	var opts []lrouting.Option
+	if c.query.Has("direct") {
+		wait, err := time.ParseDuration(c.query.Get("direct"))
+		if err != nil || wait < 0 {
+			return nil, badArgument("direct is %q: use how long to wait for a direct connection, such as 0s or 10s", c.query.Get("direct"))
+		}
+		opts = append(opts, kad.WaitDirect(wait))
+	}
+	got, err := c.dht.Connect(ctx, id, opts...)
+	body := answer{"connected": err == nil, "id": id.String(), "steps": stepsOf(got.Steps)}
+	if err != nil {
+		return body, &peerError{fmt.Errorf("connecting to %s: %w", id, err)}
+	}
+	body["via"], body["addr"] = got.Via.String(), got.Addr.String()
+	return body, nil
+}
+
+// stepsOf returns the steps of a connection as JSON has them.
+func stepsOf(steps []kad.Step) []answer {
+	list := make([]answer, len(steps))
+	for i, s := range steps {
+		list[i] = answer{"name": s.Name, "took_ms": s.Took.Milliseconds(), "addrs": texts(s.Addrs)}
+		if s.Err != nil {
+			list[i]["error"] = oneLine(s.Err)
+		}
+	}
+	return list
+}
+
+// connectAt connects to a peer at the address that the call gives.
+func connectAt(ctx context.Context, c *call) (answer, error) {
+	infos, err := kad.ParseAddrs(c.query.Get("addr"))
+	if err != nil {
+		return nil, badArgument("addr: %v", err)
+	}
+	info := infos[0]
+	if info.ID == c.host.ID() {
+		return nil, badArgument("%s is this node itself", info.ID)
 	}
 	if s, ok := c.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(info.ID) // who asks for it wants it tried now
@@ -48,31 +97,6 @@ func connect(ctx context.Context, c *call) (answer, error) {
 		return nil, &peerError{fmt.Errorf("connecting to %s: %w", info.ID, err)}
 	}
 	return answer{"connected": true, "via": c.via(info.ID), "id": info.ID.String()}, nil
-}
-
-// target returns the peer that a call wants to connect to.
-func (c *call) target(ctx context.Context) (info peer.AddrInfo, err error) {
-	switch {
-	case c.query.Has("addr") == c.query.Has("id"):
-		return info, badArgument("the peer is missing or given twice: use addr=MULTIADDR/p2p/ID or id=ID")
-	case c.query.Has("addr"):
-		infos, err := kad.ParseAddrs(c.query.Get("addr"))
-		if err != nil {
-			return info, badArgument("addr: %v", err)
-		}
-		info = infos[0]
-	default:
-		if info.ID, err = c.id(); err != nil {
-			return info, err
-		}
-	}
-	if info.ID == c.host.ID() {
-		return info, badArgument("%s is this node itself", info.ID)
-	}
-	if len(info.Addrs) == 0 {
-		return c.dht.FindPeer(ctx, info.ID)
-	}
-	return info, nil
 }
 
 // via returns how a peer is connected.
@@ -91,17 +115,26 @@ func relayed(conn network.Conn) bool {
 	return err == nil || conn.Stat().Limited
 }
 
-// findPeer answers with the addresses of a peer.
+// findPeer answers with the addresses of a peer, and where each comes from.
 func findPeer(ctx context.Context, c *call) (answer, error) {
 	id, err := c.id()
 	if err != nil {
 		return nil, err
 	}
-	info, err := c.dht.FindPeer(ctx, id)
+	found, err := c.dht.Locate(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return answer{"id": info.ID.String(), "addrs": texts(info.Addrs)}, nil
+	addrs := make([]string, len(found.Addrs))
+	located := make([]answer, len(found.Addrs))
+	for i, a := range found.Addrs {
+		addrs[i] = a.Addr.String()
+		located[i] = answer{"addr": addrs[i], "source": a.Source.String(), "from": a.From.String()}
+		if a.Age >= 0 {
+			located[i]["age_ms"] = a.Age.Milliseconds()
+		}
+	}
+	return answer{"id": found.ID.String(), "addrs": addrs, "located": located}, nil
 }
 
 // closest answers with the peers that are closest to a key.
