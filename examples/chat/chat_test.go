@@ -25,7 +25,7 @@ func TestChat(t *testing.T) {
 
 	bob := open(t, "--nick", "bob", "--join", ann.addr(t))
 	bob.out.await(t, `(?m)^ann: is anybody there\?$`)
-	ann.err.await(t, `bob is here: you and 1 other`)
+	ann.err.await(t, `bob is here, directly: you and 1 other`)
 	bob.say(t, "yes\x1b[31m, me")
 	ann.out.await(t, `(?m)^bob: yes\[31m, me$`)
 

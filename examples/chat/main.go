@@ -70,7 +70,7 @@ func quieten() {
 type options struct {
 	room, nick, network string
 	listen, join        []string
-	demo                bool
+	offerRelay, demo    bool
 
 	bootstrap []peer.AddrInfo // join, parsed
 	k         int             // of the DHT; 0 but in the demo
@@ -133,6 +133,7 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringVar(&o.network, "network", "/chat", "name of the network")
 	flags.StringArrayVar(&o.listen, "listen", nil,
 		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
+	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 const (
@@ -31,11 +33,12 @@ type eventKind uint8
 
 const (
 	eventLine   eventKind = iota // Nick said Text
-	eventJoined                  // Nick is here now, with N others
+	eventJoined                  // Nick is here now, by Via, with N others
 	eventLeft                    // Nick is gone, N others are here
 	eventKept                    // nobody is here: what was said is kept, N lines so far
 	eventLost                    // and the oldest of them is forgotten
 	eventSent                    // N kept lines were sent to those who are here now
+	eventVia                     // Nick is connected in another way now, by Via
 )
 
 // An event is something to show.
@@ -43,6 +46,7 @@ type event struct {
 	kind       eventKind
 	nick, text string
 	n          int
+	via        kad.Via
 }
 
 // A room is a place to talk: a topic of PubSub. One goroutine owns what happens
@@ -54,6 +58,7 @@ type room struct {
 	left   chan struct{} // buffered, length 1: somebody has left
 	topic  *pubsub.Topic
 	links  *links
+	conns  *carrier
 	asked  chan func()  // what others want the owner to do
 	people atomic.Int32 // who hear what is said, without us
 	leave  func()       // leaves; see close
@@ -70,6 +75,7 @@ type room struct {
 type member struct {
 	nick    string // as it is shown; "" until it has said something
 	reached bool   // hears what we say
+	via     kad.Via
 }
 
 // topicOf is the name of a room in PubSub, and in the DHT: it holds the network,
@@ -88,6 +94,7 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 		notify:  notify,
 		left:    make(chan struct{}, 1),
 		links:   newLinks(),
+		conns:   newCarrier(host),
 		asked:   make(chan func()),
 		members: make(map[peer.ID]*member),
 		nicks:   make(map[string]peer.ID),
@@ -95,6 +102,7 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 	}
 	if err := r.start(ctx, cancel, topic); err != nil {
 		cancel()
+		_ = r.conns.Close()
 		return nil, fmt.Errorf("joining the room: %w", err)
 	}
 	return r, nil
@@ -102,7 +110,7 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 
 // start connects the room to PubSub, which runs until ctx ends.
 func (r *room) start(ctx context.Context, cancel context.CancelFunc, topic string) error {
-	ps, err := pubsub.NewGossipSub(ctx, r.host,
+	ps, err := pubsub.NewGossipSub(ctx, r.conns,
 		pubsub.WithFloodPublish(true), // what we say goes to everybody we are connected to, from the first moment
 		pubsub.WithValidateWorkers(1), // more of them would shuffle what one peer says
 		pubsub.WithMaxMessageSize(64<<10),
@@ -138,6 +146,7 @@ func (r *room) start(ctx context.Context, cancel context.CancelFunc, topic strin
 		wg.Wait()
 		cancel()
 		r.awaitReaders()
+		_ = r.conns.Close()
 	})
 	return nil
 }
@@ -179,6 +188,8 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 		case do := <-r.asked:
 			do()
 		case <-r.links.changed:
+		case <-r.conns.changed:
+			r.look()
 		case <-ctx.Done():
 			return
 		}
@@ -189,7 +200,7 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 // came handles that a peer has joined or left.
 func (r *room) came(e pubsub.PeerEvent) {
 	if e.Type == pubsub.PeerJoin {
-		r.members[e.Peer] = &member{}
+		r.members[e.Peer] = &member{via: viaOf(r.host.Network().ConnsToPeer(e.Peer), 0)}
 		r.host.ConnManager().Protect(e.Peer, r.topic.String()) // friends are not cut off
 		if nick, ok := r.early[e.Peer]; ok {
 			delete(r.early, e.Peer)
@@ -283,7 +294,7 @@ func (r *room) nickOf(from peer.ID, given string) string {
 	m.nick = nick
 	r.nicks[nick] = from
 	if !known {
-		r.notify(event{kind: eventJoined, nick: nick, n: r.others()})
+		r.notify(event{kind: eventJoined, nick: nick, n: r.others(), via: m.via})
 	}
 	return nick
 }
