@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/multiformats/go-multiaddr"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// openRelay starts a relay, with finite limits: without them, its connections were
+// not limited.
+func openRelay(t *testing.T) lhost.Host {
+	t.Helper()
+	h, err := newHost([]string{"/ip4/127.0.0.1/tcp/0"}, libp2p.ForceReachabilityPublic(),
+		libp2p.EnableRelayService(relayv2.WithLimit(&relayv2.RelayLimit{Duration: time.Hour, Data: 16 << 20})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// meetThrough connects a guest to another one through a relay.
+func (g *guest) meetThrough(t *testing.T, relay lhost.Host, other *guest) {
+	t.Helper()
+	r := peer.AddrInfo{ID: relay.ID(), Addrs: relay.Addrs()}
+	if _, err := client.Reserve(t.Context(), other.host, r); err != nil {
+		t.Fatal(err)
+	}
+	g.host.Peerstore().ClearAddrs(other.host.ID()) // else, it would be dialled directly
+	circuit := multiaddr.StringCast(fmt.Sprintf("%s/p2p/%s/p2p-circuit", relay.Addrs()[0], relay.ID()))
+	if err := g.host.Connect(t.Context(), peer.AddrInfo{ID: other.host.ID(), Addrs: []multiaddr.Multiaddr{circuit}}); err != nil {
+		t.Fatal(err)
+	}
+	if c := g.host.Network().Connectedness(other.host.ID()); c != network.Limited {
+		t.Fatalf("through the relay, %s is %v, want Limited", other.nick, c)
+	}
+}
+
+// punch makes a direct connection beside the relayed one, as hole punching does.
+func (g *guest) punch(t *testing.T, other *guest) {
+	t.Helper()
+	g.host.Peerstore().AddAddrs(other.host.ID(), other.host.Addrs(), time.Hour)
+	if _, err := g.host.Network().DialPeer(network.WithForceDirectDial(t.Context(), "test"), other.host.ID()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitMove waits until the guest writes to nobody through a relay.
+func (g *guest) awaitMove(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for g.sendsRelayed() {
+		if !pause(ctx, 10*time.Millisecond, nil) {
+			t.Fatalf("%s writes through a relay", g.nick)
+		}
+	}
+}
+
+func (g *guest) sendsRelayed() bool {
+	for _, conn := range g.host.Network().Conns() {
+		for _, s := range conn.GetStreams() {
+			if isRelayed(conn) && s.Stat().Direction == network.DirOutbound && strings.HasPrefix(string(s.Protocol()), "/meshsub/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// heard returns the next line, and checks that nobody left or came before.
+func (g *guest) heard(t *testing.T) string {
+	t.Helper()
+	for {
+		select {
+		case e := <-g.events:
+			switch e.kind {
+			case eventLine:
+				return e.text
+			case eventVia:
+			default:
+				t.Fatalf("%s: got %+v, want a line", g.nick, e)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s heard nothing", g.nick)
+		}
+	}
+}
+
+// together lets two guests meet through a relay.
+func together(t *testing.T, relay lhost.Host) (ann, bob *guest) {
+	t.Helper()
+	ann, bob = enter(t, "room", "ann"), enter(t, "room", "bob")
+	ann.meetThrough(t, relay, bob)
+	ann.expect(t, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaRelayed})
+	bob.expect(t, event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaRelayed})
+	return ann, bob
+}
+
+func TestRoomThroughRelay(t *testing.T) {
+	ann, bob := together(t, openRelay(t))
+	ann.tell(t, "hi bob")
+	bob.expect(t, event{kind: eventLine, nick: "ann", text: "hi bob"})
+	bob.tell(t, "hi ann")
+	ann.expect(t, event{kind: eventLine, nick: "bob", text: "hi ann"})
+	bob.close()
+	ann.expect(t, event{kind: eventLeft, nick: "bob"})
+}
+
+// What two people say to each other goes over to a direct connection in the middle
+// of it: nothing is lost, doubled, or out of order, and nobody leaves. Nothing of the
+// room depends on the relay after that.
+func TestRoomMovesToDirectConnection(t *testing.T) {
+	const lines = 200
+	relay := openRelay(t)
+	ann, bob := together(t, relay)
+	var talking sync.WaitGroup
+	halfway := make(chan struct{}, 2)
+	for _, g := range []*guest{ann, bob} {
+		talking.Go(func() {
+			for i := range lines {
+				if err := g.say(t.Context(), fmt.Sprint(g.nick, i)); err != nil {
+					t.Error(err)
+				}
+				if i == lines/3 {
+					halfway <- struct{}{}
+				}
+				time.Sleep(time.Millisecond) // nobody types faster
+			}
+		})
+	}
+	<-halfway
+	ann.punch(t, bob)
+	talking.Wait()
+	for i := range lines {
+		if got, want := bob.heard(t), fmt.Sprint("ann", i); got != want {
+			t.Fatalf("bob heard %q, want %q", got, want)
+		}
+		if got, want := ann.heard(t), fmt.Sprint("bob", i); got != want {
+			t.Fatalf("ann heard %q, want %q", got, want)
+		}
+	}
+
+	ann.awaitMove(t)
+	bob.awaitMove(t)
+	if err := relay.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ann.tell(t, "the relay is gone")
+	bob.tell(t, "indeed")
+	if got := bob.heard(t); got != "the relay is gone" {
+		t.Errorf("bob heard %q", got)
+	}
+	if got := ann.heard(t); got != "indeed" {
+		t.Errorf("ann heard %q", got)
+	}
+}
+
+// The way to a friend is told when it changes.
+func TestRoomTellsTheWay(t *testing.T) {
+	ann, bob := together(t, openRelay(t))
+	ann.punch(t, bob)
+	ann.expect(t, event{kind: eventVia, nick: "bob", via: kad.ViaPunched})
+	bob.expect(t, event{kind: eventVia, nick: "ann", via: kad.ViaPunched})
+	ann.awaitMove(t)
+	bob.awaitMove(t)
+	for _, conn := range ann.host.Network().ConnsToPeer(bob.host.ID()) {
+		if isRelayed(conn) {
+			_ = conn.Close()
+		}
+	}
+	ann.tell(t, "no relay any more")
+	bob.expect(t, event{kind: eventLine, nick: "ann", text: "no relay any more"})
+}
+
+// A relay dies to which there was no alternative: the friend has left, until there is
+// another one.
+func TestRoomThroughAnotherRelay(t *testing.T) {
+	first := openRelay(t)
+	ann, bob := together(t, first)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ann.expect(t, event{kind: eventLeft, nick: "bob"})
+	bob.expect(t, event{kind: eventLeft, nick: "ann"})
+	ann.tell(t, "is anybody there?")
+	ann.expect(t, event{kind: eventKept, n: 1})
+	ann.meetThrough(t, openRelay(t), bob)
+	bob.expectAll(t, event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaRelayed},
+		event{kind: eventLine, nick: "ann", text: "is anybody there?"})
+}
