@@ -13,7 +13,7 @@ import (
 func (c *carrier) SetStreamHandler(id lprotocol.ID, handler network.StreamHandler) {
 	c.Host.SetStreamHandler(id, func(s network.Stream) {
 		from := s.Conn().RemotePeer()
-		in := &inlet{Stream: s, now: s}
+		in := &inlet{Stream: s, now: s, carrier: c}
 		c.mu.Lock()
 		c.inlets[from] = in
 		c.mu.Unlock()
@@ -45,6 +45,7 @@ func (c *carrier) carryOn(s network.Stream) {
 // of Stream is that of the first one.
 type inlet struct {
 	network.Stream
+	carrier *carrier
 
 	mu    sync.Mutex
 	now   network.Stream
@@ -99,8 +100,26 @@ func (i *inlet) follow() bool {
 // Close ends the inlet.
 func (i *inlet) Close() error { return i.end(network.Stream.Close) }
 
-// Reset ends the inlet, and tells the other side.
-func (i *inlet) Reset() error { return i.end(network.Stream.Reset) }
+// Reset ends the inlet, and tells the other side. If a connection broke, and we write
+// on another one to where the other side was about to move, our outlet is to begin
+// anew as well: the other side has taken us for gone, and PubSub says who we are only
+// at the beginning.
+func (i *inlet) Reset() error {
+	err := i.end(network.Stream.Reset)
+	i.mu.Lock()
+	conn := i.now.Conn()
+	i.mu.Unlock()
+	if !conn.IsClosed() {
+		return err
+	}
+	i.carrier.mu.Lock()
+	out := i.carrier.outlets[conn.RemotePeer()]
+	i.carrier.mu.Unlock()
+	if out != nil && out.current().Conn() != conn {
+		_ = out.current().Reset() // PubSub sees that, and opens another one
+	}
+	return err
+}
 
 func (i *inlet) end(how func(network.Stream) error) error {
 	i.mu.Lock()

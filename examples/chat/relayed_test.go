@@ -202,3 +202,102 @@ func TestRoomThroughAnotherRelay(t *testing.T) {
 	bob.expectAll(t, event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaRelayed},
 		event{kind: eventLine, nick: "ann", text: "is anybody there?"})
 }
+
+// The relay dies when only one of two has moved to the direct connection.
+func TestRoomMovesHalf(t *testing.T) {
+	relay := openRelay(t)
+	ann, bob := together(t, relay)
+	bob.conns.mu.Lock()
+	bob.conns.closed = true // he does not move
+	bob.conns.mu.Unlock()
+	ann.punch(t, bob)
+	ann.awaitMove(t)
+	if !bob.sendsRelayed() {
+		t.Fatal("bob has moved")
+	}
+	if err := relay.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ann.await(t, eventLeft)
+	bob.await(t, eventLeft)
+	ann.await(t, eventJoined)
+	bob.await(t, eventJoined)
+	ann.tell(t, "can you hear me?")
+	bob.tell(t, "yes, and you?")
+	bob.expect(t, event{kind: eventLine, nick: "ann", text: "can you hear me?"})
+	ann.expect(t, event{kind: eventLine, nick: "bob", text: "yes, and you?"})
+}
+
+// await waits for an event of a kind.
+func (g *guest) await(t *testing.T, kind eventKind) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case e := <-g.events:
+			if e.kind == kind {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("%s: no event of kind %v", g.nick, kind)
+		}
+	}
+}
+
+// What was on its way when a connection broke is said again when there is another one,
+// to those who have not heard it.
+func TestRoomSaysAgainWhatGotLost(t *testing.T) {
+	relay := openRelay(t)
+	ann, bob := together(t, relay)
+	cat := enter(t, "room", "cat")
+	cat.meet(t, ann)
+	cat.await(t, eventJoined)
+	ann.await(t, eventJoined)
+	ann.tell(t, "all hear this")
+	bob.expect(t, event{kind: eventLine, nick: "ann", text: "all hear this"})
+	cat.expect(t, event{kind: eventLine, nick: "ann", text: "all hear this"})
+	if err := ann.do(t.Context(), func() { // as if it got lost
+		ann.said++
+		ann.recent = append(ann.recent, message{Nick: "ann", Text: "bob does not hear this", No: ann.said})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := relay.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ann.await(t, eventLeft)
+	bob.await(t, eventLeft)
+	ann.meetThrough(t, openRelay(t), bob)
+	bob.await(t, eventJoined)
+	for _, g := range []*guest{bob, cat} {
+		if got := g.heard(t); got != "bob does not hear this" {
+			t.Errorf("%s heard %q", g.nick, got)
+		}
+	}
+	ann.tell(t, "are we all here?")
+	for _, g := range []*guest{bob, cat} {
+		if got := g.heard(t); got != "are we all here?" {
+			t.Errorf("%s heard %q", g.nick, got)
+		}
+	}
+}
+
+// A line that is missing for good holds up the others but for a while.
+func TestRoomGivesUpMissingLines(t *testing.T) {
+	ann, bob := enter(t, "room", "ann"), enter(t, "room", "bob")
+	bob.meet(t, ann)
+	ann.await(t, eventJoined)
+	bob.await(t, eventJoined)
+	ann.tell(t, "one")
+	for range 2 {
+		if err := ann.do(t.Context(), func() { ann.said++ }); err != nil {
+			t.Fatal(err)
+		}
+		ann.tell(t, "another one")
+	}
+	for _, want := range []string{"one", "another one", "another one"} {
+		if got := bob.heard(t); got != want {
+			t.Errorf("bob heard %q, want %q", got, want)
+		}
+	}
+}

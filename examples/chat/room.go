@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -68,7 +67,11 @@ type room struct {
 	nicks   map[string]peer.ID // of members: a nick belongs to who had it first
 	early   map[peer.ID]string // nicks of those who spoke before PubSub said that they came
 	kept    []string
-	flushed []chan<- struct{} // closed when nothing is kept
+	said    uint64               // lines
+	recent  []message            // the last of them
+	heard   map[peer.ID]*hearing // what others said
+	parted  map[peer.ID]struct{} // who were here, and may have missed some of what was said last
+	flushed []chan<- struct{}    // closed when nothing is kept
 }
 
 // A member is a peer in the room that we are connected to.
@@ -99,6 +102,8 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 		members: make(map[peer.ID]*member),
 		nicks:   make(map[string]peer.ID),
 		early:   make(map[peer.ID]string),
+		heard:   make(map[peer.ID]*hearing),
+		parted:  make(map[peer.ID]struct{}),
 	}
 	if err := r.start(ctx, cancel, topic); err != nil {
 		cancel()
@@ -184,7 +189,7 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 		case e := <-comings:
 			r.came(e)
 		case m := <-messages:
-			r.received(m)
+			r.received(ctx, m)
 		case do := <-r.asked:
 			do()
 		case <-r.links.changed:
@@ -216,6 +221,10 @@ func (r *room) came(e pubsub.PeerEvent) {
 	r.host.ConnManager().Unprotect(e.Peer, r.topic.String())
 	if m.reached {
 		r.people.Add(-1)
+		if len(r.parted) >= maxHeard {
+			clear(r.parted)
+		}
+		r.parted[e.Peer] = struct{}{}
 	}
 	if m.nick != "" {
 		delete(r.nicks, m.nick)
@@ -232,22 +241,31 @@ func (r *room) others() int {
 // greet tells peers that have become reachable who we are, and what we said
 // before anybody was there.
 func (r *room) greet(ctx context.Context) {
-	fresh := false
+	fresh, again := false, false
 	for id, m := range r.members {
 		if !m.reached && r.links.to(id) {
 			m.reached = true
 			r.people.Add(1)
 			fresh = true
+			if _, ok := r.parted[id]; ok {
+				delete(r.parted, id)
+				again = true
+			}
 		}
 	}
 	if !fresh {
 		return
 	}
 	if len(r.members) <= maxGreeted {
-		_ = r.publish(ctx, "") // fails only if we are leaving
+		_ = r.publish(ctx, message{Nick: r.nick, No: r.said + 1}) // fails only if we are leaving
+	}
+	if again { // who has heard it already drops it
+		for _, m := range r.recent {
+			_ = r.publish(ctx, m)
+		}
 	}
 	sent := 0
-	for len(r.kept) > 0 && r.publish(ctx, r.kept[0]) == nil {
+	for len(r.kept) > 0 && r.publishLine(ctx, r.kept[0]) == nil {
 		r.kept = r.kept[1:]
 		sent++
 	}
@@ -259,15 +277,21 @@ func (r *room) greet(ctx context.Context) {
 
 // received handles a message. Who sent it is certain, since it is signed; what
 // it says is not.
-func (r *room) received(msg *pubsub.Message) {
+func (r *room) received(ctx context.Context, msg *pubsub.Message) {
 	from := msg.GetFrom()
 	m, ok := msg.ValidatorData.(message)
 	if from == r.host.ID() || !ok {
 		return
 	}
-	nick := r.nickOf(from, m.Nick)
-	if m.Text != "" {
-		r.notify(event{kind: eventLine, nick: nick, text: m.Text})
+	line := event{kind: eventLine, nick: r.nickOf(from, m.Nick), text: m.Text}
+	switch {
+	case m.No == 0 && m.Text != "":
+		r.notify(line)
+	case m.No == 0:
+	case m.Text == "":
+		r.hearingOf(from).expect(m.No)
+	default:
+		r.hear(ctx, r.hearingOf(from), m.No, line)
 	}
 }
 
@@ -309,67 +333,4 @@ func (r *room) do(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// say sends a line to the room. If nobody is there, it is kept for the first
-// who comes.
-func (r *room) say(ctx context.Context, text string) error {
-	if text = cleanText(text); text == "" {
-		return nil
-	}
-	var failed error
-	err := r.do(ctx, func() {
-		if r.people.Load() > 0 {
-			failed = r.publish(ctx, text)
-			return
-		}
-		if len(r.kept) == maxKept {
-			r.kept = r.kept[1:]
-			r.notify(event{kind: eventLost})
-		}
-		r.kept = append(r.kept, text)
-		r.notify(event{kind: eventKept, n: len(r.kept)})
-	})
-	if err != nil {
-		return err
-	}
-	return failed
-}
-
-// publish sends a message to the room. Only the owner calls it.
-func (r *room) publish(ctx context.Context, text string) error {
-	data, err := json.Marshal(message{Nick: r.nick, Text: text})
-	if err != nil {
-		return err
-	}
-	if err := r.topic.Publish(ctx, data); err != nil {
-		return fmt.Errorf("sending a line: %w", err)
-	}
-	return nil
-}
-
-// flush waits until no line is kept, as long as ctx. It returns how many are.
-func (r *room) flush(ctx context.Context) int {
-	flushed := make(chan struct{})
-	if r.do(ctx, func() { r.flushed = append(r.flushed, flushed); r.tellFlushed() }) == nil {
-		select {
-		case <-flushed:
-			return 0
-		case <-ctx.Done():
-		}
-	}
-	kept := 0
-	_ = r.do(context.WithoutCancel(ctx), func() { kept = len(r.kept) }) // the owner lives until close
-	return kept
-}
-
-// tellFlushed tells those who wait for it that nothing is kept.
-func (r *room) tellFlushed() {
-	if len(r.kept) > 0 {
-		return
-	}
-	for _, c := range r.flushed {
-		close(c)
-	}
-	r.flushed = nil
 }
