@@ -100,10 +100,10 @@ func (i *inlet) follow() bool {
 // Close ends the inlet.
 func (i *inlet) Close() error { return i.end(network.Stream.Close) }
 
-// Reset ends the inlet, and tells the other side. If a connection broke, and we write
-// on another one to where the other side was about to move, our outlet is to begin
-// anew as well: the other side has taken us for gone, and PubSub says who we are only
-// at the beginning.
+// Reset ends the inlet, and tells the other side. If it broke with its connection, and
+// we write on another one, the two sides disagree: the other one has taken us for gone,
+// while PubSub tells only at the beginning of a stream who is in the room. So both
+// begin anew.
 func (i *inlet) Reset() error {
 	err := i.end(network.Stream.Reset)
 	i.mu.Lock()
@@ -116,7 +116,7 @@ func (i *inlet) Reset() error {
 	out := i.carrier.outlets[conn.RemotePeer()]
 	i.carrier.mu.Unlock()
 	if out != nil && out.current().Conn() != conn {
-		_ = out.current().Reset() // PubSub sees that, and opens another one
+		_ = i.carrier.Host.Network().ClosePeer(conn.RemotePeer())
 	}
 	return err
 }
