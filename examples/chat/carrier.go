@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -37,6 +38,7 @@ type carrier struct {
 	stop    context.CancelFunc
 	moves   sync.WaitGroup
 	changed chan struct{} // buffered, length 1: a connection was opened or closed
+	lost    chan struct{} // buffered, length 1: something may not have reached who is still there
 	watcher *network.NotifyBundle
 
 	mu      sync.Mutex
@@ -50,6 +52,7 @@ func newCarrier(host lhost.Host) *carrier {
 	c := &carrier{
 		Host:    host,
 		changed: make(chan struct{}, 1),
+		lost:    make(chan struct{}, 1),
 		outlets: make(map[peer.ID]*outlet),
 		inlets:  make(map[peer.ID]*inlet),
 	}
@@ -93,6 +96,11 @@ func isRelayed(conn network.Conn) bool {
 // isDirect reports whether a connection is open, and goes through no relay.
 func isDirect(conn network.Conn) bool { return !conn.IsClosed() && !isRelayed(conn) }
 
+// reachesDirectly reports whether there is a direct connection to a peer.
+func (c *carrier) reachesDirectly(id peer.ID) bool {
+	return slices.ContainsFunc(c.Host.Network().ConnsToPeer(id), isDirect)
+}
+
 // Network returns the network, in which no connection is limited.
 func (c *carrier) Network() network.Network { return unlimited{c.Host.Network()} }
 
@@ -118,7 +126,7 @@ func (c *carrier) NewStream(ctx context.Context, id peer.ID, protocols ...lproto
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.outlets[id] = o
-	if slices.ContainsFunc(c.Host.Network().ConnsToPeer(id), isDirect) { // it came meanwhile
+	if c.reachesDirectly(id) { // the connection came meanwhile
 		c.startMove(o)
 	}
 	return o, nil
@@ -133,7 +141,8 @@ func (c *carrier) startMove(o *outlet) {
 	c.moves.Go(func() {
 		defer o.endMove()
 		for range moveAttempts {
-			if o.move(c.ctx) == nil || !pause(c.ctx, time.Second, nil) {
+			err := o.move(c.ctx)
+			if err == nil || errors.Is(err, errOutletEnded) || !pause(c.ctx, time.Second, nil) {
 				return
 			}
 		}
@@ -150,7 +159,7 @@ type outlet struct {
 
 	mu     sync.Mutex
 	now    network.Stream
-	moving bool
+	moving chan struct{} // closed when the move that is under way ends; nil: there is none
 	ended  bool
 }
 
@@ -165,17 +174,30 @@ func (o *outlet) current() network.Stream {
 func (o *outlet) beginMove() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.moving || o.ended || !isRelayed(o.now.Conn()) {
+	if o.moving != nil || o.ended || !isRelayed(o.now.Conn()) {
 		return false
 	}
-	o.moving = true
+	o.moving = make(chan struct{})
 	return true
 }
 
 func (o *outlet) endMove() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.moving = false
+	close(o.moving)
+	o.moving = nil
+}
+
+// hasMoved reports whether the outlet does not use s any more. If it is being moved,
+// it waits for that.
+func (o *outlet) hasMoved(s network.Stream) bool {
+	o.mu.Lock()
+	moving := o.moving
+	o.mu.Unlock()
+	if moving != nil {
+		<-moving
+	}
+	return o.current() != s
 }
 
 // move makes a stream on a direct connection take over. PubSub writes messages as a
@@ -208,12 +230,14 @@ func (o *outlet) takeOver(ctx context.Context, s network.Stream) error {
 	defer o.writing.Unlock()
 	old := o.swap(s)
 	if old == nil {
-		return network.ErrReset
+		return errOutletEnded
 	}
 	_ = old.SetReadDeadline(time.Now().Add(moveTimeout)) // Read goes on with s then
 	_ = old.CloseWrite()                                 // if it fails, the other side finds that something is missing, and ends s
 	return nil
 }
+
+var errOutletEnded = errors.New("nothing is written to the peer any more")
 
 // swap makes s the current stream, and returns the one before; nil if the outlet has
 // ended.
@@ -228,16 +252,28 @@ func (o *outlet) swap(s network.Stream) network.Stream {
 	return old
 }
 
-// Write writes one message. The deadline that PubSub sets is that of the first
-// stream, which may be no more in use.
+// Write writes one message; if the stream breaks, on the one that takes over, if there
+// is one. The deadline that PubSub sets is that of the first stream, which may be no
+// more in use.
 func (o *outlet) Write(p []byte) (int, error) {
+	for {
+		s, n, err := o.write(p)
+		if err == nil || !o.hasMoved(s) {
+			return n, err
+		}
+	}
+}
+
+// write writes to the current stream, and returns that.
+func (o *outlet) write(p []byte) (network.Stream, int, error) {
 	o.writing.Lock()
 	defer o.writing.Unlock()
 	s := o.current()
 	if err := s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+		return s, 0, err
 	}
-	return s.Write(p)
+	n, err := s.Write(p)
+	return s, n, err
 }
 
 // Read returns when the other side reads no more: that is what PubSub uses it for.
@@ -245,10 +281,13 @@ func (o *outlet) Read(p []byte) (int, error) {
 	for {
 		s := o.current()
 		n, err := s.Read(p)
-		if err == nil || s == o.current() {
+		if err == nil || !o.hasMoved(s) {
 			return n, err
 		}
-		_ = s.Close() // this one has been read to its end, or is given up
+		if !errors.Is(err, io.EOF) {
+			poke(o.carrier.lost) // it was not read to its end
+		}
+		_ = s.Close()
 	}
 }
 

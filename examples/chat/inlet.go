@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
@@ -13,7 +17,7 @@ import (
 func (c *carrier) SetStreamHandler(id lprotocol.ID, handler network.StreamHandler) {
 	c.Host.SetStreamHandler(id, func(s network.Stream) {
 		from := s.Conn().RemotePeer()
-		in := &inlet{Stream: s, now: s, carrier: c}
+		in := newInlet(c, s)
 		c.mu.Lock()
 		c.inlets[from] = in
 		c.mu.Unlock()
@@ -40,60 +44,119 @@ func (c *carrier) carryOn(s network.Stream) {
 	}
 }
 
-// An inlet is a stream that PubSub reads, and what takes over from it: when the
-// first stream has been read to its end, the second one is read. What is inherited
-// of Stream is that of the first one.
+// An inlet is a stream that PubSub reads, and what takes over from it: when the first
+// stream has been read to its end, the second one is read. What is inherited of Stream
+// is that of the first one.
 type inlet struct {
 	network.Stream
 	carrier *carrier
+	next    chan network.Stream // buffered, length 1: takes over
+	over    chan struct{}       // closed when the inlet has ended
+
+	// These belong to the one who reads.
+	in   *bufio.Reader
+	rest []byte // of a message
 
 	mu    sync.Mutex
 	now   network.Stream
-	next  network.Stream // nil: there is none
 	ended bool
 }
 
-// append lets s be read after the current stream. It is false if PubSub does not
-// read any more.
+func newInlet(c *carrier, s network.Stream) *inlet {
+	return &inlet{
+		Stream: s, carrier: c, next: make(chan network.Stream, 1), over: make(chan struct{}),
+		in: bufio.NewReader(s), now: s,
+	}
+}
+
+// append lets s be read after the current stream, which has drainTimeout to come to
+// its end: the other side has written all of it, but its relay may be dead. It is
+// false if PubSub does not read any more.
 func (i *inlet) append(s network.Stream) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ended {
 		return false
 	}
-	if i.next != nil {
-		_ = i.next.Reset() // the other side has given it up, and tries anew
+	select {
+	case old := <-i.next:
+		_ = old.Reset() // the other side has given it up, and tries anew
+	default:
 	}
-	i.next = s
+	i.next <- s
+	_ = i.now.SetReadDeadline(time.Now().Add(drainTimeout))
 	return true
 }
 
-// Read reads from one stream after the other. Only the orderly end of one leads to
-// the next: otherwise something is missing.
+// Read reads whole messages from one stream after the other, so that one that breaks
+// in the middle of a message does no harm.
 func (i *inlet) Read(p []byte) (int, error) {
-	for {
-		i.mu.Lock()
-		s := i.now
-		i.mu.Unlock()
-		n, err := s.Read(p)
-		if !errors.Is(err, io.EOF) || !i.follow() {
-			return n, err
-		}
-		if n > 0 {
-			return n, nil
+	for len(i.rest) == 0 {
+		frame, err := readFrame(i.in)
+		if err == nil {
+			i.rest = frame
+		} else if !i.follow(err) {
+			return 0, err
 		}
 	}
+	n := copy(p, i.rest)
+	i.rest = i.rest[n:]
+	return n, nil
 }
 
-// follow makes the next stream the current one. It is false if there is none.
-func (i *inlet) follow() bool {
+// readFrame reads a message with the length in front of it. The error is io.EOF only
+// before a message.
+func readFrame(in *bufio.Reader) ([]byte, error) {
+	size, err := binary.ReadUvarint(in)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxFrame {
+		return nil, fmt.Errorf("a message of %d bytes: %w", size, errMessageSize)
+	}
+	frame := binary.AppendUvarint(nil, size)
+	head := len(frame)
+	frame = append(frame, make([]byte, size)...)
+	if _, err := io.ReadFull(in, frame[head:]); err != nil {
+		return nil, fmt.Errorf("in the middle of a message: %w", err)
+	}
+	return frame, nil
+}
+
+// follow makes the next stream the current one, after an error of that. If the stream
+// broke, and there is a direct connection, the next one is about to come. It is false
+// if there is none.
+func (i *inlet) follow(err error) bool {
+	var patience time.Duration
+	if !errors.Is(err, io.EOF) && isRelayed(i.now.Conn()) && i.carrier.reachesDirectly(i.Conn().RemotePeer()) {
+		patience = moveTimeout
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var next network.Stream
+	select {
+	case next = <-i.next:
+	default:
+		select {
+		case next = <-i.next:
+		case <-timer.C:
+			return false
+		case <-i.over:
+			return false
+		}
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.next == nil || i.ended {
+	if i.ended {
+		_ = next.Reset()
 		return false
 	}
-	_ = i.now.Close() // the other side learns from that that all was read
-	i.now, i.next = i.next, nil
+	if errors.Is(err, io.EOF) {
+		_ = i.now.Close() // the other side learns from that that all was read
+	} else {
+		_ = i.now.Reset() // or that it was not
+	}
+	i.now, i.in = next, bufio.NewReader(next)
 	return true
 }
 
@@ -124,9 +187,14 @@ func (i *inlet) Reset() error {
 func (i *inlet) end(how func(network.Stream) error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ended = true
-	if i.next != nil {
-		_ = i.next.Reset() // in which nobody will read
+	if !i.ended {
+		i.ended = true
+		close(i.over)
+	}
+	select {
+	case next := <-i.next:
+		_ = next.Reset() // in which nobody will read
+	default:
 	}
 	return how(i.now)
 }

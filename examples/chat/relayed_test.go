@@ -203,6 +203,38 @@ func TestRoomThroughAnotherRelay(t *testing.T) {
 		event{kind: eventLine, nick: "ann", text: "is anybody there?"})
 }
 
+// The relay dies when there is a direct connection, and nobody has moved there yet.
+func TestRoomMovesFromBrokenRelay(t *testing.T) {
+	relay := openRelay(t)
+	ann, bob := together(t, relay)
+	for i := range 20 {
+		ann.tell(t, fmt.Sprint("line ", i))
+	}
+	ann.punch(t, bob)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !bob.conns.reachesDirectly(ann.host.ID()) {
+		if !pause(ctx, time.Millisecond, nil) {
+			t.Fatal("bob has no direct connection")
+		}
+	}
+	if err := relay.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := 20; i < 40; i++ {
+		ann.tell(t, fmt.Sprint("line ", i))
+	}
+	bob.tell(t, "still here")
+	for i := range 40 {
+		if got, want := bob.heard(t), fmt.Sprint("line ", i); got != want {
+			t.Fatalf("bob heard %q, want %q", got, want)
+		}
+	}
+	if got := ann.heard(t); got != "still here" {
+		t.Errorf("ann heard %q", got)
+	}
+}
+
 // The relay dies when only one of two has moved to the direct connection. They begin
 // anew: else, bob would not know that ann is in the room.
 func TestRoomMovesHalf(t *testing.T) {

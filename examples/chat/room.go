@@ -22,6 +22,9 @@ const (
 	// nick is known when it says something.
 	maxGreeted = 32
 
+	// maxFrame bounds what PubSub sends in one piece, in bytes.
+	maxFrame = 64 << 10
+
 	// burst is how many messages may wait at each stage on their way: what
 	// comes beyond it is dropped by PubSub.
 	burst = 1024
@@ -118,7 +121,7 @@ func (r *room) start(ctx context.Context, cancel context.CancelFunc, topic strin
 	ps, err := pubsub.NewGossipSub(ctx, r.conns,
 		pubsub.WithFloodPublish(true), // what we say goes to everybody we are connected to, from the first moment
 		pubsub.WithValidateWorkers(1), // more of them would shuffle what one peer says
-		pubsub.WithMaxMessageSize(64<<10),
+		pubsub.WithMaxMessageSize(maxFrame),
 		pubsub.WithPeerOutboundQueueSize(burst),
 		pubsub.WithValidateQueueSize(burst),
 		pubsub.WithRawTracer(r.links),
@@ -195,6 +198,8 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 		case <-r.links.changed:
 		case <-r.conns.changed:
 			r.look()
+		case <-r.conns.lost:
+			r.sayAgain(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -259,10 +264,8 @@ func (r *room) greet(ctx context.Context) {
 	if len(r.members) <= maxGreeted {
 		_ = r.publish(ctx, message{Nick: r.nick, No: r.said + 1}) // fails only if we are leaving
 	}
-	if again { // who has heard it already drops it
-		for _, m := range r.recent {
-			_ = r.publish(ctx, m)
-		}
+	if again {
+		r.sayAgain(ctx)
 	}
 	sent := 0
 	for len(r.kept) > 0 && r.publishLine(ctx, r.kept[0]) == nil {

@@ -46,6 +46,13 @@ func (r *room) publishLine(ctx context.Context, text string) error {
 	return nil
 }
 
+// sayAgain sends what was said lastly to who may have missed it. The others drop it.
+func (r *room) sayAgain(ctx context.Context) {
+	for _, m := range r.recent {
+		_ = r.publish(ctx, m) // fails only if we are leaving
+	}
+}
+
 // publish sends a message to the room. Only the owner calls it.
 func (r *room) publish(ctx context.Context, m message) error {
 	data, err := json.Marshal(m)
