@@ -284,7 +284,7 @@ func (o *outlet) Read(p []byte) (int, error) {
 		if err == nil || !o.hasMoved(s) {
 			return n, err
 		}
-		if !errors.Is(err, io.EOF) {
+		if !isEnd(err) {
 			poke(o.carrier.lost) // it was not read to its end
 		}
 		_ = s.Close()

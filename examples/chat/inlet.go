@@ -104,8 +104,11 @@ func (i *inlet) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readFrame reads a message with the length in front of it. The error is io.EOF only
-// before a message.
+// isEnd reports whether an error is the orderly end of a stream. The end of a
+// connection, which breaks its streams, can be an io.EOF too.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, network.ErrReset) }
+
+// readFrame reads a message with the length in front of it.
 func readFrame(in *bufio.Reader) ([]byte, error) {
 	size, err := binary.ReadUvarint(in)
 	if err != nil {
@@ -118,7 +121,7 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 	head := len(frame)
 	frame = append(frame, make([]byte, size)...)
 	if _, err := io.ReadFull(in, frame[head:]); err != nil {
-		return nil, fmt.Errorf("in the middle of a message: %w", err)
+		return nil, fmt.Errorf("in the middle of a message: %w", errors.Join(network.ErrReset, err))
 	}
 	return frame, nil
 }
@@ -128,7 +131,7 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 // if there is none.
 func (i *inlet) follow(err error) bool {
 	var patience time.Duration
-	if !errors.Is(err, io.EOF) && isRelayed(i.now.Conn()) && i.carrier.reachesDirectly(i.Conn().RemotePeer()) {
+	if !isEnd(err) && isRelayed(i.now.Conn()) && i.carrier.reachesDirectly(i.Conn().RemotePeer()) {
 		patience = moveTimeout
 	}
 	timer := time.NewTimer(patience)
@@ -151,7 +154,7 @@ func (i *inlet) follow(err error) bool {
 		_ = next.Reset()
 		return false
 	}
-	if errors.Is(err, io.EOF) {
+	if isEnd(err) {
 		_ = i.now.Close() // the other side learns from that that all was read
 	} else {
 		_ = i.now.Reset() // or that it was not
