@@ -166,18 +166,15 @@ func (i *inlet) follow(err error) bool {
 // Close ends the inlet.
 func (i *inlet) Close() error { return i.end(network.Stream.Close) }
 
-// Reset ends the inlet, and tells the other side. If it broke with its connection, and
-// we write on another one, the two sides disagree: the other one has taken us for gone,
-// while PubSub tells only at the beginning of a stream who is in the room. So both
-// begin anew.
+// Reset ends the inlet, and tells the other side. If it broke, or the other side has
+// begun another one, and we write on another connection, the two sides disagree: the
+// other one has taken us for gone, while PubSub tells only at the beginning of a stream
+// who is in the room. So both begin anew.
 func (i *inlet) Reset() error {
 	err := i.end(network.Stream.Reset)
 	i.mu.Lock()
 	conn := i.now.Conn()
 	i.mu.Unlock()
-	if !conn.IsClosed() {
-		return err
-	}
 	i.carrier.mu.Lock()
 	out := i.carrier.outlets[conn.RemotePeer()]
 	i.carrier.mu.Unlock()

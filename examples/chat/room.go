@@ -224,18 +224,25 @@ func (r *room) came(e pubsub.PeerEvent) {
 	}
 	delete(r.members, e.Peer)
 	r.host.ConnManager().Unprotect(e.Peer, r.topic.String())
-	if m.reached {
-		r.people.Add(-1)
-		if len(r.parted) >= maxHeard {
-			clear(r.parted)
-		}
-		r.parted[e.Peer] = struct{}{}
-	}
+	r.unreach(e.Peer, m)
 	if m.nick != "" {
 		delete(r.nicks, m.nick)
 		r.notify(event{kind: eventLeft, nick: m.nick, n: r.others()})
 	}
 	poke(r.left)
+}
+
+// unreach notes that a member does not hear us any more.
+func (r *room) unreach(id peer.ID, m *member) {
+	if !m.reached {
+		return
+	}
+	m.reached = false
+	r.people.Add(-1)
+	if len(r.parted) >= maxHeard {
+		clear(r.parted)
+	}
+	r.parted[id] = struct{}{}
 }
 
 // others is how many have told who they are.
@@ -248,7 +255,11 @@ func (r *room) others() int {
 func (r *room) greet(ctx context.Context) {
 	fresh, again := false, false
 	for id, m := range r.members {
-		if !m.reached && r.links.to(id) {
+		if !r.links.to(id) {
+			r.unreach(id, m)
+			continue
+		}
+		if !m.reached {
 			m.reached = true
 			r.people.Add(1)
 			fresh = true
