@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/multiformats/go-multiaddr"
 
@@ -344,5 +346,25 @@ func TestRoomGivesUpMissingLines(t *testing.T) {
 		if got := bob.heard(t); got != want {
 			t.Errorf("bob heard %q, want %q", got, want)
 		}
+	}
+}
+
+// A chat relays if it is told to, while it can be dialled.
+func TestOfferRelay(t *testing.T) {
+	for _, offer := range []bool{true, false} {
+		o := options{room: "lobby", nick: "ann", network: "/chat", listen: []string{"/ip4/127.0.0.1/tcp/0"}, offerRelay: offer}
+		c, err := newChatter(t.Context(), o, func(event) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		relays := func() bool { return slices.Contains(c.host.Mux().Protocols(), circuit.ProtoIDv2Hop) }
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		for relays() != offer && pause(ctx, 10*time.Millisecond, nil) {
+		}
+		cancel()
+		if relays() != offer {
+			t.Errorf("it relays: %v; want %v", relays(), offer)
+		}
+		c.close()
 	}
 }
