@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	libevent "github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
@@ -357,9 +359,17 @@ func TestOfferRelay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		found, err := c.host.EventBus().Emitter(new(libevent.EvtLocalReachabilityChanged), eventbus.Stateful)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := found.Emit(libevent.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic}); err != nil {
+			t.Fatal(err)
+		}
+		_ = found.Close()
 		relays := func() bool { return slices.Contains(c.host.Mux().Protocols(), circuit.ProtoIDv2Hop) }
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		for relays() != offer && pause(ctx, 10*time.Millisecond, nil) {
+		for !relays() && offer && pause(ctx, 10*time.Millisecond, nil) {
 		}
 		cancel()
 		if relays() != offer {
