@@ -17,6 +17,9 @@ func bestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach stri
 	}
 	score := -1
 	for _, a := range addrs {
+		if _, err := a.ValueForProtocol(multiaddr.P_CIRCUIT); err == nil {
+			continue // who needs a relay to be reached serves nobody, and so leads nowhere
+		}
 		far := 1
 		switch {
 		case manet.IsIPLoopback(a):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/mattn/go-isatty"
 
 	kad "github.com/go-kad/kad/host"
@@ -49,29 +51,27 @@ type chatter struct {
 
 // newChatter puts the parts together. Nobody is searched yet: see finder.
 func newChatter(ctx context.Context, o options, notify func(event)) (*chatter, error) {
-	host, err := newHost(o.listen)
+	c := &chatter{}
+	var err error
+	c.host, c.dht, err = newNode(o.listen, kad.Config{
+		Network:    o.network,
+		Bootstrap:  o.bootstrap,
+		RecordAge:  announcementAge,
+		K:          o.k,
+		OfferRelay: o.offerRelay,
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &chatter{host: host}
-	if err := c.attach(ctx, o, notify); err != nil {
+	if err := c.enter(ctx, o, notify); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// attach makes the host part of the network, and of the room.
-func (c *chatter) attach(ctx context.Context, o options, notify func(event)) (err error) {
-	c.dht, err = kad.New(c.host, kad.Config{
-		Network:   o.network,
-		Bootstrap: o.bootstrap,
-		RecordAge: announcementAge,
-		K:         o.k,
-	})
-	if err != nil {
-		return err
-	}
+// enter makes the node part of the room.
+func (c *chatter) enter(ctx context.Context, o options, notify func(event)) (err error) {
 	topic := topicOf(o.network, o.room)
 	if c.room, err = joinRoom(ctx, c.host, topic, o.nick, notify); err != nil {
 		return err
@@ -80,10 +80,18 @@ func (c *chatter) attach(ctx context.Context, o options, notify func(event)) (er
 	if c.finder, err = newFinder(c.dht, topic); err != nil {
 		return err
 	}
-	c.finder.connect = c.host.Connect
+	c.finder.connect = c.connect
 	c.finder.people = func() int { return int(c.room.people.Load()) }
 	c.finder.left = c.room.left
 	return nil
+}
+
+// connect connects to a friend, wherever that is, and waits for a direct connection
+// as long as ctx. If none comes, a relayed one will do: libp2p goes on to punch.
+func (c *chatter) connect(ctx context.Context, friend peer.AddrInfo) error {
+	c.host.Peerstore().AddAddrs(friend.ID, friend.Addrs, peerstore.TempAddrTTL)
+	_, err := c.dht.Connect(ctx, friend.ID)
+	return err
 }
 
 // close leaves the room and the network, in that order. The finder must not run
@@ -98,20 +106,34 @@ func (c *chatter) close() {
 	_ = c.host.Close()
 }
 
-// newHost makes a libp2p host that listens.
-func newHost(listen []string) (lhost.Host, error) {
+// newNode makes a libp2p host that listens, and a DHT on it.
+func newNode(listen []string, cfg kad.Config) (host lhost.Host, dht *kad.DHT, err error) {
 	if len(listen) == 0 {
 		listen = defaultListen()
 	}
-	opts := []libp2p.Option{libp2p.ListenAddrStrings(listen...)}
-	for _, addr := range listen {
-		if !strings.HasPrefix(addr, "/ip4/127.") && !strings.HasPrefix(addr, "/ip6/::1/") {
-			// At home, the router is asked to let friends in.
-			opts = append(opts, libp2p.NATPortMap())
-			break
+	if allLoopback(listen) { // there is no NAT to traverse
+		if host, err = newHost(listen); err == nil {
+			if dht, err = kad.New(host, cfg); err != nil {
+				_ = host.Close()
+			}
 		}
+		return host, dht, err
 	}
-	host, err := libp2p.New(opts...)
+	host, err = newHost(listen, kad.Traversal(&dht, cfg))
+	return host, dht, err
+}
+
+// allLoopback reports whether only processes of this machine can dial what listens on
+// these addresses.
+func allLoopback(listen []string) bool {
+	return !slices.ContainsFunc(listen, func(addr string) bool {
+		return !strings.HasPrefix(addr, "/ip4/127.") && !strings.HasPrefix(addr, "/ip6/::1/")
+	})
+}
+
+// newHost makes a libp2p host that listens.
+func newHost(listen []string, opts ...libp2p.Option) (lhost.Host, error) {
+	host, err := libp2p.New(append(opts, libp2p.ListenAddrStrings(listen...))...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", strings.Join(listen, ", "), err)
 	}
@@ -146,9 +168,11 @@ func (s *screen) show(e event) {
 		defer s.mu.Unlock()
 		_, _ = fmt.Fprintf(s.out, "%s: %s\n", e.nick, e.text)
 	case eventJoined:
-		s.status("%s is here: %s", e.nick, company(e.n))
+		s.status("%s is here, %s: %s", e.nick, inWords(e.via), company(e.n))
 	case eventLeft:
 		s.status("%s has left: %s", e.nick, company(e.n))
+	case eventVia:
+		s.status("%s is connected %s now", e.nick, inWords(e.via))
 	case eventKept:
 		if e.n == 1 {
 			s.status("nobody is here; what you say is kept for the first who comes")

@@ -25,7 +25,7 @@ func TestChat(t *testing.T) {
 
 	bob := open(t, "--nick", "bob", "--join", ann.addr(t))
 	bob.out.await(t, `(?m)^ann: is anybody there\?$`)
-	ann.err.await(t, `bob is here: you and 1 other`)
+	ann.err.await(t, `bob is here, directly: you and 1 other`)
 	bob.say(t, "yes\x1b[31m, me")
 	ann.out.await(t, `(?m)^bob: yes\[31m, me$`)
 
@@ -128,6 +128,10 @@ func TestBestAddr(t *testing.T) {
 		{"none", nil, "", ""},
 		{"loopback", []string{"/ip4/127.0.0.1/udp/1/quic-v1", "/ip4/127.0.0.1/tcp/1"}, "/ip4/127.0.0.1/tcp/1", "on this machine"},
 		{"home", []string{"/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.5/udp/1/quic-v1"}, "/ip4/192.168.1.5/udp/1/quic-v1", "local network"},
+		{"through a relay", []string{
+			"/ip4/192.168.1.5/tcp/1",
+			"/ip4/8.8.8.8/tcp/1/p2p/12D3KooWHGqaPPYWmsRgdTRUbqWfXdsEakpajGKub2QaAZzLYYDY/p2p-circuit",
+		}, "/ip4/192.168.1.5/tcp/1", "local network"},
 		{"public", []string{"/ip4/192.168.1.5/tcp/1", "/ip4/8.8.8.8/tcp/1", "/ip4/127.0.0.1/tcp/1"}, "/ip4/8.8.8.8/tcp/1", "anywhere"},
 	}
 	for _, tt := range tests {

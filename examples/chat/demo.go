@@ -123,19 +123,15 @@ func short(t time.Duration) string {
 func (d *demo) startNodes(ctx context.Context) error {
 	start := time.Now()
 	for i := range demoNodes {
-		host, err := newHost(d.opts.listen)
-		if err != nil {
-			return err
-		}
-		n := &node{host: host}
-		d.nodes = append(d.nodes, n)
 		var through []peer.AddrInfo
 		if i > 0 {
 			through = d.nodes[i/2].info()
 		}
-		if n.dht, err = kad.New(host, kad.Config{Network: d.opts.network, Bootstrap: through, K: demoK}); err != nil {
+		host, dht, err := newNode(d.opts.listen, kad.Config{Network: d.opts.network, Bootstrap: through, K: demoK})
+		if err != nil {
 			return err
 		}
+		d.nodes = append(d.nodes, &node{host, dht})
 	}
 	joined, ctx := errgroup.WithContext(ctx)
 	for i, n := range d.nodes {
@@ -325,9 +321,7 @@ func (d *demo) close() {
 	wg.Wait() // they say goodbye while the nodes are there
 	for _, n := range d.nodes {
 		wg.Go(func() {
-			if n.dht != nil {
-				_ = n.dht.Close()
-			}
+			_ = n.dht.Close()
 			_ = n.host.Close()
 		})
 	}

@@ -48,7 +48,8 @@ func (r *room) sendingStreams() int {
 	n := 0
 	for _, conn := range r.host.Network().Conns() {
 		for _, s := range conn.GetStreams() {
-			if s.Stat().Direction == network.DirOutbound && strings.HasPrefix(string(s.Protocol()), "/meshsub/") {
+			ours := s.Protocol() == moveProtocol || strings.HasPrefix(string(s.Protocol()), "/meshsub/")
+			if ours && s.Stat().Direction == network.DirOutbound {
 				n++
 			}
 		}

@@ -17,9 +17,24 @@
 //
 //	echo "the build is done" | go run ./examples/chat --nick ci --join ...
 //
+// Behind a NAT, nothing has to be configured: the node finds relays in the DHT, is found
+// and reached through them, and connects directly where a hole can be punched. The chat
+// says of each friend whether the way is direct, punched, or through a relay. Whoever can
+// be dialled may offer to relay with --offer-relay.
+//
+// PubSub by itself does not use connections through relays, which are limited, and never
+// moves a stream. So it is given a host that shows it all connections alike, and lets its
+// streams use them: what is said passes at once. When a direct connection comes, the
+// streams go over to it, between two messages, without PubSub noticing; when a connection
+// breaks, what was said lastly is said again, and who has heard it drops it. The cost: all
+// of the room, PubSub's gossip of a few hundred bytes a minute included, counts against
+// the limits of the relay, which by default carries 16 MiB an hour for each connection
+// (relays of others often just 128 KiB in 2 minutes). At the limit, the connection ends,
+// the friend leaves, and is found again.
+//
 // To read on: newChatter in chat.go puts the parts together, finder.go is how
-// the peers of a room find each other, room.go how they talk, demo.go tells the
-// story.
+// the peers of a room find each other, room.go how they talk, carrier.go
+// how relays come in, demo.go tells the story.
 package main
 
 import (
@@ -70,7 +85,7 @@ func quieten() {
 type options struct {
 	room, nick, network string
 	listen, join        []string
-	demo                bool
+	offerRelay, demo    bool
 
 	bootstrap []peer.AddrInfo // join, parsed
 	k         int             // of the DHT; 0 but in the demo
@@ -133,6 +148,7 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringVar(&o.network, "network", "/chat", "name of the network")
 	flags.StringArrayVar(&o.listen, "listen", nil,
 		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
+	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
 }

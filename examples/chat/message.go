@@ -14,6 +14,10 @@ const maxMessage = 8 << 10
 type message struct {
 	Nick string `json:"nick"`
 	Text string `json:"text,omitempty"`
+
+	// No is the number of the line among those of its peer, from 1 on, or of the next
+	// one if there is no text. With 0, lines are shown as they come.
+	No uint64 `json:"no,omitempty"`
 }
 
 var (

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,6 +9,8 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 	// nick is known when it says something.
 	maxGreeted = 32
 
+	// maxFrame bounds what PubSub sends in one piece, in bytes.
+	maxFrame = 64 << 10
+
 	// burst is how many messages may wait at each stage on their way: what
 	// comes beyond it is dropped by PubSub.
 	burst = 1024
@@ -31,11 +35,12 @@ type eventKind uint8
 
 const (
 	eventLine   eventKind = iota // Nick said Text
-	eventJoined                  // Nick is here now, with N others
+	eventJoined                  // Nick is here now, by Via, with N others
 	eventLeft                    // Nick is gone, N others are here
 	eventKept                    // nobody is here: what was said is kept, N lines so far
 	eventLost                    // and the oldest of them is forgotten
 	eventSent                    // N kept lines were sent to those who are here now
+	eventVia                     // Nick is connected in another way now, by Via
 )
 
 // An event is something to show.
@@ -43,6 +48,7 @@ type event struct {
 	kind       eventKind
 	nick, text string
 	n          int
+	via        kad.Via
 }
 
 // A room is a place to talk: a topic of PubSub. One goroutine owns what happens
@@ -54,6 +60,7 @@ type room struct {
 	left   chan struct{} // buffered, length 1: somebody has left
 	topic  *pubsub.Topic
 	links  *links
+	conns  *carrier
 	asked  chan func()  // what others want the owner to do
 	people atomic.Int32 // who hear what is said, without us
 	leave  func()       // leaves; see close
@@ -63,13 +70,18 @@ type room struct {
 	nicks   map[string]peer.ID // of members: a nick belongs to who had it first
 	early   map[peer.ID]string // nicks of those who spoke before PubSub said that they came
 	kept    []string
-	flushed []chan<- struct{} // closed when nothing is kept
+	said    uint64               // lines
+	recent  []message            // the last of them
+	heard   map[peer.ID]*hearing // what others said
+	parted  map[peer.ID]struct{} // who were here, and may have missed some of what was said last
+	flushed []chan<- struct{}    // closed when nothing is kept
 }
 
 // A member is a peer in the room that we are connected to.
 type member struct {
 	nick    string // as it is shown; "" until it has said something
 	reached bool   // hears what we say
+	via     kad.Via
 }
 
 // topicOf is the name of a room in PubSub, and in the DHT: it holds the network,
@@ -88,13 +100,17 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 		notify:  notify,
 		left:    make(chan struct{}, 1),
 		links:   newLinks(),
+		conns:   newCarrier(host),
 		asked:   make(chan func()),
 		members: make(map[peer.ID]*member),
 		nicks:   make(map[string]peer.ID),
 		early:   make(map[peer.ID]string),
+		heard:   make(map[peer.ID]*hearing),
+		parted:  make(map[peer.ID]struct{}),
 	}
 	if err := r.start(ctx, cancel, topic); err != nil {
 		cancel()
+		_ = r.conns.Close()
 		return nil, fmt.Errorf("joining the room: %w", err)
 	}
 	return r, nil
@@ -102,10 +118,10 @@ func joinRoom(ctx context.Context, host lhost.Host, topic, nick string, notify f
 
 // start connects the room to PubSub, which runs until ctx ends.
 func (r *room) start(ctx context.Context, cancel context.CancelFunc, topic string) error {
-	ps, err := pubsub.NewGossipSub(ctx, r.host,
+	ps, err := pubsub.NewGossipSub(ctx, r.conns,
 		pubsub.WithFloodPublish(true), // what we say goes to everybody we are connected to, from the first moment
 		pubsub.WithValidateWorkers(1), // more of them would shuffle what one peer says
-		pubsub.WithMaxMessageSize(64<<10),
+		pubsub.WithMaxMessageSize(maxFrame),
 		pubsub.WithPeerOutboundQueueSize(burst),
 		pubsub.WithValidateQueueSize(burst),
 		pubsub.WithRawTracer(r.links),
@@ -138,6 +154,7 @@ func (r *room) start(ctx context.Context, cancel context.CancelFunc, topic strin
 		wg.Wait()
 		cancel()
 		r.awaitReaders()
+		_ = r.conns.Close()
 	})
 	return nil
 }
@@ -175,10 +192,14 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 		case e := <-comings:
 			r.came(e)
 		case m := <-messages:
-			r.received(m)
+			r.received(ctx, m)
 		case do := <-r.asked:
 			do()
 		case <-r.links.changed:
+		case <-r.conns.changed:
+			r.look()
+		case <-r.conns.lost:
+			r.sayAgain(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -189,7 +210,7 @@ func (r *room) own(ctx context.Context, comings <-chan pubsub.PeerEvent, message
 // came handles that a peer has joined or left.
 func (r *room) came(e pubsub.PeerEvent) {
 	if e.Type == pubsub.PeerJoin {
-		r.members[e.Peer] = &member{}
+		r.members[e.Peer] = &member{via: viaOf(r.host.Network().ConnsToPeer(e.Peer), 0)}
 		r.host.ConnManager().Protect(e.Peer, r.topic.String()) // friends are not cut off
 		if nick, ok := r.early[e.Peer]; ok {
 			delete(r.early, e.Peer)
@@ -203,14 +224,25 @@ func (r *room) came(e pubsub.PeerEvent) {
 	}
 	delete(r.members, e.Peer)
 	r.host.ConnManager().Unprotect(e.Peer, r.topic.String())
-	if m.reached {
-		r.people.Add(-1)
-	}
+	r.unreach(e.Peer, m)
 	if m.nick != "" {
 		delete(r.nicks, m.nick)
 		r.notify(event{kind: eventLeft, nick: m.nick, n: r.others()})
 	}
 	poke(r.left)
+}
+
+// unreach notes that a member does not hear us any more.
+func (r *room) unreach(id peer.ID, m *member) {
+	if !m.reached {
+		return
+	}
+	m.reached = false
+	r.people.Add(-1)
+	if len(r.parted) >= maxHeard {
+		clear(r.parted)
+	}
+	r.parted[id] = struct{}{}
 }
 
 // others is how many have told who they are.
@@ -221,22 +253,33 @@ func (r *room) others() int {
 // greet tells peers that have become reachable who we are, and what we said
 // before anybody was there.
 func (r *room) greet(ctx context.Context) {
-	fresh := false
+	fresh, again := false, false
 	for id, m := range r.members {
-		if !m.reached && r.links.to(id) {
+		if !r.links.to(id) {
+			r.unreach(id, m)
+			continue
+		}
+		if !m.reached {
 			m.reached = true
 			r.people.Add(1)
 			fresh = true
+			if _, ok := r.parted[id]; ok {
+				delete(r.parted, id)
+				again = true
+			}
 		}
 	}
 	if !fresh {
 		return
 	}
 	if len(r.members) <= maxGreeted {
-		_ = r.publish(ctx, "") // fails only if we are leaving
+		_ = r.publish(ctx, message{Nick: r.nick, No: r.said + 1}) // fails only if we are leaving
+	}
+	if again {
+		r.sayAgain(ctx)
 	}
 	sent := 0
-	for len(r.kept) > 0 && r.publish(ctx, r.kept[0]) == nil {
+	for len(r.kept) > 0 && r.publishLine(ctx, r.kept[0]) == nil {
 		r.kept = r.kept[1:]
 		sent++
 	}
@@ -248,15 +291,21 @@ func (r *room) greet(ctx context.Context) {
 
 // received handles a message. Who sent it is certain, since it is signed; what
 // it says is not.
-func (r *room) received(msg *pubsub.Message) {
+func (r *room) received(ctx context.Context, msg *pubsub.Message) {
 	from := msg.GetFrom()
 	m, ok := msg.ValidatorData.(message)
 	if from == r.host.ID() || !ok {
 		return
 	}
-	nick := r.nickOf(from, m.Nick)
-	if m.Text != "" {
-		r.notify(event{kind: eventLine, nick: nick, text: m.Text})
+	line := event{kind: eventLine, nick: r.nickOf(from, m.Nick), text: m.Text}
+	switch {
+	case m.No == 0 && m.Text != "":
+		r.notify(line)
+	case m.No == 0:
+	case m.Text == "":
+		r.hearingOf(from).expect(m.No)
+	default:
+		r.hear(ctx, r.hearingOf(from), m.No, line)
 	}
 }
 
@@ -283,7 +332,7 @@ func (r *room) nickOf(from peer.ID, given string) string {
 	m.nick = nick
 	r.nicks[nick] = from
 	if !known {
-		r.notify(event{kind: eventJoined, nick: nick, n: r.others()})
+		r.notify(event{kind: eventJoined, nick: nick, n: r.others(), via: m.via})
 	}
 	return nick
 }
@@ -298,67 +347,4 @@ func (r *room) do(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// say sends a line to the room. If nobody is there, it is kept for the first
-// who comes.
-func (r *room) say(ctx context.Context, text string) error {
-	if text = cleanText(text); text == "" {
-		return nil
-	}
-	var failed error
-	err := r.do(ctx, func() {
-		if r.people.Load() > 0 {
-			failed = r.publish(ctx, text)
-			return
-		}
-		if len(r.kept) == maxKept {
-			r.kept = r.kept[1:]
-			r.notify(event{kind: eventLost})
-		}
-		r.kept = append(r.kept, text)
-		r.notify(event{kind: eventKept, n: len(r.kept)})
-	})
-	if err != nil {
-		return err
-	}
-	return failed
-}
-
-// publish sends a message to the room. Only the owner calls it.
-func (r *room) publish(ctx context.Context, text string) error {
-	data, err := json.Marshal(message{Nick: r.nick, Text: text})
-	if err != nil {
-		return err
-	}
-	if err := r.topic.Publish(ctx, data); err != nil {
-		return fmt.Errorf("sending a line: %w", err)
-	}
-	return nil
-}
-
-// flush waits until no line is kept, as long as ctx. It returns how many are.
-func (r *room) flush(ctx context.Context) int {
-	flushed := make(chan struct{})
-	if r.do(ctx, func() { r.flushed = append(r.flushed, flushed); r.tellFlushed() }) == nil {
-		select {
-		case <-flushed:
-			return 0
-		case <-ctx.Done():
-		}
-	}
-	kept := 0
-	_ = r.do(context.WithoutCancel(ctx), func() { kept = len(r.kept) }) // the owner lives until close
-	return kept
-}
-
-// tellFlushed tells those who wait for it that nothing is kept.
-func (r *room) tellFlushed() {
-	if len(r.kept) > 0 {
-		return
-	}
-	for _, c := range r.flushed {
-		close(c)
-	}
-	r.flushed = nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 // A guest is a peer in a room, without a DHT.
@@ -75,10 +77,10 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 	ann.expect(t, event{kind: eventKept, n: 2})
 
 	bob.meet(t, ann)
-	ann.expectAll(t, event{kind: eventSent, n: 2}, event{kind: eventJoined, nick: "bob", n: 1})
+	ann.expectAll(t, event{kind: eventSent, n: 2}, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaDirect})
 	// PubSub tells of who came and of what was said on two channels. What was said
 	// keeps its order.
-	joined, lines := event{kind: eventJoined, nick: "ann", n: 1}, []event{
+	joined, lines := event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaDirect}, []event{
 		{kind: eventLine, nick: "ann", text: "hello?"},
 		{kind: eventLine, nick: "ann", text: "anybody?"},
 	}
@@ -142,9 +144,9 @@ func TestRoomLosesNothing(t *testing.T) {
 	const lines = 300
 	ann, bob, cat := enter(t, "room", "ann"), enter(t, "room", "bob"), enter(t, "room", "cat")
 	bob.meet(t, ann)
-	ann.expect(t, event{kind: eventJoined, nick: "bob", n: 1})
+	ann.expect(t, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaDirect})
 	cat.meet(t, ann, bob)
-	ann.expect(t, event{kind: eventJoined, nick: "cat", n: 2})
+	ann.expect(t, event{kind: eventJoined, nick: "cat", n: 2, via: kad.ViaDirect})
 	for i := range lines {
 		ann.tell(t, fmt.Sprint("line ", i))
 	}
@@ -171,10 +173,10 @@ func TestRoomLosesNothing(t *testing.T) {
 func TestRoomTellsNamesakesApart(t *testing.T) {
 	ann, bob, bob2 := enter(t, "room", "ann"), enter(t, "room", "bob"), enter(t, "room", "bob")
 	bob.meet(t, ann)
-	ann.expect(t, event{kind: eventJoined, nick: "bob", n: 1})
+	ann.expect(t, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaDirect})
 	bob2.meet(t, ann)
 	second := "bob~" + shortID(bob2.host.ID())
-	ann.expect(t, event{kind: eventJoined, nick: second, n: 2})
+	ann.expect(t, event{kind: eventJoined, nick: second, n: 2, via: kad.ViaDirect})
 	bob2.tell(t, "I am bob")
 	ann.expect(t, event{kind: eventLine, nick: second, text: "I am bob"})
 }
@@ -184,8 +186,8 @@ func TestRoomsDoNotMix(t *testing.T) {
 	cat := enter(t, topicOf("/chat", "lobby"), "cat")
 	bob.meet(t, ann, cat)
 	cat.meet(t, ann)
-	ann.expect(t, event{kind: eventJoined, nick: "cat", n: 1})
-	cat.expect(t, event{kind: eventJoined, nick: "ann", n: 1})
+	ann.expect(t, event{kind: eventJoined, nick: "cat", n: 1, via: kad.ViaDirect})
+	cat.expect(t, event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaDirect})
 	bob.tell(t, "hello?")
 	bob.expect(t, event{kind: eventKept, n: 1})
 	ann.tell(t, "hi")
@@ -197,7 +199,7 @@ func TestRoomsDoNotMix(t *testing.T) {
 func TestRoomRefusesNonsense(t *testing.T) {
 	ann, eve := enter(t, "room", "ann"), enter(t, "room", "eve")
 	eve.meet(t, ann)
-	ann.expect(t, event{kind: eventJoined, nick: "eve", n: 1})
+	ann.expect(t, event{kind: eventJoined, nick: "eve", n: 1, via: kad.ViaDirect})
 	publish := func(data string) error { return eve.topic.Publish(t.Context(), []byte(data)) }
 	if err := publish("hello"); err == nil {
 		t.Error("what is no message was published")
