@@ -39,6 +39,7 @@ type DHT struct {
 	recall     *recall
 	peers      *peers
 	relays     relays
+	older      olderAsker
 	nat        natTypes
 	store      store.Store // cfg.Store, or our own
 	validators validators
