@@ -23,6 +23,7 @@ const (
 	introduceJob            // probe a peer that says that it serves
 	checkJob                // probe a contact
 	relayJob                // announce that we relay
+	renewJob                // open connections again
 	jobs                    // how many kinds there are
 )
 
@@ -62,6 +63,7 @@ type keeper struct {
 	replicate   replicator
 	newcomers   newcomers
 	relay       relayOffer
+	renewing    renewing
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -111,6 +113,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
 	sooner(k.offerRelay(now))
+	sooner(k.renewIfDue(now))
 	return next
 }
 

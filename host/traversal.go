@@ -70,7 +70,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		})),
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
-		libp2p.EnableHolePunching(holepunch.DirectDialTimeout(directDialTimeout)),
+		libp2p.EnableHolePunching(holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t)),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
@@ -128,6 +128,15 @@ func (t *traversal) stop() error {
 		return d.Close()
 	}
 	return nil
+}
+
+// Trace implements [holepunch.EventTracer].
+func (t *traversal) Trace(e *holepunch.Event) {
+	ended, ok := e.Evt.(*holepunch.EndHolePunchEvt)
+	if d := t.dht.Load(); ok && d != nil && !ended.Success {
+		log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
+		d.punchFailed()
+	}
 }
 
 // FindPeer implements [lrouting.PeerRouting].
