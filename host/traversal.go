@@ -70,7 +70,8 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		})),
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
-		libp2p.EnableHolePunching(holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t)),
+		libp2p.EnableHolePunching(
+			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(punchFilter{})),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
