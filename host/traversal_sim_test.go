@@ -55,6 +55,13 @@ func (w *simWorld) cut(ip string) {
 	w.dead = append(w.dead, ip)
 }
 
+// mend ends that.
+func (w *simWorld) mend(ip string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = slices.DeleteFunc(w.dead, func(dead string) bool { return dead == ip })
+}
+
 func (w *simWorld) isDead(ip string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
