@@ -140,11 +140,16 @@ func (t *traversal) Trace(e *holepunch.Event) {
 	}
 }
 
-// FindPeer implements [lrouting.PeerRouting].
+// FindPeer implements [lrouting.PeerRouting]. The host asks it when all else has failed,
+// and so is not kept waiting where there is no way into the network: see
+// [DHT.joined].
 func (t *traversal) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	d := t.dht.Load()
 	if d == nil {
 		return peer.AddrInfo{}, errNotStarted
+	}
+	if err := d.joined(ctx); err != nil {
+		return peer.AddrInfo{}, err
 	}
 	return d.FindPeer(ctx, id)
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -321,5 +322,33 @@ func testVerdict(t *testing.T) {
 	}
 	if mode, why := d.Mode(); mode != ModeClient {
 		t.Errorf("mode %v (%s), want client", mode, why)
+	}
+}
+
+// A host that knows nobody does not wait for a lookup that cannot begin. One that has
+// just started waits until it has joined.
+func TestRoutedConnect(t *testing.T) { synctest.Test(t, testRoutedConnect) }
+
+func testRoutedConnect(t *testing.T) {
+	w := newSimWorld(t)
+	first, _ := w.host("50.1.0.1", Config{})
+	start := time.Now()
+	err := first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 2*fallbackAfter {
+		t.Errorf("after %v: %v, want %v", took, err, ErrNoContacts)
+	}
+	time.Sleep(time.Minute)
+	start = time.Now()
+	err = first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 0 {
+		t.Errorf("later, after %v: %v, want %v at once", took, err, ErrNoContacts)
+	}
+
+	boot := []peer.AddrInfo{info(first)}
+	second, _ := w.host("51.1.0.1", Config{Bootstrap: boot})
+	time.Sleep(time.Minute)
+	third, _ := w.host("52.1.0.1", Config{Bootstrap: boot})
+	if err := third.Connect(t.Context(), peer.AddrInfo{ID: second.ID()}); err != nil {
+		t.Errorf("not found by who has just started: %v", err)
 	}
 }
