@@ -313,3 +313,19 @@ func testConnectInTime(t *testing.T) {
 		t.Errorf("Connect() after Close = %v", err)
 	}
 }
+
+// A step says in words what it was.
+func TestStepString(t *testing.T) {
+	a := multiaddr.StringCast("/ip4/1.2.3.4/tcp/1")
+	for want, s := range map[string]Step{
+		"find (2ms)":              {Name: stepFind, Took: 2 * time.Millisecond},
+		"direct (0s, 1 address)":  {Name: stepDirect, Addrs: []multiaddr.Multiaddr{a}},
+		"relay (0s, 3 addresses)": {Name: stepRelay, Addrs: []multiaddr.Multiaddr{a, a, a}},
+		"known (0s): of no use":   {Name: stepKnown, Err: errors.New("kad: of no use")},
+		"punch (1s): too late":    {Name: stepPunch, Took: time.Second, Err: errors.New("too\nlate")},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

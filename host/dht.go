@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -39,6 +40,8 @@ type DHT struct {
 	recall     *recall
 	peers      *peers
 	relays     relays
+	older      olderAsker
+	unpunched  atomic.Bool // a hole could not be punched lately
 	nat        natTypes
 	store      store.Store // cfg.Store, or our own
 	validators validators

@@ -177,9 +177,13 @@ func reasons(failed map[peer.ID]error) string {
 	})
 }
 
-// plural returns "1 peer", "2 peers".
+// plural returns "1 peer", "2 peers", "3 addresses".
 func plural(n int, what string) string {
-	if n != 1 {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "s"):
+		what += "es"
+	default:
 		what += "s"
 	}
 	return strconv.Itoa(n) + " " + what

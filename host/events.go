@@ -21,6 +21,7 @@ func (d *DHT) handle(e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		d.surveyed(e.Conn)
+		d.askOlder(e.Conn)
 		d.meet(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
 		d.meet(e.Peer)

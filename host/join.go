@@ -91,6 +91,31 @@ func (d *DHT) join(ctx context.Context) error {
 	}
 }
 
+// joined returns nil as soon as lookups work, and a [*NotReadyError] if the join that
+// is under way, or about to begin for the first time, has not led to that; at once
+// between attempts.
+func (d *DHT) joined(ctx context.Context) error {
+	if d.stats.joins.Load() == 0 || d.joins.running() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		over := make(chan struct{})
+		d.tasks.run(func(context.Context) { defer close(over); _ = d.join(ctx) })
+		select {
+		case <-over:
+		case <-d.peers.becomesLive():
+		case <-ctx.Done():
+		case <-d.tasks.ctx.Done():
+		}
+	}
+	if d.tasks.closed() {
+		return ErrClosed
+	}
+	if !d.peers.isLive() {
+		return d.notReady(context.Cause(ctx))
+	}
+	return nil
+}
+
 // joinOnce joins the network.
 func (d *DHT) joinOnce(ctx context.Context) error {
 	d.stats.joins.Add(1)

@@ -11,19 +11,21 @@ import (
 type job int
 
 const (
-	joinJob      job = iota // join the network
-	reuniteJob              // dial a bootstrap peer that is not in the table
-	refreshJob              // look up a stale bucket
-	republishJob            // publish what is ours once more
-	presenceJob             // tell where we are
-	replicateJob            // send what we hold to those closest to it
-	handoverJob             // give a newcomer what it is to hold
-	expireJob               // remove what has expired from the store
-	keepJob                 // write the contacts to Config.Dir
-	introduceJob            // probe a peer that says that it serves
-	checkJob                // probe a contact
-	relayJob                // announce that we relay
-	jobs                    // how many kinds there are
+	joinJob        job = iota // join the network
+	reuniteJob                // dial a bootstrap peer that is not in the table
+	refreshJob                // look up a stale bucket
+	republishJob              // publish what is ours once more
+	presenceJob               // tell where we are
+	replicateJob              // send what we hold to those closest to it
+	handoverJob               // give a newcomer what it is to hold
+	expireJob                 // remove what has expired from the store
+	keepJob                   // write the contacts to Config.Dir
+	introduceJob              // probe a peer that says that it serves
+	checkJob                  // probe a contact
+	relayJob                  // announce that we relay
+	renewJob                  // open connections again
+	checkRelaysJob            // ask our relays whether they are there
+	jobs                      // how many kinds there are
 )
 
 // limit returns how many jobs of a kind run at a time. The kinds do not share,
@@ -62,6 +64,8 @@ type keeper struct {
 	replicate   replicator
 	newcomers   newcomers
 	relay       relayOffer
+	renewing    renewing
+	checkRelays time.Time // when to ask our relays again
 }
 
 // maintain is the one long-lived goroutine of a DHT. It owns the timers: it
@@ -111,6 +115,8 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.expireStored(now))
 	sooner(k.keepContacts(now))
 	sooner(k.offerRelay(now))
+	sooner(k.renewIfDue(now))
+	sooner(k.checkRelaysIfDue(now))
 	return next
 }
 

@@ -70,7 +70,8 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		})),
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
-		libp2p.EnableHolePunching(holepunch.DirectDialTimeout(directDialTimeout)),
+		libp2p.EnableHolePunching(
+			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(punchFilter{})),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
@@ -130,11 +131,25 @@ func (t *traversal) stop() error {
 	return nil
 }
 
-// FindPeer implements [lrouting.PeerRouting].
+// Trace implements [holepunch.EventTracer].
+func (t *traversal) Trace(e *holepunch.Event) {
+	ended, ok := e.Evt.(*holepunch.EndHolePunchEvt)
+	if d := t.dht.Load(); ok && d != nil && !ended.Success {
+		log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
+		d.punchFailed()
+	}
+}
+
+// FindPeer implements [lrouting.PeerRouting]. The host asks it when all else has failed,
+// and so is not kept waiting where there is no way into the network: see
+// [DHT.joined].
 func (t *traversal) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	d := t.dht.Load()
 	if d == nil {
 		return peer.AddrInfo{}, errNotStarted
+	}
+	if err := d.joined(ctx); err != nil {
+		return peer.AddrInfo{}, err
 	}
 	return d.FindPeer(ctx, id)
 }

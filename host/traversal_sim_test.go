@@ -2,9 +2,11 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,24 +29,51 @@ type simWorld struct {
 	net *simnet.Simnet
 
 	strangers int // that have tried to connect to somebody
+
+	mu   sync.Mutex
+	dead []string // addresses whose packets are lost
 }
 
 func newSimWorld(t *testing.T) *simWorld {
 	t.Helper()
-	w := &simWorld{t: t, net: &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
+	w := &simWorld{t: t}
+	w.net = &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
 		to := p.To.(*net.UDPAddr).IP.To4()
+		if w.isDead(to.String()) || w.isDead(p.From.(*net.UDPAddr).IP.String()) {
+			return 1000 * time.Hour
+		}
 		return time.Duration(10+to[3]%16) * time.Millisecond // who has a higher last byte is farther away
-	}}}
+	}}
 	w.net.Start()
 	t.Cleanup(w.net.Close)
 	return w
 }
 
+// cut has all packets lost from and to an address.
+func (w *simWorld) cut(ip string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = append(w.dead, ip)
+}
+
+// mend ends that.
+func (w *simWorld) mend(ip string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = slices.DeleteFunc(w.dead, func(dead string) bool { return dead == ip })
+}
+
+func (w *simWorld) isDead(ip string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.dead, ip)
+}
+
 // host returns a host at an address, with Traversal.
-func (w *simWorld) host(ip string, cfg Config) (lhost.Host, *DHT) {
+func (w *simWorld) host(ip string, cfg Config, opts ...libp2p.Option) (lhost.Host, *DHT) {
 	w.t.Helper()
 	var d *DHT
-	h, err := libp2p.New(
+	h, err := libp2p.New(append(opts,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/4001/quic-v1", ip)),
 		simlibp2p.QUICSimnet(w.net, simnet.NodeBiDiLinkSettings{
 			Downlink: simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps},
@@ -59,7 +88,7 @@ func (w *simWorld) host(ip string, cfg Config) (lhost.Host, *DHT) {
 			cfg.EnableAutoNATv2 = net.ParseIP(ip).IsPrivate() // it has nobody to ask
 			return nil
 		},
-	)
+	)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -293,5 +322,33 @@ func testVerdict(t *testing.T) {
 	}
 	if mode, why := d.Mode(); mode != ModeClient {
 		t.Errorf("mode %v (%s), want client", mode, why)
+	}
+}
+
+// A host that knows nobody does not wait for a lookup that cannot begin. One that has
+// just started waits until it has joined.
+func TestRoutedConnect(t *testing.T) { synctest.Test(t, testRoutedConnect) }
+
+func testRoutedConnect(t *testing.T) {
+	w := newSimWorld(t)
+	first, _ := w.host("50.1.0.1", Config{})
+	start := time.Now()
+	err := first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 2*fallbackAfter {
+		t.Errorf("after %v: %v, want %v", took, err, ErrNoContacts)
+	}
+	time.Sleep(time.Minute)
+	start = time.Now()
+	err = first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 0 {
+		t.Errorf("later, after %v: %v, want %v at once", took, err, ErrNoContacts)
+	}
+
+	boot := []peer.AddrInfo{info(first)}
+	second, _ := w.host("51.1.0.1", Config{Bootstrap: boot})
+	time.Sleep(time.Minute)
+	third, _ := w.host("52.1.0.1", Config{Bootstrap: boot})
+	if err := third.Connect(t.Context(), peer.AddrInfo{ID: second.ID()}); err != nil {
+		t.Errorf("not found by who has just started: %v", err)
 	}
 }

@@ -118,18 +118,13 @@ func TestNATGetsAnotherAddress(t *testing.T) {
 		})
 		checkSoon(t, noticed, reachesAgain(t, a, id))
 
-		// But nobody tells it the new address before there is a new connection: those
-		// that were there have that of the time when they were opened.
-		s := w.servers[len(w.servers)-1]
-		if err := b.host.Network().ClosePeer(s.host.ID()); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.host.Connect(t.Context(), infos([]*node{s})[0]); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
+		// Nobody tells it the new address before there is a new connection: those that
+		// were there have that of the time when they were opened. So the first attempts
+		// to punch a hole fail, which makes it renew some.
 		if m := meet(t.Context(), a, id); m.verdict != direct {
 			t.Errorf("%s: %v", m.verdict, m.err)
+		} else {
+			t.Logf("direct after %v", m.direct)
 		}
 	})
 }

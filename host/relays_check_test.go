@@ -1,0 +1,53 @@
+package host
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Relays that die without a word are missed within 10s, both at once too. Who is
+// offline itself for that long keeps its relays.
+func TestRelaysDieSilently(t *testing.T) { synctest.Test(t, testRelaysDieSilently) }
+
+func testRelaysDieSilently(t *testing.T) {
+	const noticedAfter = relayCheckInterval + 3*silence
+	w := newSimWorld(t)
+	relays := w.relays(5)
+	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
+	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+	until(t, "all servers", func() bool { return len(h.Network().Peers()) == 5 })
+	time.Sleep(time.Minute)
+
+	held := d.relays.holds()
+	w.cut("192.168.1.2")
+	time.Sleep(noticedAfter)
+	w.mend("192.168.1.2")
+	for _, id := range held {
+		if h.Network().Connectedness(id) != network.Connected {
+			t.Error("a relay was given up in an outage of our own")
+		}
+	}
+	time.Sleep(time.Minute)
+
+	for _, n := range []int{1, 2} {
+		held := d.relays.holds()
+		for _, id := range held[:n] {
+			i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == id })
+			w.cut("40." + string(rune('1'+i)) + ".0." + string(rune('1'+i)))
+		}
+		took := until(t, "loss", func() bool {
+			return !slices.ContainsFunc(held[:n], func(id peer.ID) bool { return slices.Contains(announced(h), id) })
+		})
+		again := until(t, "replacement", func() bool { return len(d.relays.holds()) == 2 })
+		t.Logf("loss of %d noticed after %v, replaced %v later", n, took, again)
+		if took > noticedAfter {
+			t.Errorf("loss of %d noticed after %v, want %v at most", n, took, noticedAfter)
+		}
+	}
+}
