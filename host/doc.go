@@ -222,6 +222,20 @@
 // peers has learnt its address on both transports. By a hash of the address, as an
 // alternative, small networks would often have nobody for one of them.
 //
+// Connections are renewed behind a NAT, two in 3m, since QUIC outlives a change of the
+// NAT's address, and nobody then tells the new one. A second connection beside the old
+// one would spare the gap, but libp2p dials nobody who is connected. That a hole cannot
+// be punched is the one sign of a change that the host has, so it renews then too.
+//
+// Relays are asked every 5s, for QUIC takes half a minute to miss one, in which nobody
+// reaches the host. They are given up only while somebody else answers: an outage of
+// our own would else cost all reservations. Phones that mind two small streams in 5s
+// would change our mind.
+//
+// Who connects once more is asked on its older connections. A peer that was killed is
+// often back before that is noticed, and libp2p prefers the connection with the most
+// streams, which may be the dead one.
+//
 // Refusals have a reason. A request that is not served ends with the reset of
 // its stream, as others do it, and with an error code that says why, so that a
 // [Receipt] can. Other implementations ignore the code, and their resets have

@@ -28,14 +28,17 @@ func (k *keeper) checkRelaysIfDue(now time.Time) time.Time {
 		return k.checkRelays
 	}
 	k.checkRelays = now.Add(relayCheckInterval)
-	k.start(checkRelaysJob, func(ctx context.Context) error { return d.checkRelays(ctx, held) }, func(error) {})
+	k.start(checkRelaysJob, func(ctx context.Context) error {
+		d.checkRelays(ctx, held)
+		return nil
+	}, func(error) {})
 	return time.Time{}
 }
 
 // checkRelays closes the connections to relays that are silent twice, one time after
 // the other, while somebody else answers. If nobody does, it is rather we who are
 // offline: then the transport decides, whose connections live through short outages.
-func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) error {
+func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) {
 	dead := make([][]network.Conn, len(held))
 	var answers atomic.Bool
 	var asked sync.WaitGroup
@@ -48,7 +51,7 @@ func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) error {
 			// Its time is longer where the way is: 4 round trips at least.
 			wait := max(silence, 4*d.host.Peerstore().LatencyEWMA(id))
 			for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-				if !isSilent(ctx, conn, wait) || !isSilent(ctx, conn, wait) {
+				if !isSilent(ctx, conn, wait) || answersAgain(ctx, conn, wait) {
 					answers.Store(true)
 					return
 				}
@@ -59,12 +62,16 @@ func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) error {
 	asked.Wait()
 	lost := slices.Concat(dead...)
 	if len(lost) == 0 || ctx.Err() != nil || !answers.Load() && !d.hears(ctx, held) {
-		return nil
+		return
 	}
 	for _, conn := range lost {
 		_ = conn.Close()
 	}
-	return nil
+}
+
+// answersAgain asks a connection once more: one loss is no proof.
+func answersAgain(ctx context.Context, conn network.Conn, wait time.Duration) bool {
+	return !isSilent(ctx, conn, wait)
 }
 
 // maxHeard is how many contacts are asked whether we are online.

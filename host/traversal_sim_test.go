@@ -352,3 +352,30 @@ func testRoutedConnect(t *testing.T) {
 		t.Errorf("not found by who has just started: %v", err)
 	}
 }
+
+// What a host behind a NAT announces when it has just started is stored: it waits for
+// a relay. Where there is none, it does not wait for long.
+func TestAnnounceAwaitsRelay(t *testing.T) { synctest.Test(t, testAnnounceAwaitsRelay) }
+
+func testAnnounceAwaitsRelay(t *testing.T) {
+	w := newSimWorld(t)
+	relays := w.relays(3)
+	key, err := NamespaceCID("room")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
+	if err := d.Provide(t.Context(), key, true); err != nil {
+		t.Errorf("at the start: %v", err)
+	}
+
+	alone, _ := w.host("50.1.0.1", Config{Network: "/alone"})
+	_, d = w.host("192.168.1.3", Config{Network: "/alone", Bootstrap: []peer.AddrInfo{info(alone)}})
+	start := time.Now()
+	if err := d.Provide(t.Context(), key, true); !errors.Is(err, ErrRefused) {
+		t.Errorf("without a relay: %v, want %v", err, ErrRefused)
+	}
+	if took := time.Since(start); took > addrTimeout+2*time.Second {
+		t.Errorf("it waited for %v", took)
+	}
+}
