@@ -29,7 +29,12 @@ func record(order int, title, text string) {
 	results.sections[order] = "## " + title + "\n\n" + strings.TrimSpace(text) + "\n"
 }
 
-// writeResults writes what the tests have measured to a file.
+// inOneProcess begins the section of RESULTS.md that is written by hand, from what
+// `make nat-many` prints.
+const inOneProcess = "## In one process\n"
+
+// writeResults writes what the tests have measured to a file, and leaves in it the
+// section that begins with inOneProcess.
 func writeResults(path string) error {
 	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
@@ -55,6 +60,11 @@ configured unless it says so: one public node offers to relay, %d are plain, and
 	slices.Sort(orders)
 	for _, order := range orders {
 		b.WriteString("\n" + results.sections[order])
+	}
+	if before, err := os.ReadFile(path); err == nil {
+		if _, byHand, ok := strings.Cut(string(before), "\n"+inOneProcess); ok {
+			b.WriteString("\n" + inOneProcess + byHand)
+		}
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
