@@ -51,7 +51,7 @@ func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) {
 			// Its time is longer where the way is: 4 round trips at least.
 			wait := max(silence, 4*d.host.Peerstore().LatencyEWMA(id))
 			for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-				if !isSilent(ctx, conn, wait) || answersAgain(ctx, conn, wait) {
+				if answersOnce(ctx, conn, wait) {
 					answers.Store(true)
 					return
 				}
@@ -69,9 +69,15 @@ func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) {
 	}
 }
 
-// answersAgain asks a connection once more: one loss is no proof.
-func answersAgain(ctx context.Context, conn network.Conn, wait time.Duration) bool {
-	return !isSilent(ctx, conn, wait)
+// answersOnce reports whether the other end of a connection answers one of two times:
+// one loss is no proof.
+func answersOnce(ctx context.Context, conn network.Conn, wait time.Duration) bool {
+	for range 2 {
+		if !isSilent(ctx, conn, wait) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxHeard is how many contacts are asked whether we are online.
