@@ -113,10 +113,10 @@ type mode struct {
 	wanted  Mode
 	around  surroundings
 	now     decision
-	proven  bool      // now goes by, or against, something that was found out
-	since   time.Time // when the surroundings began to speak against now; zero if they do not
-	changed time.Time // when a finding was followed that contradicted an earlier one
-	flips   int       // how often that was, without calmAfter between
+	proven  bool          // now goes by, or against, something that was found out
+	since   time.Time     // when the surroundings began to speak against now; zero if they do not
+	changed time.Time     // when a finding was followed that contradicted an earlier one
+	settles time.Duration // for how long the next one must last, unless calmAfter is over
 	closed  bool
 }
 
@@ -165,10 +165,7 @@ func (m *mode) follow(now time.Time) {
 		if now.Sub(m.since) < patience {
 			return
 		}
-		if now.Sub(m.changed) >= calmAfter {
-			m.flips = 0
-		}
-		m.flips, m.changed, m.since = m.flips+1, now, time.Time{}
+		m.settles, m.changed, m.since = min(2*patience, maxSettle), now, time.Time{}
 	default:
 		m.since = time.Time{}
 	}
@@ -186,7 +183,7 @@ func (m *mode) patience(now time.Time) time.Duration {
 	if now.Sub(m.changed) >= calmAfter {
 		return minSettle
 	}
-	return min(minSettle<<m.flips, maxSettle)
+	return m.settles
 }
 
 // close stops serving for good.

@@ -183,6 +183,37 @@ func testFlapping(t *testing.T) {
 	}
 }
 
+// Findings that alternate for long, each lasting for longer than the patience, are
+// never followed at once.
+func TestPatienceIsBounded(t *testing.T) { synctest.Test(t, testPatienceIsBounded) }
+
+func testPatienceIsBounded(t *testing.T) {
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	d := newTestNet(t).inert(Config{Bootstrap: []peer.AddrInfo{boot}})
+	find := func(r network.Reachability) Mode {
+		d.mode.change(func(_ *Mode, around *surroundings) { around.publicPeer, around.reachability = true, r })
+		now, _ := d.mode.current()
+		return now
+	}
+	before := find(network.ReachabilityPublic)
+	for i := range 80 {
+		found := network.ReachabilityPrivate
+		if i%2 == 1 {
+			found = network.ReachabilityPublic
+		}
+		if find(found) != before {
+			t.Fatalf("finding %d was followed at once", i)
+		}
+		time.Sleep(maxSettle)
+		d.mode.settle(time.Now())
+		if now, _ := d.mode.current(); now == before {
+			t.Fatalf("finding %d was not followed after %v", i, maxSettle)
+		} else {
+			before = now
+		}
+	}
+}
+
 // A node of a network that turns out to be public stops to serve until the host
 // knows that it is reachable, or listens on a public address.
 func TestPublicPeer(t *testing.T) { synctest.Test(t, testPublicPeer) }
