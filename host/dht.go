@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -33,13 +34,16 @@ type DHT struct {
 	self     peer.ID
 	protocol lprotocol.ID
 
-	rpc        requester
-	dialer     *dialer
-	knowledge  *knowledge
-	recall     *recall
-	peers      *peers
-	relays     relays
-	nat        natTypes
+	rpc       requester
+	dialer    *dialer
+	knowledge *knowledge
+	recall    *recall
+	peers     *peers
+	relays    relays
+	nat       natTypes
+
+	acquaintances acquaintances
+
 	store      store.Store // cfg.Store, or our own
 	validators validators
 
@@ -121,7 +125,10 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 		tasks:       tasks,
 	}
-	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) }, d.connected)
+	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error {
+		d.acquaintances.add(time.Now(), to)
+		return d.rpc.Dial(ctx, to)
+	}, d.connected)
 	d.mode.apply = d.switched
 	d.peers.remember(restoreContacts(cfg.Dir))
 	d.relays.wake = make(chan struct{}, 1)

@@ -136,8 +136,8 @@ func (s surroundings) verdict() (network.Reachability, string) {
 		return s.reachability, "the host says so: AutoNAT, or it was set"
 	case s.publicListen:
 		return network.ReachabilityUnknown, "nobody has checked it; the host listens on a public IPv4 address"
-	case s.dialled:
-		return network.ReachabilityUnknown, "nobody has checked it; a peer on the public internet has reached the host"
+	case !s.dialled.IsZero():
+		return network.ReachabilityUnknown, "nobody has checked it; a stranger on the public internet has reached the host"
 	default:
 		return network.ReachabilityUnknown, "nobody has checked it"
 	}

@@ -143,7 +143,7 @@ func TestVerdictSource(t *testing.T) {
 	}{
 		{s{}, network.ReachabilityUnknown, "nobody has checked it"},
 		{s{publicListen: true}, network.ReachabilityUnknown, "listens on a public IPv4"},
-		{s{dialled: true}, network.ReachabilityUnknown, "has reached the host"},
+		{s{dialled: time.Now()}, network.ReachabilityUnknown, "has reached the host"},
 		{s{confirmed: true, reachability: network.ReachabilityPrivate}, network.ReachabilityPublic, "AutoNAT v2"},
 		{s{reachability: network.ReachabilityPrivate, publicListen: true}, network.ReachabilityPrivate, "the host says so"},
 		{s{reachability: network.ReachabilityPublic}, network.ReachabilityPublic, "the host says so"},

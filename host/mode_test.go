@@ -20,6 +20,7 @@ import (
 // is known to be reachable; the reason says what decided.
 func TestDecide(t *testing.T) {
 	type s = surroundings
+	now := time.Now()
 	const (
 		unknown = network.ReachabilityUnknown
 		private = network.ReachabilityPrivate
@@ -47,8 +48,10 @@ func TestDecide(t *testing.T) {
 		{ModeAuto, s{publicPeer: true, reachability: private}, false, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, publicListen: true}, true, true, "public IPv4 address"},
-		{ModeAuto, s{publicPeer: true, dialled: true}, true, true, "has reached the host"},
-		{ModeAuto, s{publicPeer: true, dialled: true, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, dialled: now}, true, true, "has reached the host"},
+		{ModeAuto, s{publicPeer: true, dialled: now, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, dialled: now, publicListen: true, denied: true}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: public, denied: true}, true, true, "publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, false, "not known yet"},
 	}
 	for _, tt := range tests {
