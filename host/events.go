@@ -26,11 +26,14 @@ func (d *DHT) handle(e any) {
 	case event.EvtPeerProtocolsUpdated:
 		d.meet(e.Peer)
 	case event.EvtPeerConnectednessChanged:
-		if e.Connectedness != network.Connected {
+		if e.Connectedness == network.Connected {
+			d.relays.regain(e.Peer)
+		} else {
 			d.peers.doubt(routing.ContactOf(e.Peer), false)
 			d.acquaintances.add(time.Now(), e.Peer)
 			if !d.connected(e.Peer) {
-				d.relays.lose(time.Now(), e.Peer)
+				runs := d.mode.surroundings().reachability != network.ReachabilityPublic // AutoRelay
+				d.relays.lose(time.Now(), e.Peer, runs)
 			}
 		}
 	case event.EvtLocalReachabilityChanged:
