@@ -45,19 +45,20 @@ func TestAcquaintances(t *testing.T) {
 	}
 }
 
-// An inboundConn is a connection as if the peer had dialled, from an address.
-type inboundConn struct {
+// A madeUpConn is a connection with a peer at an address.
+type madeUpConn struct {
 	network.Conn
 
 	from peer.ID
 	addr string
+	dir  network.Direction
 }
 
-func (inboundConn) Stat() network.ConnStats {
-	return network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}
+func (c madeUpConn) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Direction: c.dir}}
 }
-func (c inboundConn) RemotePeer() peer.ID                  { return c.from }
-func (c inboundConn) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(c.addr) }
+func (c madeUpConn) RemotePeer() peer.ID                  { return c.from }
+func (c madeUpConn) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(c.addr) }
 
 // A connection shows that others can reach the host if its peer is a stranger: one that
 // was not dialled, nor anybody at its address, nor connected before. That counts for an
@@ -71,7 +72,7 @@ func testStrangersReach(t *testing.T) {
 	time.Sleep(time.Second)
 	comes := func(from peer.ID, addr string, want Mode) {
 		t.Helper()
-		emit(t, d, event.EvtPeerIdentificationCompleted{Peer: from, Conn: inboundConn{from: from, addr: addr}})
+		emit(t, d, event.EvtPeerIdentificationCompleted{Peer: from, Conn: madeUpConn{from: from, addr: addr, dir: network.DirInbound}})
 		if mode, why := d.Mode(); mode != want || d.needsRelay() != (want == ModeClient) {
 			t.Errorf("mode %v (%s), needs a relay: %v", mode, why, d.needsRelay())
 		}
@@ -80,6 +81,10 @@ func testStrangersReach(t *testing.T) {
 	comes("beside", "/ip4/1.1.1.1/tcp/9", ModeClient)  // routers may let in whoever has the address
 	d.acquaintances.add(time.Now(), "dialled")         // in vain
 	comes("dialled", "/ip4/2.2.2.2/tcp/9", ModeClient) // it punched a hole
+	emit(t, d, event.EvtPeerConnectednessChanged{Peer: "gone", Connectedness: network.NotConnected})
+	comes("gone", "/ip4/2.2.2.2/tcp/9", ModeClient) // it was connected
+	emit(t, d, event.EvtPeerIdentificationCompleted{Peer: "met", Conn: madeUpConn{from: "met", addr: "/ip4/2.2.2.2/tcp/9", dir: network.DirOutbound}})
+	comes("met", "/ip4/2.2.2.2/tcp/9", ModeClient) // somebody else on the host has dialled it
 	n.cut(far.Host)
 	time.Sleep(time.Second)
 	comes(far.ID(), "/ip4/9.9.9.9/tcp/9", ModeClient) // it was connected
@@ -91,6 +96,15 @@ func testStrangersReach(t *testing.T) {
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
 	time.Sleep(2 * minSettle)
 	comes("another", "/ip4/3.3.3.3/tcp/9", ModeServer)
+	unreachable := event.EvtHostReachableAddrsChanged{Unreachable: addrList("/ip4/4.4.4.4/tcp/9"), Unknown: addrList("/ip4/4.4.4.4/tcp/8")}
+	emit(t, d, unreachable)
+	comes("another", "/ip4/3.3.3.3/tcp/9", ModeServer) // one of them may be
+	unreachable.Unknown = nil
+	emit(t, d, unreachable)
+	comes("another", "/ip4/3.3.3.3/tcp/9", ModeClient)
+	emit(t, d, event.EvtHostReachableAddrsChanged{})
+	time.Sleep(8 * minSettle)
+	comes("one more", "/ip4/3.3.3.4/tcp/9", ModeServer)
 	time.Sleep(dialledAge - time.Second)
 	if mode, why := d.Mode(); mode != ModeServer {
 		t.Errorf("mode %v (%s) before the hour is over", mode, why)

@@ -40,6 +40,9 @@ func testLiarsHideNoRelay(t *testing.T) {
 	for i := range 3 {
 		if found := d.announcedRelays(t.Context()); slices.ContainsFunc(found, func(c relayCandidate) bool { return c.ID == r.ID() }) {
 			t.Logf("found by lookup %d", i)
+			if n := len(d.relays.known); n < maxRelayChecks {
+				t.Errorf("%d are refused, want nearly all of the %d that do not relay", n, maxRelayChecks+2)
+			}
 			return
 		}
 	}

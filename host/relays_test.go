@@ -72,6 +72,29 @@ func TestRegainedRelay(t *testing.T) {
 	}
 }
 
+// The events of the host tell of loss and return.
+func TestRelayEvents(t *testing.T) { synctest.Test(t, testRelayEvents) }
+
+func testRelayEvents(t *testing.T) {
+	d := newTestNet(t).node(Config{})
+	id, err := peer.Decode(relay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: addrList(public + "/p2p/" + relay + "/p2p-circuit")})
+	for _, reachability := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
+		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: reachability})
+		emit(t, d, event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
+		if len(d.relays.holds()) != 0 {
+			t.Error("held while it is gone")
+		}
+		emit(t, d, event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.Connected})
+		if held := len(d.relays.holds()) == 1; held != (reachability == network.ReachabilityPrivate) {
+			t.Errorf("%v: held %v after its return", reachability, held)
+		}
+	}
+}
+
 // Nobody on the host is told that a peer is gone who is connected.
 func TestReminderIsTrue(t *testing.T) { synctest.Test(t, testReminderIsTrue) }
 
