@@ -111,7 +111,11 @@ func relayed(conn network.Conn) bool {
 // groupOf returns the network that addr is in, for the diversity limit of the
 // table: the /24 of an IPv4 or the /48 of an IPv6 address. It is empty, which
 // means without limit, for addresses that are not public.
-func groupOf(addr multiaddr.Multiaddr) string {
+func groupOf(addr multiaddr.Multiaddr) string { return networkOf(addr, 24, 48) }
+
+// networkOf returns the network that addr is in: that many bits of an IPv4 or of an
+// IPv6 address; nothing for addresses that are not public.
+func networkOf(addr multiaddr.Multiaddr, bits4, bits6 int) string {
 	if scopeOf(addr) != scopePublic {
 		return ""
 	}
@@ -120,9 +124,9 @@ func groupOf(addr multiaddr.Multiaddr) string {
 		return ""
 	}
 	if v4 := ip.To4(); v4 != nil {
-		return v4.Mask(net.CIDRMask(24, 32)).String()
+		return v4.Mask(net.CIDRMask(bits4, 32)).String()
 	}
-	return ip.Mask(net.CIDRMask(48, 128)).String()
+	return ip.Mask(net.CIDRMask(bits6, 128)).String()
 }
 
 // An announcement is the encoded Peer message of a peer, in a form of which

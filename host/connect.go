@@ -363,6 +363,7 @@ func (c *connecting) find() {
 // address costs that, and not the 5s until it is given up.
 func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 	d := c.dht
+	d.acquaintances.add(time.Now(), c.id)
 	d.host.Peerstore().AddAddrs(c.id, addrs, peerstore.TempAddrTTL)
 	// An address that has failed lately would not be dialled at all.
 	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -34,15 +35,18 @@ type DHT struct {
 	self     peer.ID
 	protocol lprotocol.ID
 
-	rpc        requester
-	dialer     *dialer
-	knowledge  *knowledge
-	recall     *recall
-	peers      *peers
-	relays     relays
-	older      olderAsker
-	unpunched  atomic.Bool // a hole could not be punched lately
-	nat        natTypes
+	rpc       requester
+	dialer    *dialer
+	knowledge *knowledge
+	recall    *recall
+	peers     *peers
+	relays    relays
+	older     olderAsker
+	unpunched atomic.Bool // a hole could not be punched lately
+	nat       natTypes
+
+	acquaintances acquaintances
+
 	store      store.Store // cfg.Store, or our own
 	validators validators
 
@@ -124,7 +128,10 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 		tasks:       tasks,
 	}
-	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error { return d.rpc.Dial(ctx, to) }, d.connected)
+	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error {
+		d.acquaintances.add(time.Now(), to)
+		return d.rpc.Dial(ctx, to)
+	}, d.connected)
 	d.mode.apply = d.switched
 	d.peers.remember(restoreContacts(cfg.Dir))
 	d.relays.wake = make(chan struct{}, 1)

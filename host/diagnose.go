@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/libp2p/go-libp2p/p2p/host/autonat"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
@@ -106,7 +107,7 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	g := Diagnosis{Relays: d.relays.holds(), Addrs: d.host.Addrs()}
 	g.Mode, g.ModeReason = d.mode.current()
 	around := d.mode.surroundings()
-	g.Reachability, g.ReachabilitySource = around.verdict()
+	g.Reachability, g.ReachabilitySource = around.verdict(teller(d.host))
 	if h, ok := d.host.(interface {
 		ConfirmedAddrs() (reachable, unreachable, unknown []multiaddr.Multiaddr)
 	}); ok {
@@ -125,22 +126,38 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	return g, nil
 }
 
-// verdict returns what is known of whether others can dial the host, and who says so.
-func (s surroundings) verdict() (network.Reachability, string) {
+// verdict returns what is known of whether others can dial the host, and who says so;
+// teller is whose word the reachability is.
+func (s surroundings) verdict(teller string) (network.Reachability, string) {
 	switch {
 	case s.reachability == network.ReachabilityPublic:
-		return s.reachability, "the host says so: AutoNAT, or it was set"
+		return s.reachability, teller
 	case s.confirmed:
 		return network.ReachabilityPublic, "AutoNAT v2 has confirmed an address"
 	case s.reachability == network.ReachabilityPrivate:
-		return s.reachability, "the host says so: AutoNAT, or it was set"
+		return s.reachability, teller
+	case s.denied:
+		return network.ReachabilityPrivate, "AutoNAT v2 has found each address to be unreachable"
 	case s.publicListen:
 		return network.ReachabilityUnknown, "nobody has checked it; the host listens on a public IPv4 address"
-	case s.dialled:
-		return network.ReachabilityUnknown, "nobody has checked it; a peer on the public internet has reached the host"
+	case !s.dialled.IsZero():
+		return network.ReachabilityUnknown, "nobody has checked it; a stranger on the public internet has reached the host"
 	default:
 		return network.ReachabilityUnknown, "nobody has checked it"
 	}
+}
+
+// teller returns in words who tells a host its reachability, as far as that can be seen.
+func teller(h lhost.Host) string {
+	if has, ok := h.(interface{ GetAutoNat() autonat.AutoNAT }); ok {
+		switch has.GetAutoNat().(type) {
+		case *autonat.StaticAutoNAT:
+			return "it was set: libp2p.ForceReachabilityPublic or ForceReachabilityPrivate"
+		case *autonat.AmbientAutoNAT:
+			return "AutoNAT v1 says so"
+		}
+	}
+	return "the host says so: AutoNAT v1, or it was set"
 }
 
 // askForUs asks the peers closest to us where we are. Of a client, what counts is
@@ -228,17 +245,11 @@ func (d *DHT) hiddenAdvice(g Diagnosis) []string {
 	default:
 		advice = append(advice, "No relay was found: run a node with a public address and Config.OfferRelay.")
 	}
-	punches := slices.Contains(d.host.Mux().Protocols(), holepunch.Protocol)
-	switch {
-	case !punches && knowsPublic(d.host):
-		advice = append(advice, "Hole punching is off: pass libp2p.EnableHolePunching.")
-	case !punches:
-		advice = append(advice, "Hole punching is off, or no peer on the internet has told the host its address yet.")
-	case g.NAT == network.NATDeviceTypeEndpointDependent:
-		advice = append(advice, "The router uses another port for each peer, so that hole punching fails with most of those who are behind one too: they stay relayed.")
+	for _, lacks := range CheckTraversal(d.host) {
+		advice = append(advice, strings.ToUpper(lacks[:1])+lacks[1:]+".")
 	}
-	if !listens(d.host, multiaddr.P_TCP) || !listens(d.host, multiaddr.P_QUIC_V1) {
-		advice = append(advice, "Listen on TCP and on QUIC: some networks let only one of them through.")
+	if g.NAT == network.NATDeviceTypeEndpointDependent {
+		advice = append(advice, "The router uses another port for each peer, so that hole punching fails with most of those who are behind one too: they stay relayed.")
 	}
 	return advice
 }

@@ -2,11 +2,13 @@ package host
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -103,7 +105,13 @@ func testDiagnoseHidden(t *testing.T) {
 	if g.Reachability != network.ReachabilityUnknown || g.Mode != ModeClient {
 		t.Errorf("%v, %v", g.Reachability, g.Mode)
 	}
-	advises(t, g, "forward a port", "AutoRelay does not ask", "or no peer on the internet", "Listen on TCP and on QUIC", "None of the closest")
+	lacks := func() (texts []string) { // without the first letters, which are capital here
+		for _, text := range CheckTraversal(d.host) {
+			texts = append(texts, text[1:]+".")
+		}
+		return texts
+	}
+	advises(t, g, slices.Concat([]string{"forward a port", "AutoRelay does not ask"}, lacks(), []string{"None of the closest"})...)
 
 	d.RelaySource(t.Context(), 1)
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
@@ -114,7 +122,10 @@ func testDiagnoseHidden(t *testing.T) {
 	if g.Reachability != network.ReachabilityPrivate || g.NAT != network.NATDeviceTypeEndpointDependent {
 		t.Errorf("%v, %v", g.Reachability, g.NAT)
 	}
-	advises(t, g, "forward a port", "No relay was found", "another port for each peer", "Listen on TCP and on QUIC", "None of the closest")
+	advises(t, g, slices.Concat([]string{"forward a port", "No relay was found"}, lacks(), []string{"another port for each peer", "None of the closest"})...)
+	if len(lacks()) == 0 || strings.ToUpper(g.Advice[2][:1]) != g.Advice[2][:1] {
+		t.Errorf("%q is no sentence", g.Advice[2])
+	}
 	for _, text := range []string{"private (the host says so", "client: the network is public", "endpoint dependent", "relays:       none", "0 of 1", "advice:"} {
 		if !strings.Contains(g.String(), text) {
 			t.Errorf("%q is missing in\n%s", text, g)
@@ -143,15 +154,24 @@ func TestVerdictSource(t *testing.T) {
 	}{
 		{s{}, network.ReachabilityUnknown, "nobody has checked it"},
 		{s{publicListen: true}, network.ReachabilityUnknown, "listens on a public IPv4"},
-		{s{dialled: true}, network.ReachabilityUnknown, "has reached the host"},
+		{s{dialled: time.Now()}, network.ReachabilityUnknown, "has reached the host"},
 		{s{confirmed: true, reachability: network.ReachabilityPrivate}, network.ReachabilityPublic, "AutoNAT v2"},
 		{s{reachability: network.ReachabilityPrivate, publicListen: true}, network.ReachabilityPrivate, "the host says so"},
 		{s{reachability: network.ReachabilityPublic}, network.ReachabilityPublic, "the host says so"},
+		{s{denied: true}, network.ReachabilityPrivate, "AutoNAT v2"},
+		{s{denied: true, confirmed: true}, network.ReachabilityPublic, "AutoNAT v2 has confirmed"},
 	} {
-		got, source := tt.around.verdict()
+		got, source := tt.around.verdict(teller(nil))
 		if got != tt.want {
 			t.Errorf("%+v: %v, want %v", tt.around, got, tt.want)
 		}
 		mentions(t, source, tt.source)
 	}
+}
+
+// Who tells the reachability is told apart where that can be seen.
+func TestTeller(t *testing.T) {
+	mentions(t, teller(onLoopback(t, libp2p.ForceReachabilityPrivate())), "it was set: libp2p")
+	mentions(t, teller(onLoopback(t)), "AutoNAT v1 says so")
+	mentions(t, teller(nil), "AutoNAT v1, or it was set")
 }

@@ -212,6 +212,14 @@
 // is replaced when its connection breaks, within a second. Servers that are connected
 // come before those that must be looked up.
 //
+// All that announce to relay are collected before any is checked, so that many who lie
+// hide nobody: a random order takes their networks by turns, and who is found not to
+// relay is passed over for a while. To check them as they come would save some 100 ms,
+// and let the order be that of whoever answers first.
+//
+// That a peer has dialled the host proves something if it is a stranger: routers let in
+// who was written to. So whom we dialled is remembered for as long as they do.
+//
 // The relay service is run by the node, not by libp2p, which waits for AutoNAT: the
 // first node of a network has nobody that could tell it, and it is the one that others
 // need first. Only who is told so by Config.OfferRelay announces itself, though more may

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/go-kad/kad/routing"
 )
@@ -26,16 +27,23 @@ func (d *DHT) handle(e any) {
 	case event.EvtPeerProtocolsUpdated:
 		d.meet(e.Peer)
 	case event.EvtPeerConnectednessChanged:
-		if e.Connectedness != network.Connected {
+		if e.Connectedness == network.Connected {
+			d.relays.regain(e.Peer)
+		} else {
 			d.peers.doubt(routing.ContactOf(e.Peer), false)
+			d.acquaintances.add(time.Now(), e.Peer)
 			if !d.connected(e.Peer) {
-				d.relays.lose(time.Now(), e.Peer)
+				runs := d.mode.surroundings().reachability != network.ReachabilityPublic // AutoRelay
+				d.relays.lose(time.Now(), e.Peer, runs)
 			}
 		}
 	case event.EvtLocalReachabilityChanged:
 		d.mode.change(func(_ *Mode, around *surroundings) { around.reachability = e.Reachability })
 	case event.EvtHostReachableAddrsChanged:
-		d.mode.change(func(_ *Mode, around *surroundings) { around.confirmed = len(e.Reachable) > 0 })
+		d.mode.change(func(_ *Mode, around *surroundings) {
+			around.confirmed = len(e.Reachable) > 0
+			around.denied = len(e.Unreachable) > 0 && len(e.Reachable)+len(e.Unknown) == 0
+		})
 	case event.EvtAutoRelayAddrsUpdated:
 		d.relays.hold(e.RelayAddrs)
 	case event.EvtNATDeviceTypeChanged:
@@ -58,20 +66,33 @@ func (d *DHT) surveyed(conn network.Conn) {
 	if conn == nil || scopeTo(conn) != scopePublic || relayed(conn) {
 		return
 	}
-	reached := conn.Stat().Direction == network.DirInbound && !d.punched(conn.RemotePeer())
-	speaks := d.speaks(conn.RemotePeer())
+	now, speaks := time.Now(), d.speaks(conn.RemotePeer())
+	reached := conn.Stat().Direction == network.DirInbound && d.stranger(now, conn)
+	if conn.Stat().Direction == network.DirOutbound {
+		d.acquaintances.add(now, conn.RemotePeer())
+	}
 	if reached || speaks {
 		d.mode.change(func(_ *Mode, around *surroundings) {
-			around.dialled = around.dialled || reached
+			if reached {
+				around.dialled = now
+			}
 			around.publicPeer = around.publicPeer || speaks
 		})
 	}
 }
 
-// punched reports whether a peer may have reached us only because both of us dialled:
-// it is connected through a relay too. That says nothing of those who are not.
-func (d *DHT) punched(id peer.ID) bool {
-	return slices.ContainsFunc(d.host.Network().ConnsToPeer(id), relayed)
+// stranger reports whether the peer of an inbound connection has reached us as anybody
+// could: we have not dialled it, nor anybody at its IP address, nor been connected to
+// it before; not through a relay either, where both dial to punch a hole.
+func (d *DHT) stranger(now time.Time, conn network.Conn) bool {
+	if d.acquaintances.has(now, conn.RemotePeer()) || slices.ContainsFunc(d.host.Network().ConnsToPeer(conn.RemotePeer()), relayed) {
+		return false
+	}
+	ip, err := manet.ToIP(conn.RemoteMultiaddr())
+	return err == nil && !slices.ContainsFunc(d.host.Network().Conns(), func(c network.Conn) bool {
+		other, err := manet.ToIP(c.RemoteMultiaddr())
+		return err == nil && c.Stat().Direction == network.DirOutbound && other.Equal(ip)
+	})
 }
 
 // meet queues a peer that may have to be introduced to the table.

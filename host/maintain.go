@@ -125,6 +125,7 @@ func (k *keeper) comeBack() {
 	if back := k.dht.peers.cameBack(); !back.Equal(k.back) {
 		k.back = back
 		k.dht.dialer.abandon(back)
+		k.dht.relays.pardon()
 	}
 }
 

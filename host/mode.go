@@ -41,7 +41,8 @@ func (m Mode) String() string {
 type surroundings struct {
 	reachability network.Reachability // what the host has found out
 	confirmed    bool                 // one of the host's addresses was confirmed to be reachable
-	dialled      bool                 // a peer on the public internet has connected to us
+	denied       bool                 // each of its public addresses was found to be unreachable
+	dialled      time.Time            // when a stranger on the public internet connected to us; zero if that is long ago
 	publicPeer   bool                 // a peer of this network is on the public internet
 	publicListen bool                 // the host listens on a public IPv4 address
 }
@@ -60,13 +61,13 @@ func (d decision) same(other decision) bool {
 
 // proven reports whether somebody has found out whether the host is reachable.
 func (s surroundings) proven() bool {
-	return s.confirmed || s.reachability != network.ReachabilityUnknown
+	return s.confirmed || s.denied || s.reachability != network.ReachabilityUnknown
 }
 
 // decide returns whether to serve, and why.
 func decide(wanted Mode, s surroundings) decision {
 	proof := s.confirmed || s.reachability == network.ReachabilityPublic
-	refuted := !proof && s.reachability == network.ReachabilityPrivate
+	refuted := !proof && (s.denied || s.reachability == network.ReachabilityPrivate)
 	switch {
 	case wanted == ModeServer:
 		return decision{true, !refuted, "set to server"}
@@ -81,8 +82,8 @@ func decide(wanted Mode, s surroundings) decision {
 		}
 	case refuted:
 		return decision{false, false, "the network is public and the host is not publicly reachable"}
-	case s.dialled:
-		return decision{true, true, "a peer on the public internet has reached the host, and nothing says that others cannot"}
+	case !s.dialled.IsZero():
+		return decision{true, true, "a stranger on the public internet has reached the host, and nothing says that others cannot"}
 	case s.publicListen:
 		return decision{true, true, "the host listens on a public IPv4 address, and nothing says that it is unreachable"}
 	default:
@@ -100,6 +101,10 @@ const (
 	// the time without one after which it begins anew.
 	maxSettle = 8 * time.Minute
 	calmAfter = 30 * time.Minute
+
+	// dialledAge is for how long it counts that a stranger has reached us: routers and
+	// addresses change.
+	dialledAge = time.Hour
 )
 
 // mode decides whether the node serves, whenever something that bears on it
@@ -113,10 +118,10 @@ type mode struct {
 	wanted  Mode
 	around  surroundings
 	now     decision
-	proven  bool      // now goes by, or against, something that was found out
-	since   time.Time // when the surroundings began to speak against now; zero if they do not
-	changed time.Time // when a finding was followed that contradicted an earlier one
-	flips   int       // how often that was, without calmAfter between
+	proven  bool          // now goes by, or against, something that was found out
+	since   time.Time     // when the surroundings began to speak against now; zero if they do not
+	changed time.Time     // when a finding was followed that contradicted an earlier one
+	settles time.Duration // for how long the next one must last, unless calmAfter is over
 	closed  bool
 }
 
@@ -145,14 +150,24 @@ func (m *mode) settle(now time.Time) time.Time {
 		return time.Time{}
 	}
 	m.follow(now)
-	if m.since.IsZero() {
-		return time.Time{}
+	var next time.Time
+	if !m.around.dialled.IsZero() {
+		next = m.around.dialled.Add(dialledAge)
 	}
-	return m.since.Add(m.patience(now))
+	if m.since.IsZero() {
+		return next
+	}
+	if lasted := m.since.Add(m.patience(now)); next.IsZero() || lasted.Before(next) {
+		next = lasted
+	}
+	return next
 }
 
 // follow makes the decision, and switches unless it must last first.
 func (m *mode) follow(now time.Time) {
+	if now.Sub(m.around.dialled) >= dialledAge {
+		m.around.dialled = time.Time{}
+	}
 	next := decide(m.wanted, m.around)
 	switch {
 	case next.same(m.now):
@@ -165,10 +180,7 @@ func (m *mode) follow(now time.Time) {
 		if now.Sub(m.since) < patience {
 			return
 		}
-		if now.Sub(m.changed) >= calmAfter {
-			m.flips = 0
-		}
-		m.flips, m.changed, m.since = m.flips+1, now, time.Time{}
+		m.settles, m.changed, m.since = min(2*patience, maxSettle), now, time.Time{}
 	default:
 		m.since = time.Time{}
 	}
@@ -186,7 +198,7 @@ func (m *mode) patience(now time.Time) time.Duration {
 	if now.Sub(m.changed) >= calmAfter {
 		return minSettle
 	}
-	return min(minSettle<<m.flips, maxSettle)
+	return m.settles
 }
 
 // close stops serving for good.

@@ -20,6 +20,7 @@ import (
 // is known to be reachable; the reason says what decided.
 func TestDecide(t *testing.T) {
 	type s = surroundings
+	now := time.Now()
 	const (
 		unknown = network.ReachabilityUnknown
 		private = network.ReachabilityPrivate
@@ -47,8 +48,10 @@ func TestDecide(t *testing.T) {
 		{ModeAuto, s{publicPeer: true, reachability: private}, false, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, false, "not publicly reachable"},
 		{ModeAuto, s{publicPeer: true, publicListen: true}, true, true, "public IPv4 address"},
-		{ModeAuto, s{publicPeer: true, dialled: true}, true, true, "has reached the host"},
-		{ModeAuto, s{publicPeer: true, dialled: true, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, dialled: now}, true, true, "has reached the host"},
+		{ModeAuto, s{publicPeer: true, dialled: now, reachability: private}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, dialled: now, publicListen: true, denied: true}, false, false, "not publicly reachable"},
+		{ModeAuto, s{publicPeer: true, reachability: public, denied: true}, true, true, "publicly reachable"},
 		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, false, "not known yet"},
 	}
 	for _, tt := range tests {
@@ -180,6 +183,37 @@ func testFlapping(t *testing.T) {
 	synctest.Wait()
 	if mode, reason := d.Mode(); mode == before {
 		t.Errorf("mode %v (%s) after a calm, want the other one: what was long ago does not count", mode, reason)
+	}
+}
+
+// Findings that alternate for long, each lasting for longer than the patience, are
+// never followed at once.
+func TestPatienceIsBounded(t *testing.T) { synctest.Test(t, testPatienceIsBounded) }
+
+func testPatienceIsBounded(t *testing.T) {
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	d := newTestNet(t).inert(Config{Bootstrap: []peer.AddrInfo{boot}})
+	find := func(r network.Reachability) Mode {
+		d.mode.change(func(_ *Mode, around *surroundings) { around.publicPeer, around.reachability = true, r })
+		now, _ := d.mode.current()
+		return now
+	}
+	before := find(network.ReachabilityPublic)
+	for i := range 80 {
+		found := network.ReachabilityPrivate
+		if i%2 == 1 {
+			found = network.ReachabilityPublic
+		}
+		if find(found) != before {
+			t.Fatalf("finding %d was followed at once", i)
+		}
+		time.Sleep(maxSettle)
+		d.mode.settle(time.Now())
+		if now, _ := d.mode.current(); now == before {
+			t.Fatalf("finding %d was not followed after %v", i, maxSettle)
+		} else {
+			before = now
+		}
 	}
 }
 

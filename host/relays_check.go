@@ -29,16 +29,16 @@ func (k *keeper) checkRelaysIfDue(now time.Time) time.Time {
 	}
 	k.checkRelays = now.Add(relayCheckInterval)
 	k.start(checkRelaysJob, func(ctx context.Context) error {
-		d.checkRelays(ctx, held)
+		d.askRelays(ctx, held)
 		return nil
 	}, func(error) {})
 	return time.Time{}
 }
 
-// checkRelays closes the connections to relays that are silent twice, one time after
+// askRelays closes the connections to relays that are silent twice, one time after
 // the other, while somebody else answers. If nobody does, it is rather we who are
 // offline: then the transport decides, whose connections live through short outages.
-func (d *DHT) checkRelays(ctx context.Context, held []peer.ID) {
+func (d *DHT) askRelays(ctx context.Context, held []peer.ID) {
 	dead := make([][]network.Conn, len(held))
 	var answers atomic.Bool
 	var asked sync.WaitGroup

@@ -23,6 +23,13 @@ const (
 // RelayLimits bound what a node gives others as their relay; see Config.OfferRelay.
 // The zero value of a field means its default, which is fit for a chat: hours of
 // text, some pictures, no films.
+//
+// They multiply: at a time there are at most Reservations × Circuits relayed
+// connections, by default 512, which carry at most Bytes each way each, 8 GiB each way
+// together; the node receives, and sends, both ways: 16 GiB. Nothing bounds the rate:
+// who has used up a connection may open the next one. If everybody uses up everything
+// once in each Duration, that is 40 Mbit/s in, and as much out; those who talk, and
+// become direct, use some kB.
 type RelayLimits struct {
 	// Duration is how long one relayed connection lasts, in full seconds. If zero, 1h.
 	Duration time.Duration
@@ -39,7 +46,9 @@ type RelayLimits struct {
 	// one NAT. If zero, 16.
 	ReservationsPerIP int
 
-	// Circuits is how many relayed connections each peer has at a time. If zero, 16.
+	// Circuits is how many relayed connections each peer has at a time, from and to it
+	// together. If zero, 4, which is 8 with the two relays that a peer has; those that
+	// become direct make room for others.
 	Circuits int
 }
 
@@ -49,7 +58,7 @@ func (l RelayLimits) withDefaults() RelayLimits {
 	setDefault(&l.Bytes, 16<<20)
 	setDefault(&l.Reservations, 128)
 	setDefault(&l.ReservationsPerIP, 16)
-	setDefault(&l.Circuits, 16)
+	setDefault(&l.Circuits, 4)
 	return l
 }
 

@@ -203,8 +203,8 @@ func TestRelayMemory(t *testing.T) {
 			t.Errorf("due %v, next after %v", due, next.Sub(now))
 		}
 	}
-	r.lose(now, aPeer) // not a relay of ours
-	r.lose(now, used)
+	r.lose(now, aPeer, true) // not a relay of ours
+	r.lose(now, used, true)
 	if len(r.holds()) != 0 || len(r.overlooked(now)) != 0 || !slices.Equal(r.overlooked(now.Add(overlookedAfter)), []peer.ID{used}) {
 		t.Error("a lost relay counts, or is overlooked at once, or never")
 	}
