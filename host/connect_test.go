@@ -42,13 +42,18 @@ type stageNetwork struct {
 
 type stageConn struct {
 	network.Conn
-	id   peer.ID
-	addr multiaddr.Multiaddr
+	id     peer.ID
+	addr   multiaddr.Multiaddr
+	opened time.Time
 }
 
 func (c *stageConn) RemotePeer() peer.ID                  { return c.id }
 func (c *stageConn) RemoteMultiaddr() multiaddr.Multiaddr { return c.addr }
 func (c *stageConn) IsClosed() bool                       { return false }
+
+func (c *stageConn) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Opened: c.opened}}
+}
 
 func (n *stageNetwork) Notify(f network.Notifiee) {
 	n.mu.Lock()
@@ -73,7 +78,7 @@ func (n *stageNetwork) ConnsToPeer(id peer.ID) []network.Conn {
 
 // enter makes a connection to the actor, with an address.
 func (n *stageNetwork) enter(addr string) network.Conn {
-	conn := &stageConn{id: n.actor, addr: multiaddr.StringCast(addr)}
+	conn := &stageConn{id: n.actor, addr: multiaddr.StringCast(addr), opened: time.Now()}
 	n.mu.Lock()
 	n.conns = append(n.conns, conn)
 	notifiees := slices.Clone(n.notifiees)
