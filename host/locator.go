@@ -183,11 +183,12 @@ func (l *locator) heard(from peer.ID, resp protocol.Response) {
 }
 
 // enough reports whether what was heard will do, when near are the k closest that are
-// known.
+// known, which enough may change.
 func (l *locator) enough(near []routing.Contact) bool {
 	if l.own() {
 		return true
 	}
+	near = slices.DeleteFunc(near, func(c routing.Contact) bool { return c.ID == l.id })
 	count := func(of func(id peer.ID) bool) (n int) {
 		for _, c := range near {
 			if of(c.ID) {
