@@ -117,7 +117,7 @@ func (c *connecting) reach(ctx context.Context) error {
 	told := false // by the dial that has led to a connection
 	for !c.reached() {
 		if !c.busy() && c.mayFind() {
-			c.find()
+			c.find() //nolint:contextcheck // what it dials ends with Connect
 		}
 		if !c.busy() {
 			return c.failure(ctx)
@@ -129,7 +129,7 @@ func (c *connecting) reach(ctx context.Context) error {
 		case <-c.moved:
 		case <-late.C:
 			if c.finds == 0 {
-				c.find()
+				c.find() //nolint:contextcheck // what it dials ends with Connect
 			}
 		case <-ctx.Done():
 			return c.failure(ctx)
@@ -324,7 +324,7 @@ func (c *connecting) punch(ctx context.Context, wait time.Duration) {
 		}
 		if time.Since(conn.Stat().Opened) >= punchTime && wait > 0 {
 			if !c.busy() && c.finds == 0 {
-				c.find()
+				c.find() //nolint:contextcheck // what it dials ends with Connect
 			}
 			if !c.busy() {
 				s.end(errNoPunch)
