@@ -160,6 +160,9 @@ func (d *DHT) verify(now time.Time, id peer.ID, add protocol.AddProvider) (proof
 		return signed, nil
 	}
 	age := d.cfg.RecordAge
+	if isPresence(id, add.Key) && (age < 0 || age > presenceLifetime) {
+		age = presenceLifetime
+	}
 	if signed.lifetime > 0 && (age < 0 || signed.lifetime < age) {
 		age = signed.lifetime
 	}
@@ -171,6 +174,9 @@ func (d *DHT) verify(now time.Time, id peer.ID, add protocol.AddProvider) (proof
 	return signed, nil
 }
 
+// isPresence reports whether an announcement of id under a key is its presence.
+func isPresence(id peer.ID, key []byte) bool { return string(id) == string(key) }
+
 // left returns how much longer an announcement is good; 0 if its lifetime is not
 // limited.
 func (p proof) left(now time.Time) time.Duration {
@@ -181,10 +187,13 @@ func (p proof) left(now time.Time) time.Duration {
 }
 
 // keepProvider keeps an announcement of id that came from a peer, for as long as
-// that is to last; 0: it does not say.
+// that is to last; 0: it does not say. A presence lasts for presenceLifetime at most.
 func (d *DHT) keepProvider(
 	ctx context.Context, now time.Time, from peer.ID, key []byte, id peer.ID, kept keptAnnouncement, lifetime time.Duration,
 ) error {
+	if isPresence(id, key) && (lifetime == 0 || lifetime > presenceLifetime) {
+		lifetime = presenceLifetime
+	}
 	p := store.Provider{
 		ID:       string(id),
 		Addrs:    kept.marshal(),
@@ -213,7 +222,7 @@ const maxKeptWire = 1 << 10
 // kept. What it has certified is kept under its own ID only, where it is the only one
 // that needs it.
 func announceBriefly(key []byte, p protocol.Peer, now time.Time) announcement {
-	if string(key) != string(p.ID) {
+	if !isPresence(p.ID, key) {
 		p.Certified = nil
 	} else if _, err := verifyCertified(p.Certified, p.ID, now); err != nil {
 		p.Certified = nil
@@ -230,7 +239,7 @@ func announceBriefly(key []byte, p protocol.Peer, now time.Time) announcement {
 // public key in it, there is nothing but the presence of that peer, and others would
 // only be in its way. Of an ID that is a hash, nobody can tell.
 func mayProvide(id peer.ID, key []byte) bool {
-	if id == peer.ID(key) {
+	if isPresence(id, key) {
 		return true
 	}
 	_, err := peer.ID(key).ExtractPublicKey()

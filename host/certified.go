@@ -46,7 +46,8 @@ func certify(key crypto.PrivKey, id peer.ID, addrs []multiaddr.Multiaddr, now ti
 	return data
 }
 
-// verifyCertified returns what id has certified, if it is still good at now.
+// verifyCertified returns what id has certified, if it is still good at now: as long
+// as a presence.
 func verifyCertified(data []byte, id peer.ID, now time.Time) (certificate, error) {
 	var rec peer.PeerRecord
 	if len(data) == 0 {
@@ -62,7 +63,7 @@ func verifyCertified(data []byte, id peer.ID, now time.Time) (certificate, error
 		return certificate{}, fmt.Errorf("%w: they are from the future", errBadCertificate)
 	}
 	c := certificate{certifiedAddrs(&rec), time.Unix(0, int64(rec.Seq))} //nolint:gosec // not after now
-	if now.Sub(c.made) >= announcedAddrAge {
+	if now.Sub(c.made) >= presenceLifetime {
 		return certificate{}, fmt.Errorf("%w: they are too old", errBadCertificate)
 	}
 	return c, nil

@@ -61,7 +61,7 @@ func TestVerifyCertified(t *testing.T) {
 		want error
 	}{
 		{"good", good, nil},
-		{"old, not too old", certify(key, id, addrs, now.Add(-announcedAddrAge+time.Second)), nil},
+		{"old, not too old", certify(key, id, addrs, now.Add(-presenceLifetime+time.Second)), nil},
 		{"a clock that is a little ahead", certify(key, id, addrs, now.Add(maxSkew-time.Second)), nil},
 		{"nothing", nil, errBadCertificate},
 		{"garbage", []byte("garbage"), errBadCertificate},
@@ -69,7 +69,7 @@ func TestVerifyCertified(t *testing.T) {
 		{"signed by another", certify(otherKey, id, addrs, now), errBadCertificate},
 		{"another's", certify(otherKey, other, addrs, now), errBadCertificate},
 		{"signed by itself, about another", certify(key, other, addrs, now), errBadCertificate},
-		{"too old", certify(key, id, addrs, now.Add(-announcedAddrAge)), errBadCertificate},
+		{"too old", certify(key, id, addrs, now.Add(-presenceLifetime)), errBadCertificate},
 		{"from the future", certify(key, id, addrs, now.Add(maxSkew+time.Second)), errBadCertificate},
 		{"something else that it has signed", p.sign(key), errBadCertificate},
 	}

@@ -42,13 +42,18 @@ type stageNetwork struct {
 
 type stageConn struct {
 	network.Conn
-	id   peer.ID
-	addr multiaddr.Multiaddr
+	id     peer.ID
+	addr   multiaddr.Multiaddr
+	opened time.Time
 }
 
 func (c *stageConn) RemotePeer() peer.ID                  { return c.id }
 func (c *stageConn) RemoteMultiaddr() multiaddr.Multiaddr { return c.addr }
 func (c *stageConn) IsClosed() bool                       { return false }
+
+func (c *stageConn) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Opened: c.opened}}
+}
 
 func (n *stageNetwork) Notify(f network.Notifiee) {
 	n.mu.Lock()
@@ -73,7 +78,7 @@ func (n *stageNetwork) ConnsToPeer(id peer.ID) []network.Conn {
 
 // enter makes a connection to the actor, with an address.
 func (n *stageNetwork) enter(addr string) network.Conn {
-	conn := &stageConn{id: n.actor, addr: multiaddr.StringCast(addr)}
+	conn := &stageConn{id: n.actor, addr: multiaddr.StringCast(addr), opened: time.Now()}
 	n.mu.Lock()
 	n.conns = append(n.conns, conn)
 	notifiees := slices.Clone(n.notifiees)
@@ -167,6 +172,15 @@ func TestConnect(t *testing.T) {
 			return relayedAddr, nil
 		}
 	}
+	// slowDirect reaches the actor both ways, directly a little later.
+	slowDirect := func(_ context.Context, _ *theatre, _ []multiaddr.Multiaddr, direct bool) (string, error) {
+		if direct {
+			time.Sleep(800 * time.Millisecond)
+			return fresh, nil
+		}
+		time.Sleep(400 * time.Millisecond)
+		return relayedAddr, nil
+	}
 	tests := []struct {
 		name         string
 		known, found []string
@@ -180,10 +194,11 @@ func TestConnect(t *testing.T) {
 		{"stale, then found", []string{stale}, []string{fresh}, direct(fresh), ViaDirect, "known direct! find direct", findAfter},
 		{"known, not there, not found", []string{stale}, nil, direct(fresh), 0, "known direct! find!", 5 * time.Second},
 		{"nothing", nil, nil, direct(fresh), 0, "known! find!", 0},
-		{"found, not there", nil, []string{stale}, direct(fresh), 0, "known! find direct!", 5 * time.Second},
+		{"found, not there", nil, []string{stale}, direct(fresh), 0, "known! find direct! find!", 5 * time.Second},
 		{"punched", nil, []string{stale, relayedAddr}, throughRelay(300 * time.Millisecond), ViaPunched, "known! find direct! relay punch", 400 * time.Millisecond},
 		{"punched at the known relay", []string{relayedAddr}, nil, throughRelay(2 * time.Second), ViaPunched, "known relay punch", 2100 * time.Millisecond},
 		{"relayed", nil, []string{stale, relayedAddr}, throughRelay(time.Hour), ViaRelayed, "known! find direct! relay punch!", 10100 * time.Millisecond},
+		{"direct, after the relay", []string{fresh, relayedAddr}, nil, slowDirect, ViaDirect, "known direct relay punch", 800 * time.Millisecond},
 		{"the relay ends", nil, []string{relayedAddr}, throughRelay(-time.Second), 0, "known! find relay punch!", 1100 * time.Millisecond},
 	}
 	for _, tt := range tests {

@@ -116,17 +116,6 @@ func (v *delivery) taken(ctx context.Context) bool {
 	return !slices.ContainsFunc(v.to, func(r *receiver) bool { return r.outcome != nil })
 }
 
-// receivers returns who was added so far.
-func (v *delivery) receivers() []routing.Contact {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	contacts := make([]routing.Contact, len(v.to))
-	for i, r := range v.to {
-		contacts[i] = r.Contact
-	}
-	return contacts
-}
-
 // await waits until all have answered, but for no more than some time.
 func (v *delivery) await(ctx context.Context, patience time.Duration) {
 	timer := time.NewTimer(patience)

@@ -177,13 +177,12 @@ func reasons(failed map[peer.ID]error) string {
 	})
 }
 
-// plural returns "1 peer", "2 peers", "3 addresses".
+// plural returns "1 peer", "2 peers", "2 addresses".
 func plural(n int, what string) string {
-	switch {
-	case n == 1:
-	case strings.HasSuffix(what, "s"):
-		what += "es"
-	default:
+	if n != 1 {
+		if strings.HasSuffix(what, "s") {
+			what += "e"
+		}
 		what += "s"
 	}
 	return strconv.Itoa(n) + " " + what

@@ -26,8 +26,13 @@ const (
 	presenceInterval = 25 * time.Minute
 
 	// presencePause is the least time from one announcement to the next: addresses
-	// change several at a time.
-	presencePause = time.Second
+	// change several at a time. It doubles with each change, up to maxPresencePause, so
+	// that who waits for the last one waits no longer than the changes went on. It is
+	// presencePause again after presenceCalm without a change, or twice the pause, if
+	// that is longer.
+	presencePause    = time.Second
+	maxPresencePause = time.Minute
+	presenceCalm     = 10 * time.Second
 
 	// maxPresenceRetry bounds the wait after an announcement that nobody has stored;
 	// it begins with presencePause, and doubles.
@@ -38,23 +43,30 @@ const (
 	withdrawTimeout = 400 * time.Millisecond
 )
 
+// maxPresenceHolders bounds those who may hold our presence: k at a time, and those
+// from before the k closest were others.
+const maxPresenceHolders = 256
+
 // presence is what others hold of where we are: a provider record under our own ID,
 // with our addresses. A node that serves needs none, for it is in their tables.
 type presence struct {
 	mu      sync.Mutex
 	holders map[peer.ID]presenceHolder // who may hold it
 	cancel  context.CancelFunc         // ends the announcement under way; nil if there is none
+	ended   chan struct{}              // closed when nothing of it is sent any more
 	closed  bool
 }
 
 // A presenceHolder is a peer that may hold our presence.
 type presenceHolder struct {
 	routing.Contact
-	told time.Time // when it was sent for the last time
+	told  time.Time             // when it was sent for the last time
+	addrs []multiaddr.Multiaddr // that were sent then
 }
 
-// begin returns the context of an announcement, and what ends it. There is one at a
-// time. The context has ended already if the node is closing.
+// begin returns the context of an announcement, and what is to be called when nothing
+// of it is sent any more. There is one at a time. The context has ended already if the
+// node is closing.
 func (p *presence) begin(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()
@@ -62,12 +74,14 @@ func (p *presence) begin(ctx context.Context) (context.Context, func()) {
 	if p.closed {
 		cancel()
 	}
-	p.cancel = cancel
+	ended := make(chan struct{})
+	p.cancel, p.ended = cancel, ended
 	return ctx, func() {
 		cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.cancel = nil
+		close(ended)
 	}
 }
 
@@ -80,32 +94,58 @@ func (p *presence) interrupt() {
 	}
 }
 
-// hold notes who is about to be sent our presence. Those that were not for so long
-// that they have forgotten it are forgotten too.
-func (p *presence) hold(now time.Time, contacts []routing.Contact) {
+// hold notes who is about to be sent our presence. If there are too many of them, the
+// one is forgotten that was not for longest.
+func (p *presence) hold(now time.Time, c routing.Contact, addrs []multiaddr.Multiaddr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.holders == nil {
 		p.holders = make(map[peer.ID]presenceHolder)
 	}
+	p.holders[c.ID] = presenceHolder{c, now, addrs}
+	if len(p.holders) <= maxPresenceHolders {
+		return
+	}
+	oldest := c.ID
+	for id, h := range p.holders {
+		if h.told.Before(p.holders[oldest].told) {
+			oldest = id
+		}
+	}
+	delete(p.holders, oldest)
+}
+
+// outdated returns who may hold our presence with other addresses than these. Those
+// that were not sent it for so long that they have forgotten it are forgotten too.
+func (p *presence) outdated(now time.Time, addrs []multiaddr.Multiaddr) (holders []routing.Contact) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for id, h := range p.holders {
 		if now.Sub(h.told) >= presenceLifetime {
 			delete(p.holders, id)
+		} else if !sameAddrs(h.addrs, addrs) {
+			holders = append(holders, h.Contact)
 		}
 	}
-	for _, c := range contacts {
-		p.holders[c.ID] = presenceHolder{c, now}
-	}
+	return holders
 }
 
-// release returns who may hold our presence, and forgets them. After the last time,
-// there are no more announcements.
-func (p *presence) release(last bool) (holders []routing.Contact) {
+// release returns who may hold our presence, and forgets them, when the announcement
+// that is under way has ended, or ctx. After the last time, there are no more
+// announcements.
+func (p *presence) release(ctx context.Context, last bool) (holders []routing.Contact) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = p.closed || last
-	if p.closed && p.cancel != nil {
+	if p.cancel != nil {
 		p.cancel()
+		ended := p.ended
+		p.mu.Unlock()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
 	}
 	for _, h := range p.holders {
 		holders = append(holders, h.Contact)
@@ -137,7 +177,8 @@ func (m *mode) public() bool {
 	return m.around.publicPeer
 }
 
-// announcePresence tells the k peers that are closest to us where we are.
+// announcePresence tells the k peers that are closest to us where we are, and all that
+// may hold other addresses of us. It returns when nothing of that is sent any more.
 func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr) error {
 	ctx, end := d.presence.begin(ctx)
 	defer end()
@@ -148,13 +189,26 @@ func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr)
 		Certified: certify(d.host.Peerstore().PrivKey(d.self), d.self, widest(addrs), time.Now()),
 	}}
 	find := d.addTo(d.closestBy(0), key)
-	receipt, err := d.deliver(ctx, req, 0, nil, func(ctx context.Context, v *delivery) error {
-		err := find(ctx, v)
-		d.presence.hold(time.Now(), v.receivers())
-		return err
+	receipt, err := d.deliver(ctx, req, 0, nil, func(sending context.Context, v *delivery) error {
+		sending, cancel := context.WithCancelCause(sending)
+		context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) }) // also what is sent when deliver has returned
+		send := v.send
+		v.send = func(ctx context.Context, c routing.Contact) error {
+			d.presence.hold(time.Now(), c, addrs)
+			return send(ctx, c)
+		}
+		if err := find(sending, v); err != nil {
+			return err
+		}
+		v.add(sending, d.presence.outdated(time.Now(), addrs)...)
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if rest := receipt.rest; rest != nil {
+		receipt, _ = receipt.Wait(ctx)
+		<-rest.done // at once after ctx has ended
 	}
 	return receipt.check(ctx, 0)
 }
@@ -162,12 +216,12 @@ func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr)
 // withdrawPresence takes back what others hold of where we are. Those of other
 // implementations, which know of no withdrawal, keep it until it expires.
 func (d *DHT) withdrawPresence(ctx context.Context, last bool) error {
-	holders := d.presence.release(last)
+	ctx, cancel := context.WithTimeout(ctx, withdrawTimeout)
+	defer cancel()
+	holders := d.presence.release(ctx, last)
 	if len(holders) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, withdrawTimeout)
-	defer cancel()
 	req := d.announceRequest([]byte(d.self), withdrawn)
 	if req.Proof == nil {
 		return nil // nobody would believe it
@@ -178,64 +232,6 @@ func (d *DHT) withdrawPresence(ctx context.Context, last bool) error {
 		sends.Go(func() error { return d.store1(ctx, nil, c, req) })
 	}
 	return sends.Wait()
-}
-
-// telling is how far our presence is told. It belongs to the goroutine maintain.
-type telling struct {
-	addrs []multiaddr.Multiaddr // of the last announcement, whatever became of it
-	last  time.Time             // when it was begun
-	next  time.Time             // when it is due again, with the same addresses
-	pause time.Duration         // how long to wait after the next failure
-}
-
-// tellPresence announces where we are: at once if that has changed, but for
-// presencePause, and before it is forgotten. What was under way with addresses that are
-// not ours any more ends.
-func (k *keeper) tellPresence(now time.Time) time.Time {
-	t := &k.telling
-	addrs := k.dht.presenceAddrs()
-	changed := !sameAddrs(addrs, t.addrs)
-	if !changed && len(addrs) == 0 || !k.join.done {
-		return time.Time{}
-	}
-	due := t.next
-	if changed {
-		due = t.last.Add(presencePause)
-	}
-	if now.Before(due) {
-		return due
-	}
-	if k.room(presenceJob) == 0 {
-		if changed {
-			k.dht.presence.interrupt()
-		}
-		return time.Time{} // its end calls us again
-	}
-	t.addrs, t.last = addrs, now
-	if len(addrs) == 0 {
-		k.start(presenceJob,
-			func(ctx context.Context) error { return k.dht.withdrawPresence(ctx, false) },
-			func(err error) {
-				if err != nil {
-					log.Debugw("presence not withdrawn", "error", err)
-				}
-			})
-		return time.Time{}
-	}
-	k.start(presenceJob,
-		func(ctx context.Context) error { return k.dht.announcePresence(ctx, addrs) },
-		func(err error) {
-			wait := early(presenceInterval)
-			if err == nil {
-				t.pause = 0
-			} else {
-				log.Debugw("presence", "error", err)
-				t.pause = min(max(2*t.pause, presencePause), maxPresenceRetry)
-				wait = jittered(t.pause)
-			}
-			t.next = time.Now().Add(wait)
-		})
-	return time.Time{}
 }
 
 // sameAddrs reports whether two lists have the same addresses.

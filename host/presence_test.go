@@ -112,7 +112,7 @@ func testPresence(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	h.move(firstPlaceAddr)
-	time.Sleep(2 * time.Second)
+	time.Sleep(10 * time.Second)
 	checkFound(t, n, nodes, client.self, firstPlaceAddr)
 
 	// It is renewed before it is forgotten.
@@ -168,7 +168,7 @@ func testPresenceMode(t *testing.T) {
 	d := n.attach(h, Config{K: 3, Mode: ModeServer, Bootstrap: join})
 	settled := func(what string, want int) {
 		t.Helper()
-		time.Sleep(3 * time.Second)
+		time.Sleep(presenceCalm + 3*time.Second)
 		if got := len(presentAt(t, nodes, d.self)); got != want {
 			t.Errorf("%s: %d hold its presence, want %d", what, got, want)
 		}

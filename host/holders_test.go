@@ -1,0 +1,154 @@
+package host
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A node whose addresses change tells all that hold the old ones, also those that are
+// not among the k closest any more.
+func TestOldHoldersAreTold(t *testing.T) { synctest.Test(t, testOldHolders) }
+
+func testOldHolders(t *testing.T) {
+	const k = 3
+	n := newTestNet(t)
+	nodes := n.nodes(3, Config{K: k})
+	join := []peer.AddrInfo{info(nodes[0].host)}
+	h := newMover(t, n.host(), firstPlaceAddr)
+	client := n.attach(h, Config{K: k, Mode: ModeClient, Bootstrap: join})
+	time.Sleep(3 * time.Second)
+	for range 12 { // newcomers that are closer
+		key := routing.KeyOf([]byte(client.self))
+		x := n.hostAt(func(other routing.Key) bool { return key.CPL(other) >= 4 })
+		nodes = append(nodes, n.attach(x, Config{K: k, Bootstrap: join}))
+	}
+	time.Sleep(2 * time.Minute)
+	h.move(secondPlaceAddr)
+	time.Sleep(5 * time.Second)
+	holders := 0
+	for _, d := range nodes {
+		p, ok := presenceAt(t, d, client.self)
+		if !ok {
+			continue
+		}
+		holders++
+		if at, ok := parseKept(p.Addrs).peer(time.Now()); !ok || at.Addrs[0].String() != secondPlaceAddr {
+			t.Errorf("%v holds %v after the change", d.self, at.Addrs)
+		}
+	}
+	if holders <= k {
+		t.Errorf("%d holders: none that is not among the closest any more", holders)
+	}
+}
+
+// Those who are told a presence that is under way are told to forget it when the node
+// is closed, or becomes a server, meanwhile.
+func TestPresenceUnderWayIsWithdrawn(t *testing.T) {
+	for name, end := range map[string]func(d *DHT) error{
+		"closed": (*DHT).Close,
+		"server": func(d *DHT) error { return d.SetMode(ModeServer) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newTestNet(t)
+				nodes := n.nodes(3, Config{K: 4})
+				var hung atomic.Int32
+				p := n.puppet(nil)
+				p.will(func(s network.Stream, req protocol.Request) {
+					if _, ok := req.(protocol.AddProvider); ok {
+						hung.Add(1)
+						return // and the announcement is under way
+					}
+					names(nodes[0].host, nodes[1].host, nodes[2].host)(s, req)
+				})
+				d := n.attach(newMover(t, n.host(), firstPlaceAddr), Config{K: 4, Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(p.Host)}})
+				for range 100 {
+					if hung.Load() == 0 {
+						time.Sleep(10 * time.Millisecond)
+					}
+				}
+				time.Sleep(10 * time.Millisecond)
+				if got := len(presentAt(t, nodes, d.self)); got != 3 {
+					t.Fatalf("%d of 3 have been told", got)
+				}
+				if err := end(d); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				if got := presentAt(t, nodes, d.self); len(got) != 0 {
+					t.Errorf("%d still hold it", len(got))
+				}
+				_ = d.Close()
+			})
+		})
+	}
+}
+
+// Holders are bounded, and forgotten when they have forgotten us.
+func TestHoldersAreBounded(t *testing.T) { synctest.Test(t, testHoldersBounded) }
+
+func testHoldersBounded(t *testing.T) {
+	var p presence
+	first, second := addrList(firstPlaceAddr), addrList(secondPlaceAddr)
+	for i := range maxPresenceHolders + 2 {
+		p.hold(time.Now(), routing.ContactOf(peer.ID(fmt.Sprint(i))), first)
+		time.Sleep(time.Second)
+	}
+	if len(p.holders) != maxPresenceHolders || p.holders["0"].told != (time.Time{}) || p.holders["1"].told != (time.Time{}) {
+		t.Errorf("%d holders, or not those that were told last", len(p.holders))
+	}
+	if got := len(p.outdated(time.Now(), second)); got != maxPresenceHolders {
+		t.Errorf("%d hold other addresses, want all", got)
+	}
+	if got := len(p.outdated(time.Now(), first)); got != 0 {
+		t.Errorf("%d hold other addresses, want none", got)
+	}
+	time.Sleep(presenceLifetime)
+	if got := len(p.outdated(time.Now(), second)); got != 0 || len(p.holders) != 0 {
+		t.Errorf("%d hold other addresses, %d in all, after they have forgotten them", got, len(p.holders))
+	}
+}
+
+// Addresses that go on changing are announced less and less often; after some calm, a
+// change is announced at once.
+func TestChangesSlowDown(t *testing.T) { synctest.Test(t, testChangesSlowDown) }
+
+func testChangesSlowDown(t *testing.T) {
+	n := newTestNet(t)
+	var got atomic.Int64
+	p := n.puppet(says(protocol.Response{}))
+	p.will(func(s network.Stream, req protocol.Request) {
+		if _, ok := req.(protocol.AddProvider); ok {
+			got.Add(1)
+		}
+		says(protocol.Response{})(s, req)
+	})
+	h := newMover(t, n.host(), firstPlaceAddr)
+	n.attach(h, Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(p.Host)}})
+	time.Sleep(time.Minute)
+	announced := func(during, every time.Duration) int64 {
+		before := got.Load()
+		places := []string{firstPlaceAddr, secondPlaceAddr}
+		for i := range int(during / every) {
+			h.move(places[(i+1)%2])
+			time.Sleep(every)
+		}
+		return got.Load() - before
+	}
+	if k := announced(30*time.Minute, 1500*time.Millisecond); k < 20 || k > 45 {
+		t.Errorf("%d announcements in 30 minutes of changes", k)
+	}
+	time.Sleep(4 * maxPresencePause)
+	if k := announced(4*time.Second, 2*time.Second); k != 2 {
+		t.Errorf("%d announcements of two changes after some calm", k)
+	}
+}

@@ -1,0 +1,137 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/protocol"
+)
+
+// Some of those closest to a peer lie, and are quicker than the others, which hold its
+// certified presence: that wins.
+func TestQuickLiarsDoNotEndLocate(t *testing.T) {
+	_, id := identity(t)
+	fake := protocol.Peer{ID: id, Addrs: addrList("/ip6/100::bad/tcp/6")}
+	tests := []struct {
+		name  string
+		liars int
+		lie   func(id peer.ID) protocol.Response
+	}{
+		{"one table", 1, func(id peer.ID) protocol.Response {
+			return protocol.Response{Closer: []protocol.Peer{{ID: id, Addrs: fake.Addrs}}}
+		}},
+		{"three tables", 3, func(id peer.ID) protocol.Response {
+			return protocol.Response{Closer: []protocol.Peer{{ID: id, Addrs: fake.Addrs}}}
+		}},
+		{"three presences", 3, func(id peer.ID) protocol.Response {
+			return protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fake.Addrs}}}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				key, id := identity(t)
+				d, puppets := crowd(t, newTestNet(t), 8)
+				honest := says(protocol.Response{Providers: []protocol.Peer{{
+					ID: id, Addrs: addrList(firstPlaceAddr), Certified: certify(key, id, addrList(firstPlaceAddr), time.Now()),
+				}}})
+				for i, p := range puppets {
+					if i < tt.liars {
+						p.will(says(tt.lie(id)))
+						continue
+					}
+					p.will(func(s network.Stream, req protocol.Request) {
+						time.Sleep(50 * time.Millisecond)
+						honest(s, req)
+					})
+				}
+				got, err := d.Locate(t.Context(), id)
+				time.Sleep(time.Second)
+				if err != nil || got.Addrs[0].Source != SourceCertified || got.Addrs[0].Addr.String() != firstPlaceAddr {
+					t.Errorf("Locate() = %v, %v; want what the others hold first", got, err)
+				}
+			})
+		})
+	}
+}
+
+// However many addresses some tell, that which most tell is in the location, first.
+func TestLiarsDoNotFillLocation(t *testing.T) { synctest.Test(t, testLiarsDoNotFill) }
+
+func testLiarsDoNotFill(t *testing.T) {
+	d := newTestNet(t).inert(Config{})
+	_, id := identity(t)
+	l := newLocator(d, id)
+	for liar := range 5 {
+		var fakes []multiaddr.Multiaddr
+		for i := range protocol.MaxAddrs {
+			fakes = append(fakes, multiaddr.StringCast(fmt.Sprintf("/ip4/60.%d.0.%d/tcp/1", liar, i+1)))
+		}
+		l.heard(idOf(liar+1), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fakes}}})
+		if got := len(l.location().Addrs); got != min((liar+1)*maxTold, maxLocated) {
+			t.Fatalf("%d addresses of %d peers", got, liar+1)
+		}
+	}
+	for i := range 3 {
+		l.heard(idOf(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr, publicAddr)}}})
+	}
+	if got := l.location().Addrs[0]; got.Addr.String() != publicAddr || got.From != idOf(6) {
+		t.Errorf("the first address is %v of %v, not that which three tell", got.Addr, got.From)
+	}
+}
+
+// What a stranger has named, and the host has dialled in vain, is not what the peer
+// says, though there is a connection at another address.
+func TestDialledIsNotConnected(t *testing.T) { synctest.Test(t, testDialledIsNotConnected) }
+
+func testDialledIsNotConnected(t *testing.T) {
+	d, s, teller := newTheatre(t)
+	const fake = "/ip4/61.1.0.1/udp/4001/quic-v1"
+	s.net.play = func(context.Context, []multiaddr.Multiaddr, bool) (string, error) { return publicAddr, nil }
+	teller.will(says(protocol.Response{Providers: []protocol.Peer{{ID: s.net.actor, Addrs: addrList(fake, publicAddr)}}}))
+	if _, err := d.Connect(t.Context(), s.net.actor); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Locate(t.Context(), s.net.actor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := make(map[string]Source)
+	for _, a := range got.Addrs {
+		sources[a.Addr.String()] = a.Source
+	}
+	if sources[publicAddr] != SourceConnected || sources[fake] != SourceHearsay || len(sources) != 2 {
+		t.Errorf("sources = %v", sources)
+	}
+}
+
+// A peer that serves is found where it is before all that are closest have answered.
+func TestLocateOfServerIsQuick(t *testing.T) { synctest.Test(t, testLocateOfServer) }
+
+func testLocateOfServer(t *testing.T) {
+	n := newTestNet(t)
+	d, puppets := crowd(t, n, 6)
+	for _, late := range puppets[3:] {
+		late.will(silent)
+	}
+	server := n.puppet(says(protocol.Response{}))
+	for _, p := range puppets[:1] {
+		p.will(names(server.Host))
+	}
+	var got Location
+	var err error
+	spent := took(func() { got, err = d.Locate(t.Context(), server.ID()) })
+	isConnected := func(a LocatedAddr) bool { return a.Source == SourceConnected }
+	if err != nil || !slices.ContainsFunc(got.Addrs, isConnected) || spent > 100*time.Millisecond {
+		t.Errorf("Locate() = %v, %v, after %v", got, err, spent)
+	}
+	time.Sleep(time.Minute) // until the silent ones are given up
+}
