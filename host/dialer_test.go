@@ -195,9 +195,11 @@ func TestConnectedPeersNeedNoTurn(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		if len(a.dialer.inFlight) != 1 || spent > 200*time.Millisecond {
-			t.Errorf("took %v beside %d dials, want a round trip, beside one", spent, len(a.dialer.inFlight))
+		a.dialer.mu.Lock()
+		if n := len(a.dialer.inFlight); n != 1 || spent > 200*time.Millisecond {
+			t.Errorf("took %v beside %d dials, want a round trip, beside one", spent, n)
 		}
+		a.dialer.mu.Unlock()
 		hanging.Wait()
 	})
 }

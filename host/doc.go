@@ -287,7 +287,8 @@
 // A presence is a provider record, for that is what every server stores, and returns,
 // with addresses. It lasts for an hour: a peer that goes without a word is not found for
 // longer; and it is renewed after 25m, since older implementations tell addresses for
-// 30m. It is announced at once after a change, and then once a second at most; who is
+// 30m. It is announced at once after a change; while changes go on, the pauses double,
+// from 1s to 60s, or addresses that wobble would be a flood at all who hold them. Who is
 // still busy with older addresses, since holders hang, is interrupted. The alternative,
 // to wait until addresses are stable, costs that time each time.
 //
@@ -301,17 +302,18 @@
 // hold.
 //
 // Locate asks two things of each contact, for a server that is not asked for providers
-// does not tell them, and the way to those that hold a presence is the way to the peer. It
-// stops where a routing table, which has servers only, has the peer: finding a server
-// takes as many contacts as before, each asked twice. What FIND_NODE alone names may be
-// a client that somebody was connected to once; it is neither believed at once nor
-// dialled by the lookup.
+// does not tell them, and the way to those that hold a presence is the way to the peer. No
+// single peer ends it: who says that it has the peer in its table may lie, or not have
+// noticed that it has moved behind a NAT. A server that is named is asked itself, by the
+// same lookup. What FIND_NODE alone names may be a client that somebody was connected to
+// once; it is neither believed at once nor dialled by the lookup.
 //
 // Newcomers are those who come into the table while we do not join. A node that
 // joins meets everybody for the first time, and would give all of them all it has.
 //
-// A put waits for its quorum, and without one for everybody: a receipt that is
-// complete is the better default, and who is in a hurry says how many will do.
+// A put waits for its quorum. Without one, for three quarters of k, and for the others
+// as long as answers take: where all are well, the receipt is complete, and a silent peer
+// costs a moment, not RequestTimeout.
 //
 // A set of values is one value of the store, so that stores need not know of it.
 // Each of its values has its own time.

@@ -46,7 +46,7 @@ func TestPutDoesNotWaitForItsLookup(t *testing.T) {
 		var log sentLog
 		n.watch = log.add
 		d := n.node(Config{})
-		n.nodes(59, Config{})
+		n.nodes(149, Config{})
 		for i := range 10 { // until it knows the size of the network
 			closestTo(t, n, d, fmt.Sprint(i))
 		}
