@@ -73,13 +73,17 @@ func (r *recall) near(now time.Time, key routing.Key) (closest []routing.Contact
 	return closest, nearest.since
 }
 
-// of returns whom a lookup of key has found; nil if there was none.
-func (r *recall) of(now time.Time, key routing.Key) []routing.Contact {
+// justNow is how long ago a lookup was at most whose result is not asked about again
+// by who sends something to all of them.
+const justNow = time.Minute
+
+// justFound returns whom a lookup of key has found just now; nil if there was none.
+func (r *recall) justFound(now time.Time, key routing.Key) []routing.Contact {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(now)
 	for _, f := range r.found {
-		if f.key == key {
+		if f.key == key && now.Sub(f.since) < justNow {
 			return slices.Clone(f.closest)
 		}
 	}

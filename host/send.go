@@ -23,8 +23,8 @@ type closestFunc func(ctx context.Context, preimage []byte, to *delivery) ([]rou
 // closestBy returns what finds the k closest peers by a lookup with so many paths,
 // as many as are configured if paths is 0. It is an error if nobody answers. Who was
 // found lately is asked again only if something has changed. If something is sent to
-// them, it is the sending that asks: if one of them does not take it, there is a
-// lookup that presumes nothing.
+// them, nothing is presumed, but for what was found just now: then it is the sending
+// that asks, and if one of them does not take it, there is a lookup.
 func (d *DHT) closestBy(paths int) closestFunc {
 	return func(ctx context.Context, preimage []byte, to *delivery) ([]routing.Contact, error) {
 		if known := d.remembered(preimage); to != nil && paths == 0 && known != nil {
@@ -47,10 +47,10 @@ func (d *DHT) closestBy(paths int) closestFunc {
 	}
 }
 
-// remembered returns the closest peers of a key that was looked up lately, if all of
+// remembered returns the closest peers of a key that was looked up just now, if all of
 // them are still connected; nil if not.
 func (d *DHT) remembered(preimage []byte) []routing.Contact {
-	known := d.recall.of(time.Now(), routing.KeyOf(preimage))
+	known := d.recall.justFound(time.Now(), routing.KeyOf(preimage))
 	d.judge(known)
 	if slices.ContainsFunc(known, func(c routing.Contact) bool { return !c.Connected || c.Doubtful }) {
 		return nil
