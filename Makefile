@@ -47,7 +47,7 @@ lint: ## golangci-lint, go vet, and a tidy go.mod
 
 .PHONY: test
 test: ## all tests, with the race detector, in random order
-	go test -race -shuffle=on $(PKGS)
+	go test -race -shuffle=on -timeout 25m $(PKGS)
 
 .PHONY: cover
 cover: ## coverage by function; bin/cover.html shows the lines

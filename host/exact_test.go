@@ -12,11 +12,7 @@ func TestLookupsAreExact(t *testing.T) { synctest.Test(t, testLookupsAreExact) }
 
 func testLookupsAreExact(t *testing.T) {
 	n := newMemNet(t, 20*time.Millisecond)
-	size := 200
-	if raceEnabled {
-		size = 60
-	}
-	for i, d := range n.nodes(size, Config{}) {
+	for i, d := range n.nodes(fewer(200), Config{}) {
 		key := fmt.Appendf(nil, "key %d", i)
 		found, err := d.ClosestPeers(t.Context(), key)
 		if err != nil {

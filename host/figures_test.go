@@ -22,7 +22,7 @@ func figureNodes(t *testing.T) int {
 	s := os.Getenv("KAD_FIGURE_NODES")
 	switch {
 	case s == "" && raceEnabled:
-		return 60
+		t.Skip("with the race detector, it takes minutes: set KAD_FIGURE_NODES for it to run")
 	case s == "":
 		return 200
 	}

@@ -154,7 +154,7 @@ func TestMonth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemNet(t, link)
 		cfg := Config{RefreshInterval: 6 * time.Hour} // what is asked anyway refreshes more often
-		nodes := n.nodes(200, cfg)
+		nodes := n.nodes(fewer(200), cfg)
 		publisher := nodes[0]
 		const records = 3
 		mustPut(t, publisher, records)

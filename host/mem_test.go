@@ -142,6 +142,15 @@ func (n *memNet) nodes(count int, cfg Config) []*DHT {
 	return nodes
 }
 
+// fewer returns how many nodes to simulate: count, or, with the race detector, which
+// takes ten times as long, two fifths of that.
+func fewer(count int) int {
+	if raceEnabled {
+		return count * 2 / 5
+	}
+	return count
+}
+
 // entries is how many of the others a new node is told of: with one, whoever joins
 // through a node that is killed at that moment knows nobody, for good, and so do all
 // who join through it.

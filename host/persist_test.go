@@ -120,18 +120,18 @@ func TestRestart(t *testing.T) { synctest.Test(t, testRestart) }
 
 func testRestart(t *testing.T) {
 	n := newMemNet(t, link)
-	others := n.nodes(220, Config{})
+	others := n.nodes(fewer(220), Config{})
 	cfg := Config{Dir: t.TempDir()}
 	first := n.join(cfg)
 	time.Sleep(time.Minute)
 	kept := first.peers.stats().Contacts
 	n.kill(first)
 	n.silent.Store(true)
-	for _, d := range others[:44] {
+	for _, d := range others[:len(others)/5] {
 		n.kill(d)
 	}
 
-	if got := len(restoreContacts(cfg.Dir)); kept < 60 || got != kept {
+	if got := len(restoreContacts(cfg.Dir)); kept < len(others)/4 || got != kept {
 		t.Fatalf("%d contacts are restored, of %d", got, kept)
 	}
 	start := time.Now()
