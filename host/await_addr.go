@@ -14,26 +14,31 @@ const addrTimeout = 5 * time.Second
 
 // awaitAddr waits, as long as ctx and addrTimeout, until the host has an address that
 // others on the internet can use, if it cannot be reached without a relay, and seeks
-// one: those who are to hold an announcement refuse one that is of no use to others.
-func (d *DHT) awaitAddr(ctx context.Context) {
+// one: those who are to hold an announcement refuse one that is of no use to others. The
+// error is that of a node that does not get ready.
+func (d *DHT) awaitAddr(ctx context.Context) error {
+	// AutoRelay asks as soon as the host runs: by then, it has.
+	if err := d.readyWithin(ctx); err != nil {
+		return err
+	}
+	if !d.relays.sought() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, addrTimeout)
 	defer cancel()
-	// Whoever asks next says why it is not ready. AutoRelay asks as soon as the host runs.
-	if d.Ready(ctx) != nil || !d.relays.sought() {
-		return
-	}
 	sub, err := d.host.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("kad-announce"))
 	if err != nil {
-		return // the host is closed
+		return nil // the host is closed
 	}
 	defer sub.Close() //nolint:errcheck // it is open
 	for d.needsRelay() && len(fit(d.host.Addrs(), scopePublic)) == 0 {
 		select {
 		case <-sub.Out():
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // sought reports whether somebody asks for relays.

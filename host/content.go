@@ -81,7 +81,9 @@ func (d *DHT) announce(ctx context.Context, closest closestFunc, key []byte, lif
 	if err := d.provideLocally(ctx, key, lifetime); err != nil {
 		return Receipt{}, err
 	}
-	d.awaitAddr(ctx)
+	if err := d.awaitAddr(ctx); err != nil {
+		return Receipt{}, err
+	}
 	receipt, err := d.deliver(ctx, d.announceRequest(key, lifetime), 0, nil, d.addTo(closest, key))
 	if err != nil {
 		return receipt, err

@@ -151,6 +151,15 @@ func fewer(count int) int {
 	return count
 }
 
+// withoutRace skips a test in which relays are lost if the race detector watches:
+// AutoRelay of go-libp2p v0.51.0 reads its relays without its lock then.
+func withoutRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("go-libp2p has a data race here: run it without the race detector")
+	}
+}
+
 // entries is how many of the others a new node is told of: with one, whoever joins
 // through a node that is killed at that moment knows nobody, for good, and so do all
 // who join through it.

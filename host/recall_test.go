@@ -29,7 +29,7 @@ func recalling(t *testing.T, cfg Config, test func(t *testing.T, n *memNet, d *D
 			}
 		}
 		d := n.node(cfg)
-		n.nodes(fewer(99), Config{})
+		n.nodes(99, Config{})
 		time.Sleep(5 * time.Second)
 		from.Store(d)
 		test(t, n, d, func() int { return int(sent.Swap(0)) })

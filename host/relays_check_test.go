@@ -13,7 +13,10 @@ import (
 
 // Relays that die without a word are missed within 10s, both at once too. Who is
 // offline itself for that long keeps its relays.
-func TestRelaysDieSilently(t *testing.T) { synctest.Test(t, testRelaysDieSilently) }
+func TestRelaysDieSilently(t *testing.T) {
+	withoutRace(t)
+	synctest.Test(t, testRelaysDieSilently)
+}
 
 func testRelaysDieSilently(t *testing.T) {
 	const noticedAfter = relayCheckInterval + 3*silence

@@ -150,7 +150,10 @@ func until(t *testing.T, what string, holds func() bool) time.Duration {
 // A host behind a NAT that knows one peer has a relay within a second, and two within
 // two, found through the DHT, without a verdict of anybody; the nearest of those that
 // announce themselves. When one dies, another takes its place.
-func TestRelays(t *testing.T) { synctest.Test(t, testRelays) }
+func TestRelays(t *testing.T) {
+	withoutRace(t)
+	synctest.Test(t, testRelays)
+}
 
 func testRelays(t *testing.T) {
 	w := newSimWorld(t)
@@ -287,7 +290,10 @@ func testOfferRelay(t *testing.T) {
 // A host that had no verdict holds relays at once. If AutoNAT then finds that it is
 // reachable after all, as behind a forwarded port, it gives them up and serves; and
 // takes relays again when that ends.
-func TestVerdict(t *testing.T) { synctest.Test(t, testVerdict) }
+func TestVerdict(t *testing.T) {
+	withoutRace(t)
+	synctest.Test(t, testVerdict)
+}
 
 func testVerdict(t *testing.T) {
 	w := newSimWorld(t)

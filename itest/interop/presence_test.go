@@ -36,6 +36,16 @@ func TestPresenceWithTheirServers(t *testing.T) {
 		}
 	}
 
+	for _, s := range all {
+		for _, other := range infos {
+			if other.ID != s.Host().ID() {
+				if err := s.admitted(patient(t), other.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+
 	hidden := start(t, ours, setup{client: true, bootstrap: infos[:2]})
 	id := hidden.Host().ID()
 	key := []byte(id)
