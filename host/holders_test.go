@@ -21,15 +21,18 @@ func TestOldHoldersAreTold(t *testing.T) { synctest.Test(t, testOldHolders) }
 func testOldHolders(t *testing.T) {
 	const k = 3
 	n := newTestNet(t)
-	nodes := n.nodes(3, Config{K: k})
+	// Holders pass nothing on: whom they told, the client does not know.
+	cfg := Config{K: k, HandoverRate: -1, ReplicateInterval: -1}
+	nodes := n.nodes(3, cfg)
 	join := []peer.AddrInfo{info(nodes[0].host)}
+	cfg.Bootstrap = join
 	h := newMover(t, n.host(), firstPlaceAddr)
 	client := n.attach(h, Config{K: k, Mode: ModeClient, Bootstrap: join})
 	time.Sleep(3 * time.Second)
 	for range 12 { // newcomers that are closer
 		key := routing.KeyOf([]byte(client.self))
 		x := n.hostAt(func(other routing.Key) bool { return key.CPL(other) >= 4 })
-		nodes = append(nodes, n.attach(x, Config{K: k, Bootstrap: join}))
+		nodes = append(nodes, n.attach(x, cfg))
 	}
 	time.Sleep(2 * time.Minute)
 	h.move(secondPlaceAddr)
