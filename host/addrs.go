@@ -103,9 +103,16 @@ func fit(addrs []multiaddr.Multiaddr, s scope) []multiaddr.Multiaddr {
 }
 
 // relayed reports whether conn goes through a relay.
-func relayed(conn network.Conn) bool {
-	_, err := conn.RemoteMultiaddr().ValueForProtocol(multiaddr.P_CIRCUIT)
-	return err == nil
+func relayed(conn network.Conn) bool { return has(conn.RemoteMultiaddr(), multiaddr.P_CIRCUIT) }
+
+// has reports whether a protocol is part of an address.
+func has(a multiaddr.Multiaddr, code int) bool {
+	for _, c := range a {
+		if c.Protocol().Code == code {
+			return true
+		}
+	}
+	return false
 }
 
 // groupOf returns the network that addr is in, for the diversity limit of the

@@ -83,7 +83,8 @@ type Config struct {
 	// ones a second, after a burst of 200, which is what joining takes. More than a
 	// home router can bear would take others in the house off the net. Lookups take
 	// turns, and wait for theirs; requests to connected peers do not. If zero, 64 and
-	// 20. If negative, there is no bound.
+	// 20. If negative, there is no bound. What [DHT.Connect] dials does not count, nor
+	// do peers that are checked for being relays.
 	MaxDials, DialRate int
 
 	// DisableConfidence makes a lookup end when the k closest peers that it has

@@ -235,13 +235,10 @@ func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 	d := c.dht
 	d.acquaintances.add(time.Now(), c.id)
 	d.host.Peerstore().AddAddrs(c.id, addrs, peerstore.TempAddrTTL)
-	// An address that has failed lately would not be dialled at all.
-	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
-		s.Backoff().Clear(c.id)
-	}
+	d.forgive(c.id) // an address that has failed lately would not be dialled at all
 	var relays, others []multiaddr.Multiaddr
 	for _, a := range addrs {
-		if _, err := a.ValueForProtocol(multiaddr.P_CIRCUIT); err == nil {
+		if has(a, multiaddr.P_CIRCUIT) {
 			relays = append(relays, a)
 		} else {
 			others = append(others, a)

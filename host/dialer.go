@@ -42,7 +42,8 @@ func (c *caller) left() <-chan struct{} {
 }
 
 // A dialer dials peers, no more at a time and no more often than a home router can
-// bear: it is where all dials of a DHT pass.
+// bear: all dials of lookups, writes, joining and upkeep pass it. Those of
+// [DHT.Connect], and of relays that are checked, do not: they are few.
 type dialer struct {
 	connect   func(ctx context.Context, to peer.ID) error
 	connected func(to peer.ID) bool

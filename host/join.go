@@ -320,11 +320,15 @@ func (d *DHT) identified(ctx context.Context, id peer.ID) {
 	}
 }
 
-// afresh makes the next dial of a peer a new one, and the swarm forget that others
-// have failed. To force a dial would do the same, but with a host that is being closed
-// it panics.
+// afresh makes the next dial of a peer a new one, whatever became of others.
 func (d *DHT) afresh(id peer.ID) {
 	d.dialer.renew(id)
+	d.forgive(id)
+}
+
+// forgive makes the swarm forget that dials of a peer have failed. To force a dial
+// would do the same, but with a host that is being closed it panics.
+func (d *DHT) forgive(id peer.ID) {
 	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(id)
 	}

@@ -248,10 +248,8 @@ func (m *mode) current() (Mode, string) {
 // firewalls.
 func listensPublic(addrs []multiaddr.Multiaddr) bool {
 	for _, a := range addrs {
-		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err == nil && scopeOf(a) == scopePublic {
-			if _, err := a.ValueForProtocol(multiaddr.P_CIRCUIT); err != nil {
-				return true
-			}
+		if has(a, multiaddr.P_IP4) && scopeOf(a) == scopePublic && !has(a, multiaddr.P_CIRCUIT) {
+			return true
 		}
 	}
 	return false

@@ -52,13 +52,3 @@ func (r *ranker) rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	}
 	return ranked
 }
-
-// has reports whether a protocol is part of an address.
-func has(a multiaddr.Multiaddr, code int) bool {
-	for _, c := range a {
-		if c.Protocol().Code == code {
-			return true
-		}
-	}
-	return false
-}
