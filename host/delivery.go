@@ -23,6 +23,7 @@ type delivery struct {
 	patience time.Duration // how long who is sent to holds a slot
 	slots    chan struct{} // as many as are sent to at a time
 	enough   chan struct{} // closed when the quorum has stored it
+	settled  chan struct{} // buffered, length 1: somebody has answered since
 	done     chan struct{} // closed when all have answered
 	err      error         // valid after that: why not all were found
 
@@ -47,7 +48,7 @@ type receiver struct {
 func newDelivery(key routing.Key, limit, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
 	return &delivery{
 		key: key, send: send, patience: patience, slots: make(chan struct{}, limit),
-		enough: make(chan struct{}), done: make(chan struct{}), missing: quorum,
+		enough: make(chan struct{}), settled: make(chan struct{}, 1), done: make(chan struct{}), missing: quorum,
 	}
 }
 
@@ -102,18 +103,38 @@ func (v *delivery) sendTo(ctx context.Context, c routing.Contact) error {
 // taken reports whether all that were added have stored it. It waits until that is
 // decided, but for no more than patience.
 func (v *delivery) taken(ctx context.Context) bool {
-	settled := make(chan struct{})
-	go func() { v.sends.Wait(); close(settled) }() // ends with the sends
 	late := time.NewTimer(v.patience)
 	defer late.Stop()
-	select {
-	case <-settled:
-	case <-late.C:
-	case <-ctx.Done():
+	for {
+		if all, decided := v.allStored(); decided {
+			return all
+		}
+		select {
+		case <-v.settled:
+		case <-late.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
+}
+
+// allStored reports whether all that were added so far have stored it, and whether
+// that is decided: all have answered, or somebody has not stored it.
+func (v *delivery) allStored() (all, decided bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !slices.ContainsFunc(v.to, func(r *receiver) bool { return r.outcome != nil })
+	all, decided = true, true
+	for _, r := range v.to {
+		switch {
+		case r.outcome == nil:
+		case errors.Is(r.outcome, errUnsettled):
+			all, decided = false, false
+		default:
+			return false, true
+		}
+	}
+	return all, decided
 }
 
 // await waits until all have answered, but for no more than some time.
@@ -132,6 +153,7 @@ func (v *delivery) settle(r *receiver, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	r.outcome = err
+	poke(v.settled)
 	if err != nil {
 		return
 	}

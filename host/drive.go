@@ -90,7 +90,7 @@ type requests struct {
 	cancels  map[peer.ID]context.CancelFunc // of those whose answer is awaited
 	answers  chan answer
 	progress chan progress
-	over     chan struct{} // closed when nobody reads the two
+	over     chan struct{} // closed when nobody reads answers
 }
 
 // A progress is that of one request.

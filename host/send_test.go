@@ -123,9 +123,13 @@ func TestColdPuts(t *testing.T) {
 					puts.Go(func() {
 						start := time.Now()
 						receipt, err := d.Put(t.Context(), recordKey(i), []byte("1"))
+						spent := time.Since(start)
+						if err == nil { // it returned at three quarters of k
+							receipt, err = receipt.Wait(t.Context())
+						}
 						mu.Lock()
 						defer mu.Unlock()
-						worst = max(worst, time.Since(start))
+						worst = max(worst, spent)
 						if err != nil {
 							failed++
 						}
