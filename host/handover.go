@@ -49,11 +49,11 @@ type newcomers struct {
 	given map[peer.ID]time.Time // when one was given everything for the last time
 }
 
-// handOver gives newcomers what they are to hold. While we join, it is we who are
-// new, and not those whom we meet.
-func (k *keeper) handOver(now time.Time) {
+// handOver gives those who came into the table what they are to hold. While we join,
+// it is we who are new, and not those whom we meet.
+func (k *keeper) handOver(now time.Time, entered []routing.Contact) {
 	n := &k.newcomers
-	for _, c := range k.dht.peers.takeEntered() {
+	for _, c := range entered {
 		if k.dht.cfg.HandoverRate > 0 && !k.dht.joins.running() && len(n.queue) < maxNewcomers {
 			n.queue = append(n.queue, c)
 		}

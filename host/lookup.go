@@ -151,7 +151,7 @@ func (s *search) learn(result routing.Result) {
 	if result.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
 		s.dht.knowledge.found(s.key, result.Closest)
 	}
-	whole := len(result.Closest) == s.dht.cfg.K || result.End == routing.Exhausted
+	whole := len(result.Closest) == s.dht.cfg.K || result.End == routing.Exhausted && result.Late == 0
 	switch {
 	case whole && allAnswered(result):
 		s.dht.recall.remember(time.Now(), s.key, result.Closest)

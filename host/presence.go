@@ -34,6 +34,10 @@ const (
 	maxPresencePause = time.Minute
 	presenceCalm     = 10 * time.Second
 
+	// newcomerPause is the least time from one announcement to the next that is for
+	// those who came into the table since.
+	newcomerPause = 10 * time.Second
+
 	// maxPresenceRetry bounds the wait after an announcement that nobody has stored;
 	// it begins with presencePause, and doubles.
 	maxPresenceRetry = 5 * time.Minute
@@ -130,6 +134,16 @@ func (p *presence) outdated(now time.Time, addrs []multiaddr.Multiaddr) (holders
 	return holders
 }
 
+// lacks reports whether one of them holds no presence of ours.
+func (p *presence) lacks(contacts []routing.Contact) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(contacts, func(c routing.Contact) bool {
+		_, ok := p.holders[c.ID]
+		return !ok
+	})
+}
+
 // release returns who may hold our presence, and forgets them, when the announcement
 // that is under way has ended, or ctx. After the last time, there are no more
 // announcements.
@@ -177,8 +191,9 @@ func (m *mode) public() bool {
 	return m.around.publicPeer
 }
 
-// announcePresence tells the k peers that are closest to us where we are, and all that
-// may hold other addresses of us. It returns when nothing of that is sent any more.
+// announcePresence tells the k peers that are closest to us where we are, those that we
+// know and a lookup has not found, since they were late, and all that may hold other
+// addresses of us. It returns when nothing of that is sent any more.
 func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr) error {
 	ctx, end := d.presence.begin(ctx)
 	defer end()
@@ -200,6 +215,7 @@ func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr)
 		if err := find(sending, v); err != nil {
 			return err
 		}
+		v.add(sending, d.peers.neighbours(d.cfg.K)...)
 		v.add(sending, d.presence.outdated(time.Now(), addrs)...)
 		return nil
 	})

@@ -253,6 +253,43 @@ func testPresenceAgain(t *testing.T) {
 	}
 }
 
+// Who is late when a peer announces itself, and who comes later, is told where it is.
+func TestPresenceReachesNewcomers(t *testing.T) { synctest.Test(t, testPresenceNewcomers) }
+
+func testPresenceNewcomers(t *testing.T) {
+	n := newTestNet(t)
+	nodes := n.nodes(4, Config{})
+	late := n.puppet(func(s network.Stream, req protocol.Request) {
+		if _, ok := req.(protocol.AddProvider); !ok {
+			time.Sleep(300 * time.Millisecond)
+		}
+		names()(s, req)
+	})
+	first := n.puppet(names(late.Host, nodes[0].host, nodes[1].host, nodes[2].host, nodes[3].host))
+	client := n.attach(n.host(), Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(first.Host)}})
+	time.Sleep(newcomerPause + 5*time.Second)
+	if got := presentAt(t, nodes, client.self); len(got) != len(nodes) {
+		t.Errorf("%d of %d hold it", len(got), len(nodes))
+	}
+	if !slices.ContainsFunc(late.requests(), func(req protocol.Request) bool {
+		add, ok := req.(protocol.AddProvider)
+		return ok && string(add.Key) == string(client.self)
+	}) {
+		t.Error("the one who was late was not told")
+	}
+
+	time.Sleep(time.Minute)
+	newcomer := n.node(Config{Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
+	time.Sleep(time.Second)
+	if _, err := client.ClosestPeers(t.Context(), []byte(newcomer.self)); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(5 * time.Second)
+	if _, ok := presenceAt(t, newcomer, client.self); !ok {
+		t.Error("the one who came later was not told")
+	}
+}
+
 // Only the peer itself can announce and withdraw its presence, and whoever holds it can
 // pass it on with what it has certified.
 func TestPresenceIsItsOwn(t *testing.T) { synctest.Test(t, testPresenceOwn) }

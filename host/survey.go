@@ -80,7 +80,7 @@ func (s *survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, 
 	if err != nil {
 		return nil, err
 	}
-	if result.End == routing.Converged || result.End == routing.Exhausted && result.Failed == 0 {
+	if result.End == routing.Converged || result.End == routing.Exhausted && result.Failed+result.Late == 0 {
 		s.region.Add(routing.KeyOf(preimage), result.Closest)
 	}
 	return answeredBy(result)

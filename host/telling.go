@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/routing"
 )
 
 // telling is how far our presence is told. It belongs to the goroutine maintain.
@@ -14,6 +16,8 @@ type telling struct {
 	retry time.Duration         // how long to wait after the next failure
 	last  time.Time             // when addresses that had changed were announced
 	pause time.Duration         // how long to wait after that for the next change
+	begun time.Time             // when the last announcement began
+	look  time.Time             // when to look who was not told; zero: when somebody comes
 }
 
 // begin notes that an announcement begins now.
@@ -26,10 +30,20 @@ func (t *telling) begin(now time.Time, addrs []multiaddr.Multiaddr) {
 		t.last = now
 	}
 	t.addrs = addrs
+	t.begun, t.look = now, time.Time{}
+}
+
+// meet notes who came into the table: one of them may be among those closest to us, who
+// are to hold our presence. So is, in a small network, whoever was late when they were
+// looked up.
+func (t *telling) meet(entered []routing.Contact) {
+	if len(entered) > 0 && t.look.IsZero() {
+		t.look = t.begun.Add(newcomerPause)
+	}
 }
 
 // tellPresence announces where we are: at once if that has changed, but for a pause,
-// and before it is forgotten. What was under way with addresses that are not ours any
+// when somebody else is to hold it, and before it is forgotten. What was under way with addresses that are not ours any
 // more ends.
 func (k *keeper) tellPresence(now time.Time) time.Time {
 	t := &k.telling
@@ -39,8 +53,16 @@ func (k *keeper) tellPresence(now time.Time) time.Time {
 		return time.Time{}
 	}
 	due := t.next
-	if changed {
+	switch {
+	case changed:
 		due = t.last.Add(t.pause)
+	case t.look.IsZero() || due.Before(t.look):
+	case now.Before(t.look):
+		due = t.look
+	case k.dht.presence.lacks(k.dht.peers.neighbours(k.dht.cfg.K)):
+		due = now
+	default:
+		t.look = time.Time{}
 	}
 	if now.Before(due) {
 		return due

@@ -44,7 +44,7 @@ type End uint8
 const (
 	Running    End = iota // it has not ended
 	Converged             // the Beta closest contacts have answered
-	Exhausted             // fewer than Beta are left, and all of them have answered
+	Exhausted             // fewer than Beta are left, and all of them have answered, or are late
 	Stopped               // the caller stopped it, or each of its paths
 	DepthLimit            // a contact among the closest was more than MaxDepth hops away
 	NoSeeds               // there was nobody to ask
@@ -78,6 +78,7 @@ type Result struct {
 	Answered   []Contact // all that answered, closest first
 	Requests   int       // contacts asked
 	Failed     int       // contacts that failed, or were dropped
+	Late       int       // contacts that had not answered when it ended, and were late
 	Hops       int       // depth of the deepest contact that answered; a seed is at 1
 	End        End       // why it ended
 	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1

@@ -91,6 +91,8 @@ func (l *Lookup) confidence(p *path) float64 {
 // lookup whose closest have all answered is taken at its word.
 func (l *Lookup) overall() float64 {
 	switch {
+	case l.end == Exhausted && len(l.overdue) > 0: // there are no others to compare them with
+		return float64(len(l.answered)) / float64(len(l.answered)+len(l.overdue))
 	case l.end == Exhausted, l.end == Converged && l.nodes() == 0:
 		return 1
 	case l.nodes() == 0:

@@ -275,6 +275,7 @@ func (l *Lookup) Result() Result {
 		Answered:   all,
 		Requests:   l.requests,
 		Failed:     l.failed,
+		Late:       len(l.overdue),
 		Hops:       l.hops,
 		End:        l.end,
 		Confidence: l.overall(),

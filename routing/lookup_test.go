@@ -199,6 +199,9 @@ func TestLookupEndsWithoutSlow(t *testing.T) {
 		t.Errorf("next is %v before anybody is slow", a.Kind)
 	}
 	expectEnd(t, l, Exhausted, p(2))
+	if r := l.Result(); r.Late != 1 || r.Confidence != 0.5 {
+		t.Errorf("%d are late, and the confidence is %v; want 1 and 0.5", r.Late, r.Confidence)
+	}
 	if l.Answered("1", nil) || l.Failed("1") {
 		t.Error("an answer counts after the end")
 	}
