@@ -1,5 +1,7 @@
 package routing
 
+import "math"
+
 const (
 	// farRanks is from which rank on, in multiples of K, a contact is asked for
 	// the way only: by half as many requests at a time, or the lookup would ask
@@ -11,9 +13,10 @@ const (
 	quiet = 2
 
 	// spareShare is for how many contacts more than K, as a share of K, a lookup
-	// asks if some of the closest are gone, or likely so. Who answers names the K closest
-	// it knows, gone or not: who takes their place, others know.
-	spareShare = 0.4
+	// asks if some of the closest are gone, or likely so, and for how many that are
+	// so far that they overlook those. Who answers names the K closest it knows, gone
+	// or not: who takes their place, those name who do not know all of them.
+	spareShare = 0.2
 
 	// failingWeight is for how many requests LookupConfig.Failing counts.
 	failingWeight = 10
@@ -41,12 +44,15 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	s := scan{over: true}
 	h := l.horizon()
 	for _, c := range p.candidates {
-		if !l.skips(c) {
+		if h.passed && h.overlooking == 0 {
+			break
+		}
+		switch skips := l.skips(c); {
+		case h.passed && (skips || !l.overlooks(c)):
+		case !skips:
 			l.look(&s, c)
-			if l.ends(&h, p, c) {
-				break
-			}
-		} else if l.awaits(c) {
+			l.pass(&h, p, c)
+		case l.awaits(c):
 			s.over = false
 			if s.doubtful == nil && c.trust() == doubted {
 				s.doubtful = c
@@ -120,9 +126,11 @@ func (l *Lookup) slots(p *path, next *candidate) int {
 // expected to answer. While the size of the network is unknown, those are the K
 // closest live ones.
 type horizon struct {
-	want  float64 // how many more must answer
-	spare int     // how many more are asked, if the confidence is too low
-	gone  bool    // some are likely gone
+	want        float64 // how many more must answer
+	gone        bool    // some are likely gone
+	spare       int     // how many more are asked, if the confidence is too low
+	overlooking int     // how many of those are asked then that overlook some
+	passed      bool    // what comes is beyond it
 }
 
 // almost is how much less than K expected answers are enough, since they are the
@@ -134,23 +142,36 @@ func (l *Lookup) horizon() horizon {
 	h := horizon{want: float64(l.cfg.K) - almost}
 	if l.nodes() > 0 {
 		h.spare = int(spareShare * float64(l.cfg.K))
+		h.overlooking = h.spare
 	}
 	return h
 }
 
-// ends reports whether h, that of p, ends at c, the next live candidate.
-func (l *Lookup) ends(h *horizon, p *path, c *candidate) bool {
+// pass takes c into h, that of p: the next live candidate, or beyond h the next that
+// overlooks some.
+func (l *Lookup) pass(h *horizon, p *path, c *candidate) {
+	if h.passed {
+		h.overlooking--
+		return
+	}
 	share := l.likelihood(c)
 	h.want -= share
 	h.gone = h.gone || share < 0.95
-	if h.want > 0 {
-		return false
+	switch {
+	case h.want > 0:
+	case !h.gone || l.confidence(p) >= enough:
+		h.passed, h.overlooking = true, 0
+	case h.spare == 0:
+		h.passed = true
+	default:
+		h.spare--
 	}
-	if h.spare == 0 || !h.gone || l.confidence(p) >= enough {
-		return true
-	}
-	h.spare--
-	return false
+}
+
+// overlooks reports whether c is so far from the target that it does not know all who
+// are near it: more than its bucket there has room for.
+func (l *Lookup) overlooks(c *candidate) bool {
+	return math.Ldexp(l.nodes(), -1-l.target.CPL(c.Key)) > float64(l.cfg.K)
 }
 
 // likelihood returns how likely the live candidate c has answered or will. While
