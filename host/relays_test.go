@@ -96,7 +96,10 @@ func testRelayEvents(t *testing.T) {
 }
 
 // Nobody on the host is told that a peer is gone who is connected.
-func TestReminderIsTrue(t *testing.T) { synctest.Test(t, testReminderIsTrue) }
+func TestReminderIsTrue(t *testing.T) {
+	withoutRace(t)
+	synctest.Test(t, testReminderIsTrue)
+}
 
 func testReminderIsTrue(t *testing.T) {
 	w := newSimWorld(t)
