@@ -29,6 +29,23 @@ type theatre struct {
 
 func (s *theatre) Network() network.Network { return &s.net }
 
+// Connect connects to the relay at once, and to another one never.
+func (s *theatre) Connect(ctx context.Context, info peer.AddrInfo) error {
+	relay, _ := relayOf(multiaddr.StringCast(relayedAddr))
+	gone, _ := relayOf(multiaddr.StringCast(goneRelayAddr))
+	switch info.ID {
+	case relay:
+		return nil
+	case gone:
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return s.Host.Connect(ctx, info)
+}
+
+// goneRelayAddr is one at a relay that is gone.
+const goneRelayAddr = "/ip4/40.1.0.2/tcp/4001/p2p/12D3KooWRn15btsLPhzHkorWYwF5epxWznb815TYHKiszn66v57n/p2p-circuit"
+
 // stageNetwork is a network with connections to the actor that are only played.
 type stageNetwork struct {
 	network.Network
@@ -159,7 +176,7 @@ func TestConnect(t *testing.T) {
 	// throughRelay reaches the actor through its relay, and directly after some time.
 	throughRelay := func(punched time.Duration) func(context.Context, *theatre, []multiaddr.Multiaddr, bool) (string, error) {
 		return func(ctx context.Context, s *theatre, addrs []multiaddr.Multiaddr, direct bool) (string, error) {
-			if direct || !has(addrs, relayedAddr) {
+			if direct || !has(addrs, relayedAddr) || has(addrs, goneRelayAddr) {
 				return "", dead(ctx, s.net.actor, addrs, 5*time.Second)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -196,6 +213,8 @@ func TestConnect(t *testing.T) {
 		{"nothing", nil, nil, direct(fresh), 0, "known! find!", 0},
 		{"found, not there", nil, []string{stale}, direct(fresh), 0, "known! find direct! find!", 5 * time.Second},
 		{"punched", nil, []string{stale, relayedAddr}, throughRelay(300 * time.Millisecond), ViaPunched, "known! find direct! relay punch", 400 * time.Millisecond},
+		{"one relay is gone", nil, []string{goneRelayAddr, relayedAddr}, throughRelay(300 * time.Millisecond), ViaPunched, "known! find relay punch", 400 * time.Millisecond},
+		{"the known relay is gone", []string{goneRelayAddr}, []string{relayedAddr}, throughRelay(300 * time.Millisecond), ViaPunched, "known relay! find relay punch", findAfter + 400*time.Millisecond},
 		{"punched at the known relay", []string{relayedAddr}, nil, throughRelay(2 * time.Second), ViaPunched, "known relay punch", 2100 * time.Millisecond},
 		{"relayed", nil, []string{stale, relayedAddr}, throughRelay(time.Hour), ViaRelayed, "known! find direct! relay punch!", 10100 * time.Millisecond},
 		{"direct, after the relay", []string{fresh, relayedAddr}, nil, slowDirect, ViaDirect, "known direct relay punch", 800 * time.Millisecond},

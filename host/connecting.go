@@ -234,8 +234,6 @@ func (c *connecting) find() {
 func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 	d := c.dht
 	d.acquaintances.add(time.Now(), c.id)
-	d.host.Peerstore().AddAddrs(c.id, addrs, peerstore.TempAddrTTL)
-	d.forgive(c.id) // an address that has failed lately would not be dialled at all
 	var relays, others []multiaddr.Multiaddr
 	for _, a := range addrs {
 		if has(a, multiaddr.P_CIRCUIT) {
@@ -244,6 +242,8 @@ func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 			others = append(others, a)
 		}
 	}
+	d.host.Peerstore().AddAddrs(c.id, others, peerstore.TempAddrTTL)
+	d.forgive(c.id) // an address that has failed lately would not be dialled at all
 	if len(others) > 0 {
 		s := c.begin(stepDirect, others)
 		c.run(s, func() error {
@@ -252,10 +252,7 @@ func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 		}, func() { c.dialled = c.dialled || s.Err == nil })
 	}
 	if len(relays) > 0 && c.relayed() == nil {
-		c.run(c.begin(stepRelay, relays), func() error {
-			_, err := d.host.Network().DialPeer(c.dialling, c.id)
-			return about(err, relays)
-		}, nil)
+		c.run(c.begin(stepRelay, relays), func() error { return d.dialThrough(c.dialling, c.id, relays) }, nil)
 	}
 }
 
