@@ -109,7 +109,7 @@ func (k *keeper) upkeep(now time.Time) (next time.Time) {
 	sooner(k.reuniteIfDue(now))
 	sooner(k.refreshStale(now))
 	entered := k.dht.peers.takeEntered()
-	k.telling.meet(entered)
+	k.telling.meet(now, entered)
 	sooner(k.tellPresence(now))
 	sooner(k.republishDue(now))
 	sooner(k.replicateIfDue(now))

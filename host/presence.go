@@ -34,8 +34,8 @@ const (
 	maxPresencePause = time.Minute
 	presenceCalm     = 10 * time.Second
 
-	// newcomerPause is the least time from one announcement to the next that is for
-	// those who came into the table since.
+	// newcomerPause is how long those wait who came into the table until they are told:
+	// several come at a time.
 	newcomerPause = 10 * time.Second
 
 	// maxPresenceRetry bounds the wait after an announcement that nobody has stored;
@@ -134,13 +134,13 @@ func (p *presence) outdated(now time.Time, addrs []multiaddr.Multiaddr) (holders
 	return holders
 }
 
-// lacks reports whether one of them holds no presence of ours.
-func (p *presence) lacks(contacts []routing.Contact) bool {
+// untold returns those of some contacts that were not sent our presence.
+func (p *presence) untold(contacts []routing.Contact) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(contacts, func(c routing.Contact) bool {
-		_, ok := p.holders[c.ID]
-		return !ok
+	return slices.DeleteFunc(contacts, func(c routing.Contact) bool {
+		_, told := p.holders[c.ID]
+		return told
 	})
 }
 
@@ -195,15 +195,27 @@ func (m *mode) public() bool {
 // know and a lookup has not found, since they were late, and all that may hold other
 // addresses of us. It returns when nothing of that is sent any more.
 func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr) error {
+	find := d.addTo(d.closestBy(0), []byte(d.self))
+	return d.sendPresence(ctx, addrs, func(ctx context.Context, v *delivery) error {
+		if err := find(ctx, v); err != nil {
+			return err
+		}
+		v.add(ctx, d.peers.neighbours(d.cfg.K)...)
+		v.add(ctx, d.presence.outdated(time.Now(), addrs)...)
+		return nil
+	})
+}
+
+// sendPresence tells the peers that find adds where we are. It returns when nothing of
+// that is sent any more.
+func (d *DHT) sendPresence(ctx context.Context, addrs []multiaddr.Multiaddr, find func(ctx context.Context, v *delivery) error) error {
 	ctx, end := d.presence.begin(ctx)
 	defer end()
-	key := []byte(d.self)
-	req := d.announceRequest(key, presenceLifetime)
+	req := d.announceRequest([]byte(d.self), presenceLifetime)
 	req.Providers = []protocol.Peer{{
 		ID: d.self, Addrs: addrs,
 		Certified: certify(d.host.Peerstore().PrivKey(d.self), d.self, widest(addrs), time.Now()),
 	}}
-	find := d.addTo(d.closestBy(0), key)
 	receipt, err := d.deliver(ctx, req, 0, nil, func(sending context.Context, v *delivery) error {
 		sending, cancel := context.WithCancelCause(sending)
 		context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) }) // also what is sent when deliver has returned
@@ -212,12 +224,7 @@ func (d *DHT) announcePresence(ctx context.Context, addrs []multiaddr.Multiaddr)
 			d.presence.hold(time.Now(), c, addrs)
 			return send(ctx, c)
 		}
-		if err := find(sending, v); err != nil {
-			return err
-		}
-		v.add(sending, d.peers.neighbours(d.cfg.K)...)
-		v.add(sending, d.presence.outdated(time.Now(), addrs)...)
-		return nil
+		return find(sending, v)
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -9,7 +10,50 @@ import (
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 )
+
+// Who connects to a peer one of whose relays has died is not held up by that, though
+// the connection to it seems to be there.
+func TestConnectPastDeadRelay(t *testing.T) {
+	withoutRace(t)
+	synctest.Test(t, testConnectPastDeadRelay)
+}
+
+func testConnectPastDeadRelay(t *testing.T) {
+	w := newSimWorld(t)
+	servers := w.relays(4)
+	cfg := Config{Bootstrap: []peer.AddrInfo{info(servers[0])}}
+	hidden, d := w.host("192.168.1.2", cfg)
+	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+	time.Sleep(5 * time.Second)
+	held := d.relays.holds()
+	for i := range 4 {
+		_, other := w.host(fmt.Sprintf("192.168.3.%d", i+1), cfg)
+		if err := other.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range servers {
+			join(t, other.Host(), s)
+		}
+		dead := slices.IndexFunc(servers, func(s lhost.Host) bool { return s.ID() == held[i%2] })
+		ip := fmt.Sprintf("40.%d.0.%d", dead+1, dead+1)
+		through := slices.DeleteFunc(hidden.Addrs(), func(a multiaddr.Multiaddr) bool { return !has(a, multiaddr.P_CIRCUIT) })
+		other.Host().Peerstore().AddAddrs(hidden.ID(), through, time.Hour)
+		w.cut(ip)
+		spent := took(func() {
+			conn, err := other.Connect(t.Context(), hidden.ID(), WaitDirect(0))
+			if err != nil || conn.Via == 0 {
+				t.Errorf("connected %v, %v", conn.Via, err)
+			}
+		})
+		w.mend(ip)
+		if spent > time.Second {
+			t.Errorf("connected after %v", spent)
+		}
+		time.Sleep(time.Second)
+	}
+}
 
 // Relays that die without a word are missed within 10s, both at once too. Who is
 // offline itself for that long keeps its relays.

@@ -16,7 +16,6 @@ type telling struct {
 	retry time.Duration         // how long to wait after the next failure
 	last  time.Time             // when addresses that had changed were announced
 	pause time.Duration         // how long to wait after that for the next change
-	begun time.Time             // when the last announcement began
 	look  time.Time             // when to look who was not told; zero: when somebody comes
 }
 
@@ -30,21 +29,21 @@ func (t *telling) begin(now time.Time, addrs []multiaddr.Multiaddr) {
 		t.last = now
 	}
 	t.addrs = addrs
-	t.begun, t.look = now, time.Time{}
+	t.look = time.Time{}
 }
 
 // meet notes who came into the table: one of them may be among those closest to us, who
 // are to hold our presence. So is, in a small network, whoever was late when they were
 // looked up.
-func (t *telling) meet(entered []routing.Contact) {
+func (t *telling) meet(now time.Time, entered []routing.Contact) {
 	if len(entered) > 0 && t.look.IsZero() {
-		t.look = t.begun.Add(newcomerPause)
+		t.look = now.Add(newcomerPause)
 	}
 }
 
 // tellPresence announces where we are: at once if that has changed, but for a pause,
-// when somebody else is to hold it, and before it is forgotten. What was under way with addresses that are not ours any
-// more ends.
+// before it is forgotten, and those who came meanwhile. What was under way with
+// addresses that are not ours any more ends.
 func (k *keeper) tellPresence(now time.Time) time.Time {
 	t := &k.telling
 	addrs := k.dht.presenceAddrs()
@@ -53,16 +52,14 @@ func (k *keeper) tellPresence(now time.Time) time.Time {
 		return time.Time{}
 	}
 	due := t.next
-	switch {
-	case changed:
+	if changed {
 		due = t.last.Add(t.pause)
-	case t.look.IsZero() || due.Before(t.look):
-	case now.Before(t.look):
+	} else if t.retry == 0 && !t.look.IsZero() && t.look.Before(due) {
+		if !now.Before(t.look) && k.room(presenceJob) > 0 {
+			k.tellNewcomers(addrs)
+			return due
+		}
 		due = t.look
-	case k.dht.presence.lacks(k.dht.peers.neighbours(k.dht.cfg.K)):
-		due = now
-	default:
-		t.look = time.Time{}
 	}
 	if now.Before(due) {
 		return due
@@ -98,4 +95,26 @@ func (k *keeper) tellPresence(now time.Time) time.Time {
 			t.next = time.Now().Add(wait)
 		})
 	return time.Time{}
+}
+
+// tellNewcomers tells those where we are who are among the closest to us, and were not
+// told before.
+func (k *keeper) tellNewcomers(addrs []multiaddr.Multiaddr) {
+	k.telling.look = time.Time{}
+	to := k.dht.presence.untold(k.dht.peers.neighbours(k.dht.cfg.K))
+	if len(to) == 0 {
+		return
+	}
+	k.start(presenceJob,
+		func(ctx context.Context) error {
+			return k.dht.sendPresence(ctx, addrs, func(ctx context.Context, v *delivery) error {
+				v.add(ctx, to...)
+				return nil
+			})
+		},
+		func(err error) {
+			if err != nil {
+				log.Debugw("presence, to newcomers", "error", err)
+			}
+		})
 }

@@ -8,62 +8,97 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/multiformats/go-multiaddr"
 )
 
 // maxRelaysTried bounds the relays of one peer that are tried: it names them itself.
 const maxRelaysTried = 8
 
-// errSilentRelay is why nobody is dialled through a relay.
-var errSilentRelay = errors.New("connected, but it does not answer")
+var (
+	errNoRelay     = errors.New("none of the addresses names a relay")
+	errSilentRelay = errors.New("connected, but it does not answer")
+)
 
-// dialThrough connects to a peer through the first of its relays that answers and takes
-// us there. libp2p would try one relay after the other, in any order, and one that is
-// gone holds up the others for 5s, or for a minute if we are still connected to it: so
-// the host is told of those only that answer, and forgets the others.
+// dialThrough connects to a peer through those of its relays that answer. libp2p would
+// try one relay after the other, in any order, and one that is gone holds up the others
+// for 5s, or for a minute if we are still connected to it: so the swarm is held back
+// from those that have not answered.
 func (d *DHT) dialThrough(ctx context.Context, id peer.ID, addrs []multiaddr.Multiaddr) error {
-	known := d.host.Peerstore()
-	known.SetAddrs(id, slices.DeleteFunc(known.Addrs(id), func(a multiaddr.Multiaddr) bool { return !has(a, multiaddr.P_CIRCUIT) }), 0)
-
-	type check struct {
-		relay peer.ID
-		err   error
+	ctx, cancel := context.WithTimeout(ctx, network.GetDialPeerTimeout(ctx))
+	defer cancel() // the other relays are not needed any more
+	relays := byRelay(id, addrs)
+	if len(relays) == 0 {
+		return errNoRelay
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var checks sync.WaitGroup
-	defer checks.Wait()
-	defer cancel()
-	relays := byRelay(addrs)
-	checked := make(chan check, len(relays))
+	d.host.Peerstore().AddAddrs(id, addrs, peerstore.TempAddrTTL)
+	var (
+		mu      sync.Mutex
+		answers []peer.ID
+		dials   sync.WaitGroup
+	)
+	holdBack := func() {
+		d.forgive(id) // or an address that has failed lately would not be dialled at all
+		d.holdBack(id, answers)
+	}
+	holdBack()
+	ended := make(chan error, len(relays))
 	for relay, addrs := range relays {
-		checks.Go(func() { checked <- check{relay, d.relayAnswers(ctx, relay, addrs)} })
+		dials.Go(func() {
+			err := d.relayAnswers(ctx, relay, addrs)
+			if err == nil {
+				mu.Lock()
+				answers = append(answers, relay)
+				holdBack()
+				mu.Unlock()
+				_, err = d.host.Network().DialPeer(ctx, id)
+				err = about(err, addrs)
+			}
+			if err != nil {
+				err = fmt.Errorf("relay %v: %w", relay, err)
+			}
+			ended <- err
+		})
 	}
 	var errs []error
 	for range relays {
-		c := <-checked
-		if c.err == nil {
-			known.AddAddrs(id, relays[c.relay], peerstore.TempAddrTTL)
-			d.forgive(id) // or an address that has failed lately would not be dialled at all
-			_, err := d.host.Network().DialPeer(ctx, id)
-			if err == nil {
-				return nil
-			}
-			known.SetAddrs(id, relays[c.relay], 0)
-			c.err = about(err, relays[c.relay])
+		err := <-ended
+		if err == nil {
+			cancel()
+			break
 		}
-		errs = append(errs, fmt.Errorf("relay %v: %w", c.relay, c.err))
+		errs = append(errs, err)
+	}
+	dials.Wait()
+	if len(errs) < len(relays) {
+		return nil
 	}
 	return errors.Join(errs...)
 }
 
-// byRelay returns relay addresses by their relay, of up to maxRelaysTried.
-func byRelay(addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Multiaddr {
+// holdBack has the swarm dial a peer through no relays but some, for a few seconds.
+func (d *DHT) holdBack(id peer.ID, but []peer.ID) {
+	s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff })
+	if !ok {
+		return
+	}
+	for _, a := range d.host.Peerstore().Addrs(id) {
+		if relay, ok := relayOf(a); ok && !slices.Contains(but, relay) {
+			s.Backoff().AddBackoff(id, a)
+		}
+	}
+}
+
+// byRelay returns relay addresses of a peer by their relay, of up to maxRelaysTried.
+func byRelay(id peer.ID, addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Multiaddr {
 	relays := make(map[peer.ID][]multiaddr.Multiaddr)
 	for _, a := range addrs {
 		relay, ok := relayOf(a)
-		if _, known := relays[relay]; ok && (known || len(relays) < maxRelaysTried) {
+		if _, known := relays[relay]; ok && relay != id && (known || len(relays) < maxRelaysTried) {
 			relays[relay] = append(relays[relay], a)
 		}
 	}
@@ -74,15 +109,16 @@ func byRelay(addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Multiaddr {
 // connected, it asks whether it is still there.
 func (d *DHT) relayAnswers(ctx context.Context, relay peer.ID, addrs []multiaddr.Multiaddr) error {
 	conns := slices.DeleteFunc(d.host.Network().ConnsToPeer(relay), relayed)
+	wait := max(silence, 4*d.host.Peerstore().LatencyEWMA(relay))
 	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-		if !isSilent(ctx, conn, silence) {
-			return ctx.Err()
+		if !isSilent(ctx, conn, wait) {
+			return context.Cause(ctx)
 		}
 	}
 	if len(conns) > 0 {
 		return errSilentRelay
 	}
-	ctx, cancel := context.WithTimeout(ctx, relayCheckTimeout)
+	ctx, cancel := context.WithTimeout(ctx, client.DialRelayTimeout)
 	defer cancel()
 	d.acquaintances.add(time.Now(), relay)
 	d.forgive(relay)

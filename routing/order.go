@@ -141,7 +141,9 @@ const almost = 0.01
 func (l *Lookup) horizon() horizon {
 	h := horizon{want: float64(l.cfg.K) - almost}
 	if l.nodes() > 0 {
-		h.spare = int(spareShare * float64(l.cfg.K))
+		h.spare = int(math.Ceil(spareShare * float64(l.cfg.K)))
+	}
+	if l.nodes() > float64(2*l.cfg.K) { // else nobody overlooks anybody
 		h.overlooking = h.spare
 	}
 	return h
