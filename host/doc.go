@@ -240,6 +240,12 @@
 // our own would else cost all reservations. Phones that mind two small streams in 5s
 // would change our mind.
 //
+// Connect tries the relays of a peer at the same time. libp2p dials through one after
+// the other, and where one of two had died without a word, that took 30s and more; to
+// hold the swarm back from those that have not answered takes a round trip to the other.
+// To take their addresses from the peerstore did so too, and lost what others had put
+// there. A round trip is what it costs where all are well.
+//
 // Who connects once more is asked on its older connections. A peer that was killed is
 // often back before that is noticed, and libp2p prefers the connection with the most
 // streams, which may be the dead one.
@@ -290,7 +296,9 @@
 // 30m. It is announced at once after a change; while changes go on, the pauses double,
 // from 1s to 60s, or addresses that wobble would be a flood at all who hold them. Who is
 // still busy with older addresses, since holders hang, is interrupted. The alternative,
-// to wait until addresses are stable, costs that time each time.
+// to wait until addresses are stable, costs that time each time. Who comes into the table
+// later, and is among the k closest, is told 10s after that: half of a small network was
+// late when a client first looked for it, and heard of it with the renewal.
 //
 // Addresses are certified with the signed peer record of libp2p, whose sequence number
 // is their age. It cannot be told in part, so it has only the addresses that reach
