@@ -242,9 +242,9 @@ func (c *connecting) dial(addrs []multiaddr.Multiaddr) {
 			others = append(others, a)
 		}
 	}
-	d.host.Peerstore().AddAddrs(c.id, others, peerstore.TempAddrTTL)
-	d.forgive(c.id) // an address that has failed lately would not be dialled at all
 	if len(others) > 0 {
+		d.host.Peerstore().AddAddrs(c.id, others, peerstore.TempAddrTTL)
+		d.forgive(c.id) // an address that has failed lately would not be dialled at all
 		s := c.begin(stepDirect, others)
 		c.run(s, func() error {
 			_, err := d.host.Network().DialPeer(network.WithForceDirectDial(c.dialling, "kad"), c.id)

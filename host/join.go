@@ -329,9 +329,17 @@ func (d *DHT) afresh(id peer.ID) {
 // forgive makes the swarm forget that dials of a peer have failed. To force a dial
 // would do the same, but with a host that is being closed it panics.
 func (d *DHT) forgive(id peer.ID) {
-	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
-		s.Backoff().Clear(id)
+	if b := d.backoff(); b != nil {
+		b.Clear(id)
 	}
+}
+
+// backoff returns what the swarm knows of failed dials; nil if the network is no swarm.
+func (d *DHT) backoff() *swarm.DialBackoff {
+	if s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		return s.Backoff()
+	}
+	return nil
 }
 
 // dialError returns the reasons of a failed dial, one per address, without the

@@ -44,12 +44,10 @@ func (d *DHT) askRelays(ctx context.Context, held []peer.ID) {
 	var asked sync.WaitGroup
 	for i, id := range held {
 		asked.Go(func() {
-			conns := slices.DeleteFunc(d.host.Network().ConnsToPeer(id), relayed)
+			conns, wait := d.relayConns(id)
 			if len(conns) == 0 {
 				return
 			}
-			// Its time is longer where the way is: 4 round trips at least.
-			wait := max(silence, 4*d.host.Peerstore().LatencyEWMA(id))
 			for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
 				if answersOnce(ctx, conn, wait) {
 					answers.Store(true)
@@ -67,6 +65,13 @@ func (d *DHT) askRelays(ctx context.Context, held []peer.ID) {
 	for _, conn := range lost {
 		_ = conn.Close()
 	}
+}
+
+// relayConns returns the connections to a relay that go through no other, and how long
+// it may take to answer: longer where the way is, 4 round trips at least.
+func (d *DHT) relayConns(relay peer.ID) (conns []network.Conn, wait time.Duration) {
+	conns = slices.DeleteFunc(d.host.Network().ConnsToPeer(relay), relayed)
+	return conns, max(silence, 4*d.host.Peerstore().LatencyEWMA(relay))
 }
 
 // answersOnce reports whether the other end of a connection answers one of two times:

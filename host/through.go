@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/multiformats/go-multiaddr"
 )
@@ -82,13 +81,13 @@ func (d *DHT) dialThrough(ctx context.Context, id peer.ID, addrs []multiaddr.Mul
 
 // holdBack has the swarm dial a peer through no relays but some, for a few seconds.
 func (d *DHT) holdBack(id peer.ID, but []peer.ID) {
-	s, ok := d.host.Network().(interface{ Backoff() *swarm.DialBackoff })
-	if !ok {
+	b := d.backoff()
+	if b == nil {
 		return
 	}
 	for _, a := range d.host.Peerstore().Addrs(id) {
 		if relay, ok := relayOf(a); ok && !slices.Contains(but, relay) {
-			s.Backoff().AddBackoff(id, a)
+			b.AddBackoff(id, a)
 		}
 	}
 }
@@ -108,8 +107,7 @@ func byRelay(id peer.ID, addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Mu
 // relayAnswers connects to a relay, as addresses of its peers have it. If we seem to be
 // connected, it asks whether it is still there.
 func (d *DHT) relayAnswers(ctx context.Context, relay peer.ID, addrs []multiaddr.Multiaddr) error {
-	conns := slices.DeleteFunc(d.host.Network().ConnsToPeer(relay), relayed)
-	wait := max(silence, 4*d.host.Peerstore().LatencyEWMA(relay))
+	conns, wait := d.relayConns(relay)
 	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
 		if !isSilent(ctx, conn, wait) {
 			return context.Cause(ctx)
