@@ -1,0 +1,123 @@
+package announce
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/protocol"
+)
+
+// A Wire is the encoded Peer message of a peer, in a form of which each scope gets its
+// share without decoding: the addresses are ordered by scope, the widest first, so
+// that what a wider scope may see is a prefix. A header has the lengths: big-endian 16
+// bits each for public and private, 0 where nothing may be seen. It is what
+// [routing.Contact.Wire] and [store.Provider.Addrs] hold.
+type Wire []byte
+
+const wireHeader = 4
+
+// Encode encodes a peer; nil if it has no address. What the peer has certified goes to
+// each scope, and is left out unless all of it may be given as far as any address.
+func Encode(p protocol.Peer) Wire {
+	if len(p.Addrs) == 0 {
+		return nil
+	}
+	id, addrs := p.ID, slices.Clone(p.Addrs)
+	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int {
+		// Beyond the scope, any order that is always the same.
+		return cmp.Or(cmp.Compare(scope.Of(b), scope.Of(a)), bytes.Compare(a.Bytes(), b.Bytes()))
+	})
+	certified := passable(p.Certified, scope.Of(addrs[0]))
+	w := make(Wire, wireHeader, 128)
+	for i, s := range []scope.Scope{scope.Public, scope.Private} {
+		n := 0
+		for n < len(addrs) && scope.Of(addrs[n]) >= s {
+			n++
+		}
+		if n > 0 {
+			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Certified: certified, Addrs: addrs[:n]})
+			binary.BigEndian.PutUint16(w[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
+		}
+	}
+	return protocol.AppendPeer(w, protocol.Peer{ID: id, Certified: certified, Addrs: addrs})
+}
+
+// For returns the Peer message as a peer at s may see it; nil if it has nothing that
+// such a peer could use.
+func (w Wire) For(s scope.Scope) []byte {
+	if len(w) < wireHeader {
+		return nil
+	}
+	body := w[wireHeader:]
+	switch s {
+	case scope.Public:
+		return body[:binary.BigEndian.Uint16(w)]
+	case scope.Private:
+		return body[:binary.BigEndian.Uint16(w[2:])]
+	default:
+		return body
+	}
+}
+
+// Peer decodes w, with all addresses.
+func (w Wire) Peer() (protocol.Peer, error) { return protocol.ParsePeer(w.For(scope.Loopback)) }
+
+// Restrict returns p with what may be given to a peer at s, or believed if that peer
+// names it.
+func Restrict(p protocol.Peer, s scope.Scope) protocol.Peer {
+	p.Addrs = scope.Reaching(p.Addrs, s)
+	p.Certified = passable(p.Certified, s)
+	return p
+}
+
+// RestrictAll returns an announcement without the addresses that are of no use to a
+// peer at s.
+func RestrictAll(add protocol.AddProvider, s scope.Scope) protocol.AddProvider {
+	add.Providers = slices.Clone(add.Providers)
+	for i, p := range add.Providers {
+		add.Providers[i] = Restrict(p, s)
+	}
+	return add
+}
+
+// maxKeptWire bounds the addresses that a holder keeps of an announcement: an answer
+// has many announcements, and a requester dials the first few addresses.
+const maxKeptWire = 1 << 10
+
+// Brief encodes the provider of a key with as many of its addresses as a holder keeps.
+// A certificate is kept in a presence only: no other announcement needs it.
+func Brief(key []byte, p protocol.Peer, now time.Time) Wire {
+	if !IsPresence(p.ID, key) {
+		p.Certified = nil
+	} else if _, err := VerifyCertificate(p.Certified, p.ID, now); err != nil {
+		p.Certified = nil
+	}
+	wire := Encode(p)
+	for len(wire) > maxKeptWire+len(p.Certified) && len(p.Addrs) > 1 {
+		p.Addrs = p.Addrs[:(len(p.Addrs)+1)/2]
+		wire = Encode(p)
+	}
+	return wire
+}
+
+// IsPresence reports whether an announcement of id under a key is its presence: a
+// provider record under its own ID.
+func IsPresence(id peer.ID, key []byte) bool { return string(id) == string(key) }
+
+// MayProvide reports whether id can be a provider of a key. Under a peer ID that
+// contains its public key, only the presence of that peer may stand. An ID that is a
+// hash cannot be told from the hash of some content.
+func MayProvide(id peer.ID, key []byte) bool {
+	if IsPresence(id, key) {
+		return true
+	}
+	_, err := peer.ID(key).ExtractPublicKey()
+	return err != nil
+}

@@ -1,0 +1,51 @@
+// Package kaderr has the sentinel errors of a DHT, and the codes with which a stream
+// is reset so that the other side learns the reason. It is pure.
+package kaderr
+
+import (
+	"errors"
+
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+)
+
+// The sentinels that package host exports under the same names, and documents.
+var (
+	ErrNotFound      error = notFoundError{}
+	ErrNoContacts          = errors.New("kad: routing table is empty")
+	ErrRefused             = errors.New("kad: refused by the peer")
+	ErrInvalidRecord       = errors.New("kad: invalid record")
+	ErrOldRecord           = errors.New("kad: a better value is already stored")
+	ErrClosed              = errors.New("kad: closed")
+)
+
+// The sentinels of the rooms.
+var (
+	// ErrNotSent is the failure of a request that was given up before anything was
+	// sent or dialled. It says nothing about the peer.
+	ErrNotSent = errors.New("kad: the request was given up before it was sent")
+
+	// ErrTooMany refuses a value that would take a set of values over its limit.
+	ErrTooMany = errors.New("kad: the key holds as many values as its Reducer allows")
+
+	// ErrOverQuota refuses a record beyond the share of its sender.
+	ErrOverQuota = errors.New("kad: the peer has used up its share of the store (Config.MaxBytesPerPeer)")
+
+	// ErrExpired refuses a record that had expired before it arrived.
+	ErrExpired = errors.New("kad: it has expired already")
+
+	// ErrBadProof refuses an announcement that a peer passes on without the
+	// provider's signature.
+	ErrBadProof = errors.New("kad: no signature of the provider proves this announcement")
+
+	// ErrBadProvider refuses an announcement that does not name its sender, or has no
+	// address that other peers can dial.
+	ErrBadProvider = errors.New("kad: an announcement must name its sender, with an address that others can dial")
+)
+
+// notFoundError is the type of [ErrNotFound].
+type notFoundError struct{}
+
+func (notFoundError) Error() string { return "kad: not found" }
+
+// Unwrap returns libp2p's own error.
+func (notFoundError) Unwrap() error { return lrouting.ErrNotFound }

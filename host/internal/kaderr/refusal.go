@@ -1,0 +1,81 @@
+package kaderr
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+// Codes with which a stream is reset, so that the requester learns the reason of a
+// refusal. Other implementations ignore them, and send none.
+const (
+	codeInvalid   network.StreamErrorCode = 0x6b01 + iota // the validator refuses the value, or there is no validator
+	codeOld                                               // a better value is stored
+	codeFull                                              // the store's limits are reached
+	codeBadPeer                                           // the provider is not the sender, or has no usable address
+	CodeBusy                                              // too many streams
+	codeMalformed                                         // the request cannot be read
+	codeInternal                                          // it could not be handled
+	codeTooMany                                           // the key holds as many values as it may
+	codeOverQuota                                         // the sender has used up its share of the store
+	codeExpired                                           // the record had expired before it arrived
+)
+
+// ErrBusy is the refusal of a peer that serves too many streams.
+var ErrBusy = fmt.Errorf("%w: it is busy", ErrRefused)
+
+// refusals are the codes, each with the errors it stands for, where a server has
+// them, and what the requester is told.
+var refusals = []struct {
+	code   network.StreamErrorCode
+	causes []error
+	told   error
+}{
+	{codeInvalid, []error{ErrInvalidRecord}, fmt.Errorf("%w: %w: its validator does not accept the value", ErrRefused, ErrInvalidRecord)},
+	{codeOld, []error{ErrOldRecord}, fmt.Errorf("%w: %w", ErrRefused, ErrOldRecord)},
+	{codeTooMany, []error{ErrTooMany}, fmt.Errorf("%w: the key holds as many values there as it may", ErrRefused)},
+	{codeOverQuota, []error{ErrOverQuota}, fmt.Errorf("%w: it has stored as much for us as it does for one peer", ErrRefused)},
+	{codeExpired, []error{ErrExpired}, fmt.Errorf("%w: it had expired before it arrived", ErrRefused)},
+	{codeFull, []error{store.ErrFull, store.ErrTooLarge}, fmt.Errorf("%w: its store is full", ErrRefused)},
+	{codeBadPeer, []error{ErrBadProvider, ErrBadProof}, fmt.Errorf("%w: it was given no address of the provider that it could pass on", ErrRefused)},
+	{codeMalformed, []error{protocol.ErrMalformed, protocol.ErrTooLarge}, fmt.Errorf("%w: it could not read the request", ErrRefused)},
+	{CodeBusy, nil, ErrBusy},
+	{codeInternal, nil, fmt.Errorf("%w: it failed to handle the request", ErrRefused)},
+}
+
+// CodeOf returns the code that says why a request was not served.
+func CodeOf(err error) network.StreamErrorCode {
+	for _, r := range refusals {
+		for _, cause := range r.causes {
+			if errors.Is(err, cause) {
+				return r.code
+			}
+		}
+	}
+	return codeInternal
+}
+
+// OfReset translates a reset by the other side into [ErrRefused], with the reason if
+// it gave one. Other errors are returned as they are.
+func OfReset(err error) error {
+	var reset *network.StreamError
+	if !errors.As(err, &reset) {
+		if errors.Is(err, network.ErrReset) {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		return err
+	}
+	if !reset.Remote {
+		return err
+	}
+	for _, r := range refusals {
+		if r.code == reset.ErrorCode {
+			return r.told
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrRefused, err)
+}

@@ -1,0 +1,143 @@
+// Package scope says how far an address reaches, and which addresses a peer may be
+// given. It is pure: no lock, no clock, no host.
+package scope
+
+import (
+	"bytes"
+	"net"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// A Scope is how far an address reaches, and so how far away a peer is that was
+// reached there. A peer is given only the addresses that it can use. No peer on the
+// public network is given a private address, so that a DHT cannot be made to dial
+// into a private network.
+type Scope uint8
+
+const (
+	Loopback Scope = iota // this machine
+	Private               // this local network
+	Public                // the internet
+)
+
+// Of returns the scope of addr. A relayed address has the scope of its relay. An IPv6
+// address that stands for an IPv4 address has the scope of the latter. A DNS name is
+// public unless it is a local name; it is not resolved.
+func Of(addr multiaddr.Multiaddr) Scope {
+	if ip, err := manet.ToIP(addr); err == nil {
+		if v4 := embedded(ip); v4 != nil {
+			if addr, err = manet.FromIP(v4); err != nil {
+				return Private
+			}
+		}
+	}
+	switch {
+	case manet.IsIPLoopback(addr):
+		return Loopback
+	case manet.IsPublicAddr(addr):
+		return Public
+	default:
+		return Private
+	}
+}
+
+// embedded returns the IPv4 address that an IPv6 address of NAT64 (RFC 6052) or
+// 6to4 (RFC 3056) stands for; nil if there is none.
+func embedded(ip net.IP) net.IP {
+	nat64 := net.IP{0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}
+	switch {
+	case ip.To4() != nil || len(ip) != net.IPv6len:
+		return nil
+	case bytes.HasPrefix(ip, nat64):
+		return ip[12:]
+	case ip[0] == 0x20 && ip[1] == 0x02:
+		return ip[2:6]
+	default:
+		return nil
+	}
+}
+
+// OfConn returns the scope of a connection: that of its remote address.
+func OfConn(conn network.Conn) Scope { return Of(conn.RemoteMultiaddr()) }
+
+// Reaching returns the addresses that reach at least as far as s: a peer at s can use
+// them, and may be believed if it names them.
+func Reaching(addrs []multiaddr.Multiaddr, s Scope) []multiaddr.Multiaddr {
+	if s == Loopback {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return Of(a) < s })
+}
+
+// HasProtocol reports whether a protocol, such as multiaddr.P_TCP, is part of an
+// address.
+func HasProtocol(a multiaddr.Multiaddr, code int) bool {
+	for _, c := range a {
+		if c.Protocol().Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// Relayed reports whether conn goes through a relay.
+func Relayed(conn network.Conn) bool {
+	return HasProtocol(conn.RemoteMultiaddr(), multiaddr.P_CIRCUIT)
+}
+
+// RelayOf returns the relay of a relayed address; false if it is none.
+func RelayOf(addr multiaddr.Multiaddr) (peer.ID, bool) {
+	if !HasProtocol(addr, multiaddr.P_CIRCUIT) {
+		return "", false
+	}
+	text, err := addr.ValueForProtocol(multiaddr.P_P2P)
+	if err != nil {
+		return "", false
+	}
+	id, err := peer.Decode(text)
+	return id, err == nil
+}
+
+// WithoutRelays returns the addresses that do not lead through a relay.
+func WithoutRelays(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return HasProtocol(a, multiaddr.P_CIRCUIT) })
+}
+
+// Same reports whether two lists have the same addresses, in any order.
+func Same(a, b []multiaddr.Multiaddr) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(x multiaddr.Multiaddr) bool { return !slices.ContainsFunc(b, x.Equal) })
+}
+
+// ListensPublic reports whether an address that a socket is bound to is a public IPv4
+// address. An IPv6 address proves less: homes have public ones behind firewalls.
+func ListensPublic(addrs []multiaddr.Multiaddr) bool {
+	return slices.ContainsFunc(addrs, func(a multiaddr.Multiaddr) bool {
+		return HasProtocol(a, multiaddr.P_IP4) && Of(a) == Public && !HasProtocol(a, multiaddr.P_CIRCUIT)
+	})
+}
+
+// Group returns the network that addr is in, for the diversity limit of the table:
+// the /24 of an IPv4 address or the /48 of an IPv6 address. It is empty, which means
+// without a limit, for addresses that are not public.
+func Group(addr multiaddr.Multiaddr) string { return Network(addr, 24, 48) }
+
+// Network returns the network that addr is in: the first bits4 bits of an IPv4
+// address, or bits6 of an IPv6 address. It is empty for addresses that are not public.
+func Network(addr multiaddr.Multiaddr, bits4, bits6 int) string {
+	if Of(addr) != Public {
+		return ""
+	}
+	ip, err := manet.ToIP(addr)
+	if err != nil {
+		return ""
+	}
+	if v4 := ip.To4(); v4 != nil {
+		return v4.Mask(net.CIDRMask(bits4, 32)).String()
+	}
+	return ip.Mask(net.CIDRMask(bits6, 128)).String()
+}

@@ -1,0 +1,116 @@
+package tasks
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A Job is one concern of the background loop.
+type Job struct {
+	Name  string
+	Limit int // how many runs of it may be under way at a time; 0 means 1
+
+	// Due starts what is due at now, with start, and returns when it is to be called
+	// again at the latest; the zero time means not before a wake. It runs in the
+	// goroutine of the loop, so it must not block.
+	Due func(now time.Time, start *Start) (next time.Time)
+}
+
+// A Start starts runs of one job.
+type Start struct {
+	loop    *Loop
+	limit   int
+	running int
+}
+
+// Room returns how many more runs can be started.
+func (s *Start) Room() int { return s.limit - s.running }
+
+// Run runs f in the background, then calls end in the goroutine of the loop, which
+// then asks all jobs again. So a run that found no room is started there.
+func (s *Start) Run(f func(ctx context.Context) error, end func(error)) {
+	s.running++
+	s.loop.group.Go(func(ctx context.Context) {
+		err := f(ctx)
+		select {
+		case s.loop.done <- func() {
+			s.running--
+			if end != nil {
+				end(err)
+			}
+		}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// A Loop is the background goroutine of a node. It owns the timers: it sleeps until
+// the next job is due, asks all jobs, and sleeps again. Jobs do not share their limits:
+// checks of dead contacts, each of which takes a timeout, delay no introduction.
+type Loop struct {
+	group *Group
+	wake  chan struct{} // buffered, length 1
+	done  chan func()   // ends of runs
+	jobs  []Job
+	start []*Start
+}
+
+// NewLoop returns a loop without jobs, whose runs are goroutines of group.
+func NewLoop(group *Group) *Loop {
+	return &Loop{group: group, wake: make(chan struct{}, 1), done: make(chan func())}
+}
+
+// Add adds jobs, which are asked in this order. Call it before Run.
+func (l *Loop) Add(jobs ...Job) {
+	for _, j := range jobs {
+		l.jobs = append(l.jobs, j)
+		l.start = append(l.start, &Start{loop: l, limit: max(1, j.Limit)})
+	}
+}
+
+// Wake has the loop ask all jobs soon. It does not block.
+func (l *Loop) Wake() { Poke(l.wake) }
+
+// Run runs the loop until ctx ends. It hands each event to handle, and asks the jobs
+// after it.
+func (l *Loop) Run(ctx context.Context, events <-chan any, handle func(any)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-events:
+			handle(e)
+		case end := <-l.done:
+			end()
+		case <-timer.C:
+		case <-l.wake:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		if next := l.ask(now); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(next.Sub(now))
+		}
+	}
+}
+
+// ask asks all jobs, and returns the earliest time at which one is due.
+func (l *Loop) ask(now time.Time) (next time.Time) {
+	for i, j := range l.jobs {
+		if t := j.Due(now, l.start[i]); !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next
+}
+
+// Jittered returns d give or take a tenth, so that nodes that lost the same peer do
+// not come back at the same moment.
+func Jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
+
+// Early returns d less up to a tenth, so that records that were published together do
+// not stay together, and none is late.
+func Early(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
