@@ -1,0 +1,154 @@
+package find
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// errNoNamespace is returned for an empty rendezvous namespace.
+var errNoNamespace = errors.New(`kad: empty namespace: name what is to be found, for example "my-app/lobby"`)
+
+// NamespaceCID returns the CID under which the peers of a rendezvous namespace
+// announce themselves: the one that the routing discovery of go-libp2p uses.
+func NamespaceCID(ns string) (cid.Cid, error) {
+	if ns == "" {
+		return cid.Undef, errNoNamespace
+	}
+	hash, err := multihash.Sum([]byte(ns), multihash.SHA2_256, -1)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("kad: hashing a namespace: %w", err)
+	}
+	return cid.NewCidV1(cid.Raw, hash), nil
+}
+
+// Providers yields the peers that announced a key, each once, as they are found,
+// without this node. With a limit above 0, it ends when so many are found. An error
+// comes last.
+func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
+	return func(yield func(peer.AddrInfo, error) bool) {
+		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool)}
+		if err := p.find(ctx, key); err != nil && !p.over {
+			yield(peer.AddrInfo{}, err)
+		}
+	}
+}
+
+// providers collects the providers of one key. It belongs to the goroutine of the
+// caller.
+type providers struct {
+	finder  *Finder
+	limit   int // 0 or less: none
+	yield   func(peer.AddrInfo, error) bool
+	named   map[peer.ID]bool // yielded already
+	unknown []peer.ID        // named without an address
+	over    bool             // the limit is reached, or the caller has enough
+}
+
+// find yields the providers that this node holds, then those of other holders.
+func (p *providers) find(ctx context.Context, key []byte) error {
+	known, err := p.finder.cfg.Holder.Known(ctx, key, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, provider := range known {
+		if p.found(provider); p.over {
+			return nil
+		}
+	}
+	s, err := p.finder.cfg.Lookup.Prepare(ctx, key, protocol.GetProviders{Key: key}, lookup.Plan{})
+	if err != nil {
+		return err
+	}
+	s.Heard = func(_ routing.Contact, resp protocol.Response) {
+		for _, provider := range resp.Providers {
+			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
+				Type: lrouting.Provider, ID: provider.ID, Responses: []*peer.AddrInfo{{ID: provider.ID, Addrs: provider.Addrs}},
+			})
+			if p.found(provider); p.over {
+				s.Stop()
+				return
+			}
+		}
+	}
+	if _, err := s.Run(ctx); err != nil || p.over {
+		return err
+	}
+	return p.resolve(ctx)
+}
+
+// found yields a provider, or keeps it for later if it has no address.
+func (p *providers) found(provider protocol.Peer) {
+	id := provider.ID
+	if id == p.finder.self || p.named[id] || p.over {
+		return
+	}
+	info := peer.AddrInfo{ID: id, Addrs: provider.Addrs}
+	if len(info.Addrs) == 0 {
+		info.Addrs = p.finder.cfg.Host.Peerstore().Addrs(id)
+	}
+	if len(info.Addrs) == 0 {
+		if len(p.unknown) < maxResolved && !slices.Contains(p.unknown, id) {
+			p.unknown = append(p.unknown, id)
+		}
+		return
+	}
+	p.send(info)
+}
+
+// send yields a provider.
+func (p *providers) send(info peer.AddrInfo) {
+	p.named[info.ID] = true
+	p.over = !p.yield(info, nil) || len(p.named) == p.limit
+}
+
+// maxResolved bounds the providers without an address that are looked up, each of which
+// costs a lookup, and resolveLimit the lookups at a time.
+const (
+	maxResolved  = 32
+	resolveLimit = 4
+)
+
+// resolve looks up the providers that no holder named with an address.
+func (p *providers) resolve(ctx context.Context) error {
+	unknown := slices.DeleteFunc(p.unknown, func(id peer.ID) bool { return p.named[id] })
+	infos := make([]peer.AddrInfo, len(unknown))
+	err := tasks.Each(ctx, resolveLimit, indices(len(unknown)), func(ctx context.Context, i int) error {
+		found, err := p.finder.Peer(ctx, unknown[i])
+		if err != nil {
+			log.Debugw("provider without address", "peer", unknown[i], "error", err)
+		}
+		infos[i] = peer.AddrInfo{ID: unknown[i], Addrs: found.Info().Addrs}
+		return nil
+	})
+	for _, info := range infos {
+		if info.ID != "" && !p.over {
+			p.send(info)
+		}
+	}
+	return err
+}
+
+// indices yields 0 to n-1.
+func indices(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package find
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// ValuesOptions say how a get differs from others.
+type ValuesOptions struct {
+	Quorum   int                // ends the lookup when so many holders agree; 0: never
+	Paths    int                // disjoint paths; 0: one
+	Offline  bool               // only what this node holds
+	Expired  bool               // also what this node holds that has expired
+	Improved func(value []byte) // called with each better value; may be nil
+}
+
+// Values returns the values under a key, merged, the best one first. The error is
+// [kaderr.ErrNotFound] if no peer that answered has a valid one.
+func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]byte, error) {
+	g := &values{finder: f, key: key, improved: o.Improved, given: make(map[string]given)}
+	if _, err := f.cfg.Rules.Of(key); err != nil {
+		return nil, err
+	}
+	if err := g.local(ctx, o.Expired); err != nil {
+		return nil, err
+	}
+	if o.Offline || g.reached(o.Quorum) {
+		if len(g.merged) == 0 {
+			return nil, fmt.Errorf("%w: we do not hold %q ourselves", kaderr.ErrNotFound, key)
+		}
+		return g.merged, nil
+	}
+	s, err := f.cfg.Lookup.Prepare(ctx, key, protocol.GetValue{Key: key}, lookup.Plan{Paths: o.Paths})
+	if err != nil {
+		return nil, err
+	}
+	s.Heard = func(from routing.Contact, resp protocol.Response) {
+		if resp.Record == nil {
+			return
+		}
+		g.heard(from.ID, append([]protocol.Record{*resp.Record}, resp.More...))
+		if g.reached(o.Quorum) {
+			for _, id := range g.agree() { // each disjoint path needs an answer of its own
+				s.StopPath(id)
+			}
+		}
+	}
+	result, err := s.Run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.merged) == 0 {
+		return nil, fmt.Errorf("%w: none of the %d closest peers that answered has %q", kaderr.ErrNotFound, len(result.Closest), key)
+	}
+	if !o.Expired { // an expired value must not come back
+		f.correct(g, result)
+	}
+	return g.merged, nil
+}
+
+// values collects what the holders of a key have. It belongs to the goroutine that runs
+// the lookup.
+type values struct {
+	finder   *Finder
+	key      []byte
+	improved func(value []byte) // may be nil
+
+	merged  [][]byte         // what was found, the best one first
+	given   map[string]given // each valid value
+	holders []offer
+}
+
+// A given value is what its first holder gave, and when it expires with the last of its
+// holders; zero if none says.
+type given struct {
+	record protocol.Record
+	until  time.Time
+}
+
+// An offer is a holder and the valid values that it gave.
+type offer struct {
+	id     peer.ID
+	values [][]byte
+}
+
+// local takes the values that this node holds into account.
+func (g *values) local(ctx context.Context, expired bool) error {
+	now := time.Now()
+	if expired {
+		now = time.Time{}
+	}
+	held, err := g.finder.cfg.Holder.Held(ctx, g.key, now)
+	if err != nil {
+		return err
+	}
+	g.heard(g.finder.self, holder.RecordsOf(g.key, held, now))
+	return nil
+}
+
+// heard takes the values of a holder into account. An invalid one counts as none.
+func (g *values) heard(from peer.ID, records []protocol.Record) {
+	var valid [][]byte
+	for _, rec := range records {
+		known, ok := g.given[string(rec.Value)]
+		if !ok {
+			if err := g.finder.cfg.Rules.Check(g.key, rec.Value); err != nil {
+				log.Debugw("invalid value", "peer", from, "error", err)
+				continue
+			}
+			known.record = rec
+			known.record.Key = g.key
+		}
+		if expires := time.Now().Add(rec.TTL); rec.TTL > 0 && expires.After(known.until) {
+			known.until = expires
+		}
+		g.given[string(rec.Value)] = known
+		valid = append(valid, append([]byte{}, rec.Value...)) // not nil: an empty value is one, too
+	}
+	if len(valid) == 0 {
+		return
+	}
+	merged, err := g.finder.cfg.Rules.Merge(g.key, slices.Concat(g.merged, valid))
+	if most, _ := g.finder.cfg.Rules.Limits(g.key); err != nil || len(merged) > most {
+		log.Debugw("values that cannot be merged", "peer", from, "values", len(merged), "error", err)
+		return
+	}
+	g.holders = append(g.holders, offer{from, valid})
+	better := len(g.merged) == 0 || !bytes.Equal(merged[0], g.merged[0])
+	if g.merged = merged; better && g.improved != nil {
+		g.improved(merged[0])
+	}
+}
+
+// agree returns the holders of all of what was found.
+func (g *values) agree() (ids []peer.ID) {
+	for _, h := range g.holders {
+		if len(h.values) >= len(g.merged) && !slices.ContainsFunc(g.merged, func(v []byte) bool { return !hasValue(h.values, v) }) {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
+}
+
+// reached reports whether so many holders agree; never if quorum is 0.
+func (g *values) reached(quorum int) bool { return quorum > 0 && len(g.agree()) >= quorum }
+
+// gave reports whether a peer gave a valid value.
+func (g *values) gave(id peer.ID) bool {
+	return slices.ContainsFunc(g.holders, func(h offer) bool { return h.id == id })
+}
+
+// found returns what was found as records that can be passed on: each with its
+// remaining lifetime, as far as a holder gave one, without what is about to expire.
+func (g *values) found() (records []protocol.Record) {
+	for _, value := range g.merged {
+		known, ok := g.given[string(value)]
+		rec := known.record
+		if !ok { // it was made of several
+			rec = protocol.Record{Key: g.key, Value: value}
+		}
+		rec.TTL = 0
+		if !known.until.IsZero() {
+			if rec.TTL = time.Until(known.until) - holder.Transit; rec.TTL < time.Second {
+				continue
+			}
+		}
+		records = append(records, rec)
+	}
+	return records
+}
+
+// hasValue reports whether value is among values.
+func hasValue(values [][]byte, value []byte) bool {
+	return slices.ContainsFunc(values, func(v []byte) bool { return bytes.Equal(v, value) })
+}
