@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-
-	"github.com/go-kad/kad/routing"
 )
 
 // A node that joined through one that knew nobody, and so knows that one only,
@@ -79,35 +77,5 @@ func testIslandHeals(t *testing.T) {
 		if found, err := network[0].ClosestPeers(t.Context(), []byte(d.self)); err != nil || found[0].ID != d.self {
 			t.Errorf("others do not find it: %v", err)
 		}
-	}
-}
-
-// Former contacts are bounded in number and age, and are those only that are no
-// contacts now.
-func TestFormer(t *testing.T) {
-	var f former
-	now := time.Now()
-	c := func(i int) routing.Contact {
-		c := routing.ContactOf(peer.ID(rune(i)))
-		c.Wire = []byte("somewhere")
-		return c
-	}
-	for i := range maxFormer + 10 {
-		f.add(now.Add(time.Duration(i)*time.Second), c(i))
-	}
-	f.add(now, c(20))
-	f.add(now, routing.ContactOf("nowhere"))
-	f.remove(c(21).ID)
-	if len(f) != maxFormer-1 || f[0].ID != c(20).ID {
-		t.Errorf("%d are remembered, first %q", len(f), f[0].ID)
-	}
-	if drawn := f.draw(now, 1000); len(drawn) != len(f) || drawn[0].ID != f[0].ID {
-		t.Errorf("%d are drawn", len(drawn))
-	}
-	if drawn := f.draw(now, 3); len(drawn) != 3 || drawn[0].ID == drawn[1].ID {
-		t.Errorf("drawn are %v", drawn)
-	}
-	if drawn := f.draw(now.Add(formerAge+time.Minute), 1000); len(drawn) == 0 || len(drawn) > maxFormer-40 {
-		t.Errorf("%d are younger than formerAge", len(drawn))
 	}
 }

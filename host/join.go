@@ -155,7 +155,7 @@ func (d *DHT) lookupFor(ctx context.Context, preimage []byte) error {
 const (
 	// maxRevived bounds the former contacts that one attempt to join dials, and
 	// reviveLimit those that it dials at a time.
-	maxRevived  = maxFormer
+	maxRevived  = routing.MaxDeparted
 	reviveLimit = 64
 
 	// fallbackAfter is how long the peers that are connected and former contacts

@@ -124,7 +124,7 @@ func TestSuspectStaysDoubtful(t *testing.T) {
 		for range 4 { // later and later probes, as checkDue makes them
 			d.peers.failed(c)
 		}
-		time.Sleep(doubtAge + time.Second)
+		time.Sleep(routing.DoubtAge + time.Second)
 		named := []routing.Contact{c}
 		d.judge(named)
 		if s := d.Stats(); s.Suspects == 1 && !named[0].Doubtful {

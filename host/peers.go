@@ -1,6 +1,7 @@
 package host
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ type peers struct {
 	filled chan struct{} // closed while live
 	cutOff bool          // it is not live, for we are offline
 	back   time.Time     // when we were offline for the last time
-	doubts doubts
-	former former
+	doubts routing.Doubts
+	former routing.Departed
 
 	watchers map[chan TableChange]struct{}
 
@@ -43,7 +44,6 @@ func newPeers(self routing.Key, cfg Config, wake chan<- struct{}) *peers {
 			MaxPerGroupTotal: perTable,
 		}),
 		filled: make(chan struct{}),
-		doubts: make(doubts),
 	}
 }
 
@@ -56,9 +56,9 @@ func (p *peers) change(call func(t *routing.Table)) {
 		p.tell(c)
 		switch c.Kind {
 		case routing.Entered:
-			p.former.remove(c.Contact.ID)
+			p.former.Remove(c.Contact.ID)
 		case routing.Left:
-			p.former.add(time.Now(), c.Contact)
+			p.former.Add(time.Now(), c.Contact)
 		}
 		if c.Kind == routing.Entered && len(p.entered) < maxNewcomers {
 			p.entered = append(p.entered, c.Contact)
@@ -67,7 +67,7 @@ func (p *peers) change(call func(t *routing.Table)) {
 	}
 	switch live := p.table.Len() > 0 && !p.table.Offline(time.Now()); {
 	case live && !p.live:
-		clear(p.doubts) // it was our own connection
+		p.doubts.Clear() // it was our own connection
 		if p.cutOff {
 			p.cutOff, p.back = false, time.Now()
 		}
@@ -85,7 +85,7 @@ func (p *peers) change(call func(t *routing.Table)) {
 // seen records that c answered a request.
 func (p *peers) seen(c routing.Contact) (outcome routing.Outcome) {
 	p.change(func(t *routing.Table) {
-		delete(p.doubts, c.ID)
+		p.doubts.Remove(c.ID)
 		outcome = t.Seen(time.Now(), c)
 	})
 	if outcome == routing.Pending {
@@ -97,7 +97,7 @@ func (p *peers) seen(c routing.Contact) (outcome routing.Outcome) {
 // failed records that c did not answer.
 func (p *peers) failed(c routing.Contact) {
 	p.change(func(t *routing.Table) {
-		p.doubts.add(time.Now(), c.ID)
+		p.doubts.Add(time.Now(), c.ID)
 		t.Failed(time.Now(), c)
 	})
 	poke(p.wake) // it is to be probed, or others are
@@ -117,7 +117,7 @@ func (p *peers) doubt(c routing.Contact, late bool) {
 	now := time.Now()
 	probe := p.table.Doubt(now, c)
 	if probe || late {
-		p.doubts.add(now, c.ID)
+		p.doubts.Add(now, c.ID)
 	}
 	if probe {
 		poke(p.wake)
@@ -129,7 +129,7 @@ func (p *peers) doubt(c routing.Contact, late bool) {
 func (p *peers) doubted(c routing.Contact) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.live && p.doubts.has(time.Now(), c.ID)
+	return p.live && p.doubts.Has(time.Now(), c.ID)
 }
 
 // judge marks those of contacts that are in doubt.
@@ -138,7 +138,7 @@ func (p *peers) judge(contacts []routing.Contact) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	for i, c := range contacts {
-		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.has(now, c.ID) || p.table.Suspects(c))
+		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.Has(now, c.ID) || p.table.Suspects(c))
 	}
 }
 
@@ -146,9 +146,9 @@ func (p *peers) judge(contacts []routing.Contact) {
 func (p *peers) checked(c routing.Contact, alive bool) {
 	p.change(func(t *routing.Table) {
 		if alive {
-			delete(p.doubts, c.ID)
+			p.doubts.Remove(c.ID)
 		} else {
-			p.doubts.add(time.Now(), c.ID)
+			p.doubts.Add(time.Now(), c.ID)
 		}
 		t.Checked(time.Now(), c, alive)
 	})
@@ -253,7 +253,7 @@ func (p *peers) remember(contacts []routing.Contact) {
 	defer p.mu.Unlock()
 	for _, c := range slices.Backward(contacts) {
 		if c.Key != p.self {
-			p.former.add(time.Now(), c)
+			p.former.Add(time.Now(), c)
 		}
 	}
 }
@@ -262,14 +262,14 @@ func (p *peers) remember(contacts []routing.Contact) {
 func (p *peers) hasFormer() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.former) > 0
+	return p.former.Len() > 0
 }
 
 // drawFormer returns up to n former contacts, at random.
 func (p *peers) drawFormer(n int) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.former.draw(time.Now(), n)
+	return p.former.Draw(time.Now(), n, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 }
 
 // stats returns the gauges of the table.

@@ -96,7 +96,7 @@ func testAskingProvesNothing(t *testing.T) {
 		if _, err := ask(t, p, d, find); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * doubtAge) // it is not probed again while in doubt
+		time.Sleep(2 * routing.DoubtAge) // it is not probed again while in doubt
 		if knows(d, p) {
 			t.Fatal("a peer that asked, and never answered, is in the table")
 		}
@@ -317,20 +317,13 @@ func testGroupLimit(t *testing.T) {
 	}
 }
 
-// What is kept of peers that strangers name is bounded.
-func TestPeersAreBounded(t *testing.T) {
-	now := time.Now()
-	d := make(doubts)
+// What is kept of peers that others name is bounded.
+func TestMetIsBounded(t *testing.T) {
 	var q metQueue
-	for i := range 2 * maxDoubts {
-		d.add(now, idOf(i))
+	for i := range 2 * maxMet {
 		q.add(idOf(i))
 	}
-	if len(d) != maxDoubts || len(q.in) != maxMet {
-		t.Errorf("%d doubts and %d met, want %d and %d", len(d), len(q.in), maxDoubts, maxMet)
-	}
-	late := idOf(2 * maxDoubts)
-	if d.add(now.Add(doubtAge), late); !d.has(now.Add(doubtAge), late) || len(d) != 1 {
-		t.Errorf("%d doubts, want the new one alone: the others are over", len(d))
+	if len(q.in) != maxMet {
+		t.Errorf("%d met, want %d", len(q.in), maxMet)
 	}
 }

@@ -69,7 +69,7 @@ func restoreContacts(dir string) (contacts []routing.Contact) {
 		log.Debugw("contacts of the last time", "error", err)
 		return nil
 	}
-	for _, k := range kept[:min(len(kept), maxFormer)] {
+	for _, k := range kept[:min(len(kept), routing.MaxDeparted)] {
 		c := routing.ContactOf(k.Peer.ID)
 		c.Wire, c.RoundTrip = announce(c.ID, k.Peer.Addrs), k.RoundTrip
 		contacts = append(contacts, c)
@@ -85,7 +85,7 @@ func (d *DHT) keepContacts() error {
 		return nil
 	}
 	kept := d.recent()
-	data, err := json.Marshal(kept[:min(len(kept), maxFormer)])
+	data, err := json.Marshal(kept[:min(len(kept), routing.MaxDeparted)])
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,50 @@
+package routing
+
+import (
+	"maps"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	// DoubtAge is how long a peer stays in a Doubts. Other peers name a peer that has
+	// gone until they have noticed it too.
+	DoubtAge = time.Minute
+
+	// MaxDoubts is how many peers a Doubts holds at most.
+	MaxDoubts = 4096
+)
+
+// Doubts are the peers that did not answer within the last [DoubtAge], so that no
+// lookup waits for them at full length again. The zero value is empty. Doubts are not
+// safe for concurrent use.
+type Doubts struct {
+	until map[peer.ID]time.Time
+}
+
+// Add puts a peer in doubt until [DoubtAge] from now. When there are [MaxDoubts]
+// others, it does nothing.
+func (d *Doubts) Add(now time.Time, id peer.ID) {
+	if d.until == nil {
+		d.until = make(map[peer.ID]time.Time)
+	}
+	if len(d.until) >= MaxDoubts {
+		maps.DeleteFunc(d.until, func(_ peer.ID, until time.Time) bool { return !now.Before(until) })
+	}
+	if len(d.until) < MaxDoubts {
+		d.until[id] = now.Add(DoubtAge)
+	}
+}
+
+// Remove clears a peer that has answered.
+func (d *Doubts) Remove(id peer.ID) { delete(d.until, id) }
+
+// Clear clears all peers: it was our own connection that failed.
+func (d *Doubts) Clear() { clear(d.until) }
+
+// Has reports whether a peer is in doubt.
+func (d *Doubts) Has(now time.Time, id peer.ID) bool {
+	until, ok := d.until[id]
+	return ok && now.Before(until)
+}

@@ -1,0 +1,39 @@
+package routing
+
+import "testing"
+
+// A peer is in doubt until it answers, or DoubtAge is over.
+func TestDoubts(t *testing.T) {
+	var d Doubts
+	if d.Has(epoch, "ann") {
+		t.Error("nobody is in doubt at first")
+	}
+	d.Remove("ann")
+	d.Clear()
+	d.Add(epoch, "ann")
+	d.Add(epoch, "bob")
+	d.Add(epoch, "cat")
+	d.Remove("bob")
+	end := epoch.Add(DoubtAge)
+	if !d.Has(end.Add(-1), "ann") || d.Has(end, "ann") || d.Has(epoch, "bob") {
+		t.Errorf("in doubt are %v", d.until)
+	}
+	if d.Clear(); d.Has(epoch, "ann") || d.Has(epoch, "cat") {
+		t.Errorf("after Clear, in doubt are %v", d.until)
+	}
+}
+
+// What is remembered of peers that others name is bounded.
+func TestDoubtsAreBounded(t *testing.T) {
+	var d Doubts
+	for i := range 2 * MaxDoubts {
+		d.Add(epoch, contact(i).ID)
+	}
+	if len(d.until) != MaxDoubts {
+		t.Errorf("%d doubts, want %d", len(d.until), MaxDoubts)
+	}
+	late, end := contact(2*MaxDoubts).ID, epoch.Add(DoubtAge)
+	if d.Add(end, late); !d.Has(end, late) || len(d.until) != 1 {
+		t.Errorf("%d doubts, want the new one alone: the others are over", len(d.until))
+	}
+}

@@ -1,0 +1,115 @@
+package routing
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// expected returns what is expected of a peer.
+func expected(p *Paces, id peer.ID) Contact {
+	c := []Contact{ContactOf(id)}
+	p.Expect(c)
+	return c[0]
+}
+
+// What is expected of a peer follows from its own answers; of a stranger, from the
+// first answers of all peers.
+func TestPacesOfRoundTrips(t *testing.T) {
+	var p Paces
+	if c := expected(&p, "ann"); c.Expect != 0 || c.RoundTrip != 0 || p.Strangers() != 0 {
+		t.Errorf("of the first peer, %v and %v are expected, want nothing", c.Expect, c.RoundTrip)
+	}
+	for range 100 {
+		p.Answered("ann", 10*time.Millisecond)
+		p.Answered("bob", 300*time.Millisecond)
+	}
+	for id, took := range map[peer.ID]time.Duration{"ann": 10 * time.Millisecond, "bob": 300 * time.Millisecond} {
+		if c := expected(&p, id); c.RoundTrip != took || c.Expect < took || c.Expect > took+60*time.Millisecond {
+			t.Errorf("of %s %v and %v are expected, want about %v", id, c.Expect, c.RoundTrip, took)
+		}
+	}
+	stranger := expected(&p, "cat")
+	if stranger.RoundTrip != 0 || stranger.Expect < 60*time.Millisecond || stranger.Expect != p.Strangers() {
+		t.Errorf("of a stranger %v are expected, want what spans both", stranger.Expect)
+	}
+	for range 100 {
+		p.Answered("ann", 10*time.Millisecond)
+	}
+	if again := expected(&p, "cat"); again.Expect != stranger.Expect {
+		t.Errorf("many answers of one peer change what is expected of strangers, from %v to %v", stranger.Expect, again.Expect)
+	}
+}
+
+// What is remembered of peers is bounded: the peers that answered last.
+func TestPacesAreBounded(t *testing.T) {
+	var p Paces
+	for i := range 5 * maxPaces {
+		p.Answered(peer.ID(fmt.Sprint(i)), time.Second)
+		p.Answered("often", time.Millisecond)
+	}
+	if got := len(p.peers) + len(p.before); got > 2*maxPaces {
+		t.Errorf("%d are remembered, want %d at most", got, 2*maxPaces)
+	}
+	if c := expected(&p, peer.ID(fmt.Sprint(5*maxPaces-1))); c.RoundTrip == 0 {
+		t.Error("the last one is forgotten")
+	}
+	if c := expected(&p, "often"); c.RoundTrip != time.Millisecond {
+		t.Errorf("a peer that answered often takes %v, want 1ms", c.RoundTrip)
+	}
+	if c := expected(&p, "0"); c.RoundTrip != 0 {
+		t.Error("the first one is remembered")
+	}
+}
+
+// The share of failures is that of the last requests.
+func TestPacesOfFailures(t *testing.T) {
+	var p Paces
+	for range 2000 {
+		for range 3 {
+			p.Answered("ann", time.Millisecond)
+		}
+		p.Failed()
+	}
+	if _, failing := p.Network(Key{}, nil); failing < 0.23 || failing > 0.27 {
+		t.Errorf("%.2f fail, want 0.25", failing)
+	}
+	for range 10 * lately {
+		p.Answered("ann", time.Millisecond)
+	}
+	if _, failing := p.Network(Key{}, nil); failing > 0.01 {
+		t.Errorf("%.2f fail, want none", failing)
+	}
+}
+
+// The size of a network follows from what lookups have found, and from the
+// neighbours.
+func TestPacesOfSize(t *testing.T) {
+	var p Paces
+	self := KeyOf([]byte("self"))
+	var all []Contact
+	for i := range 3000 {
+		all = append(all, ContactOf(peer.ID(fmt.Sprint(i))))
+	}
+	closest := func(key Key) []Contact {
+		SortByDistance(key, all)
+		return all[:20]
+	}
+	if size, _ := p.Network(self, nil); size.Nodes != 0 {
+		t.Errorf("there are %.0f, by nothing", size.Nodes)
+	}
+	alone, _ := p.Network(self, closest(self))
+	for i := range 9 {
+		key := KeyOf(fmt.Append(nil, "key", i))
+		p.Found(key, closest(key))
+	}
+	size, _ := p.Network(self, closest(self))
+	if size.Nodes < 2400 || size.Nodes > 3600 || size.Error >= alone.Error || alone.Nodes < 1500 || alone.Nodes > 6000 {
+		t.Errorf("there are %v by the neighbours, %v by lookups too; want 3000", alone, size)
+	}
+	if again, _ := p.Network(self, closest(self)); again != size {
+		t.Errorf("there are %v and then %v: neighbours count once", size, again)
+	}
+}

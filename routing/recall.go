@@ -1,0 +1,93 @@
+package routing
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// maxRecalled is how many lookups a Recall remembers. With the addresses of what
+	// they found, that is 1 MB at most.
+	maxRecalled = 256
+
+	// justNow is how old a result may be at most to be returned by JustFound.
+	justNow = time.Minute
+)
+
+// A Recall remembers what lookups have found, so that later lookups of the same key,
+// or of one near it, can start from there. The zero value remembers nothing. A Recall
+// is not safe for concurrent use.
+type Recall struct {
+	// Age is how long a result is remembered. If zero or less, none is.
+	Age time.Duration
+
+	found []recalled // one for each key, the newest last
+}
+
+// A recalled is the result of one lookup.
+type recalled struct {
+	key     Key
+	closest []Contact
+	since   time.Time // none of the answers is older
+}
+
+// Remember records the result of a lookup of key: the contacts closest to it, all of
+// which have answered since then. It replaces the result that it has of the same key.
+func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
+	if r.Age <= 0 || len(closest) == 0 {
+		return
+	}
+	kept := make([]Contact, len(closest))
+	for i, c := range closest {
+		kept[i] = Contact{ID: c.ID, Key: c.Key, Group: c.Group, Wire: c.Wire}
+	}
+	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return f.key == key })
+	if len(r.found) == maxRecalled {
+		r.found = slices.Delete(r.found, 0, 1)
+	}
+	r.found = append(r.found, recalled{key, kept, since})
+}
+
+// Near returns the result of the remembered lookup whose key is nearest to key, the
+// contacts closest to key first, and the time since which they have answered. It is
+// nil if no remembered key is near: one that shares more bits with key than with the
+// farthest contact of its result. All contacts that share as many bits with key are
+// then in the result. It may hold wrong ones too; a lookup that starts from them
+// corrects it.
+func (r *Recall) Near(now time.Time, key Key) (closest []Contact, since time.Time) {
+	r.forget(now)
+	if len(r.found) == 0 {
+		return nil, time.Time{}
+	}
+	nearest := r.found[0]
+	for _, f := range r.found[1:] {
+		if key.Compare(f.key, nearest.key) < 0 {
+			nearest = f
+		}
+	}
+	last := nearest.closest[len(nearest.closest)-1]
+	if key.CPL(nearest.key) <= nearest.key.CPL(last.Key) {
+		return nil, time.Time{}
+	}
+	closest = slices.Clone(nearest.closest)
+	SortByDistance(key, closest)
+	return closest, nearest.since
+}
+
+// JustFound returns the result of a lookup of key that is less than a minute old; nil
+// if there is none. A record can be sent to them at once: a peer that has gone shows
+// by not storing it.
+func (r *Recall) JustFound(now time.Time, key Key) []Contact {
+	r.forget(now)
+	for _, f := range r.found {
+		if f.key == key && now.Sub(f.since) < justNow {
+			return slices.Clone(f.closest)
+		}
+	}
+	return nil
+}
+
+// forget drops the results that are too old.
+func (r *Recall) forget(now time.Time) {
+	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return now.Sub(f.since) >= r.Age })
+}

@@ -1,0 +1,91 @@
+package routing
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// closest20 returns the 20 contacts closest to a key, of 1000.
+func closest20(key Key) []Contact {
+	var all []Contact
+	for i := range 1000 {
+		all = append(all, contact(i))
+	}
+	SortByDistance(key, all)
+	return slices.Clone(all[:20])
+}
+
+// A Recall returns what was found for keys near to one that was looked up, and for no
+// other.
+func TestRecallNear(t *testing.T) {
+	r := Recall{Age: time.Hour}
+	key := KeyOf([]byte("key"))
+	r.Remember(epoch, key, closest20(key))
+	bits := key.CPL(closest20(key)[19].Key)
+	for bit := range 256 {
+		other := key.flip(bit)
+		got, since := r.Near(epoch, other)
+		if (got != nil) != (bit > bits) {
+			t.Errorf("of a key with %d bits in common there are %d; the farthest has %d", bit, len(got), bits)
+		}
+		if got != nil && (got[0].ID != closest20(other)[0].ID || !since.Equal(epoch)) {
+			t.Errorf("of a key with %d bits in common another one is closest, since %v", bit, since)
+		}
+	}
+}
+
+// A Recall holds the newest lookups, one for each key.
+func TestRecallIsBounded(t *testing.T) {
+	r := Recall{Age: time.Hour}
+	key := KeyOf([]byte("key"))
+	r.Remember(epoch, key, closest20(key)[:5])
+	r.Remember(epoch, key, closest20(key))
+	r.Remember(epoch, key, nil)
+	if got, _ := r.Near(epoch, key); len(got) != 20 || len(r.found) != 1 {
+		t.Errorf("%d of %d lookups, want the 20 of one", len(got), len(r.found))
+	}
+	for i := range maxRecalled {
+		other := KeyOf(fmt.Append(nil, "other", i))
+		r.Remember(epoch, other, closest20(other))
+	}
+	if len(r.found) != maxRecalled || r.found[0].key == key {
+		t.Errorf("it remembers %d lookups, want the last %d", len(r.found), maxRecalled)
+	}
+}
+
+// What was found is returned as long as it is young, and without what was expected of
+// the contacts then.
+func TestRecallAge(t *testing.T) {
+	key := KeyOf([]byte("key"))
+	found := closest20(key)
+	found[0].Connected, found[0].Expect, found[0].Wire = true, time.Second, []byte("somewhere")
+	for _, tt := range []struct {
+		age, after time.Duration
+		near, just bool
+	}{
+		{time.Hour, 0, true, true},
+		{time.Hour, justNow - 1, true, true},
+		{time.Hour, justNow, true, false},
+		{time.Hour, time.Hour - 1, true, false},
+		{time.Hour, time.Hour, false, false},
+		{time.Second, time.Second, false, false},
+		{0, 0, false, false},
+		{-1, 0, false, false},
+	} {
+		r := Recall{Age: tt.age}
+		r.Remember(epoch, key, found)
+		just := r.JustFound(epoch.Add(tt.after), key)
+		near, _ := r.Near(epoch.Add(tt.after), key)
+		if (near != nil) != tt.near || (just != nil) != tt.just {
+			t.Errorf("age %v, after %v: near %v and just found %v", tt.age, tt.after, near != nil, just != nil)
+		}
+		if tt.just && (just[0].ID != found[0].ID || just[0].Connected || just[0].Expect != 0 || string(just[0].Wire) != "somewhere") {
+			t.Errorf("just found is %+v", just[0])
+		}
+		if r.JustFound(epoch, key.flip(255)) != nil {
+			t.Error("another key was not looked up")
+		}
+	}
+}
