@@ -1,0 +1,138 @@
+package holder
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+// Announced holds an announcement: of the sender itself, or one of another provider,
+// which the sender can only pass on with its proof.
+func (h *Holder) Announced(ctx context.Context, from From, add protocol.AddProvider, now time.Time) error {
+	defer h.announcing.lock(add.Key)()
+	if i := slices.IndexFunc(add.Providers, func(p protocol.Peer) bool { return p.ID == from.ID }); i >= 0 {
+		return h.announcedItself(ctx, now, from, add, add.Providers[i])
+	}
+	if len(add.Providers) == 0 || len(add.Proof) == 0 || !announce.MayProvide(add.Providers[0].ID, add.Key) {
+		return kaderr.ErrBadProvider
+	}
+	return h.passedOn(ctx, now, from, add, add.Providers[0])
+}
+
+// announcedItself holds what a peer announces of itself.
+func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, add protocol.AddProvider, p protocol.Peer) error {
+	signed, err := h.verify(now, p.ID, add)
+	if err == nil && signed.Lifetime == announce.Withdrawn {
+		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
+	}
+	wire := announce.Brief(add.Key, announce.Restrict(p, from.At), now)
+	if wire.For(from.At) == nil || !announce.MayProvide(p.ID, add.Key) {
+		return kaderr.ErrBadProvider
+	}
+	kept := announce.Kept{Published: now, Wire: wire}
+	var lifetime time.Duration
+	// The connection proves the sender. Without a good proof, as from a peer whose
+	// clock is wrong, the announcement is held and not passed on.
+	if err == nil {
+		kept.Published, kept.Proof, lifetime = signed.Published, add.Proof, signed.Remaining(now)
+	}
+	return h.hold(ctx, now, from.ID, add.Key, p.ID, kept, lifetime)
+}
+
+// passedOn holds what another peer than the sender has announced, unless a later
+// announcement of that peer is held. Addresses may be missing: a requester looks them
+// up.
+func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add protocol.AddProvider, p protocol.Peer) error {
+	if p.ID == h.self {
+		return kaderr.ErrBadProvider // we know best
+	}
+	signed, err := h.verify(now, p.ID, add)
+	switch {
+	case err != nil:
+		return err
+	case signed.Lifetime == announce.Withdrawn:
+		return kaderr.ErrBadProof // only the provider itself may withdraw
+	}
+	kept := announce.Kept{
+		Published: signed.Published,
+		Wire:      announce.Brief(add.Key, announce.Restrict(p, from.At), now),
+		Proof:     add.Proof,
+	}
+	held, err := h.cfg.Store.Provider(ctx, add.Key, string(p.ID), now)
+	switch {
+	case err == nil:
+		have := announce.ParseKept(held.Addrs)
+		if have.Published.After(signed.Published) {
+			return nil
+		}
+		if have.Published.Equal(signed.Published) && len(have.Wire) > 0 {
+			kept.Wire = have.Wire // from the provider, or from the first that passed it on
+		}
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return h.hold(ctx, now, from.ID, add.Key, p.ID, kept, signed.Remaining(now))
+}
+
+// verify returns what the provider has signed about its announcement, if that is
+// still good.
+func (h *Holder) verify(now time.Time, id peer.ID, add protocol.AddProvider) (announce.Proof, error) {
+	signed, err := announce.Verify(add.Proof, id, h.cfg.Protocol, add.Key)
+	switch {
+	case err != nil:
+		return signed, err
+	case signed.Published.After(now.Add(announce.MaxSkew)):
+		return signed, kaderr.ErrBadProof // it would outlive what a holder keeps
+	case signed.Lifetime == announce.Withdrawn:
+		return signed, nil
+	}
+	age := h.cfg.RecordAge
+	if announce.IsPresence(id, add.Key) && (age < 0 || age > announce.PresenceLifetime) {
+		age = announce.PresenceLifetime
+	}
+	if signed.Lifetime > 0 && (age < 0 || signed.Lifetime < age) {
+		age = signed.Lifetime
+	}
+	if age > 0 {
+		if signed.Lifetime = age; signed.Remaining(now) <= 0 {
+			return signed, kaderr.ErrExpired
+		}
+	}
+	return signed, nil
+}
+
+// hold holds an announcement of id that came from a peer, for a lifetime; 0 means that
+// the peer gave none. A presence lasts for [announce.PresenceLifetime] at most.
+func (h *Holder) hold(
+	ctx context.Context, now time.Time, from peer.ID, key []byte, id peer.ID, kept announce.Kept, lifetime time.Duration,
+) error {
+	if announce.IsPresence(id, key) && (lifetime == 0 || lifetime > announce.PresenceLifetime) {
+		lifetime = announce.PresenceLifetime
+	}
+	p := store.Provider{
+		ID:       string(id),
+		Addrs:    kept.Marshal(),
+		Received: now,
+		Expires:  h.expiry(now, key, from, lifetime),
+	}
+	added := len(key) + len(p.ID) + len(p.Addrs)
+	if held, err := h.cfg.Store.Provider(ctx, key, p.ID, now); err == nil {
+		added = len(p.Addrs) - len(held.Addrs)
+	}
+	if err := h.charge(now, from, added); err != nil {
+		return err
+	}
+	err := h.makingRoom(ctx, store.KindProvider, key, func() error { return h.cfg.Store.AddProvider(ctx, key, p) })
+	if err != nil && !errors.Is(err, errInVain) {
+		h.refund(now, from, added)
+	}
+	return err
+}

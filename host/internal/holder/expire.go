@@ -1,0 +1,122 @@
+package holder
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// expireBatch is how many expired entries of the store are removed at a time, so
+	// that no request waits for long.
+	expireBatch = 256
+
+	// expireAfter is the shortest pause between two sweeps. Entries that are put
+	// meanwhile may expire earlier; they are not served in any case.
+	expireAfter = time.Minute
+)
+
+// Expire returns the job that removes what has expired from the store, a batch at a
+// time.
+func (h *Holder) Expire() tasks.Job {
+	s := &sweep{holder: h}
+	return tasks.Job{Name: "expire", Due: s.due}
+}
+
+// A sweep is how far the removal is. It belongs to the goroutine of the loop.
+type sweep struct {
+	holder *Holder
+	at     time.Time // not before
+	ended  bool      // a batch has ended, and at is not set yet
+	full   bool      // the batch was full, so there may be more
+	next   time.Time // when the next entry expires
+}
+
+func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
+	if start.Room() == 0 {
+		return time.Time{}
+	}
+	soon := now.Add(expireAfter)
+	switch {
+	case s.ended && s.full:
+		s.at = now
+	case s.ended && s.next.After(soon):
+		s.at = s.next
+	case s.ended:
+		s.at = soon
+	}
+	s.ended = false
+	if values, providers := s.holder.Len(); values+providers == 0 {
+		s.at = soon
+	}
+	if now.Before(s.at) {
+		return s.at
+	}
+	var removed int
+	start.Run(
+		func(ctx context.Context) (err error) {
+			removed, s.next, err = s.holder.cfg.Store.Expire(ctx, now, expireBatch)
+			return err
+		},
+		func(err error) {
+			if err != nil {
+				log.Debugw("expire", "error", err)
+			}
+			s.ended, s.full = true, err == nil && removed == expireBatch
+		})
+	return time.Time{}
+}
+
+// expiry returns when an entry that arrives now expires; the zero time means never. It
+// came from a peer that keeps it for ttl from now on, or gives none, if that is 0. A
+// holder that many others are nearer than keeps it for less.
+func (h *Holder) expiry(now time.Time, key []byte, from peer.ID, ttl time.Duration) time.Time {
+	age := h.cfg.RecordAge
+	if from != h.self && h.cfg.Caching {
+		age = routing.CacheLifetime(age, h.cfg.Table.CountCloser(routing.KeyOf(key)), h.cfg.K)
+	}
+	if ttl > 0 && (age < 0 || ttl < age) {
+		age = ttl
+	}
+	if age < 0 {
+		return time.Time{}
+	}
+	return now.Add(age)
+}
+
+// maxShed bounds how many entries one write can take from others.
+const maxShed = 64
+
+// errInVain marks a write that was refused although others made room for it. It counts
+// against the share of the sender all the same, so that a peer cannot empty the store
+// with records that do not fit.
+var errInVain = errors.New("kad: too large for the room that others made")
+
+// makingRoom runs a write. While the store is full, it drops the entry that is farthest
+// from us and runs the write again, as long as that entry is farther than key.
+func (h *Holder) makingRoom(ctx context.Context, kind store.Kind, key []byte, write func() error) error {
+	for shed := 0; ; shed++ {
+		err := write()
+		if !errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrKeyFull) {
+			return err
+		}
+		made := false
+		var shedErr error
+		if shed < maxShed {
+			made, shedErr = h.cfg.Store.Shed(ctx, kind, h.cfg.Table.Self(), key)
+		}
+		if !made {
+			if shed > 0 {
+				err = errors.Join(err, errInVain)
+			}
+			return errors.Join(err, shedErr)
+		}
+		h.shed.Add(1)
+	}
+}

@@ -1,0 +1,85 @@
+package holder
+
+import (
+	"hash/crc32"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/validate"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// A From is the sender of a request.
+type From struct {
+	ID peer.ID
+	At scope.Scope // how far away it is, which decides the addresses it is given
+}
+
+// A Config has what a Holder uses, and its settings.
+type Config struct {
+	Host            lhost.Host // its ID, its addresses, its key
+	Protocol        lprotocol.ID
+	Store           store.Store
+	Rules           validate.Rules
+	Table           *table.Table
+	K               int
+	RecordAge       time.Duration // how long a record is held; negative: for ever
+	MaxBytesPerPeer int           // negative: no limit
+	Caching         bool          // far holders keep records for less
+}
+
+// A Holder has the values and announcements that the node holds for the network, and
+// its own. It is safe for concurrent use.
+type Holder struct {
+	cfg   Config
+	self  peer.ID
+	quota quota
+
+	announcing stripes // from the read of an announcement to its write
+	shed       atomic.Uint64
+}
+
+// New returns a Holder.
+func New(cfg Config) *Holder {
+	return &Holder{
+		cfg:   cfg,
+		self:  cfg.Host.ID(),
+		quota: quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
+	}
+}
+
+// Len returns how many values and announcements are held.
+func (h *Holder) Len() (values, providers int) { return h.cfg.Store.Len() }
+
+// Shed returns how many entries a full store has dropped for nearer ones.
+func (h *Holder) Shed() uint64 { return h.shed.Load() }
+
+// Encoded returns a peer of an answer, with the hint whether we are connected to it.
+func (h *Holder) Encoded(id peer.ID, wire []byte) protocol.EncodedPeer {
+	p := protocol.EncodedPeer{Wire: wire}
+	if h.cfg.Table.Connected(id) {
+		p.Connection = protocol.Connected
+	}
+	return p
+}
+
+// stripes are locks by key: each key has one of them.
+type stripes [64]sync.Mutex
+
+// lock locks the stripe of a key, and returns the function that unlocks it.
+func (s *stripes) lock(key []byte) (unlock func()) {
+	m := &s[crc32.ChecksumIEEE(key)%uint32(len(s))]
+	m.Lock()
+	return m.Unlock
+}

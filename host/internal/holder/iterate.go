@@ -1,0 +1,153 @@
+package holder
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// eachBatch is how many keys are read from the store at a time.
+const eachBatch = 64
+
+// Keys returns keys of which something of a kind is held, in the order of the key
+// space, from a place on.
+func (h *Holder) Keys(ctx context.Context, kind store.Kind, from []byte, limit int) (keys [][]byte, err error) {
+	now := time.Now()
+	if kind == store.KindProvider {
+		return h.cfg.Store.ProviderKeys(ctx, now, from, limit)
+	}
+	values, err := h.cfg.Store.Values(ctx, now, from, limit)
+	for _, v := range values {
+		keys = append(keys, v.Key)
+	}
+	return keys, err
+}
+
+// Each calls visit with each key of which something is held and that begins with so
+// many bits of a prefix.
+func (h *Holder) Each(ctx context.Context, prefix routing.Key, bits int, visit func(kind store.Kind, key []byte) error) error {
+	first := firstPlace(prefix, bits)
+	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
+		for from := first; ; {
+			keys, err := h.Keys(ctx, kind, from, eachBatch)
+			if err != nil {
+				return err
+			}
+			for _, key := range keys {
+				if routing.KeyOf(key).CPL(prefix) < bits { // past the end
+					keys = nil
+					break
+				}
+				if err := visit(kind, key); err != nil {
+					return err
+				}
+				from = store.After(key)
+			}
+			if len(keys) == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// firstPlace returns where in the order of the store the keys begin that share so many
+// bits with a prefix.
+func firstPlace(prefix routing.Key, bits int) []byte {
+	place := make([]byte, 8)
+	binary.BigEndian.PutUint64(place, binary.BigEndian.Uint64(prefix[:8])&^(^uint64(0)>>bits))
+	return place
+}
+
+// Copies returns the requests that give what is held under a key to another peer,
+// without announcements that have no proof. If since is not zero, the entries are left
+// out that arrived after it, and our own announcements. The values of a key are copied
+// together, if one of them arrived before.
+func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, since time.Time) (requests []protocol.Request, err error) {
+	now := time.Now()
+	old := func(received time.Time) bool { return since.IsZero() || !received.After(since) }
+	if kind == store.KindValue {
+		held, err := h.Held(ctx, key, now)
+		if err != nil || !slices.ContainsFunc(held, func(v store.Value) bool { return old(v.Received) }) {
+			return nil, err
+		}
+		if records := RecordsOf(key, held, now); len(records) > 0 {
+			requests = append(requests, PutOf(records))
+		}
+		return requests, nil
+	}
+	providers, err := h.cfg.Store.Providers(ctx, key, now, 0)
+	for _, p := range providers {
+		if p.ID == string(h.self) {
+			if since.IsZero() {
+				requests = append(requests, h.Announcement(key, remaining(p.Expires, now), now))
+			}
+			continue
+		}
+		kept := announce.ParseKept(p.Addrs)
+		if old(p.Received) && len(kept.Proof) > 0 {
+			requests = append(requests, protocol.AddProvider{
+				Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
+			})
+		}
+	}
+	return requests, err
+}
+
+// remaining returns the time until something expires; 0 if it never does.
+func remaining(expires, now time.Time) time.Duration {
+	if expires.IsZero() {
+		return 0
+	}
+	return expires.Sub(now)
+}
+
+// MarkSent records that what a request stores was sent to its holders: as if it had
+// arrived just now, or, if it is theirs alone, as if it had expired. An entry that was
+// replaced since the request was made is left as it is.
+func (h *Holder) MarkSent(ctx context.Context, req protocol.Request, theirs bool) error {
+	now := time.Now()
+	mark := func(received, expires *time.Time) {
+		if theirs {
+			*expires = now
+		} else {
+			*received = now
+		}
+	}
+	if add, ok := req.(protocol.AddProvider); ok {
+		defer h.announcing.lock(add.Key)()
+		p, err := h.cfg.Store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
+		if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, add.Proof) {
+			return nil // it is gone, or there is another one now
+		}
+		mark(&p.Received, &p.Expires)
+		return h.cfg.Store.AddProvider(ctx, add.Key, p)
+	}
+	put, _ := req.(protocol.PutValue)
+	key := put.Record.Key
+	sent := RecordsIn(put)
+	err := h.cfg.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
+		held := h.cfg.Rules.Unpack(key, current, now)
+		if !ok || len(held) == 0 {
+			return store.Value{}, store.ErrNotFound
+		}
+		for i, v := range held {
+			if slices.ContainsFunc(sent, func(r protocol.Record) bool { return bytes.Equal(r.Value, v.Data) }) {
+				mark(&held[i].Received, &held[i].Expires)
+			}
+		}
+		return h.cfg.Rules.Pack(key, held), nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it is gone
+	}
+	return err
+}
