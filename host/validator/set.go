@@ -13,13 +13,19 @@ import (
 //
 // Make entries with [Sign] and read them with [Open].
 type SignedSet struct {
-	// Allow says who may write; nil means everybody. Then strangers can fill the
-	// set up to the limits of the DHT, and keep others out of it: a key costs
-	// nothing. It is called by Validate, from several goroutines at once, and should not
-	// block. Peers of one network should agree on it: an entry that one holder does not allow
-	// is on fewer of them.
+	// Allow reports whether an owner may write; nil allows all. Then any peer can fill the
+	// set up to its limits, and so keep other entries out: a key pair costs nothing. Allow
+	// is called by Validate, from several goroutines at once, and should not block. Peers of
+	// one network should agree on it: fewer peers hold an entry that some do not allow.
 	Allow func(owner peer.ID) bool
+
+	// MaxValues and MaxBytes bound what one key holds, so that a put beyond it is
+	// refused. If zero, 64 values and 64 KiB. A DHT holds at most 256 values and 1 MiB.
+	MaxValues, MaxBytes int
 }
+
+// Limits returns MaxValues and MaxBytes.
+func (s SignedSet) Limits() (values, size int) { return s.MaxValues, s.MaxBytes }
 
 // Validate says why a value may not stand under a key: it is not what [Sign]
 // makes for this key, or Allow refuses who signed it.
