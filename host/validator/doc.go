@@ -7,7 +7,6 @@
 //	Signed      /ns/owner[/name]         the owner signed it for this key     the highest sequence number
 //	SignedSet   /ns/anything             its owner signed it for this key     one of each owner, as Signed
 //	PublicKey   /pk/ID in bytes          it is the key that the ID names      there is only one
-//	IPNS        /ipns/ID in bytes        signed by the name, not expired      sequence number, then expiry
 //
 // And what none of them does. A value is not secret. It is there for as long as
 // peers keep it: [Immutable] cannot be forged, but it can be gone. A holder may
@@ -76,9 +75,4 @@
 // owner. Consequence: without Allow, a stranger with many keys fills the set, and
 // honest writers are refused: use Allow, or a [Signed] key for each owner, where
 // nobody is in anybody's way.
-//
-// IPNS is as in boxo, without a rule about encodings. Context: the public network
-// has its own implementations and its own idea of a valid record. Decision: nothing
-// is accepted or refused that boxo does not. Consequence: a record can be padded by
-// strangers up to its limit of 10 KiB, as in that network.
 package validator

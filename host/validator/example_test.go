@@ -3,10 +3,7 @@ package validator_test
 import (
 	"crypto/rand"
 	"fmt"
-	"time"
 
-	"github.com/ipfs/boxo/ipns"
-	"github.com/ipfs/boxo/path"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -127,20 +124,4 @@ func ExamplePublicKey() {
 	// Output:
 	// <nil>
 	// public key does not match storage key
-}
-
-func ExampleIPNS() {
-	priv, id := newOwner()
-	key := "/ipns/" + string(id)
-	target := must(path.NewPath("/ipfs/bafkqaaa"))
-	sign := func(seq uint64, expires time.Time) []byte {
-		return must(ipns.MarshalRecord(must(ipns.NewRecord(priv, target, seq, expires, time.Minute))))
-	}
-
-	v := validator.IPNS{}
-	fmt.Println(v.Validate(key, sign(1, time.Now().Add(48*time.Hour))))
-	fmt.Println(v.Validate(key, sign(2, time.Now().Add(-time.Second))))
-	// Output:
-	// <nil>
-	// record is expired
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"testing"
-	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
 )
@@ -118,17 +117,5 @@ func FuzzPublicKey(f *testing.F) {
 	f.Add("/pk/x", []byte{}, []byte("x"))
 	f.Fuzz(func(t *testing.T, key string, a, b []byte) {
 		checkValidator(t, PublicKey{}, key, a, b)
-	})
-}
-
-func FuzzIPNS(f *testing.F) {
-	ann := ed25519Key(1)
-	// Far away: the seeds are the same in every process.
-	expires := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-	f.Add(ipnsKey(ann), ipnsRecord(ann, 1, expires), ipnsRecord(ann, 2, expires))
-	f.Add(ipnsKey(ann), ipnsRecord(ann, 1, expires), ipnsRecord(ann, 1, expires.Add(time.Hour)))
-	f.Add("/ipns/x", []byte{}, []byte("x"))
-	f.Fuzz(func(t *testing.T, key string, a, b []byte) {
-		checkValidator(t, IPNS{}, key, a, b)
 	})
 }

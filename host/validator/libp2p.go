@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 
-	"github.com/ipfs/boxo/ipns"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 )
@@ -41,10 +40,3 @@ func (v PublicKey) Validate(key string, value []byte) error {
 func (PublicKey) Select(_ string, values [][]byte) (int, error) {
 	return first(values)
 }
-
-// IPNS validates the records of the InterPlanetary Name System: "/ipns/" and
-// the bytes of the ID of the key pair that signs. It is that of boxo: an expired record is
-// refused, and the highest sequence number wins, then what expires last, then the
-// greater bytes. The zero value needs the public key to be in the record or
-// in the ID, as it is by default; Validator.KeyBook is where else to look.
-type IPNS struct{ ipns.Validator }

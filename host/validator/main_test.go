@@ -19,7 +19,6 @@ var (
 	_ record.Validator = Signed{}
 	_ record.Validator = SignedSet{}
 	_ record.Validator = PublicKey{}
-	_ record.Validator = IPNS{}
 )
 
 // must returns v, of a call that cannot fail in a test.
