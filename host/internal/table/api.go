@@ -45,7 +45,7 @@ func New(cfg Config) *Table { panic("stub") } // restores the contacts of Dir
 
 // what requests show
 func (t *Table) Heard(c routing.Contact, o Outcome, took time.Duration) { panic("stub") } // took: 0 if it is not to be measured
-func (t *Table) Checked(c routing.Contact, o Outcome)                   { panic("stub") } // the outcome of a check that Due asked for
+func (t *Table) Checked(c routing.Contact, o Outcome, took time.Duration)                   { panic("stub") } // the outcome of a check that Due asked for
 func (t *Table) Found(key routing.Key, closest []routing.Contact)       { panic("stub") } // what a converged lookup found (size estimate)
 func (t *Table) LookedUp(key routing.Key)                               { panic("stub") } // its bucket needs no refresh now
 func (t *Table) Expect(contacts []routing.Contact)                      { panic("stub") } // sets Doubtful, RoundTrip, Expect, Connected (was DHT.judge)

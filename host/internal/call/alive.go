@@ -1,0 +1,116 @@
+package call
+
+// Workaround of go-libp2p v0.51.0.
+//
+// What is wrong: the swarm prefers the connection of a peer that has the most streams. A
+// peer that was killed is often back before its old connection has timed out, and the
+// swarm uses the dead connection for half a minute; a relay does so for all peers that
+// want to reach it. So the older connections of a peer that connects again are asked
+// whether they are alive, and closed if they are not.
+//
+// It can go when the swarm prefers the newest connection, or checks the old ones itself.
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+const (
+	// silence is how long a connection may take to answer before it counts as dead.
+	silence = 1500 * time.Millisecond
+
+	// maxOlder bounds the peers whose older connections are being asked.
+	maxOlder = 64
+
+	// maxConnsAsked bounds the connections of one peer that are asked.
+	maxConnsAsked = 8
+)
+
+// Alive reports whether the other end of a connection answers within some time. The
+// question is whether it speaks the ping protocol, and any answer will do: a no, and a
+// refusal too. If ctx ends first, the connection counts as alive.
+func Alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
+	asking, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	stream, err := conn.NewStream(asking)
+	if err == nil {
+		interrupt := context.AfterFunc(asking, func() { _ = stream.Reset() })
+		err = msmux.SelectProtoOrFail(ping.ID, stream)
+		interrupt()
+		_ = stream.Reset()
+	}
+	return err == nil || asking.Err() == nil || ctx.Err() != nil
+}
+
+// older has the peers whose older connections are being asked.
+type older struct {
+	mu  sync.Mutex
+	now map[peer.ID]struct{}
+}
+
+// begin reports whether a peer may be asked now. If so, call end when that is over.
+func (o *older) begin(id peer.ID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, busy := o.now[id]; busy || len(o.now) >= maxOlder {
+		return false
+	}
+	if o.now == nil {
+		o.now = make(map[peer.ID]struct{})
+	}
+	o.now[id] = struct{}{}
+	return true
+}
+
+func (o *older) end(id peer.ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.now, id)
+}
+
+// AskOlder asks the older connections of a peer that has connected again whether they are
+// alive, in the background, and closes those that are not. Relayed ones are left alone,
+// because a direct connection mostly comes after them.
+func (c *Caller) AskOlder(newest network.Conn) {
+	if newest == nil {
+		return
+	}
+	id := newest.RemotePeer()
+	var conns []network.Conn
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
+		if conn != newest && !scope.Relayed(conn) && conn.Stat().Opened.Before(newest.Stat().Opened) {
+			conns = append(conns, conn)
+		}
+	}
+	if len(conns) == 0 || !c.older.begin(id) {
+		return
+	}
+	started := c.cfg.Tasks.Go(func(ctx context.Context) {
+		defer c.older.end(id)
+		closeDead(ctx, conns)
+	})
+	if !started {
+		c.older.end(id)
+	}
+}
+
+// closeDead closes those of some connections that are not alive.
+func closeDead(ctx context.Context, conns []network.Conn) {
+	conns = conns[:min(len(conns), maxConnsAsked)]
+	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
+		if !Alive(ctx, conn, silence) {
+			_ = conn.Close()
+		}
+		return nil
+	})
+}

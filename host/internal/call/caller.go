@@ -1,0 +1,209 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// A Stage is how far a request has come.
+type Stage uint8
+
+const (
+	Queued    Stage = iota // it waits for its turn to be dialled
+	Dialled                // the dial begins
+	Connected              // the dial succeeded
+)
+
+// A Config has what a Caller needs. All fields but Dialled are required.
+type Config struct {
+	Host           lhost.Host
+	Transport      Transport // mostly that of Streams
+	Table          *table.Table
+	Tasks          *tasks.Group
+	RequestTimeout time.Duration // counts from the dial; 0 or less: no limit
+	SlowAfter      time.Duration
+	MaxDials       int           // in flight; less than 0: no bound of that, nor of their rate
+	Dialled        func(peer.ID) // is called with each peer that is dialled
+}
+
+// A Caller asks peers. It is safe for concurrent use.
+type Caller struct {
+	cfg    Config
+	dialer *dialer
+	older  older
+
+	requests, failed, probes atomic.Uint64
+}
+
+// New returns a Caller.
+func New(cfg Config) *Caller {
+	dial := func(ctx context.Context, to peer.ID) error {
+		if cfg.Dialled != nil {
+			cfg.Dialled(to)
+		}
+		return cfg.Transport.Dial(ctx, to)
+	}
+	return &Caller{cfg: cfg, dialer: newDialer(cfg.MaxDials, cfg.Tasks, dial, cfg.Table.Connected)}
+}
+
+// Stats returns how many requests were made, how many of them failed or were refused,
+// and how many probes were made (Check and Introduce), which are not among the requests.
+func (c *Caller) Stats() (requests, failed, probes uint64) {
+	return c.requests.Load(), c.failed.Load(), c.probes.Load()
+}
+
+// Request sends a request to a contact, and dials it first if needed, when turn has its
+// turn. It calls reaches with each stage of that, unless reaches is nil. The time limit,
+// Config.RequestTimeout, counts from the dial. Request decides the outcome and records it
+// in the table; the error carries it (see [OutcomeOf]).
+func (c *Caller) Request(ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage)) (protocol.Response, error) {
+	c.requests.Add(1)
+	resp, took, err := c.ask(ctx, turn, to, req, reaches)
+	outcome := OutcomeOf(err)
+	c.cfg.Table.Heard(to, outcome, took)
+	switch outcome {
+	case table.Refused, table.Silent, table.OwnFailure:
+		c.failed.Add(1)
+		log.Debugw("no answer", "peer", to.ID, "error", err)
+	case table.Answered, table.Late, table.Unsent:
+	}
+	return resp, err
+}
+
+// Beside is Request for a second request to a contact that gets another one with Request
+// at the same time: it records no outcome, because the other one does.
+func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request) (protocol.Response, error) {
+	c.requests.Add(1)
+	resp, _, err := c.ask(ctx, turn, to, req, nil)
+	return resp, err
+}
+
+const (
+	// checkTimeout bounds a check, whose contact may have to be dialled.
+	checkTimeout = 10 * time.Second
+
+	// offlineCheckTimeout bounds a check while the node is offline, so that the next
+	// contact is checked soon.
+	offlineCheckTimeout = 1500 * time.Millisecond
+)
+
+// CheckTimeout returns how long a check may take: 10 s, or 1.5 s while the node is
+// offline.
+func (c *Caller) CheckTimeout() time.Duration {
+	if now, _ := c.cfg.Table.Offline(); now {
+		return offlineCheckTimeout
+	}
+	return checkTimeout
+}
+
+// Check asks a contact that Table.Due named whether it is there, for at most
+// CheckTimeout, and records the outcome with Table.Checked.
+func (c *Caller) Check(ctx context.Context, to routing.Contact) error {
+	limited, cancel := context.WithTimeout(ctx, c.CheckTimeout())
+	defer cancel()
+	took, err := c.probe(limited, to)
+	outcome := OutcomeOf(err)
+	if outcome == table.Late && ctx.Err() == nil {
+		outcome = table.Silent // the limit of the check has ended it, no requester
+	}
+	c.cfg.Table.Checked(to, outcome, took)
+	return err
+}
+
+// Introduce asks a peer whether it serves, and records the outcome in the table, which
+// takes the peer in if it answers.
+func (c *Caller) Introduce(ctx context.Context, id peer.ID) error {
+	to := routing.ContactOf(id)
+	took, err := c.probe(ctx, to)
+	c.cfg.Table.Heard(to, OutcomeOf(err), took)
+	return err
+}
+
+// probe asks a contact for our own ID, with a dial of its own: the swarm remembers failed
+// dials for minutes, and a peer that is back after an outage must not wait for that.
+func (c *Caller) probe(ctx context.Context, to routing.Contact) (took time.Duration, err error) {
+	c.probes.Add(1)
+	c.Redial(to.ID)
+	_, took, err = c.ask(ctx, nil, to, protocol.FindNode{Target: []byte(c.cfg.Host.ID())}, nil)
+	return took, err
+}
+
+// ask sends a request, and returns how long the answer took on an open connection: 0 if
+// there is none, or if the time is mostly that of the store of the peer. The error is a
+// *outcomeError.
+func (c *Caller) ask(
+	ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage),
+) (resp protocol.Response, took time.Duration, err error) {
+	if reaches == nil {
+		reaches = func(Stage) {}
+	}
+	c.cfg.Table.Learn(to)
+	var x *dial
+	if !c.cfg.Table.Connected(to.ID) {
+		if x, err = c.dialer.dial(ctx, turn, to.ID, reaches); err != nil {
+			return resp, 0, &outcomeError{c.outcomeBefore(err), inTime(ctx, err)}
+		}
+	}
+	start := time.Now()
+	limited := ctx
+	if c.cfg.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, c.cfg.RequestTimeout)
+		defer cancel()
+	}
+	sent := start
+	if x != nil {
+		if err = c.dialer.wait(limited, x); err == nil {
+			reaches(Connected)
+			sent = time.Now()
+		}
+	}
+	if err == nil {
+		resp, err = c.cfg.Transport.Request(limited, to.ID, req)
+	}
+	now := time.Now()
+	if err != nil {
+		return protocol.Response{}, 0, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
+	}
+	switch req.(type) {
+	case protocol.PutValue, protocol.AddProvider:
+		return resp, 0, nil
+	default:
+		return resp, max(1, now.Sub(sent)), nil
+	}
+}
+
+// Connect connects to a peer within the dial budget, unless it is connected.
+func (c *Caller) Connect(ctx context.Context, id peer.ID) error {
+	x, err := c.dialer.dial(ctx, nil, id, func(Stage) {})
+	if err != nil {
+		return inTime(ctx, err)
+	}
+	return inTime(ctx, c.dialer.wait(ctx, x))
+}
+
+// Abandon gives up the dials that began before a time, so that the next ones of the same
+// peers begin anew: the longer a dial takes, the more rarely it retries.
+func (c *Caller) Abandon(before time.Time) { c.dialer.abandon(before) }
+
+// inTime returns the cause of ctx with err if ctx has ended, because an error of the
+// network is then only the consequence.
+func inTime(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	}
+	return err
+}

@@ -1,0 +1,303 @@
+package call
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+// dialTimeout bounds a dial, however many requests wait for it.
+const dialTimeout = 10 * time.Second
+
+// dialLinger is how long a dial goes on after its last waiter has gone. The swarm takes a
+// cancelled dial for a failed one, and refuses to dial the peer again for a while.
+const dialLinger = 800 * time.Millisecond
+
+const (
+	// dialBurst is how many dials may begin after a pause before the rate holds: as many
+	// as it takes to join a network.
+	dialBurst = 200
+
+	// dialRate is how many dials may begin in a second after that.
+	dialRate = 20
+)
+
+// A Turn is the operation that peers are dialled for. The dials of one turn begin in
+// order, and turns alternate. All dials that belong to no operation have the nil turn.
+type Turn struct {
+	over chan struct{} // closed by Leave
+}
+
+// NewTurn returns the turn of an operation.
+func NewTurn() *Turn { return &Turn{make(chan struct{})} }
+
+// Leave gives up the dials of the turn that have not begun. Call it once.
+func (t *Turn) Leave() { close(t.over) }
+
+// left returns a channel that is closed when the operation has left.
+func (t *Turn) left() <-chan struct{} {
+	if t == nil {
+		return nil
+	}
+	return t.over
+}
+
+// A dialer dials peers, no more at a time and no more often than a home router can bear.
+// All dials of lookups, writes, joining and upkeep pass it. The dials of DHT.Connect, and
+// of relays that are checked, do not: they are few.
+type dialer struct {
+	connect   func(ctx context.Context, to peer.ID) error
+	connected func(to peer.ID) bool
+	tasks     *tasks.Group
+	most      int // in flight; negative: no bound of that, nor of the rate
+
+	mu       sync.Mutex
+	inFlight map[peer.ID]*dial
+	tokens   float64 // dials that may begin at once; at most burst
+	since    time.Time
+	queues   []*dialQueue // the next turn first; none is empty
+	timer    *time.Timer  // set while the next has to wait for a token
+}
+
+func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.ID) error, connected func(peer.ID) bool) *dialer {
+	return &dialer{
+		connect: connect, connected: connected, tasks: group, most: most,
+		inFlight: make(map[peer.ID]*dial), tokens: dialBurst,
+	}
+}
+
+// A dialQueue has the dials of one turn.
+type dialQueue struct {
+	turn  *Turn
+	dials []*dial // that have not begun
+}
+
+// A dial is an attempt to connect to a peer.
+type dial struct {
+	to    peer.ID
+	begun chan struct{} // closed when it begins
+	as    *dial         // after that, the one in flight: mostly itself
+	done  chan struct{} // closed when it has ended
+	err   error         // valid after that
+
+	since   time.Time          // when one in flight began
+	waiters int                // of one in flight
+	cancel  context.CancelFunc // of one in flight
+}
+
+// dial returns the dial of a peer, once it has begun: the one in flight if there is one.
+// If it has to wait for its turn, dial calls reaches then, and again when the turn has
+// come. The error is [kaderr.ErrNotSent] if ctx ends first, or the turn is left.
+func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(Stage)) (*dial, error) {
+	r.mu.Lock()
+	x := &dial{to: to, begun: make(chan struct{}), done: make(chan struct{})}
+	if r.inFlight[to] != nil {
+		r.start(x) //nolint:contextcheck // a dial outlives its waiters
+	} else {
+		r.enqueue(turn, x)
+		r.begin() //nolint:contextcheck // a dial outlives its waiters
+	}
+	r.mu.Unlock()
+	select {
+	case <-x.begun:
+		return x.as, nil
+	default:
+	}
+	reaches(Queued)
+	select {
+	case <-x.begun:
+		reaches(Dialled)
+		return x.as, nil
+	case <-turn.left():
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.as != nil {
+		return x.as, nil // it began just now
+	}
+	r.withdraw(turn, x)
+	return nil, kaderr.ErrNotSent
+}
+
+// wait returns the error of a dial that has begun, or the cause of ctx. A dial without
+// waiters is cancelled after dialLinger.
+func (r *dialer) wait(ctx context.Context, x *dial) error {
+	defer r.release(x)
+	select {
+	case <-x.done:
+		return x.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// release drops one waiter of x. When the last one is gone, the dial is cancelled after
+// dialLinger.
+func (r *dialer) release(x *dial) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.waiters--; x.waiters > 0 || r.inFlight[x.to] != x {
+		return
+	}
+	time.AfterFunc(dialLinger, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if x.waiters == 0 {
+			x.cancel()
+		}
+	})
+}
+
+// abandon gives up the dials that began before a time.
+func (r *dialer) abandon(before time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for to, x := range r.inFlight {
+		if x.since.Before(before) {
+			delete(r.inFlight, to)
+			x.cancel()
+		}
+	}
+	r.begin()
+}
+
+// forget gives up the dial of a peer if it has no waiter, so that the next one begins
+// anew.
+func (r *dialer) forget(to peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x := r.inFlight[to]; x != nil && x.waiters == 0 {
+		delete(r.inFlight, to)
+		x.cancel()
+	}
+}
+
+// enqueue appends x to the queue of a turn.
+func (r *dialer) enqueue(turn *Turn, x *dial) {
+	for _, q := range r.queues {
+		if q.turn == turn {
+			q.dials = append(q.dials, x)
+			return
+		}
+	}
+	r.queues = append(r.queues, &dialQueue{turn, []*dial{x}})
+}
+
+// withdraw removes x, which has no waiter, from the queue of a turn.
+func (r *dialer) withdraw(turn *Turn, x *dial) {
+	for i, q := range r.queues {
+		if j := slices.Index(q.dials, x); q.turn == turn && j >= 0 {
+			q.dials = slices.Delete(q.dials, j, j+1)
+			if len(q.dials) == 0 {
+				r.queues = slices.Delete(r.queues, i, i+1)
+			}
+			return
+		}
+	}
+}
+
+// begin begins the dials that may begin now. For the others, the end of a dial in flight
+// calls begin again, or the timer does.
+func (r *dialer) begin() {
+	for len(r.queues) > 0 {
+		q := r.queues[0]
+		x := q.dials[0]
+		if r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take() {
+			return
+		}
+		q.dials = q.dials[1:]
+		r.queues = r.queues[1:]
+		if len(q.dials) > 0 {
+			r.queues = append(r.queues, q) // the turn of others
+		}
+		r.start(x)
+	}
+}
+
+// take takes a token, if one more dial is allowed.
+func (r *dialer) take() bool {
+	if r.most < 0 {
+		return true
+	}
+	if len(r.inFlight) >= r.most {
+		return false // the end of one of them calls begin
+	}
+	now := time.Now()
+	r.tokens = min(dialBurst, r.tokens+now.Sub(r.since).Seconds()*dialRate)
+	r.since = now
+	if r.tokens >= 1 {
+		r.tokens--
+		return true
+	}
+	if r.timer == nil {
+		wait := time.Duration((1-r.tokens)/dialRate*float64(time.Second)) + time.Microsecond
+		r.timer = time.AfterFunc(wait, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.timer = nil
+			r.begin()
+		})
+	}
+	return false
+}
+
+// start begins x, or joins it to the dial of its peer that is in flight. If the peer is
+// connected by now, x has ended.
+func (r *dialer) start(x *dial) {
+	defer close(x.begun)
+	if x.as = r.inFlight[x.to]; x.as != nil {
+		x.as.waiters++
+		return
+	}
+	x.as = x
+	x.since, x.waiters = time.Now(), 1
+	if r.connected(x.to) {
+		close(x.done)
+		return
+	}
+	r.inFlight[x.to] = x
+	dialling, cancel := context.WithTimeout(r.tasks.Context(), dialTimeout)
+	x.cancel = cancel
+	started := r.tasks.Go(func(context.Context) {
+		defer cancel()
+		x.err = r.connect(dialling, x.to)
+		close(x.done)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.inFlight[x.to] == x {
+			delete(r.inFlight, x.to)
+		}
+		r.begin() //nolint:contextcheck // the dials of other requests
+	})
+	if !started {
+		cancel()
+		x.err = kaderr.ErrClosed
+		close(x.done)
+		delete(r.inFlight, x.to)
+		return
+	}
+	r.share(x)
+}
+
+// share joins to x, which has begun, the dials of the same peer that have not.
+func (r *dialer) share(x *dial) {
+	for _, q := range r.queues {
+		q.dials = slices.DeleteFunc(q.dials, func(other *dial) bool {
+			if other.to != x.to {
+				return false
+			}
+			other.as = x
+			x.waiters++
+			close(other.begun)
+			return true
+		})
+	}
+	r.queues = slices.DeleteFunc(r.queues, func(q *dialQueue) bool { return len(q.dials) == 0 })
+}

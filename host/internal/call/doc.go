@@ -1,0 +1,58 @@
+// Package call asks one peer: it waits for the turn to dial, dials, sends the request,
+// and decides what became of it.
+//
+// A [Caller] is the only place that decides the [table.Outcome] of a request, and it
+// records each one once in the table. The errors of its methods carry the outcome: see
+// [OutcomeOf]. [Transport] is the seam to the network. The dialer has one lock, which is
+// held while it asks the host whether a peer is connected, and over no IO.
+//
+// # Decisions
+//
+// One stream per request.
+//
+//   - Context: libp2p negotiates a stream without a round trip once the protocols of a
+//     peer are known.
+//   - Decision: each request opens a stream, and closes it after the answer.
+//   - Consequence: no request waits for another one to the same peer.
+//   - It would change if opening a stream cost more than the request.
+//
+// Dials have a budget, requests have none.
+//
+//   - Context: a dial of a dead peer hangs for seconds, and a home router keeps each of
+//     them in a small table.
+//   - Decision: Config.MaxDials in flight, and 20 a second after a burst of 200.
+//   - Consequence: one join takes no pause; a second one right after it does.
+//   - It would change if routers had room for thousands of dials.
+//
+// Operations take turns to dial.
+//
+//   - Context: one operation may want hundreds of dials, another one dial.
+//   - Decision: each [Turn] has a queue, and queues alternate. A request that waits in
+//     its queue is not late.
+//   - Consequence: without it, 256 lookups at once among 1 000 nodes found 58 % of the
+//     closest peers, because they took the dials of each other for dead peers.
+//   - It would change if dials needed no budget.
+//
+// A dial that has no waiter goes on for 0.8 s.
+//
+//   - Context: the swarm takes a cancelled dial for a failed one, and does not dial the
+//     peer again for a while.
+//   - Decision: the dial is cancelled 0.8 s after its last waiter has gone.
+//   - Consequence: the next operation that finds the peer joins the dial or its connection.
+//   - It would change if the swarm told a cancelled dial from a failed one.
+//
+// Our own failures count against no peer.
+//
+//   - Context: a node that has no stream, file descriptor or host left fails all requests.
+//   - Decision: such a request is [table.OwnFailure], which changes nothing in the table.
+//   - Consequence: a lookup in that time finds less, and the table stays as it is.
+//   - It would change if libp2p waited for a stream in place of failing.
+//
+// Refusals have a reason.
+//
+//   - Context: a request that is not served ends with the reset of its stream.
+//   - Decision: the reset carries a code that says why (package kaderr).
+//   - Consequence: a receipt can say why a record was not stored. Other implementations
+//     ignore the code, and send none.
+//   - It would change if the protocol had an answer for it.
+package call

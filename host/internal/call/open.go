@@ -1,0 +1,90 @@
+package call
+
+// Workaround of go-libp2p v0.51.0.
+//
+// What is wrong: before it opens a stream, a host waits until the peer is identified,
+// which takes a round trip on a new connection. A requester need not know by then whether
+// the peer speaks its protocol: that shows when the answer is read. So a stream on a
+// connection that is not identified yet is opened on the network, below the host.
+//
+// It can go when Host.NewStream opens streams before identify has ended.
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/multiformats/go-multistream"
+)
+
+// negotiationTimeout bounds the wait, when a stream is closed, until the peer agrees to
+// its protocol.
+const negotiationTimeout = 10 * time.Second
+
+// identified returns a channel that is closed when the peer of a connection is
+// identified; nil if the host has no such service.
+func identified(h lhost.Host, c network.Conn) <-chan struct{} {
+	if s, ok := h.(interface{ IDService() identify.IDService }); ok {
+		return s.IDService().IdentifyWait(c)
+	}
+	return nil
+}
+
+// Identified waits until the host knows what a peer speaks.
+func (c *Caller) Identified(ctx context.Context, id peer.ID) {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
+		known := identified(c.cfg.Host, conn)
+		if known == nil {
+			return
+		}
+		select {
+		case <-known:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// open opens a stream to a peer that is connected, also before the peer is identified.
+func (s *streams) open(ctx context.Context, to peer.ID) (network.Stream, error) {
+	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return pending(identified(s.host, c)) }) {
+		return s.host.NewStream(ctx, to, s.protocol)
+	}
+	raw, err := s.host.Network().NewStream(network.WithNoDial(ctx, "it is connected"), to)
+	if err != nil {
+		return nil, err
+	}
+	if err := raw.SetProtocol(s.protocol); err != nil {
+		_ = raw.Reset()
+		return nil, err
+	}
+	return &eagerStream{raw, multistream.NewMSSelect(raw, s.protocol)}, nil
+}
+
+// pending reports whether a channel exists and is open.
+func pending(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return false
+	default:
+		return done != nil
+	}
+}
+
+// An eagerStream is a stream that is written before the peer has agreed to its protocol.
+type eagerStream struct {
+	network.Stream
+	agreed io.ReadWriteCloser
+}
+
+func (s *eagerStream) Read(b []byte) (int, error)  { return s.agreed.Read(b) }
+func (s *eagerStream) Write(b []byte) (int, error) { return s.agreed.Write(b) }
+
+func (s *eagerStream) Close() error {
+	_ = s.SetReadDeadline(time.Now().Add(negotiationTimeout))
+	return s.agreed.Close()
+}

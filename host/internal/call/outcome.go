@@ -1,0 +1,115 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+)
+
+// An outcomeError is the error of a request, with its outcome.
+type outcomeError struct {
+	outcome table.Outcome
+	cause   error
+}
+
+func (f *outcomeError) Error() string { return f.cause.Error() }
+
+// Unwrap returns the error without the outcome.
+func (f *outcomeError) Unwrap() error { return f.cause }
+
+// OutcomeOf returns what became of a request, by its error, which may be wrapped. The
+// error of a request that no Caller has made shows as much as it can: Silent if nothing
+// speaks for anything else.
+func OutcomeOf(err error) table.Outcome {
+	var f *outcomeError
+	switch {
+	case err == nil:
+		return table.Answered
+	case errors.As(err, &f):
+		return f.outcome
+	case errors.Is(err, kaderr.ErrNotSent):
+		return table.Unsent
+	case errors.Is(err, kaderr.ErrRefused):
+		return table.Refused
+	case isOwnFailure(err):
+		return table.OwnFailure
+	default:
+		return table.Silent
+	}
+}
+
+// outcome returns what became of a request that was under way for some time and failed.
+// ctx is that of the requester, limited that of the request, which has a time limit.
+//
+// When a context has ended, the error is its consequence: a refusal too, since the end of
+// the context resets the stream.
+func (c *Caller) outcome(ctx, limited context.Context, underWay time.Duration, err error) table.Outcome {
+	switch {
+	case c.closed():
+		return table.OwnFailure
+	case ctx.Err() != nil && underWay >= c.lateAfter():
+		return table.Late
+	case ctx.Err() != nil:
+		return table.Unsent
+	case limited.Err() != nil:
+		return table.Silent
+	default:
+		return OutcomeOf(err)
+	}
+}
+
+// outcomeBefore returns what became of a request whose dial has not begun.
+func (c *Caller) outcomeBefore(err error) table.Outcome {
+	if c.closed() {
+		return table.OwnFailure
+	}
+	return OutcomeOf(err)
+}
+
+// maxWait is the longest that a lookup waits for one peer: requests that are under way
+// when a lookup has ended go on for as long.
+const maxWait = time.Second
+
+// lateAfter returns how long a request must have been under way to be late when the
+// requester gives up. It is three quarters of the longest that a lookup waits, because
+// requesters that wait no longer than a lookup give up just before it does.
+func (c *Caller) lateAfter() time.Duration { return min(c.cfg.SlowAfter, maxWait) * 3 / 4 }
+
+// isOwnFailure reports whether an error says that something is lacking here: a stream,
+// memory, a file descriptor, or the host, which is closed.
+func isOwnFailure(err error) bool {
+	for _, own := range []error{
+		kaderr.ErrClosed, swarm.ErrSwarmClosed, network.ErrResourceLimitExceeded, network.ErrResourceScopeClosed,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+	} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// closed reports whether the node or its host is closed. Its connections end then, with
+// errors that look like those of the peers.
+func (c *Caller) closed() bool {
+	if c.cfg.Tasks.Closed() {
+		return true
+	}
+	s, ok := c.cfg.Host.Network().(interface{ Done() <-chan struct{} })
+	if !ok {
+		return false
+	}
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
