@@ -6,25 +6,25 @@ import (
 	"github.com/go-kad/kad/protocol"
 )
 
-// Counts are the requests that were answered since the Server was made, by kind, and
+// Stats are the requests that were answered since the Server was made, by kind, and
 // the streams that were reset.
-type Counts struct {
+type Stats struct {
 	FindNode, GetValue, PutValue, GetProviders, AddProvider, Ping uint64
 
 	Refused uint64 // streams reset: too many, malformed, or a refused record
 }
 
-// counts are [Counts], as they are counted.
+// counts are [Stats], as they are counted.
 type counts struct {
 	findNode, getValue, putValue, getProviders, addProvider, ping atomic.Uint64
 
 	refused atomic.Uint64
 }
 
-// Counts returns how many requests were answered and refused.
-func (s *Server) Counts() Counts {
+// Stats returns how many requests were answered and refused.
+func (s *Server) Stats() Stats {
 	c := &s.counts
-	return Counts{
+	return Stats{
 		FindNode:     c.findNode.Load(),
 		GetValue:     c.getValue.Load(),
 		PutValue:     c.putValue.Load(),

@@ -1,0 +1,142 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/validate"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// A Config has the rooms that a Publisher uses, and its settings.
+type Config struct {
+	Self      peer.ID
+	Store     store.Store
+	Rules     validate.Rules
+	Holder    *holder.Holder
+	Lookup    *lookup.Engine
+	Deliver   *deliver.Sender
+	Find      *find.Finder
+	Reach     *reach.Reach
+	RecordAge time.Duration
+	Interval  time.Duration // negative: nothing is published again
+	Wake      func()        // wakes the loop; does not block
+}
+
+// A Publisher publishes values and announcements of ours, and publishes them again. It
+// is safe for concurrent use.
+type Publisher struct {
+	cfg         Config
+	agenda      agenda
+	republished atomic.Uint64
+
+	write sync.Mutex // held while a publication changes both in the agenda and in the store
+}
+
+// New returns a Publisher. Resume gives it the publications of the store.
+func New(cfg Config) *Publisher { return &Publisher{cfg: cfg} }
+
+// Has reports whether something is published again.
+func (p *Publisher) Has(kind store.Kind, key []byte) bool {
+	return p.agenda.has(publicationID{kind, string(key)})
+}
+
+// Len returns how many publications there are.
+func (p *Publisher) Len() int { return p.agenda.len() }
+
+// Republished returns how many records and announcements were published again.
+func (p *Publisher) Republished() uint64 { return p.republished.Load() }
+
+// Put delivers a value to the k peers closest to its key, over disjoint paths if paths
+// is above 1, and holds it here. Once a peer has stored it, it is published again until
+// StopPublishing.
+func (p *Publisher) Put(ctx context.Context, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
+	receipt, err := p.put(ctx, p.cfg.Lookup.Closest(paths), quorum, p.record(key, value, time.Now()))
+	if len(receipt.Stored) > 0 {
+		p.keep(ctx, publicationID{store.KindValue, string(key)}, value)
+	}
+	return receipt, err
+}
+
+// PutOffline holds a value here alone.
+func (p *Publisher) PutOffline(ctx context.Context, key, value []byte) error {
+	return p.cfg.Holder.Store(ctx, p.cfg.Self, p.record(key, value, time.Now()))
+}
+
+// record returns a record of ours.
+func (p *Publisher) record(key, value []byte, now time.Time) protocol.Record {
+	return protocol.Record{
+		Key: key, Value: value,
+		TimeReceived: now, Publisher: []byte(p.cfg.Self), TTL: max(0, p.cfg.RecordAge),
+	}
+}
+
+// put delivers records of ours, of one key, to the k closest peers. They are held here
+// once one of these peers is found.
+func (p *Publisher) put(ctx context.Context, closest lookup.Closest, quorum int, records ...protocol.Record) (deliver.Receipt, error) {
+	if err := p.cfg.Holder.Accepts(ctx, records); err != nil {
+		return deliver.Receipt{}, err
+	}
+	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, records...) }
+	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, records[0].Key, holder.PutOf(records), quorum, hold)
+	if err != nil {
+		return receipt, err
+	}
+	return receipt, receipt.Check(ctx, quorum)
+}
+
+// StopPublishing ends the publication of a value: it is not published again. Holders
+// keep it until it expires, and so do we.
+func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
+	return p.drop(ctx, publicationID{store.KindValue, string(key)})
+}
+
+// Announce announces us to the k peers closest to a key, and has us answer for it, for
+// a lifetime. A lifetime of 0 means until StopProviding: once a peer has stored the
+// announcement, it is published again.
+func (p *Publisher) Announce(ctx context.Context, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
+	receipt, err := p.announce(ctx, p.cfg.Lookup.Closest(0), key, lifetime)
+	if lifetime == 0 && len(receipt.Stored) > 0 {
+		p.keep(ctx, publicationID{store.KindProvider, string(key)}, nil)
+	}
+	return receipt, err
+}
+
+// announce announces us to the k closest peers, and has us answer ourselves.
+func (p *Publisher) announce(ctx context.Context, closest lookup.Closest, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
+	if err := p.cfg.Holder.Provide(ctx, key, lifetime); err != nil {
+		return deliver.Receipt{}, err
+	}
+	if err := p.cfg.Reach.AwaitAddr(ctx); err != nil {
+		return deliver.Receipt{}, err
+	}
+	add := p.cfg.Holder.Announcement(key, lifetime, time.Now())
+	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, key, add, 0, nil)
+	if err != nil {
+		return receipt, err
+	}
+	return receipt, receipt.Check(ctx, 0)
+}
+
+// StopProviding takes back an announcement: we do not publish it again, and do not
+// answer for it. Other holders keep it until it expires, because the protocol has no
+// request that ends it.
+func (p *Publisher) StopProviding(ctx context.Context, key []byte) error {
+	return errors.Join(
+		p.drop(ctx, publicationID{store.KindProvider, string(key)}),
+		p.cfg.Holder.StopProviding(ctx, key))
+}

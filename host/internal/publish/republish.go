@@ -1,0 +1,157 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+const (
+	// republishRetry is when a publication that no peer has stored is tried again.
+	republishRetry = 10 * time.Minute
+
+	// republishing is how many publications are published again at a time, and
+	// republishBatch how many share lookups.
+	republishing   = 4
+	republishBatch = 256
+
+	// republishSlack is the part of the interval by which a publication may be early,
+	// to share lookups with publications that are due.
+	republishSlack = 50
+)
+
+// Job returns the job that publishes again what is due, and with it what is due soon.
+func (p *Publisher) Job() tasks.Job {
+	return tasks.Job{Name: "republish", Due: func(now time.Time, start *tasks.Start) time.Time {
+		if start.Room() == 0 {
+			return time.Time{}
+		}
+		tickets, next := p.agenda.due(now, republishBatch)
+		if len(tickets) == 0 {
+			return next
+		}
+		soon, _ := p.agenda.due(now.Add(p.cfg.Interval/republishSlack), republishBatch-len(tickets))
+		tickets = append(tickets, soon...)
+		start.Run(func(ctx context.Context) error { return p.republishAll(ctx, tickets) }, nil)
+		return time.Time{}
+	}}
+}
+
+// republishAll publishes what is due again, a few at a time. Publications that are near
+// each other in the key space come together, and share lookups.
+func (p *Publisher) republishAll(ctx context.Context, tickets []ticket) error {
+	slices.SortFunc(tickets, func(a, b ticket) int {
+		return bytes.Compare(store.Place([]byte(a.key)), store.Place([]byte(b.key)))
+	})
+	s := p.cfg.Lookup.NewSurvey()
+	return tasks.Each(ctx, republishing, slices.Values(tickets), func(ctx context.Context, t ticket) error {
+		if err := p.republish(ctx, s.Closest, t); err != nil {
+			log.Debugw("republish", "key", t.key, "error", err)
+		}
+		return nil
+	})
+}
+
+// republish publishes one publication again.
+func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t ticket) error {
+	pub, err := p.cfg.Store.Publication(ctx, t.kind, []byte(t.key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // withdrawn meanwhile
+	}
+	var again time.Duration // 0: never
+	if err != nil {
+		again = tasks.Jittered(republishRetry)
+	} else {
+		err = p.publishAgain(ctx, closest, pub)
+		switch {
+		case err == nil:
+			p.republished.Add(1)
+			again = tasks.Early(p.cfg.Interval)
+		case !p.superseded(pub, err):
+			again = tasks.Jittered(republishRetry)
+		}
+	}
+	return errors.Join(err, p.conclude(context.WithoutCancel(ctx), t, pub, again))
+}
+
+// conclude sets when a publication that was under way is due next; with 0, it ends. A
+// change that the user has made meanwhile prevails.
+func (p *Publisher) conclude(ctx context.Context, t ticket, pub store.Publication, again time.Duration) error {
+	p.write.Lock()
+	defer p.write.Unlock()
+	switch {
+	case !p.agenda.current(t):
+		if t.kind == store.KindProvider && !p.agenda.has(t.publicationID) {
+			return p.cfg.Holder.StopProviding(ctx, []byte(t.key)) // withdrawn, and announced after that
+		}
+		return nil
+	case again == 0:
+		p.agenda.drop(t.publicationID)
+		return p.cfg.Store.Unpublish(ctx, t.kind, []byte(t.key))
+	}
+	next := time.Now().Add(again)
+	p.agenda.add(t.publicationID, next)
+	if pub.Key == nil {
+		return nil // it could not be read just now
+	}
+	pub.Next = next
+	return p.cfg.Store.Publish(ctx, pub)
+}
+
+// superseded reports whether there is no point in publishing a value again: we hold a
+// better one, or its validator does not accept it any more. A holder that says so is
+// not enough: it has to show the better value. A validator that is missing now is not
+// enough either.
+func (p *Publisher) superseded(pub store.Publication, err error) bool {
+	if pub.Kind != store.KindValue {
+		return false
+	}
+	if _, none := p.cfg.Rules.Of(pub.Key); none == nil && len(p.stillValid(pub)) == 0 {
+		return true
+	}
+	var put *deliver.PutError
+	return errors.Is(err, kaderr.ErrOldRecord) && !errors.As(err, &put)
+}
+
+// stillValid returns the values of a publication that its validator accepts now.
+func (p *Publisher) stillValid(pub store.Publication) [][]byte {
+	return slices.DeleteFunc(p.values(pub), func(v []byte) bool { return p.cfg.Rules.Check(pub.Key, v) != nil })
+}
+
+// publishAgain delivers a publication to the peers that are closest to it now.
+func (p *Publisher) publishAgain(ctx context.Context, closest lookup.Closest, pub store.Publication) error {
+	if pub.Kind == store.KindProvider {
+		_, err := p.announce(ctx, closest, pub.Key, 0)
+		return err
+	}
+	values := p.stillValid(pub)
+	if len(values) == 0 {
+		return kaderr.ErrInvalidRecord
+	}
+	records := make([]protocol.Record, len(values))
+	now := time.Now()
+	for i, v := range values {
+		records[i] = p.record(pub.Key, v, now)
+	}
+	receipt, err := p.put(ctx, closest, 0, records...)
+	for _, refused := range receipt.Failed {
+		if errors.Is(refused, kaderr.ErrOldRecord) { // if that is true, the get finds the better one, and we adopt it
+			_, _ = p.cfg.Find.Values(ctx, pub.Key, find.ValuesOptions{})
+			if again := p.cfg.Holder.Accepts(ctx, records); again != nil {
+				return again
+			}
+			break
+		}
+	}
+	return err
+}
