@@ -1,0 +1,201 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// maxNewcomers bounds the peers that wait for a hand-over. A peer beyond it is
+	// sent its records in the rounds of their holders.
+	maxNewcomers = 1024
+
+	// handovers is how many newcomers are handed records at a time.
+	handovers = 4
+
+	// maxFailures is after how many failures in a row a newcomer is given up.
+	maxFailures = 3
+
+	// handoverTimeout bounds the hand-over to one newcomer, so that a slow one does
+	// not delay others. The rest comes with the next round.
+	handoverTimeout = 5 * time.Minute
+
+	// handoverRate is how many records a second are handed over to a newcomer.
+	handoverRate = 50
+
+	// handoverUnit is how many bytes of values are handed over in the time of one
+	// record. A large record takes the time of several, so that newcomers cannot make
+	// us send megabytes a second.
+	handoverUnit = 16 << 10
+
+	// leaveTimeout is how long Leave takes if its context has no deadline.
+	leaveTimeout = 10 * time.Second
+)
+
+// newcomers are the peers that entered the table and wait for the records that they
+// should hold.
+type newcomers struct {
+	queue []routing.Contact
+	given map[peer.ID]time.Time // when the last hand-over to a peer began
+}
+
+// HandOver queues peers that entered the table, so that the job hands them the records
+// that they should hold. Call it in the goroutine of the loop, and leave out the peers
+// that entered while the node joined.
+func (r *Replicator) HandOver(entered []routing.Contact) {
+	n := &r.newcomers
+	room := max(0, maxNewcomers-len(n.queue))
+	n.queue = append(n.queue, entered[:min(len(entered), room)]...)
+}
+
+// handOverDue starts the hand-over to the peers of the queue.
+func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
+	n := &r.newcomers
+	for len(n.queue) > 0 && start.Room() > 0 {
+		c := n.queue[0]
+		n.queue = n.queue[1:]
+		if n.again(now, c.ID, r.cfg.Interval) {
+			continue
+		}
+		start.Run(
+			func(ctx context.Context) error { return r.handOverTo(ctx, c) },
+			func(err error) {
+				if err != nil {
+					log.Debugw("hand-over", "peer", c.ID, "error", err)
+				}
+			})
+	}
+	return time.Time{}
+}
+
+// again reports whether there was a hand-over to a peer within age, and remembers that
+// there is one now if not: a peer that comes and goes is not handed everything each
+// time.
+func (n *newcomers) again(now time.Time, id peer.ID, age time.Duration) bool {
+	if age <= 0 {
+		age = time.Hour
+	}
+	if at, ok := n.given[id]; ok && now.Sub(at) < age {
+		return true
+	}
+	if len(n.given) >= maxNewcomers {
+		clear(n.given)
+	}
+	n.given[id] = now
+	return false
+}
+
+// handOverTo sends a newcomer the records that it is among the k closest to, if no
+// other of these k is closer to them than we are.
+func (r *Replicator) handOverTo(ctx context.Context, c routing.Contact) error {
+	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
+	defer cancel()
+	prefix, bits := r.cfg.Table.OwnPrefix(c.Key)
+	pace := time.NewTicker(time.Second / handoverRate)
+	defer pace.Stop()
+	failures := 0
+	return r.cfg.Holder.Each(ctx, prefix, bits, func(kind store.Kind, key []byte) error {
+		if !r.cfg.Table.HandsOver(routing.KeyOf(key), c.Key) {
+			return nil
+		}
+		requests, err := r.cfg.Holder.Copies(ctx, kind, key, time.Time{})
+		if err != nil {
+			return err
+		}
+		for _, req := range requests {
+			for range 1 + weight(req)/handoverUnit {
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
+			err := r.cfg.Deliver.One(ctx, nil, c, req)
+			switch {
+			case err == nil:
+				failures = 0
+				r.handedOver.Add(1)
+			case errors.Is(err, kaderr.ErrRefused): // it has a better one, or no room
+				failures = 0
+			default:
+				if failures++; failures == maxFailures {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// weight returns how many bytes of values a request stores.
+func weight(req protocol.Request) (bytes int) {
+	if put, ok := req.(protocol.PutValue); ok {
+		for _, rec := range holder.RecordsIn(put) {
+			bytes += len(rec.Value)
+		}
+	}
+	return bytes
+}
+
+// Leave hands each record to the peer that is among the k closest to it once we are
+// gone, as long as ctx lasts, or 10s if that has no deadline.
+func (r *Replicator) Leave(ctx context.Context) error {
+	if !r.cfg.Table.Live() {
+		return nil
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, leaveTimeout)
+		defer cancel()
+	}
+	var failed error
+	handed := func(yield func(transfer) bool) { failed = r.transfers(ctx, yield) }
+	err := tasks.Each(ctx, r.cfg.Alpha, handed, func(ctx context.Context, t transfer) error {
+		if r.cfg.Deliver.One(ctx, nil, t.to, t.req) == nil {
+			r.handedOver.Add(1)
+		}
+		return nil
+	})
+	return errors.Join(failed, err)
+}
+
+// A transfer is a record and the peer that is to hold it when we are gone.
+type transfer struct {
+	to  routing.Contact
+	req protocol.Request
+}
+
+// transfers yields all that is held and that another peer has to hold when we are gone.
+func (r *Replicator) transfers(ctx context.Context, yield func(transfer) bool) error {
+	near := r.cfg.Lookup.NewSurvey()
+	return r.cfg.Holder.Each(ctx, r.cfg.Table.Self(), 0, func(kind store.Kind, key []byte) error {
+		closest, err := near.Closest(ctx, key, nil)
+		if err != nil {
+			log.Debugw("not handed over", "key", key, "error", err)
+			return context.Cause(ctx) // the next key may have more luck
+		}
+		if len(r.withUs(routing.KeyOf(key), closest)) == len(closest) {
+			return nil // all peers that are to hold it are there already
+		}
+		requests, err := r.cfg.Holder.Copies(ctx, kind, key, time.Time{})
+		for _, req := range requests {
+			if add, ok := req.(protocol.AddProvider); ok && add.Providers[0].ID == r.cfg.Self {
+				continue // we are going
+			}
+			if !yield(transfer{closest[len(closest)-1], req}) {
+				return context.Cause(ctx)
+			}
+		}
+		return err
+	})
+}
