@@ -5,29 +5,15 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
-const (
-	// fillLimit is how many requests fill buckets at a time while joining.
-	fillLimit = 32
-
-	// fillTimeout bounds such a request: who takes longer is not worth a place.
-	fillTimeout = 2 * time.Second
-
-	// maxFillTime bounds all of them together: some who know nobody, or name who is
-	// not there, do not keep a node from being done with joining. Refreshing finds
-	// the rest.
-	maxFillTime = 10 * time.Second
-)
-
 // fill finds contacts for the buckets that have room, after our own ID was looked
 // up.
 func (d *DHT) fill(ctx context.Context) error {
-	filling, cancel := context.WithTimeout(ctx, maxFillTime)
+	filling, cancel := context.WithTimeout(ctx, routing.MaxFillTime)
 	defer cancel()
 	type ended struct {
 		req   routing.FillRequest
@@ -38,7 +24,7 @@ func (d *DHT) fill(ctx context.Context) error {
 	defer requests.Wait()
 	f := d.peers.fill()
 	for running := 0; ; running-- {
-		for running < fillLimit && filling.Err() == nil {
+		for running < routing.FillLimit && filling.Err() == nil {
 			req, ok := d.peers.nextFill(f)
 			if !ok {
 				break
@@ -57,7 +43,7 @@ func (d *DHT) fill(ctx context.Context) error {
 // fillRequest asks a peer for contacts close to a random key of a bucket, and
 // returns those that can be dialled.
 func (d *DHT) fillRequest(ctx context.Context, req routing.FillRequest) (named []routing.Contact) {
-	asking, cancel := context.WithTimeout(ctx, fillTimeout)
+	asking, cancel := context.WithTimeout(ctx, routing.FillTimeout)
 	defer cancel()
 	d.locate(req.To)
 	d.stats.requests.Add(1)

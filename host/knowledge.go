@@ -44,16 +44,16 @@ func (k *knowledge) judge(contacts []routing.Contact) {
 	k.paces.Expect(contacts)
 }
 
-// found records the closest nodes that a lookup of a key has found.
-func (k *knowledge) found(key routing.Key, closest []routing.Contact) {
+// learn takes in the result of a lookup of key.
+func (k *knowledge) learn(recalled time.Time, key routing.Key, result routing.Result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.paces.Found(key, closest)
+	k.paces.Learn(recalled, key, result)
 }
 
-// network returns how many nodes there are, and the share of requests that fail.
-func (k *knowledge) network(self routing.Key, neighbours []routing.Contact) (routing.Estimate, float64) {
+// tune returns the configuration of a lookup with what is known of the network.
+func (k *knowledge) tune(cfg routing.LookupConfig, self routing.Key, neighbours []routing.Contact) routing.LookupConfig {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.paces.Network(self, neighbours)
+	return k.paces.Tune(cfg, self, neighbours)
 }

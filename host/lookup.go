@@ -50,11 +50,6 @@ type named struct {
 	contact routing.Contact
 }
 
-// seedFactor is how many times k contacts a lookup starts from. It asks the k
-// closest; the others are a reserve for when many of those are gone, and the
-// answers of the rest name the same ones.
-const seedFactor = 4
-
 // A plan says how a lookup differs from others.
 type plan struct {
 	paths  int  // disjoint paths; 0: as configured
@@ -72,16 +67,15 @@ func (d *DHT) search(ctx context.Context, preimage []byte, req protocol.Request,
 		return nil, err
 	}
 	key := routing.KeyOf(preimage)
-	seeds := d.peers.seeds(key, seedFactor*d.cfg.K)
+	seeds := d.peers.seeds(key, routing.SeedFactor*d.cfg.K)
 	if len(seeds) == 0 {
 		return nil, d.notReady(nil) // the table was emptied just now
 	}
 	recalled, since := d.recall.near(time.Now(), key)
 	seeds = append(recalled, seeds...)
 	d.judge(seeds)
-	for i := range recalled {
-		// Who answered was connected then. One that is not any more is asked.
-		seeds[i].Recent = p.recall && seeds[i].Connected && !seeds[i].Doubtful
+	if p.recall {
+		routing.MarkRecent(seeds[:len(recalled)])
 	}
 	s := &search{
 		dht: d, key: key, req: req, caller: newCaller(), named: make(map[peer.ID]named),
@@ -105,11 +99,7 @@ func (d *DHT) lookupConfig(p plan) routing.LookupConfig {
 		cfg.Paths = p.paths
 	}
 	if !d.cfg.DisableConfidence {
-		neighbours := d.peers.neighbours(d.cfg.K)
-		if len(neighbours) < d.cfg.K {
-			neighbours = nil // they may be all that there are, or all that we know
-		}
-		cfg.Size, cfg.Failing = d.knowledge.network(d.peers.self, neighbours)
+		cfg = d.knowledge.tune(cfg, d.peers.self, d.peers.neighbours(d.cfg.K))
 	}
 	return cfg
 }
@@ -143,28 +133,10 @@ func (s *search) run(ctx context.Context) (routing.Result, error) {
 	return result, err
 }
 
-// learn keeps what the lookup has shown of the network, for others.
+// learn keeps what the lookup has shown of the network, for later ones.
 func (s *search) learn(result routing.Result) {
-	if !converged(result) {
-		return
-	}
-	if result.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
-		s.dht.knowledge.found(s.key, result.Closest)
-	}
-	whole := len(result.Closest) == s.dht.cfg.K || result.End == routing.Exhausted && result.Late == 0
-	switch {
-	case whole && allAnswered(result):
-		s.dht.recall.remember(time.Now(), s.key, result.Closest)
-	case whole: // some have answered a lookup before
-		s.dht.recall.remember(s.recalled, s.key, result.Closest)
-	}
-}
-
-// allAnswered reports whether all of the closest have answered this lookup.
-func allAnswered(result routing.Result) bool {
-	n := len(result.Closest)
-	return len(result.Answered) >= n && slices.EqualFunc(result.Closest, result.Answered[:n],
-		func(a, b routing.Contact) bool { return a.ID == b.ID })
+	s.dht.knowledge.learn(s.recalled, s.key, result)
+	s.dht.recall.learn(time.Now(), s.recalled, s.key, s.dht.cfg.K, result)
 }
 
 // ask sends the request to one contact.
@@ -198,10 +170,11 @@ func (s *search) ask(ctx context.Context, c routing.Contact, reaches func(stage)
 	return resp, err
 }
 
-// lateAfter is how long a request must have been under way for its contact to be
-// in doubt when it is given up: three quarters of what is the most that a lookup waits,
-// for callers who wait no longer than that give up just before.
-func (d *DHT) lateAfter() time.Duration { return min(d.cfg.SlowAfter, stragglerTime) * 3 / 4 }
+// lateAfter is how long a request must have been under way for its contact to be in
+// doubt when it is given up.
+func (d *DHT) lateAfter() time.Duration {
+	return routing.LateAfter(min(d.cfg.SlowAfter, stragglerTime))
+}
 
 // answered feeds an answer to the lookup.
 func (s *search) answered(ctx context.Context, a answer) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/routing"
 )
 
 // A job is something that maintain does in the background.
@@ -34,9 +36,9 @@ const (
 func (j job) limit() int {
 	switch j {
 	case introduceJob:
-		return 16
+		return routing.MaxIntroductions
 	case checkJob:
-		return 32 // after an outage, all contacts are checked
+		return routing.MaxChecks
 	case handoverJob, refreshJob:
 		return 4
 	default:

@@ -65,7 +65,7 @@ func (p *peers) change(call func(t *routing.Table)) {
 			poke(p.wake)
 		}
 	}
-	switch live := p.table.Len() > 0 && !p.table.Offline(time.Now()); {
+	switch live := p.table.Live(time.Now()); {
 	case live && !p.live:
 		p.doubts.Clear() // it was our own connection
 		if p.cutOff {
@@ -136,10 +136,7 @@ func (p *peers) doubted(c routing.Contact) bool {
 func (p *peers) judge(contacts []routing.Contact) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	for i, c := range contacts {
-		contacts[i].Doubtful = p.live && (c.Doubtful || p.doubts.Has(now, c.ID) || p.table.Suspects(c))
-	}
+	p.doubts.Mark(time.Now(), p.table, p.live, contacts)
 }
 
 // checked records the outcome of a probe that due asked for.
@@ -194,9 +191,7 @@ func (p *peers) has(c routing.Contact) bool {
 func (p *peers) neighbours(n int) []routing.Contact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := p.table.Seeds(p.self, p.table.Len())
-	routing.SortByDistance(p.self, all)
-	return all[:min(n, len(all))]
+	return p.table.Neighbours(n)
 }
 
 // seeds returns up to n contacts to start a lookup from, the closest to target

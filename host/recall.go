@@ -17,12 +17,11 @@ func newRecall(age time.Duration) *recall {
 	return &recall{found: routing.Recall{Age: age}}
 }
 
-// remember records the result of a lookup of key, none of whose answers is older than
-// since.
-func (r *recall) remember(since time.Time, key routing.Key, closest []routing.Contact) {
+// learn remembers the result of a lookup of key.
+func (r *recall) learn(now, recalled time.Time, key routing.Key, k int, result routing.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.found.Remember(since, key, closest)
+	r.found.Learn(now, recalled, key, k, result)
 }
 
 // near returns the result of an earlier lookup of a key near to key; nil if there is

@@ -4,14 +4,11 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/go-kad/kad/routing"
 )
 
 const (
-	// minJoinAfter and maxJoinAfter bound the wait between attempts to join
-	// while the table is empty; it doubles from one to the next.
-	minJoinAfter = 200 * time.Millisecond
-	maxJoinAfter = 30 * time.Second
-
 	// settleAfter is how long after joining the node looks itself up again.
 	settleAfter = 10 * time.Second
 
@@ -66,11 +63,11 @@ func (k *keeper) joinIfDue(now time.Time) time.Time {
 	k.start(joinJob, k.dht.join, func(err error) {
 		if err == nil && k.dht.peers.isLive() {
 			now := time.Now()
-			*j = joining{done: true, next: now.Add(minJoinAfter), again: now.Add(jittered(settleAfter))}
+			*j = joining{done: true, next: now.Add(routing.JoinAfter(0)), again: now.Add(jittered(settleAfter))}
 			return
 		}
 		j.found = k.dht.peers.isLive()
-		j.after = min(max(2*j.after, minJoinAfter), maxJoinAfter)
+		j.after = routing.JoinAfter(j.after)
 		j.next = time.Now().Add(jittered(j.after))
 		log.Debugw("join", "error", err, "again", j.next)
 	})

@@ -48,3 +48,12 @@ func (d *Doubts) Has(now time.Time, id peer.ID) bool {
 	until, ok := d.until[id]
 	return ok && now.Before(until)
 }
+
+// Mark sets Doubtful of the contacts that are in doubt, or suspect in t, and leaves it
+// set of others. If t is not live, it clears Doubtful of all: a node that has no
+// contact, or is offline, has no choice.
+func (d *Doubts) Mark(now time.Time, t *Table, live bool, contacts []Contact) {
+	for i, c := range contacts {
+		contacts[i].Doubtful = live && (c.Doubtful || d.Has(now, c.ID) || t.Suspects(c))
+	}
+}

@@ -6,7 +6,7 @@ import "testing"
 func TestDoubts(t *testing.T) {
 	var d Doubts
 	if d.Has(epoch, "ann") {
-		t.Error("nobody is in doubt at first")
+		t.Error("one is in doubt at first")
 	}
 	d.Remove("ann")
 	d.Clear()
@@ -35,5 +35,27 @@ func TestDoubtsAreBounded(t *testing.T) {
 	late, end := contact(2*MaxDoubts).ID, epoch.Add(DoubtAge)
 	if d.Add(end, late); !d.Has(end, late) || len(d.until) != 1 {
 		t.Errorf("%d doubts, want the new one alone: the others are over", len(d.until))
+	}
+}
+
+// Contacts are doubtful that others doubt, that lately did not answer, or that are
+// suspect; none is while we have no other.
+func TestDoubtsMark(t *testing.T) {
+	var d Doubts
+	table := NewTable(target, TableConfig{})
+	d.Add(epoch, contact(1).ID)
+	for i := range 3 {
+		table.Seen(epoch, contact(i))
+	}
+	table.Failed(epoch, contact(2))
+	for _, live := range []bool{true, false} {
+		contacts := []Contact{contact(0), contact(1), contact(2), contact(3)}
+		contacts[3].Doubtful = true
+		d.Mark(epoch, table, live, contacts)
+		for i, c := range contacts {
+			if c.Doubtful != (live && i > 0) {
+				t.Errorf("live %v: contact %d is doubtful: %v", live, i, c.Doubtful)
+			}
+		}
 	}
 }

@@ -51,6 +51,9 @@ func (t *Table) Offline(now time.Time) bool {
 	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter
 }
 
+// Live reports whether t has contacts to ask, and we are not offline.
+func (t *Table) Live(now time.Time) bool { return t.size > 0 && !t.Offline(now) }
+
 // miss records that e, which is held, did not answer. Whether that counts is seen
 // when somebody else answers.
 func (t *Table) miss(now time.Time, e *entry) {

@@ -81,6 +81,27 @@ func (p *Paces) Network(self Key, neighbours []Contact) (size Estimate, failing 
 	return s.Estimate(), p.failing
 }
 
+// Tune returns cfg with Size and Failing set. The neighbours are the contacts closest
+// to self. They count if there are K at least: fewer may be all that there are, or all
+// that we know.
+func (p *Paces) Tune(cfg LookupConfig, self Key, neighbours []Contact) LookupConfig {
+	if len(neighbours) < cfg.withDefaults().K {
+		neighbours = nil
+	}
+	cfg.Size, cfg.Failing = p.Network(self, neighbours)
+	return cfg
+}
+
+// Learn takes in the result of a lookup of key. If the lookup has converged, its result
+// counts for the size of the network; recalled is when the seeds taken from an earlier
+// lookup last answered. Unless it is zero, the result does not count: one part of the
+// key space counts once.
+func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
+	if r.End == Converged && recalled.IsZero() {
+		p.Found(key, r.Closest)
+	}
+}
+
 // of returns the round trip of a peer; nil if it is unknown.
 func (p *Paces) of(id peer.ID) *RTT {
 	if pace := p.peers[id]; pace != nil {

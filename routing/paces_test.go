@@ -113,3 +113,31 @@ func TestPacesOfSize(t *testing.T) {
 		t.Errorf("there are %v and then %v: neighbours count once", size, again)
 	}
 }
+
+// The size follows from lookups that have converged and were not seeded by others, and
+// from the neighbours if there are K.
+func TestPacesTune(t *testing.T) {
+	key, self := KeyOf([]byte("key")), KeyOf([]byte("self"))
+	found := closest20(key)
+	for _, tt := range []struct {
+		name       string
+		end        End
+		recalled   time.Time
+		neighbours int
+		known      bool
+	}{
+		{"converged", Converged, time.Time{}, 0, true},
+		{"exhausted", Exhausted, time.Time{}, 0, false},
+		{"recalled", Converged, epoch, 0, false},
+		{"neighbours", Exhausted, time.Time{}, 20, true},
+		{"few neighbours", Exhausted, time.Time{}, 19, false},
+	} {
+		var p Paces
+		p.Failed()
+		p.Learn(tt.recalled, key, Result{End: tt.end, Closest: found})
+		cfg := p.Tune(LookupConfig{Alpha: 7}, self, closest20(self)[:tt.neighbours])
+		if known := cfg.Size.Nodes > 0; known != tt.known || cfg.Failing != 1./lately || cfg.Alpha != 7 {
+			t.Errorf("%s: %+v", tt.name, cfg)
+		}
+	}
+}

@@ -12,13 +12,16 @@ const (
 
 	// justNow is how old a result may be at most to be returned by JustFound.
 	justNow = time.Minute
+
+	// recallAge is how long results are remembered by default.
+	recallAge = 5 * time.Minute
 )
 
 // A Recall remembers what lookups have found, so that later lookups of the same key,
-// or of one near it, can start from there. The zero value remembers nothing. A Recall
-// is not safe for concurrent use.
+// or of one near it, can start from there. The zero value is ready. A Recall is not
+// safe for concurrent use.
 type Recall struct {
-	// Age is how long a result is remembered. If zero or less, none is.
+	// Age is how long a result is remembered. If zero, 5m. If negative, none is.
 	Age time.Duration
 
 	found []recalled // one for each key, the newest last
@@ -34,7 +37,7 @@ type recalled struct {
 // Remember records the result of a lookup of key: the contacts closest to it, all of
 // which have answered since then. It replaces the result that it has of the same key.
 func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
-	if r.Age <= 0 || len(closest) == 0 {
+	if r.Age < 0 || len(closest) == 0 {
 		return
 	}
 	kept := make([]Contact, len(closest))
@@ -46,6 +49,20 @@ func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
 		r.found = slices.Delete(r.found, 0, 1)
 	}
 	r.found = append(r.found, recalled{key, kept, since})
+}
+
+// Learn remembers the result of a lookup of key, if it has found k contacts, or all
+// that there are; recalled is when the seeds taken from an earlier lookup last
+// answered. If some of those are in the result unasked, the result is as old as they
+// are.
+func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
+	ended := result.End == Converged || result.End == Exhausted
+	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
+	case whole && result.allAnswered():
+		r.Remember(now, key, result.Closest)
+	case whole:
+		r.Remember(recalled, key, result.Closest)
+	}
 }
 
 // Near returns the result of the remembered lookup whose key is nearest to key, the
@@ -87,7 +104,25 @@ func (r *Recall) JustFound(now time.Time, key Key) []Contact {
 	return nil
 }
 
+// MarkRecent sets Recent of contacts that [Recall.Near] has returned: of those that
+// are still connected, and not in doubt. If others confirm them, they need not be
+// asked again.
+func MarkRecent(recalled []Contact) {
+	for i := range recalled {
+		recalled[i].Recent = recalled[i].Connected && !recalled[i].Doubtful
+	}
+}
+
+// allAnswered reports whether all of Closest have answered the lookup.
+func (r Result) allAnswered() bool {
+	n := len(r.Closest)
+	return len(r.Answered) >= n && slices.EqualFunc(r.Closest, r.Answered[:n],
+		func(a, b Contact) bool { return a.ID == b.ID })
+}
+
 // forget drops the results that are too old.
 func (r *Recall) forget(now time.Time) {
-	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return now.Sub(f.since) >= r.Age })
+	age := r.Age
+	setDefault(&age, recallAge)
+	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return now.Sub(f.since) >= age })
 }

@@ -71,7 +71,8 @@ func TestRecallAge(t *testing.T) {
 		{time.Hour, time.Hour - 1, true, false},
 		{time.Hour, time.Hour, false, false},
 		{time.Second, time.Second, false, false},
-		{0, 0, false, false},
+		{0, recallAge - 1, true, false},
+		{0, recallAge, false, false},
 		{-1, 0, false, false},
 	} {
 		r := Recall{Age: tt.age}
@@ -86,6 +87,45 @@ func TestRecallAge(t *testing.T) {
 		}
 		if r.JustFound(epoch, key.flip(255)) != nil {
 			t.Error("another key was not looked up")
+		}
+	}
+}
+
+// What is remembered is complete, and as old as the oldest answer in it.
+func TestRecallLearns(t *testing.T) {
+	key := KeyOf([]byte("key"))
+	found := closest20(key)
+	before, now := epoch, epoch.Add(justNow)
+	for _, tt := range []struct {
+		name   string
+		result Result
+		since  time.Time // zero: it is not remembered
+	}{
+		{"all answered", Result{End: Converged, Closest: found, Answered: found}, now},
+		{"some are confirmed", Result{End: Converged, Closest: found, Answered: found[:3]}, before},
+		{"others answered", Result{End: Converged, Closest: found, Answered: append(found[:19:19], contact(2000))}, before},
+		{"there are no more", Result{End: Exhausted, Closest: found[:5], Answered: found[:5]}, now},
+		{"one is late", Result{End: Exhausted, Closest: found[:5], Answered: found[:5], Late: 1}, time.Time{}},
+		{"k in spite of one that is late", Result{End: Exhausted, Closest: found, Answered: found, Late: 1}, now},
+		{"too few", Result{End: Converged, Closest: found[:5], Answered: found[:5]}, time.Time{}},
+		{"stopped", Result{End: Overrun, Closest: found, Answered: found}, time.Time{}},
+	} {
+		var r Recall
+		r.Learn(now, before, key, 20, tt.result)
+		got, since := r.Near(now, key)
+		if !since.Equal(tt.since) || len(got) > 0 && len(got) != len(tt.result.Closest) {
+			t.Errorf("%s: %d since %v, want them since %v", tt.name, len(got), since, tt.since)
+		}
+	}
+}
+
+// Contacts that are connected and not in doubt can be confirmed.
+func TestMarkRecent(t *testing.T) {
+	contacts := []Contact{{}, {Connected: true}, {Connected: true, Doubtful: true}, {Doubtful: true, Recent: true}}
+	MarkRecent(contacts)
+	for i, c := range contacts {
+		if c.Recent != (i == 1) {
+			t.Errorf("contact %d is recent: %v", i, c.Recent)
 		}
 	}
 }

@@ -284,6 +284,14 @@ func (t *Table) Seeds(target Key, n int) []Contact {
 	return out
 }
 
+// Neighbours returns the n contacts closest to us, suspects among them, closest first;
+// all if there are fewer.
+func (t *Table) Neighbours(n int) []Contact {
+	all := t.Seeds(t.self, t.size)
+	SortByDistance(t.self, all)
+	return all[:min(n, len(all))]
+}
+
 // appendClosest appends to out the contacts that are closest to target, closest
 // first, up to the capacity of out: those that are suspect, or those that are not.
 func (t *Table) appendClosest(out []Contact, target Key, suspect bool) []Contact {

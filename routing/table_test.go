@@ -247,3 +247,24 @@ func BenchmarkTableSeen(b *testing.B) {
 	}
 	b.ReportMetric(float64(tab.Len()), "contacts")
 }
+
+// Neighbours are the closest contacts, suspects among them, in order.
+func TestNeighbours(t *testing.T) {
+	table := NewTable(target, TableConfig{})
+	if table.Live(epoch) || table.Neighbours(1) != nil {
+		t.Error("an empty table is live, or has neighbours")
+	}
+	var all []Contact
+	for i := range 30 {
+		all = append(all, contact(i))
+		table.Seen(epoch, contact(i))
+	}
+	SortByDistance(target, all)
+	table.Failed(epoch, all[1])
+	if got := table.Neighbours(5); !sameContacts(got, all[:5]) || !table.Live(epoch) {
+		t.Errorf("neighbours are %v, want %v", ids(got), ids(all[:5]))
+	}
+	if got := table.Neighbours(100); len(got) != table.Len() {
+		t.Errorf("%d neighbours of %d contacts", len(got), table.Len())
+	}
+}
