@@ -73,14 +73,14 @@ func (c *Caller) outcomeBefore(err error) table.Outcome {
 	return OutcomeOf(err)
 }
 
-// maxWait is the longest that a lookup waits for one peer: requests that are under way
-// when a lookup has ended go on for as long.
-const maxWait = time.Second
+// StragglerTime is how long requests go on that are under way when their lookup has ended.
+// No lookup waits for one peer for longer.
+const StragglerTime = time.Second
 
 // lateAfter returns how long a request must have been under way to be late when the
 // requester gives up. It is three quarters of the longest that a lookup waits, because
 // requesters that wait no longer than a lookup give up just before it does.
-func (c *Caller) lateAfter() time.Duration { return min(c.cfg.SlowAfter, maxWait) * 3 / 4 }
+func (c *Caller) lateAfter() time.Duration { return min(c.cfg.SlowAfter, StragglerTime) * 3 / 4 }
 
 // isOwnFailure reports whether an error says that something is lacking here: a stream,
 // memory, a file descriptor, or the host, which is closed.

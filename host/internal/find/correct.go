@@ -36,7 +36,7 @@ func (c corrections) try(t *tasks.Group, f func(ctx context.Context)) {
 
 // correct sends what a get has found to the peers that should hold it. It goes on in
 // the background.
-func (f *Finder) correct(g *values, result routing.Result) {
+func (f *Finder) correct(g *values, result lookup.Result) {
 	wrong, ourself := f.lacking(g, result)
 	cache, rank := f.cacheAt(g, result, wrong)
 	if len(wrong) == 0 && !ourself && cache == nil {
@@ -68,7 +68,7 @@ func (f *Finder) correct(g *values, result routing.Result) {
 // this node gave a worse value.
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval", step 4.
-func (f *Finder) lacking(g *values, result routing.Result) (wrong []routing.Contact, ourself bool) {
+func (f *Finder) lacking(g *values, result lookup.Result) (wrong []routing.Contact, ourself bool) {
 	agree := g.agree()
 	for i, c := range result.Answered {
 		among := lookup.Converged(result) && i < len(result.Closest)
@@ -84,7 +84,7 @@ func (f *Finder) lacking(g *values, result routing.Result) (wrong []routing.Cont
 // how many of the peers that answered are closer to the key.
 //
 // Source: Kademlia paper, section 2.3.
-func (f *Finder) cacheAt(g *values, result routing.Result, wrong []routing.Contact) (cache []routing.Contact, rank int) {
+func (f *Finder) cacheAt(g *values, result lookup.Result, wrong []routing.Contact) (cache []routing.Contact, rank int) {
 	if !f.cfg.Caching {
 		return nil, 0
 	}

@@ -116,11 +116,11 @@ func (l *locator) own() bool {
 }
 
 // search asks other peers. It returns when enough is known.
-func (l *locator) search(ctx context.Context) (routing.Result, error) {
+func (l *locator) search(ctx context.Context) (lookup.Result, error) {
 	req := protocol.GetProviders{Key: []byte(l.id)}
 	s, err := l.finder.cfg.Lookup.Prepare(ctx, []byte(l.id), req, lookup.Plan{})
 	if err != nil {
-		return routing.Result{}, err
+		return lookup.Result{}, err
 	}
 	s.Send = func(ctx context.Context, turn *call.Turn, to routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
 		return l.ask(ctx, turn, to, req, reaches)

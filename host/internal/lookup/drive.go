@@ -1,0 +1,154 @@
+package lookup
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// An answer is the end of one request of a lookup.
+type answer struct {
+	from routing.Contact
+	resp protocol.Response
+	err  error
+}
+
+// An askFunc sends the request of a lookup to one contact. It calls reaches with
+// each stage of it.
+type askFunc func(ctx context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error)
+
+// drive runs l to completion, and no other goroutine touches l. It starts a task per
+// request that l wants, which calls ask, and hands each answer to settle. It does not wait
+// for the requests that are under way when l is done: they go on for call.StragglerTime.
+//
+// If ctx ends first, drive returns its cause, and the requests end at once.
+func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) error {
+	r := newRequests(ctx, group, ask)
+	defer close(r.over)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		action := l.Next(now)
+		switch action.Kind {
+		case routing.Ask:
+			PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
+			r.send(action.Contact) //nolint:contextcheck // a request may outlive the operation
+		case routing.Drop:
+			r.drop(action.Contact.ID)
+		case routing.Done:
+			r.leave()
+			return nil
+		case routing.Wait:
+			timer.Reset(action.Until.Sub(now))
+			select {
+			case a := <-r.answers:
+				if r.settle(a.from.ID) {
+					settle(ctx, a)
+				}
+			case p := <-r.progress:
+				p.apply(l, time.Now())
+			case <-timer.C:
+			case <-ctx.Done():
+				r.end(context.Cause(ctx))
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// maxProgress is how many stages may wait to be applied to a lookup. When one is lost, its
+// peer counts as late too soon.
+const maxProgress = 64
+
+// requests are the requests of one lookup that are under way. They belong to the goroutine
+// that drives the lookup, except what send starts.
+type requests struct {
+	group    *tasks.Group
+	ask      askFunc
+	ctx      context.Context // of the requests; it outlives that of the operation
+	end      context.CancelCauseFunc
+	cancels  map[peer.ID]context.CancelFunc // of the requests whose answer is awaited
+	answers  chan answer
+	progress chan progress
+	over     chan struct{} // closed when answers are not read any more
+}
+
+// A progress is a stage that one request has reached.
+type progress struct {
+	to      peer.ID
+	reaches call.Stage
+}
+
+// apply has l take it into account.
+func (p progress) apply(l *routing.Lookup, now time.Time) {
+	switch p.reaches {
+	case call.Queued:
+		l.Queued(p.to)
+	case call.Dialled:
+		l.Dialled(now, p.to)
+	case call.Connected:
+		l.Connected(now, p.to)
+	}
+}
+
+func newRequests(ctx context.Context, group *tasks.Group, ask askFunc) *requests {
+	r := &requests{
+		group: group, ask: ask, cancels: make(map[peer.ID]context.CancelFunc),
+		answers: make(chan answer), progress: make(chan progress, maxProgress), over: make(chan struct{}),
+	}
+	r.ctx, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	return r
+}
+
+// send asks c.
+func (r *requests) send(c routing.Contact) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.cancels[c.ID] = cancel
+	r.group.Go(func(closing context.Context) { // if it does not start, ctx of the operation has ended
+		defer cancel()
+		defer context.AfterFunc(closing, cancel)()
+		resp, err := r.ask(ctx, c, func(s call.Stage) {
+			select {
+			case r.progress <- progress{c.ID, s}:
+			default: // the owner is busy with an answer
+			}
+		})
+		select {
+		case r.answers <- answer{c, resp, err}:
+		case <-r.over:
+		}
+	})
+}
+
+// settle reports whether the answer of id is awaited, and does not await it any
+// more.
+func (r *requests) settle(id peer.ID) bool {
+	_, ok := r.cancels[id]
+	delete(r.cancels, id)
+	return ok
+}
+
+// drop cancels the request to id.
+func (r *requests) drop(id peer.ID) {
+	if cancel := r.cancels[id]; cancel != nil {
+		cancel()
+		delete(r.cancels, id)
+	}
+}
+
+// leave gives the requests that are under way a last second.
+func (r *requests) leave() {
+	if len(r.cancels) == 0 {
+		r.end(nil)
+		return
+	}
+	time.AfterFunc(call.StragglerTime, func() { r.end(nil) })
+}

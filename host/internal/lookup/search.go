@@ -1,0 +1,198 @@
+package lookup
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A Result is what a lookup has found, and what became of its requests. Failed has the
+// contacts that refused and those that could not be asked too.
+type Result struct {
+	routing.Result
+	Refused int // contacts that refused
+	Unasked int // contacts that could not be asked, because something is lacking here
+}
+
+// Converged reports whether a lookup has found the k closest peers.
+func Converged(r Result) bool { return r.End == routing.Converged || r.End == routing.Exhausted }
+
+// A Search is one lookup that is prepared: the request that each contact gets, and the
+// state machine that names the contacts. Set its fields before Run. It belongs to the
+// goroutine that calls Run; only ask runs in other ones.
+type Search struct {
+	// Send asks one contact, in place of the request, if it is not nil. It makes one
+	// Caller.Request, which records the outcome, and returns its error.
+	Send func(ctx context.Context, turn *call.Turn, to routing.Contact, reaches func(call.Stage)) (protocol.Response, error)
+
+	// Heard, if not nil, is called with every answer by the goroutine of Run. It may end
+	// the lookup.
+	Heard func(from routing.Contact, resp protocol.Response)
+
+	engine  *Engine
+	key     routing.Key
+	req     protocol.Request
+	turn    *call.Turn
+	lookup  *routing.Lookup
+	named   map[peer.ID]named // the peers of the answers so far: most are named many times
+	refused int
+	unasked int
+
+	// recalled is when the seeds of an earlier lookup last answered; zero if there are
+	// none.
+	recalled time.Time
+
+	// trace, if not nil, is called with the result so far, after every answer.
+	trace func(Result)
+}
+
+// A named peer is one of an answer, and the contact that was made of it.
+type named struct {
+	protocol.Peer
+	contact routing.Contact
+}
+
+// Run runs the lookup to its end. If ctx ends first, Run returns the result so far and the
+// cause.
+func (s *Search) Run(ctx context.Context) (Result, error) {
+	e := s.engine
+	e.lookups.Add(1)
+	if t := traceOf(ctx); t != nil {
+		s.trace = t.begin()
+	}
+	err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
+	s.turn.Leave()
+	if err == nil && e.cfg.Tasks.Closed() {
+		err = kaderr.ErrClosed // the requests that failed just now may have ended by it
+	}
+	result := s.result()
+	s.learn(result)
+	if s.trace != nil {
+		s.trace(result)
+	}
+	return result, err
+}
+
+// Stop ends the lookup: enough is found. Call it in Heard only.
+func (s *Search) Stop() { s.lookup.Stop() }
+
+// StopPath ends the path that asked id: see [routing.Lookup.StopPath]. Call it in Heard
+// only.
+func (s *Search) StopPath(id peer.ID) { s.lookup.StopPath(id) }
+
+// Lookup returns the state of the lookup, to be read. Call it in Heard only.
+func (s *Search) Lookup() *routing.Lookup { return s.lookup }
+
+func (s *Search) result() Result { return Result{s.lookup.Result(), s.refused, s.unasked} }
+
+// learn remembers what the lookup has shown, for later ones: nothing if it has not
+// converged, or if contacts could not be asked.
+func (s *Search) learn(r Result) {
+	if !Converged(r) || r.Unasked > 0 {
+		return
+	}
+	e := s.engine
+	if r.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
+		e.cfg.Table.Found(s.key, r.Closest)
+	}
+	whole := len(r.Closest) == e.cfg.K || r.End == routing.Exhausted && r.Late == 0
+	switch {
+	case whole && allAnswered(r):
+		e.recall.remember(time.Now(), s.key, r.Closest)
+	case whole: // some have answered an earlier lookup only
+		e.recall.remember(s.recalled, s.key, r.Closest)
+	}
+}
+
+// allAnswered reports whether all of the closest have answered this lookup.
+func allAnswered(r Result) bool {
+	n := len(r.Closest)
+	return len(r.Answered) >= n && slices.EqualFunc(r.Closest, r.Answered[:n],
+		func(a, b routing.Contact) bool { return a.ID == b.ID })
+}
+
+// ask sends the request to one contact.
+func (s *Search) ask(ctx context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+	if s.Send != nil {
+		return s.Send(ctx, s.turn, c, reaches)
+	}
+	return s.engine.cfg.Call.Request(ctx, s.turn, c, s.req, reaches)
+}
+
+// settle feeds the outcome of one request to the lookup.
+func (s *Search) settle(ctx context.Context, a answer) {
+	if a.err != nil {
+		s.fail(ctx, a)
+		return
+	}
+	closer := s.closer(a.resp)
+	s.lookup.Answered(a.from.ID, closer)
+	if s.trace != nil {
+		s.trace(s.result())
+	}
+	if lrouting.SubscribesToQueryEvents(ctx) {
+		infos := make([]*peer.AddrInfo, len(closer))
+		for i, c := range closer {
+			infos[i] = &peer.AddrInfo{ID: c.ID, Addrs: s.named[c.ID].Addrs}
+		}
+		PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
+	}
+	if s.Heard != nil {
+		s.Heard(a.from, a.resp)
+	}
+}
+
+// fail takes in a request without an answer.
+func (s *Search) fail(ctx context.Context, a answer) {
+	switch call.OutcomeOf(a.err) {
+	case table.Refused:
+		s.refused++
+	case table.OwnFailure, table.Unsent:
+		s.unasked++
+	case table.Answered, table.Silent, table.Late:
+	}
+	s.lookup.Failed(a.from.ID)
+	PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
+}
+
+// closer returns the peers of an answer that can be dialled, as contacts, with what is
+// expected of each.
+func (s *Search) closer(resp protocol.Response) []routing.Contact {
+	closer := make([]routing.Contact, 0, len(resp.Closer))
+	for _, p := range resp.Closer {
+		c := s.contact(p)
+		c.Doubtful = p.Connection == protocol.CannotConnect // that it can connect proves nothing
+		if c.Wire == nil && len(s.engine.cfg.Host.Peerstore().Addrs(p.ID)) == 0 {
+			continue
+		}
+		closer = append(closer, c)
+	}
+	s.engine.cfg.Table.Expect(closer)
+	return closer
+}
+
+// contact returns a peer of an answer as a contact. A peer that was named before, at the
+// same addresses, is not hashed and encoded again.
+func (s *Search) contact(p protocol.Peer) routing.Contact {
+	n, ok := s.named[p.ID]
+	if !ok {
+		n.contact = routing.ContactOf(p.ID)
+	}
+	if !ok || !slices.EqualFunc(n.Addrs, p.Addrs, multiaddr.Multiaddr.Equal) {
+		n.Peer = p
+		n.contact.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs})
+		s.named[p.ID] = n
+	}
+	return n.contact
+}

@@ -1,0 +1,91 @@
+package lookup
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// surveyAge is how long a survey is used: peers come and go.
+	surveyAge = 5 * time.Minute
+
+	// surveyLookups bounds the lookups for one key of a survey. If they do not suffice,
+	// the key itself is looked up.
+	surveyLookups = 4
+)
+
+// A Survey finds the k peers closest to many keys with fewer lookups than keys: what
+// lookups have shown of a part of the key space holds for all keys in it. It is safe for
+// concurrent use.
+type Survey struct {
+	engine *Engine
+	turn   chan struct{} // full during a lookup: the others wait, and share its result
+
+	region *routing.Region
+	since  time.Time
+}
+
+// NewSurvey returns a survey that has found nothing yet.
+func (e *Engine) NewSurvey() *Survey { return &Survey{engine: e, turn: make(chan struct{}, 1)} }
+
+// Closest is a [Closest]. It adds no peer to the sink: none is certain before it returns.
+func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routing.Contact, error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-s.turn }()
+	if now := time.Now(); s.old(now) {
+		s.region, s.since = routing.NewRegion(s.engine.cfg.K), now
+		return s.look(ctx, preimage)
+	}
+	key := routing.KeyOf(preimage)
+	for range surveyLookups {
+		found, prefix, bits, ok := s.region.Closest(key)
+		if ok {
+			return found, nil
+		}
+		if key.CPL(prefix) >= bits {
+			break // a lookup of the key shows as much as any other
+		}
+		rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		if _, err := s.look(ctx, routing.PreimageOf(prefix, bits, rng)); err != nil {
+			return nil, err
+		}
+	}
+	return s.look(ctx, preimage)
+}
+
+// Known reports whether Closest needs no lookup for a preimage. It waits for a lookup that
+// is under way.
+func (s *Survey) Known(preimage []byte) bool {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.old(time.Now()) {
+		return false
+	}
+	_, _, _, ok := s.region.Closest(routing.KeyOf(preimage))
+	return ok
+}
+
+// old reports whether the survey is to begin anew.
+func (s *Survey) old(now time.Time) bool {
+	return s.region == nil || now.Sub(s.since) >= surveyAge
+}
+
+// look looks a preimage up. The result goes into the region only if the lookup found all of
+// the closest: when a peer failed, there may be more.
+func (s *Survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
+	r, err := s.engine.Find(ctx, preimage, Plan{Recall: true})
+	if err != nil {
+		return nil, err
+	}
+	if r.Unasked == 0 && (r.End == routing.Converged || r.End == routing.Exhausted && r.Failed+r.Late == 0) {
+		s.region.Add(routing.KeyOf(preimage), r.Closest)
+	}
+	return answeredBy(r)
+}
