@@ -31,6 +31,3 @@ type openSet struct{ openValidator }
 
 // Reduce keeps everything.
 func (openSet) Reduce(_ string, values [][]byte) ([][]byte, error) { return values, nil }
-
-// Limits leaves the limits to the DHT.
-func (openSet) Limits() (values, size int) { return 0, 0 }

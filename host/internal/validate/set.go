@@ -22,7 +22,6 @@ import (
 type Reducer interface {
 	record.Validator
 	Reduce(key string, values [][]byte) ([][]byte, error)
-	Limits() (values, size int)
 }
 
 // What a Reducer that states no limits of its own gets.
@@ -50,7 +49,9 @@ func (v Rules) Limits(key []byte) (values, size int) {
 	if r == nil {
 		return 1, protocol.MaxValue
 	}
-	values, size = r.Limits()
+	if own, ok := r.(interface{ Limits() (values, size int) }); ok {
+		values, size = own.Limits()
+	}
 	return min(cmp.Or(max(values, 0), defaultValues), protocol.MaxRecords), min(cmp.Or(max(size, 0), defaultValueSize), protocol.MaxValue)
 }
 

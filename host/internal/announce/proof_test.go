@@ -1,0 +1,89 @@
+package announce
+
+import (
+	"crypto/rand"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/protocol"
+)
+
+// keyPair returns a key of a kind, and the ID of its peer.
+func keyPair(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	private, public, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, id
+}
+
+// What a provider has signed is good for that provider, key and network, and for
+// nothing else.
+func TestProof(t *testing.T) {
+	const network = lprotocol.ID("/test/kad/1.0.0")
+	key := []byte("a multihash")
+	made := Proof{Network: network, Key: key, Published: time.Unix(1_700_000_000, 0), Lifetime: 3 * time.Hour}
+	for _, kind := range []int{crypto.Ed25519, crypto.RSA, crypto.ECDSA, crypto.Secp256k1} {
+		private, id := keyPair(t, kind)
+		data := made.Sign(private)
+		if len(data) == 0 || len(data) > protocol.MaxProof {
+			t.Fatalf("kind %d: a proof of %d bytes", kind, len(data))
+		}
+		got, err := Verify(data, id, network, key)
+		if err != nil || !got.Published.Equal(made.Published) || got.Lifetime != made.Lifetime {
+			t.Errorf("kind %d: %v, %v", kind, got, err)
+		}
+		_, other := keyPair(t, crypto.Ed25519)
+		broken := append([]byte{}, data...)
+		broken[len(broken)-1] ^= 1
+		for name, err := range map[string]error{
+			"another peer":    second(Verify(data, other, network, key)),
+			"another key":     second(Verify(data, id, network, []byte("another"))),
+			"another network": second(Verify(data, id, "/other/kad/1.0.0", key)),
+			"a changed byte":  second(Verify(broken, id, network, key)),
+			"nothing":         second(Verify(nil, id, network, key)),
+			"garbage":         second(Verify([]byte("garbage"), id, network, key)),
+		} {
+			if !errors.Is(err, kaderr.ErrBadProof) {
+				t.Errorf("kind %d, %s: %v, want kaderr.ErrBadProof", kind, name, err)
+			}
+		}
+	}
+	if (Proof{}).Sign(nil) != nil {
+		t.Error("a proof without a key")
+	}
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+// What is signed is read as it was written, and anything else is an error.
+func FuzzProof(f *testing.F) {
+	whole, err := (&Proof{"/test/kad/1.0.0", []byte("key"), time.Unix(1_700_000_000, 0), time.Hour}).MarshalRecord()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var p, again Proof
+		if p.UnmarshalRecord(in) != nil {
+			return
+		}
+		out, err := p.MarshalRecord()
+		if err != nil || again.UnmarshalRecord(out) != nil || again.Network != p.Network || !again.Published.Equal(p.Published) {
+			t.Errorf("%x: %v became %v, %v", in, p, again, err)
+		}
+	})
+}

@@ -1,0 +1,116 @@
+package announce
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	loopback = "/ip4/127.0.0.1/tcp/1"
+	private  = "/ip4/192.168.1.1/tcp/2"
+	public   = "/ip4/8.8.8.8/tcp/3"
+	relay    = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+)
+
+var aPeer = peer.ID("\x12\x20" + strings.Repeat("p", 32))
+
+func addrStrings(addrs []multiaddr.Multiaddr) (out []string) {
+	for _, a := range addrs {
+		out = append(out, a.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Addresses of every scope, the widest last.
+var someAddrs = []struct {
+	addr string
+	want scope.Scope
+}{
+	{loopback, scope.Loopback},
+	{"/ip6/::1/tcp/1", scope.Loopback},
+	{"/ip4/127.1.2.3/udp/1/quic-v1", scope.Loopback},
+	{private, scope.Private},
+	{"/ip4/10.0.0.1/tcp/1", scope.Private},
+	{"/ip4/172.16.0.1/tcp/1", scope.Private},
+	{"/ip4/169.254.0.1/tcp/1", scope.Private},
+	{"/ip6/fe80::1/tcp/1", scope.Private},
+	{"/ip6/fd00::1/udp/1/quic-v1", scope.Private},
+	{"/ip4/100.64.0.1/tcp/1", scope.Private},
+	{"/dns4/printer.local/tcp/1", scope.Private},
+	{"/ip6/64:ff9b::c0a8:101/tcp/1", scope.Private}, // NAT64 of 192.168.1.1
+	{"/ip6/64:ff9b::808:808/tcp/1", scope.Public},
+	{"/ip6/2002:c0a8:101::1/tcp/1", scope.Private}, // 6to4 of 192.168.1.1
+	{"/ip6/2002:808:808::1/tcp/1", scope.Public},
+	{"/dns4/localhost/tcp/1", scope.Private},
+	{public, scope.Public},
+	{"/ip4/1.1.1.1/udp/4001/quic-v1", scope.Public},
+	{"/ip6/2a00:1450::1/tcp/1", scope.Public},
+	{"/dns4/example.com/tcp/443/tls/ws", scope.Public},
+	{"/dnsaddr/bootstrap.libp2p.io", scope.Public},
+	{public + "/p2p/" + relay + "/p2p-circuit", scope.Public},
+	{private + "/p2p/" + relay + "/p2p-circuit", scope.Private},
+}
+
+// Whatever the addresses of a peer, what a scope is told of them can be read, and
+// is exactly those that reach as far, each once.
+func TestAnnouncement(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var addrs []multiaddr.Multiaddr
+		picked := rapid.SliceOfN(rapid.SampledFrom(someAddrs), 0, protocol.MaxAddrs).Draw(t, "addrs")
+		for _, p := range picked {
+			addrs = append(addrs, multiaddr.StringCast(p.addr))
+		}
+		a := Encode(protocol.Peer{ID: aPeer, Addrs: addrs})
+		for _, s := range []scope.Scope{scope.Loopback, scope.Private, scope.Public} {
+			var want []string
+			for _, p := range picked {
+				if p.want >= s {
+					want = append(want, p.addr)
+				}
+			}
+			slices.Sort(want)
+			want = slices.Compact(want)
+			wire := a.For(s)
+			if len(want) == 0 {
+				if len(wire) != 0 {
+					t.Fatalf("scope %d is told %x, want nothing", s, wire)
+				}
+				continue
+			}
+			p, err := protocol.ParsePeer(wire)
+			if err != nil || p.ID != aPeer {
+				t.Fatalf("scope %d is told %v, %v", s, p, err)
+			}
+			if got := addrStrings(p.Addrs); !slices.Equal(got, want) {
+				t.Fatalf("scope %d is told %v, want %v", s, got, want)
+			}
+		}
+		slices.Reverse(addrs)
+		if !slices.Equal(a, Encode(protocol.Peer{ID: aPeer, Addrs: addrs})) {
+			t.Fatal("the same addresses in another order are announced otherwise")
+		}
+	})
+}
+
+// What is none of ours is told to nobody.
+func TestAnnouncementOfBytes(t *testing.T) {
+	for _, a := range []Wire{nil, {}, {1}, {0, 0, 0}} {
+		for _, s := range []scope.Scope{scope.Loopback, scope.Private, scope.Public} {
+			if got := a.For(s); got != nil {
+				t.Errorf("%v at %d: %v", a, s, got)
+			}
+		}
+	}
+}

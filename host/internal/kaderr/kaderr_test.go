@@ -1,0 +1,72 @@
+package kaderr
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What a server refuses with, a requester learns by the code of the reset; codes are
+// fixed, since they are on the wire.
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		code  network.StreamErrorCode
+		is    error // beside ErrRefused
+	}{
+		{ErrInvalidRecord, 0x6b01, ErrInvalidRecord},
+		{ErrOldRecord, 0x6b02, ErrOldRecord},
+		{store.ErrFull, 0x6b03, nil},
+		{store.ErrTooLarge, 0x6b03, nil},
+		{ErrBadProvider, 0x6b04, nil},
+		{ErrBadProof, 0x6b04, nil},
+		{protocol.ErrMalformed, 0x6b06, nil},
+		{protocol.ErrTooLarge, 0x6b06, nil},
+		{io.ErrUnexpectedEOF, 0x6b07, nil},
+		{ErrTooMany, 0x6b08, nil},
+		{ErrOverQuota, 0x6b09, nil},
+		{ErrExpired, 0x6b0a, nil},
+	} {
+		code := CodeOf(fmt.Errorf("wrapped: %w", tt.cause))
+		if code != tt.code {
+			t.Errorf("CodeOf(%v) = %#x, want %#x", tt.cause, uint32(code), uint32(tt.code))
+		}
+		err := OfReset(&network.StreamError{ErrorCode: code, Remote: true})
+		if !errors.Is(err, ErrRefused) || tt.is != nil && !errors.Is(err, tt.is) {
+			t.Errorf("code %#x is %v", uint32(code), err)
+		}
+	}
+	if !errors.Is(OfReset(&network.StreamError{ErrorCode: CodeBusy, Remote: true}), ErrBusy) {
+		t.Error("a busy peer is not told from others")
+	}
+}
+
+// A reset of our own is no refusal; one of the other side is, with or without a code.
+func TestOfReset(t *testing.T) {
+	own := &network.StreamError{ErrorCode: codeOld}
+	if err := OfReset(own); errors.Is(err, ErrRefused) || err != error(own) {
+		t.Errorf("our own reset is %v", err)
+	}
+	if err := OfReset(&network.StreamError{ErrorCode: 7, Remote: true}); !errors.Is(err, ErrRefused) {
+		t.Errorf("an unknown code is %v", err)
+	}
+	if err := OfReset(network.ErrReset); !errors.Is(err, ErrRefused) || !errors.Is(err, network.ErrReset) {
+		t.Errorf("a reset without a code is %v", err)
+	}
+	if err := OfReset(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, ErrRefused) {
+		t.Errorf("an end is %v", err)
+	}
+	if !errors.Is(ErrNotFound, lrouting.ErrNotFound) {
+		t.Error("ErrNotFound is not libp2p's")
+	}
+}

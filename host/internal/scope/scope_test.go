@@ -1,0 +1,123 @@
+package scope
+
+import (
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	loopback = "/ip4/127.0.0.1/tcp/1"
+	private  = "/ip4/192.168.1.1/tcp/2"
+	public   = "/ip4/8.8.8.8/tcp/3"
+	relay    = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+)
+
+// Addresses of every scope, the widest last.
+var someAddrs = []struct {
+	addr string
+	want Scope
+}{
+	{loopback, Loopback},
+	{"/ip6/::1/tcp/1", Loopback},
+	{"/ip4/127.1.2.3/udp/1/quic-v1", Loopback},
+	{private, Private},
+	{"/ip4/10.0.0.1/tcp/1", Private},
+	{"/ip4/172.16.0.1/tcp/1", Private},
+	{"/ip4/169.254.0.1/tcp/1", Private},
+	{"/ip6/fe80::1/tcp/1", Private},
+	{"/ip6/fd00::1/udp/1/quic-v1", Private},
+	{"/ip4/100.64.0.1/tcp/1", Private},
+	{"/dns4/printer.local/tcp/1", Private},
+	{"/ip6/64:ff9b::c0a8:101/tcp/1", Private}, // NAT64 of 192.168.1.1
+	{"/ip6/64:ff9b::808:808/tcp/1", Public},
+	{"/ip6/2002:c0a8:101::1/tcp/1", Private}, // 6to4 of 192.168.1.1
+	{"/ip6/2002:808:808::1/tcp/1", Public},
+	{"/dns4/localhost/tcp/1", Private},
+	{public, Public},
+	{"/ip4/1.1.1.1/udp/4001/quic-v1", Public},
+	{"/ip6/2a00:1450::1/tcp/1", Public},
+	{"/dns4/example.com/tcp/443/tls/ws", Public},
+	{"/dnsaddr/bootstrap.libp2p.io", Public},
+	{public + "/p2p/" + relay + "/p2p-circuit", Public},
+	{private + "/p2p/" + relay + "/p2p-circuit", Private},
+}
+
+// An address has the scope of the network that it is in; a relayed one that of
+// its relay.
+func TestOf(t *testing.T) {
+	for _, tt := range someAddrs {
+		if got := Of(multiaddr.StringCast(tt.addr)); got != tt.want {
+			t.Errorf("Of(%s) = %d, want %d", tt.addr, got, tt.want)
+		}
+	}
+}
+
+// The group of a public address is its network; others have none.
+func TestGroup(t *testing.T) {
+	for addr, want := range map[string]string{
+		"/ip4/8.8.8.8/tcp/1":             "8.8.8.0",
+		"/ip4/8.8.8.200/udp/9/quic-v1":   "8.8.8.0",
+		"/ip4/8.8.9.8/tcp/1":             "8.8.9.0",
+		"/ip6/2a00:1450:4001:1::1/tcp/1": "2a00:1450:4001::",
+		"/ip6/2a00:1450:4001:2::1/tcp/1": "2a00:1450:4001::",
+		"/dns4/example.com/tcp/1":        "",
+		loopback:                         "",
+		private:                          "",
+	} {
+		if got := Group(multiaddr.StringCast(addr)); got != want {
+			t.Errorf("Group(%s) = %q, want %q", addr, got, want)
+		}
+	}
+}
+
+// A relayed address names its relay; other addresses name none.
+func TestRelayOf(t *testing.T) {
+	for addr, want := range map[string]string{
+		public + "/p2p/" + relay + "/p2p-circuit":              relay,
+		public + "/p2p/" + relay + "/p2p-circuit/p2p/" + relay: relay,
+		public + "/p2p/" + relay:                               "",
+		public:                                                 "",
+		"/p2p-circuit":                                         "",
+	} {
+		id, ok := RelayOf(multiaddr.StringCast(addr))
+		if ok != (want != "") || ok && id != mustDecode(t, want) {
+			t.Errorf("RelayOf(%s) = %v, %v; want %q", addr, id, ok, want)
+		}
+	}
+}
+
+func mustDecode(t *testing.T, id string) peer.ID {
+	t.Helper()
+	decoded, err := peer.Decode(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decoded
+}
+
+// A peer gets the addresses that reach at least as far as itself.
+func TestReaching(t *testing.T) {
+	var all []multiaddr.Multiaddr
+	for _, a := range someAddrs {
+		all = append(all, multiaddr.StringCast(a.addr))
+	}
+	for _, s := range []Scope{Loopback, Private, Public} {
+		want := 0
+		for _, a := range someAddrs {
+			if a.want >= s {
+				want++
+			}
+		}
+		if got := len(Reaching(all, s)); got != want {
+			t.Errorf("%d addresses reach %d, want %d", got, s, want)
+		}
+	}
+	if direct := WithoutRelays(all); len(direct) != len(all)-2 || Same(direct, all) || !Same(all, all) {
+		t.Errorf("%d of %d addresses are direct", len(direct), len(all))
+	}
+}

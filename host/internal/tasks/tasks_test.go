@@ -1,0 +1,152 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Goroutines end with the group, with its cause; after that, none starts.
+func TestGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup()
+		var cause error
+		if !g.Go(func(ctx context.Context) { <-ctx.Done(); cause = context.Cause(ctx) }) {
+			t.Fatal("an open group starts nothing")
+		}
+		ctx, end := g.Begin(t.Context())
+		defer end()
+		g.Cancel()
+		g.Wait(new(sync.WaitGroup))
+		if !errors.Is(cause, kaderr.ErrClosed) || !g.Closed() {
+			t.Errorf("the cause is %v, closed: %v", cause, g.Closed())
+		}
+		if g.Go(func(context.Context) {}) {
+			t.Error("a closed group starts a goroutine")
+		}
+		if <-ctx.Done(); !errors.Is(context.Cause(ctx), kaderr.ErrClosed) {
+			t.Errorf("an operation ends with %v", context.Cause(ctx))
+		}
+		late, end := g.Begin(t.Context())
+		defer end()
+		if !errors.Is(context.Cause(late), kaderr.ErrClosed) {
+			t.Errorf("an operation that begins later ends with %v", context.Cause(late))
+		}
+	})
+}
+
+// Wait does not wait for a goroutine that hangs for longer than 600ms.
+func TestGroupWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup()
+		release := make(chan struct{})
+		g.Go(func(context.Context) { <-release })
+		g.Cancel()
+		start := time.Now()
+		g.Wait(new(sync.WaitGroup))
+		if took := time.Since(start); took != closeTimeout {
+			t.Errorf("Wait took %v, want %v", took, closeTimeout)
+		}
+		close(release)
+	})
+}
+
+// Each calls with every item, so many at a time, and returns the first error.
+func TestEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		running, most, called := 0, 0, 0
+		failed := errors.New("failed")
+		err := Each(t.Context(), 3, slices.Values([]int{1, 2, 3, 4, 5, 6, 7}), func(_ context.Context, item int) error {
+			mu.Lock()
+			running, called = running+1, called+1
+			most = max(most, running)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			running--
+			mu.Unlock()
+			if item == 2 {
+				return failed
+			}
+			return nil
+		})
+		if !errors.Is(err, failed) || most != 3 || called != 7 {
+			t.Errorf("%v, %d at a time, %d calls; want the error, 3, 7", err, most, called)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		called = 0
+		err = Each(ctx, 1, slices.Values([]int{1, 2}), func(context.Context, int) error { called++; return nil })
+		if !errors.Is(err, context.Canceled) || called != 0 {
+			t.Errorf("after the end of ctx: %v, %d calls", err, called)
+		}
+	})
+}
+
+// The loop runs each job when it is due, no more runs of one at a time than its limit,
+// and asks again when a run has ended.
+func TestLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup()
+		l := NewLoop(g)
+		start := time.Now()
+		next := start.Add(time.Minute)
+		var at []time.Duration
+		var runs, most, running int
+		left := 3
+		l.Add(
+			Job{Name: "timed", Due: func(now time.Time, _ *Start) time.Time {
+				if !now.Before(next) {
+					at = append(at, now.Sub(start))
+					next = now.Add(time.Hour)
+				}
+				return next
+			}},
+			Job{Name: "many", Limit: 2, Due: func(_ time.Time, s *Start) time.Time {
+				for left > 0 && s.Room() > 0 {
+					left--
+					running++
+					most = max(most, running)
+					s.Run(func(context.Context) error { time.Sleep(time.Second); return nil }, func(error) { runs++; running-- })
+				}
+				return time.Time{}
+			}},
+		)
+		events := make(chan any, 1)
+		var handled any
+		g.Go(func(ctx context.Context) { l.Run(ctx, events, func(e any) { handled = e }) })
+		events <- "event"
+		synctest.Wait()
+		if handled != "event" {
+			t.Errorf("handled %v", handled)
+		}
+		time.Sleep(2*time.Hour + time.Minute)
+		synctest.Wait()
+		if want := []time.Duration{time.Minute, time.Hour + time.Minute, 2*time.Hour + time.Minute}; !slices.Equal(at, want) {
+			t.Errorf("due at %v, want %v", at, want)
+		}
+		if runs != 3 || most != 2 {
+			t.Errorf("%d runs, %d at a time; want 3, 2", runs, most)
+		}
+		left = 1
+		l.Wake()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if runs != 4 {
+			t.Errorf("%d runs after a wake, want 4", runs)
+		}
+		g.Cancel()
+		g.Wait(new(sync.WaitGroup))
+	})
+}
