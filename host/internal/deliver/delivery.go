@@ -1,0 +1,203 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
+)
+
+// errUnsettled stands for an answer that is awaited.
+var errUnsettled = errors.New("kad: not answered yet")
+
+// A delivery is a record or an announcement on its way to peers, which are added as they
+// are found. It outlives an operation that waits for a quorum only.
+type delivery struct {
+	group    *tasks.Group
+	key      routing.Key
+	send     func(ctx context.Context, c routing.Contact) error
+	patience time.Duration // how long a receiver holds a slot
+	slots    chan struct{} // as many as are sent to at a time
+	enough   chan struct{} // closed when the quorum has stored it
+	settled  chan struct{} // buffered, length 1: a receiver has been settled since
+	done     chan struct{} // closed when all have been settled
+	err      error         // valid after that: why not all were found, or sent to
+
+	// before, if not nil, is called before the first receiver is sent to. If it fails,
+	// none is. Like err, it belongs to the goroutine that finds peers.
+	before func() error
+
+	sends sync.WaitGroup // added to by the goroutine that finds peers, before it waits
+
+	mu      sync.Mutex
+	to      []*receiver // closest first
+	missing int         // how many more are to store it until that is enough
+}
+
+// A receiver is a peer that a delivery is for.
+type receiver struct {
+	routing.Contact
+	outcome error // errUnsettled while it is awaited
+}
+
+func newDelivery(group *tasks.Group, key routing.Key, limit, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
+	return &delivery{
+		group: group, key: key, send: send, patience: patience, slots: make(chan struct{}, limit),
+		enough: make(chan struct{}), settled: make(chan struct{}, 1), done: make(chan struct{}), missing: quorum,
+	}
+}
+
+// run sends to all peers that find adds, and returns when all have been settled. When ctx
+// ends, the sends that have not begun fail with its cause.
+func (v *delivery) run(ctx context.Context, find func(context.Context, *lookup.Sink) error) {
+	if err := find(ctx, &lookup.Sink{Add: v.add, Taken: v.taken}); err != nil {
+		v.err = err
+	}
+	v.sends.Wait()
+	close(v.done)
+}
+
+// add sends to the peers that were not added before.
+func (v *delivery) add(ctx context.Context, to ...routing.Contact) {
+	if v.before != nil && len(to) > 0 {
+		v.err = v.before()
+		v.before = nil
+	}
+	if v.err != nil {
+		return
+	}
+	for _, r := range v.insert(to) {
+		v.sends.Add(1)
+		started := v.group.Go(func(context.Context) { //nolint:contextcheck // ctx ends when the group is closed
+			defer v.sends.Done()
+			v.settle(r, v.sendTo(ctx, r.Contact))
+		})
+		if !started {
+			v.settle(r, kaderr.ErrClosed)
+			v.sends.Done()
+		}
+	}
+}
+
+// insert makes receivers of the peers that were not added before.
+func (v *delivery) insert(to []routing.Contact) (added []*receiver) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, c := range to {
+		i, found := slices.BinarySearchFunc(v.to, c.Key, func(r *receiver, key routing.Key) int { return v.key.Compare(r.Key, key) })
+		if !found {
+			r := &receiver{c, errUnsettled}
+			v.to = slices.Insert(v.to, i, r)
+			added = append(added, r)
+		}
+	}
+	return added
+}
+
+// sendTo sends to c, when there is a slot. When c is late, its slot goes to another one.
+func (v *delivery) sendTo(ctx context.Context, c routing.Contact) error {
+	select {
+	case v.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	free := sync.OnceFunc(func() { <-v.slots })
+	defer free()
+	defer time.AfterFunc(v.patience, free).Stop()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return v.send(ctx, c)
+}
+
+// taken reports whether all peers that were added have stored it. It waits until that is
+// decided, and not for longer than patience.
+func (v *delivery) taken(ctx context.Context) bool {
+	late := time.NewTimer(v.patience)
+	defer late.Stop()
+	for {
+		if all, decided := v.allStored(); decided {
+			return all
+		}
+		select {
+		case <-v.settled:
+		case <-late.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// allStored reports whether all peers that were added so far have stored it, and whether
+// that is decided: all have been settled, or one has not stored it.
+func (v *delivery) allStored() (all, decided bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all, decided = true, true
+	for _, r := range v.to {
+		switch {
+		case r.outcome == nil:
+		case errors.Is(r.outcome, errUnsettled):
+			all, decided = false, false
+		default:
+			return false, true
+		}
+	}
+	return all, decided
+}
+
+// await waits until all have been settled, and not for longer than some time.
+func (v *delivery) await(ctx context.Context, patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-v.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// settle records the outcome of a receiver.
+func (v *delivery) settle(r *receiver, err error) {
+	defer tasks.Poke(v.settled)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r.outcome = err
+	if err != nil {
+		return
+	}
+	if v.missing--; v.missing == 0 {
+		close(v.enough)
+	}
+}
+
+// receipt returns what is known by now.
+func (v *delivery) receipt() Receipt {
+	r := Receipt{Failed: make(map[peer.ID]error)}
+	select {
+	case <-v.done:
+	default:
+		r.rest = v
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r.Wanted = len(v.to)
+	for _, to := range v.to {
+		switch err := to.outcome; {
+		case err == nil:
+			r.Stored = append(r.Stored, to.ID)
+		case !errors.Is(err, errUnsettled):
+			r.Failed[to.ID] = err
+		}
+	}
+	return r
+}

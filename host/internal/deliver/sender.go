@@ -1,0 +1,107 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A Config has what a Sender needs. All fields are required.
+type Config struct {
+	Table    *table.Table
+	Call     *call.Caller
+	Tasks    *tasks.Group
+	K, Alpha int
+}
+
+// A Sender delivers one record or announcement to several peers. It is safe for concurrent
+// use.
+type Sender struct{ cfg Config }
+
+// New returns a Sender.
+func New(cfg Config) *Sender { return &Sender{cfg} }
+
+// ToClosest is To for the k peers closest to a preimage, which closest finds.
+func (s *Sender) ToClosest(ctx context.Context, closest lookup.Closest, preimage []byte, req protocol.Request, quorum int, before func() error) (Receipt, error) {
+	return s.To(ctx, req, quorum, before, func(ctx context.Context, sink *lookup.Sink) error {
+		to, err := closest(ctx, preimage, sink)
+		sink.Add(ctx, to...)
+		return err
+	})
+}
+
+// To delivers a record or an announcement to the peers that find adds, while it does, Alpha
+// at a time, and returns the receipt when quorum peers have stored it. If quorum is 0, that
+// is three quarters of k, and the others have as long as answers take. The rest goes on in
+// the background; before that, all of it ends with ctx. The error is that of find, if it
+// has ended.
+//
+// before, if not nil, is called before the first peer is sent to. If it fails, none is.
+func (s *Sender) To(ctx context.Context, req protocol.Request, quorum int, before func() error, find func(context.Context, *lookup.Sink) error) (Receipt, error) {
+	turn := call.NewTurn()
+	patience := s.cfg.Table.Patience()
+	v := newDelivery(s.cfg.Tasks, keyOf(req), s.cfg.Alpha, cmp.Or(quorum, (3*s.cfg.K+3)/4), patience,
+		func(ctx context.Context, c routing.Contact) error { return s.One(ctx, turn, c, req) })
+	v.before = before
+	waiting, over := context.WithCancel(ctx)
+	defer over()
+	sending, cancel := context.WithCancelCause(lookup.WhileWaiting(context.WithoutCancel(ctx), waiting))
+	started := s.cfg.Tasks.Go(func(closing context.Context) {
+		defer context.AfterFunc(closing, func() { cancel(kaderr.ErrClosed) })()
+		defer cancel(nil)
+		v.run(sending, find)
+	})
+	if !started {
+		cancel(kaderr.ErrClosed)
+		v.run(sending, find)
+	}
+	if quorum > 0 {
+		patience = 0
+	}
+	select {
+	case <-v.enough:
+		v.await(ctx, patience)
+		return v.receipt(), nil
+	case <-v.done:
+	case <-ctx.Done():
+		cancel(context.Cause(ctx))
+		<-v.done
+	}
+	return v.receipt(), v.err
+}
+
+// ToThese is To for peers that are known.
+func (s *Sender) ToThese(ctx context.Context, to []routing.Contact, req protocol.Request, quorum int) Receipt {
+	receipt, _ := s.To(ctx, req, quorum, nil, func(ctx context.Context, sink *lookup.Sink) error {
+		sink.Add(ctx, to...)
+		return nil
+	})
+	return receipt
+}
+
+// One delivers a record or an announcement to one peer. turn may be nil.
+func (s *Sender) One(ctx context.Context, turn *call.Turn, c routing.Contact, req protocol.Request) error {
+	_, err := s.cfg.Call.Request(ctx, turn, c, req, nil)
+	if add, ok := req.(protocol.AddProvider); ok && unexplained(err) {
+		return s.readBack(ctx, c, add, err)
+	}
+	return err
+}
+
+// keyOf returns the key under which a request stores something.
+func keyOf(req protocol.Request) routing.Key {
+	switch req := req.(type) {
+	case protocol.PutValue:
+		return routing.KeyOf(req.Record.Key)
+	case protocol.AddProvider:
+		return routing.KeyOf(req.Key)
+	}
+	return routing.Key{}
+}
