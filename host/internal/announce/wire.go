@@ -56,14 +56,17 @@ func (w Wire) For(s scope.Scope) []byte {
 		return nil
 	}
 	body := w[wireHeader:]
+	size := len(body)
 	switch s {
 	case scope.Public:
-		return body[:binary.BigEndian.Uint16(w)]
+		size = int(binary.BigEndian.Uint16(w))
 	case scope.Private:
-		return body[:binary.BigEndian.Uint16(w[2:])]
-	default:
-		return body
+		size = int(binary.BigEndian.Uint16(w[2:]))
 	}
+	if size == 0 {
+		return nil
+	}
+	return body[:size]
 }
 
 // Peer decodes w, with all addresses.
