@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/routing"
 )
 
 // An outcomeError is the error of a request, with its outcome.
@@ -78,9 +79,10 @@ func (c *Caller) outcomeBefore(err error) table.Outcome {
 const StragglerTime = time.Second
 
 // lateAfter returns how long a request must have been under way to be late when the
-// requester gives up. It is three quarters of the longest that a lookup waits, because
-// requesters that wait no longer than a lookup give up just before it does.
-func (c *Caller) lateAfter() time.Duration { return min(c.cfg.SlowAfter, StragglerTime) * 3 / 4 }
+// requester gives up: 750 ms at most.
+func (c *Caller) lateAfter() time.Duration {
+	return routing.LateAfter(min(c.cfg.SlowAfter, StragglerTime))
+}
 
 // isOwnFailure reports whether an error says that something is lacking here: a stream,
 // memory, a file descriptor, or the host, which is closed.

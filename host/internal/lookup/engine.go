@@ -35,7 +35,7 @@ type Engine struct {
 
 // NewEngine returns an Engine.
 func NewEngine(cfg Config) *Engine {
-	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{found: routing.Recall{Age: recallAge}}}
+	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{k: cfg.K}}
 }
 
 // Lookups returns how many lookups were run.
@@ -47,10 +47,6 @@ type Plan struct {
 	Recall bool // peers that an earlier lookup found, and that are confirmed, need not be asked
 }
 
-// seedFactor is how many times k contacts a lookup starts from. It asks the k closest; the
-// others are a reserve in case many of them are gone.
-const seedFactor = 4
-
 // Prepare prepares a lookup of the key of a preimage. It waits until the table has
 // contacts, as Table.ReadyWithin does.
 //
@@ -61,16 +57,15 @@ func (e *Engine) Prepare(ctx context.Context, preimage []byte, req protocol.Requ
 		return nil, err
 	}
 	key := routing.KeyOf(preimage)
-	seeds := e.cfg.Table.Seeds(key, seedFactor*e.cfg.K)
+	seeds := e.cfg.Table.Seeds(key, routing.SeedFactor*e.cfg.K)
 	if len(seeds) == 0 {
 		return nil, e.cfg.Table.NotReady(nil) // the table was emptied just now
 	}
 	recalled, since := e.recall.near(key)
 	seeds = append(recalled, seeds...)
 	e.cfg.Table.Expect(seeds)
-	for i := range recalled {
-		// A peer that answered was connected then. If it is not any more, it is asked.
-		seeds[i].Recent = p.Recall && seeds[i].Connected && !seeds[i].Doubtful
+	if p.Recall {
+		routing.MarkRecent(seeds[:len(recalled)])
 	}
 	size, failing := e.cfg.Table.Network()
 	s := &Search{

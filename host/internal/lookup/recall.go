@@ -7,21 +7,18 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// recallAge is how long the result of a lookup is remembered.
-const recallAge = 5 * time.Minute
-
 // A recall is a [routing.Recall] behind the lock of the engine.
 type recall struct {
+	k     int
 	mu    sync.Mutex // held for one call, never over IO
 	found routing.Recall
 }
 
-// remember records the result of a lookup of key, none of whose answers is older than
-// since.
-func (r *recall) remember(since time.Time, key routing.Key, closest []routing.Contact) {
+// learn remembers the result of a lookup of key: see [routing.Recall.Learn].
+func (r *recall) learn(recalled time.Time, key routing.Key, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.found.Remember(since, key, closest)
+	r.found.Learn(time.Now(), recalled, key, r.k, result.Result)
 }
 
 // near returns the result of an earlier lookup of a key near to key, and since when its

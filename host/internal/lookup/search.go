@@ -96,30 +96,16 @@ func (s *Search) Lookup() *routing.Lookup { return s.lookup }
 
 func (s *Search) result() Result { return Result{s.lookup.Result(), s.refused, s.unasked} }
 
-// learn remembers what the lookup has shown, for later ones: nothing if it has not
-// converged, or if contacts could not be asked.
+// learn remembers what the lookup has shown, for later ones: nothing if contacts could not
+// be asked.
 func (s *Search) learn(r Result) {
-	if !Converged(r) || r.Unasked > 0 {
+	if r.Unasked > 0 {
 		return
 	}
-	e := s.engine
 	if r.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
-		e.cfg.Table.Found(s.key, r.Closest)
+		s.engine.cfg.Table.Found(s.key, r.Closest)
 	}
-	whole := len(r.Closest) == e.cfg.K || r.End == routing.Exhausted && r.Late == 0
-	switch {
-	case whole && allAnswered(r):
-		e.recall.remember(time.Now(), s.key, r.Closest)
-	case whole: // some have answered an earlier lookup only
-		e.recall.remember(s.recalled, s.key, r.Closest)
-	}
-}
-
-// allAnswered reports whether all of the closest have answered this lookup.
-func allAnswered(r Result) bool {
-	n := len(r.Closest)
-	return len(r.Answered) >= n && slices.EqualFunc(r.Closest, r.Answered[:n],
-		func(a, b routing.Contact) bool { return a.ID == b.ID })
+	s.engine.recall.learn(s.recalled, s.key, r)
 }
 
 // ask sends the request to one contact.
