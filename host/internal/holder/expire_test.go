@@ -1,0 +1,86 @@
+package holder
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
+)
+
+// The job removes what has expired, more than one batch at once, within a minute after
+// its time, and is due rarely while there is nothing to do.
+func TestExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(t, Config{RecordAge: 10 * time.Hour})
+		asked := 0
+		job := h.Expire()
+		counted := job
+		counted.Due = func(now time.Time, start *tasks.Start) time.Time {
+			asked++
+			return job.Due(now, start)
+		}
+		group := tasks.NewGroup()
+		loop := tasks.NewLoop(group)
+		loop.Add(counted)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			loop.Run(group.Context(), nil, func(any) {})
+		}()
+		time.Sleep(time.Minute)
+		for i := range 2*expireBatch + 10 {
+			if err := receive(t, h, "a peer", put(recordKey(i), "1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(9 * time.Hour)
+		if values, _ := h.Len(); values != 2*expireBatch+10 {
+			t.Errorf("%d values are left before their time", values)
+		}
+		if asked > 20 {
+			t.Errorf("the job was asked %d times in nine hours without work", asked)
+		}
+		time.Sleep(time.Hour + 2*expireAfter)
+		if values, _ := h.Len(); values != 0 {
+			t.Errorf("%d values are left after their time", values)
+		}
+		group.Cancel()
+		<-done
+	})
+}
+
+// A holder that k others are nearer than keeps a record for half as long, and our own
+// for its whole age.
+func TestFarHolderForgetsEarlier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(t, Config{RecordAge: 16 * time.Hour})
+		far := recordKey(0)
+		for i := 1; routing.KeyOf([]byte(far)).CPL(h.cfg.Table.Self()) > 0; i++ {
+			far = recordKey(i)
+		}
+		for i, added := 0, 0; added < h.cfg.K; i++ {
+			c := routing.ContactOf(peerID(i))
+			if c.Key.CPL(routing.KeyOf([]byte(far))) == 0 {
+				continue
+			}
+			h.cfg.Host.Peerstore().AddAddrs(c.ID, addrOf(i), peerstore.PermanentAddrTTL)
+			h.cfg.Table.Heard(c, table.Answered, 0)
+			added = h.cfg.Table.CountCloser(routing.KeyOf([]byte(far)))
+		}
+		for from, want := range map[peer.ID]time.Duration{"a peer": 8 * time.Hour, h.self: 16 * time.Hour} {
+			if got := h.expiry(time.Now(), []byte(far), from, 0); !got.Equal(time.Now().Add(want)) {
+				t.Errorf("a record of %q is held for %v, want %v", from, time.Until(got), want)
+			}
+		}
+		h.cfg.Caching = false
+		if got := h.expiry(time.Now(), []byte(far), "a peer", 0); !got.Equal(time.Now().Add(16 * time.Hour)) {
+			t.Errorf("without caching, for %v", time.Until(got))
+		}
+	})
+}

@@ -1,0 +1,238 @@
+package holder
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// Each visits the keys of both kinds that begin with a prefix, in the order of the key
+// space, over several batches; an error of visit ends it.
+func TestEach(t *testing.T) {
+	h := newHolder(t, Config{})
+	const count = 5 * eachBatch
+	for i := range count {
+		if err := receive(t, h, "a peer", put(recordKey(i), "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Provide(t.Context(), []byte(recordKey(0)), 0); err != nil {
+		t.Fatal(err)
+	}
+	prefix := routing.KeyOf([]byte(recordKey(0)))
+	for _, bits := range []int{0, 1, 3, 7, 40, 255} {
+		var want []string
+		for i := range count {
+			if routing.KeyOf([]byte(recordKey(i))).CPL(prefix) >= bits {
+				want = append(want, recordKey(i))
+			}
+		}
+		slices.SortFunc(want, func(a, b string) int {
+			return slices.Compare(store.Place([]byte(a)), store.Place([]byte(b)))
+		})
+		want = append(want, recordKey(0)) // its announcement
+		var got []string
+		err := h.Each(t.Context(), prefix, bits, func(_ store.Kind, key []byte) error {
+			got = append(got, string(key))
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%d bits: %d keys, %v; want %d", bits, len(got), err, len(want))
+		}
+	}
+	end := errors.New("enough")
+	visits := 0
+	err := h.Each(t.Context(), prefix, 0, func(store.Kind, []byte) error {
+		visits++
+		return end
+	})
+	if !errors.Is(err, end) || visits != 1 {
+		t.Errorf("%v after %d visits", err, visits)
+	}
+}
+
+// Copies has what can be passed on: values together, announcements with a proof, and
+// ours, freshly signed. With a time, it leaves out ours and what arrived after that;
+// MarkSent makes an entry arrive now, or expire.
+func TestCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, other := newHolder(t, Config{}), newHolder(t, Config{})
+		private, provider := identity(t)
+		key := []byte("/s/key")
+		proof := announce.Proof{Network: testProtocol, Key: key, Published: time.Now()}.Sign(private)
+		signed := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}, Proof: proof}
+		unsigned := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: peerID(1), Addrs: addrOf(1)}}}
+		for _, step := range []struct {
+			from peer.ID
+			give protocol.Request
+		}{{"a peer", put("/s/key", "a1", "b1")}, {provider, signed}, {peerID(1), unsigned}} {
+			if err := receive(t, h, step.from, step.give); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Provide(t.Context(), key, 0); err != nil {
+			t.Fatal(err)
+		}
+		copies := func(since time.Time) (values []protocol.Request, named []peer.ID, adds []protocol.Request) {
+			t.Helper()
+			values, err := h.Copies(t.Context(), store.KindValue, key, since)
+			adds, err2 := h.Copies(t.Context(), store.KindProvider, key, since)
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			for _, req := range adds {
+				named = append(named, req.(protocol.AddProvider).Providers[0].ID)
+			}
+			return values, named, adds
+		}
+		values, named, adds := copies(time.Time{})
+		if len(values) != 1 || len(RecordsIn(values[0].(protocol.PutValue))) != 2 {
+			t.Errorf("values: %v", values)
+		}
+		if len(named) != 2 || !slices.Contains(named, h.self) || !slices.Contains(named, provider) {
+			t.Errorf("announcements of %v, want ours and the signed one", named)
+		}
+		for _, req := range slices.Concat(values, adds) {
+			if err := receive(t, other, "a holder", req); err != nil {
+				t.Errorf("%T, passed on: %v", req, err)
+			}
+		}
+		start := time.Now()
+		if values, named, _ := copies(start.Add(-1)); len(values)+len(named) != 0 {
+			t.Errorf("copies of what arrived later: %v, %v", values, named)
+		}
+		time.Sleep(time.Hour)
+		if err := receive(t, h, "a peer", put("/s/key", "b2")); err != nil {
+			t.Fatal(err)
+		}
+		values, named, adds = copies(start)
+		if len(values) != 1 || len(RecordsIn(values[0].(protocol.PutValue))) != 2 || !slices.Equal(named, []peer.ID{provider}) {
+			t.Errorf("copies of what arrived before: %v, %v", values, named)
+		}
+		for _, req := range slices.Concat(values, adds) {
+			if err := h.MarkSent(t.Context(), req, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if values, named, _ := copies(start); len(values)+len(named) != 0 || held(t, h, "/s/key") != "a1 b2" {
+			t.Errorf("after they were sent: %v, %v", values, named)
+		}
+		for _, req := range slices.Concat(values, adds) {
+			if err := h.MarkSent(t.Context(), req, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if values, named, _ := copies(time.Time{}); len(values) != 0 || !slices.Equal(named, []peer.ID{h.self}) {
+			t.Errorf("after they were given away: %v, %v", values, named)
+		}
+	})
+}
+
+// A record that is replaced while the one before is sent is not given away with it.
+func TestMarkSentOfReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(t, Config{})
+		private, provider := identity(t)
+		key := []byte("/s/key")
+		add := func() protocol.AddProvider {
+			p := announce.Proof{Network: testProtocol, Key: key, Published: time.Now()}
+			return protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}, Proof: p.Sign(private)}
+		}
+		old := add()
+		time.Sleep(time.Minute)
+		for _, step := range []struct {
+			from  peer.ID
+			give  protocol.Request
+			sent  protocol.Request
+			holds string
+		}{
+			{"a peer", put("/s/key", "a1", "b1"), put("/s/key", "a1"), "b1"},
+			{"a peer", put("/s/key", "b2"), put("/s/key", "b1"), "b2"},
+			{provider, add(), old, "b2"},
+		} {
+			if err := receive(t, h, step.from, step.give); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.MarkSent(t.Context(), step.sent, true); err != nil {
+				t.Fatal(err)
+			}
+			if got := held(t, h, "/s/key"); got != step.holds {
+				t.Errorf("%q is held, want %q", got, step.holds)
+			}
+		}
+		if known, err := h.Known(t.Context(), key, time.Now()); err != nil || len(known) != 1 {
+			t.Errorf("the newer announcement is gone: %v, %v", known, err)
+		}
+		if err := h.MarkSent(t.Context(), put("/v/none", "1"), false); err != nil {
+			t.Errorf("of a record that is gone: %v", err)
+		}
+	})
+}
+
+// A slowStore lets other goroutines run between the read of an announcement and its
+// write.
+type slowStore struct{ store.Store }
+
+func (s slowStore) Provider(ctx context.Context, key []byte, id string, now time.Time) (store.Provider, error) {
+	p, err := s.Store.Provider(ctx, key, id, now)
+	for range 100 {
+		runtime.Gosched()
+	}
+	return p, err
+}
+
+// An announcement that arrives while others of its provider are held or marked is not
+// lost: the newest one is held in the end.
+func TestAnnouncedConcurrently(t *testing.T) {
+	h := newHolder(t, Config{Store: slowStore{store.NewMemory(store.Limits{})}})
+	private, provider := identity(t)
+	key := []byte("a multihash")
+	now := time.Now()
+	add := func(i int) protocol.AddProvider {
+		p := announce.Proof{Network: testProtocol, Key: key, Published: now.Add(time.Duration(i) * time.Second)}
+		return protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(i)}}, Proof: p.Sign(private)}
+	}
+	const newest = 16
+	var order []int // the newest comes first, among others that read what was held before
+	for i := newest; i > 0; i-- {
+		order = append(order, i)
+	}
+	for round, write := range []func(ctx context.Context, i int) error{
+		func(ctx context.Context, i int) error { return h.Announced(ctx, From{ID: "a holder"}, add(i), now) },
+		func(ctx context.Context, i int) error {
+			if i == newest/2 {
+				return h.Announced(ctx, From{ID: "a holder"}, add(newest), now)
+			}
+			return h.MarkSent(ctx, add(0), false)
+		},
+	} {
+		for range 20 {
+			if err := h.cfg.Store.RemoveProvider(t.Context(), key, string(provider)); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Announced(t.Context(), From{ID: "a holder"}, add(0), now); err != nil {
+				t.Fatal(err)
+			}
+			if err := tasks.Each(t.Context(), newest, slices.Values(order), write); err != nil {
+				t.Fatal(err)
+			}
+			p, err := h.cfg.Store.Provider(t.Context(), key, string(provider), now)
+			published := announce.ParseKept(p.Addrs).Published
+			if err != nil || !published.Equal(now.Add(newest*time.Second).Truncate(time.Second)) {
+				t.Fatalf("round %d: held %v, %v; want the newest", round, published, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package holder
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A peer may add so many bytes, and again as they leak away. The limit of a peer does
+// not depend on others, and a write that adds nothing is always allowed.
+func TestQuota(t *testing.T) {
+	q := quota{limit: 1000, age: 10 * time.Hour}
+	at := func(h int) time.Time { return time.Unix(0, 0).Add(time.Duration(h) * time.Hour) }
+	steps := []struct {
+		hour  int
+		id    peer.ID
+		bytes int
+		ok    bool
+	}{
+		{0, "a", 1001, false},
+		{0, "a", 900, true},
+		{0, "a", 101, false},
+		{0, "a", 100, true},
+		{0, "a", 1, false},
+		{0, "a", 0, true},
+		{0, "a", -50, true},
+		{0, "b", 1000, true},
+		{1, "a", 101, false},
+		{1, "a", 100, true},
+		{20, "a", 1000, true},
+		{20, "a", 1, false},
+	}
+	for i, s := range steps {
+		err := q.Charge(at(s.hour), s.id, s.bytes)
+		if err == nil != s.ok || err != nil && !errors.Is(err, kaderr.ErrOverQuota) {
+			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
+		}
+	}
+	q.Refund(at(20), "a", 300)
+	if err := q.Charge(at(20), "a", 300); err != nil {
+		t.Errorf("what was refunded: %v", err)
+	}
+	off := quota{limit: -1}
+	if err := off.Charge(at(0), "a", 1<<40); err != nil || off.used != nil {
+		t.Errorf("without a limit: %v", err)
+	}
+	forever := quota{limit: 10, age: -1}
+	if forever.Charge(at(0), "a", 10) != nil || forever.Charge(at(1e6), "a", 1) == nil {
+		t.Error("bytes that never expire have leaked away")
+	}
+}
+
+// The peers that are remembered are bounded, and the peer that uses most is among
+// them.
+func TestQuotaForgets(t *testing.T) {
+	q := quota{limit: 1000, age: time.Hour}
+	now := time.Unix(0, 0)
+	big := q.Charge(now, "big", 1000)
+	for i := range 3 * maxQuotaPeers {
+		if err := q.Charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(q.used) > maxQuotaPeers {
+		t.Errorf("%d peers are remembered", len(q.used))
+	}
+	if big != nil || q.Charge(now, "big", 1) == nil {
+		t.Error("the peer that uses most is forgotten")
+	}
+}
+
+// A peer has its share of the store, however many of its writes are under way.
+func TestQuotaConcurrently(t *testing.T) {
+	records, err := store.Open(t.TempDir(), store.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = records.Close() })
+	h := newHolder(t, Config{MaxBytesPerPeer: 100_000, Store: records})
+	value := "1" + string(make([]byte, 50_000))
+	var writes sync.WaitGroup
+	for i := range 32 {
+		writes.Go(func() { _ = receive(t, h, "greedy", put(recordKey(i), value)) })
+	}
+	writes.Wait()
+	if values, _ := h.Len(); values != 1 {
+		t.Errorf("%d values of 50 kB are held, in a share of 100 kB", values)
+	}
+}
+
+// A peer gets its share of the store and no more, with any number of keys. Another peer
+// has a share of its own, and the first may store again what it has stored.
+func TestManyKeysFromOnePeer(t *testing.T) {
+	const keys = 20_000
+	h := newHolder(t, Config{MaxBytesPerPeer: 1 << 20})
+	value := append([]byte("1"), make([]byte, 99)...)
+	putAs := func(from peer.ID, key string) error {
+		return h.Store(t.Context(), from, protocol.Record{Key: []byte(key), Value: value})
+	}
+	stored := 0
+	for i := range keys {
+		switch err := putAs("greedy", recordKey(i)); {
+		case err == nil:
+			stored++
+		case !errors.Is(err, kaderr.ErrOverQuota):
+			t.Fatal(err)
+		}
+	}
+	if bytes := stored * len(value); bytes > 1<<20 || bytes < 1<<19 {
+		t.Errorf("%d bytes of %d keys were stored", bytes, stored)
+	}
+	if err := putAs("modest", "/v/other"); err != nil {
+		t.Errorf("another peer: %v", err)
+	}
+	if err := putAs("greedy", recordKey(0)); err != nil {
+		t.Errorf("the same record again: %v", err)
+	}
+}
+
+// A write that is refused in vain counts against the quota of its sender, although it
+// is not held. A write for which no entry made room does not count.
+func TestQuotaOfRefusedWrites(t *testing.T) {
+	far, near := "", "" // the entry of far is dropped for near
+	h := newHolder(t, Config{})
+	for i := range 100 {
+		key := recordKey(i)
+		if far == "" || closer(h, far, key) {
+			far = key
+		}
+		if near == "" || closer(h, key, near) {
+			near = key
+		}
+	}
+	large := protocol.AddProvider{Key: []byte(near), Providers: []protocol.Peer{{ID: peerID(2), Addrs: addrOf(2)}}}
+	small := large
+	small.Key = []byte(far)
+	small.Providers = []protocol.Peer{{ID: peerID(1), Addrs: addrOf(1)}}
+	for range 20 {
+		large.Providers[0].Addrs = append(large.Providers[0].Addrs, addrOf(len(large.Providers[0].Addrs))...)
+	}
+	for _, tt := range []struct {
+		name         string
+		limits       store.Limits
+		small, large protocol.Request
+		charged      bool
+	}{
+		{"value in vain", store.Limits{ValueBytes: 5_000}, put(far, "1"), put(near, "1"+string(make([]byte, 10_000))), true},
+		{"value that none made room for", store.Limits{ValueBytes: 1}, put(far, "1"), put(near, "1"+string(make([]byte, 10_000))), false},
+		{"announcement in vain", store.Limits{ProviderBytes: 170}, small, large, true},
+		{"announcement that none made room for", store.Limits{ProviderBytes: 1}, small, large, false},
+	} {
+		h.cfg.Store, h.quota.used = store.NewMemory(tt.limits), nil
+		if err := receive(t, h, peerID(1), tt.small); (err == nil) != tt.charged {
+			t.Fatalf("%s: the small one: %v", tt.name, err)
+		}
+		if err := receive(t, h, peerID(2), tt.large); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("%s: %v, want that the store is full", tt.name, err)
+		}
+		if level := h.quota.level(time.Now(), peerID(2)); (level > 0) != tt.charged {
+			t.Errorf("%s: %v bytes count against the sender", tt.name, level)
+		}
+	}
+}
+
+// closer reports whether a holder is nearer to key than to other.
+func closer(h *Holder, key, other string) bool {
+	return h.cfg.Table.Self().Compare(routing.KeyOf([]byte(key)), routing.KeyOf([]byte(other))) < 0
+}
