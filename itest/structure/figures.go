@@ -3,6 +3,7 @@ package structure
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -67,14 +68,23 @@ func (m *Module) Figures() []Figure {
 
 // Print writes figures as a table; with all, what was counted follows each.
 func Print(w io.Writer, figures []Figure, all bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
 	for _, f := range figures {
-		fmt.Fprintf(t, "%s\t%s\n", f.Name, f.Text())
+		fmt.Fprintf(&b, "%s\t%s\n", f.Name, f.Text())
 		for _, place := range f.Places {
 			if all {
-				fmt.Fprintf(t, "    %s\t\n", place)
+				fmt.Fprintf(&b, "    %s\t\n", place)
 			}
 		}
+	}
+	return align(w, b.String())
+}
+
+// align writes text whose columns are separated by tabs.
+func align(w io.Writer, text string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(t, text); err != nil {
+		return err
 	}
 	return t.Flush()
 }
@@ -91,19 +101,27 @@ func (f Figure) Text() string {
 	return fmt.Sprintf("%.1f", f.Value)
 }
 
-// PrintImports writes the table of imports: each room, and the rooms that it imports.
+// PrintImports writes the table of imports: each room, and what it imports of the
+// module. An import that is not allowed is in brackets.
 func (g Graph) PrintImports(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
 	for _, r := range Rooms {
 		imports, ok := g[rooms+r.Name]
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(t, "%s\t", r.Name)
-		for _, to := range imports {
-			fmt.Fprintf(t, "%s ", shorten(to))
+		fmt.Fprintf(&b, "%s\t", r.Name)
+		for i, to := range imports {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			if r.MayImport(to) {
+				b.WriteString(shorten(to))
+			} else {
+				fmt.Fprintf(&b, "[%s]", shorten(to))
+			}
 		}
-		fmt.Fprintln(t)
+		b.WriteByte('\n')
 	}
-	return t.Flush()
+	return align(w, b.String())
 }

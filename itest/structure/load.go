@@ -153,9 +153,10 @@ func (m *Module) load(dir string, l listed, imports types.Importer) (*Package, e
 		if err != nil {
 			return nil, err
 		}
-		lines := m.fset.File(syntax.Pos()).LineCount()
-		if end := m.fset.File(syntax.Pos()); end.Offset(end.LineStart(lines)) == end.Size() {
-			lines-- // what follows the last newline is no line
+		file := m.fset.File(syntax.Pos())
+		lines := file.LineCount()
+		if file.Offset(file.LineStart(lines)) == file.Size() {
+			lines-- // nothing follows the last newline
 		}
 		p.Files = append(p.Files, &File{Name: filepath.ToSlash(short), Lines: lines, syntax: syntax})
 		files = append(files, syntax)
@@ -204,8 +205,7 @@ func (m *Module) Host() []*Package {
 // rooms is what the paths of the rooms of package host begin with.
 const rooms = "host/internal/"
 
-// fileAt returns the name, relative to the module, of the file with pos; "" if it
-// is of another module.
+// files returns the files of the module by what the positions in them belong to.
 func (m *Module) files() map[*token.File]*File {
 	files := make(map[*token.File]*File)
 	for _, p := range m.Packages {

@@ -119,13 +119,14 @@ func (a *arrow) draw(b *strings.Builder) {
 	ps := a.points()
 	end := ps[len(ps)-1]
 	ps[len(ps)-1].y -= tip - 1
-	path := fmt.Sprintf("M%.1f %.1f", ps[0].x, ps[0].y)
+	var d strings.Builder
+	fmt.Fprintf(&d, "M%.1f %.1f", ps[0].x, ps[0].y)
 	for i := 1; i < len(ps)-1; i++ {
 		before, after := toward(ps[i], ps[i-1], radius), toward(ps[i], ps[i+1], radius)
-		path += fmt.Sprintf(" L%.1f %.1f Q%.1f %.1f %.1f %.1f", before.x, before.y, ps[i].x, ps[i].y, after.x, after.y)
+		fmt.Fprintf(&d, " L%.1f %.1f Q%.1f %.1f %.1f %.1f", before.x, before.y, ps[i].x, ps[i].y, after.x, after.y)
 	}
-	path += fmt.Sprintf(" L%.1f %.1f", ps[len(ps)-1].x, ps[len(ps)-1].y)
-	fmt.Fprintf(b, `<g class="g%d"><path class="halo" d="%s"/><path class="line" d="%s"/>`, a.from.group(), path, path)
+	fmt.Fprintf(&d, " L%.1f %.1f", ps[len(ps)-1].x, ps[len(ps)-1].y)
+	fmt.Fprintf(b, `<g class="g%d"><path class="halo" d="%s"/><path class="line" d="%s"/>`, a.from.group(), d.String(), d.String())
 	fmt.Fprintf(b, `<path class="tip" d="M%.1f %.1f l-4.5 -%.0f h9 z"><title>%s imports %s</title></path></g>`+"\n", end.x, end.y, tip, a.from.path, a.to.path)
 }
 

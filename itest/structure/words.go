@@ -6,7 +6,7 @@ import (
 )
 
 // pronouns are the pronouns that stand in place of a noun.
-var pronouns = regexp.MustCompile(`(?i)\b(who|whom|whoever|whose|somebody|nobody|everybody|those|that one)\b`) //nolint:gochecknoglobals // a constant
+var pronouns = regexp.MustCompile(`(?i)\b(who|whom|whoever|whose|somebody|nobody|everybody|those|that one)\b`)
 
 // A Prose says how many words and pronouns the comments of packages have.
 type Prose struct{ Words, Pronouns int }

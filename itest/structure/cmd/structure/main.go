@@ -42,6 +42,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if err := structure.Print(stdout, m.Figures(), *places); err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout)
+	if _, err := io.WriteString(stdout, "\n"); err != nil {
+		return err
+	}
 	return m.Imports().PrintImports(stdout)
 }
