@@ -103,3 +103,19 @@ func TestLinter(t *testing.T) {
 		t.Errorf("the linter has a rule for %s, which is not in the table of rooms", name)
 	}
 }
+
+// ARCHITECTURE.md has each room, and the same table of imports.
+func TestDocument(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Rooms {
+		if !strings.Contains(string(document), " | `"+r.Name+"` | ") {
+			t.Errorf("the list of packages lacks %s", r.Name)
+		}
+		if row := "\n| `" + r.Name + "` | `" + strings.Join(r.Imports, "`, `") + "` |\n"; r.Imports != nil && !strings.Contains(string(document), row) {
+			t.Errorf("the table of imports lacks the row%s", row)
+		}
+	}
+}
