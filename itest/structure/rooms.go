@@ -79,8 +79,8 @@ func (r Room) MayImport(path string) bool {
 	return slices.Contains(r.Imports, name)
 }
 
-// Imports returns what the packages of the module import of each other, examples,
-// tests and helpers of tests left out.
+// Imports returns what the packages of the module import of each other, those for
+// tests of host/store left out.
 func (m *Module) Imports() Graph {
 	g := make(Graph)
 	for _, p := range m.Packages {
@@ -91,10 +91,8 @@ func (m *Module) Imports() Graph {
 	return g
 }
 
-// drawn reports whether a package belongs to what is shipped.
-func drawn(path string) bool {
-	return path != "" && !strings.HasPrefix(path, "examples") && !strings.HasPrefix(path, "itest") && !strings.HasSuffix(path, "storetest")
-}
+// drawn reports whether a package is in the graph of imports.
+func drawn(path string) bool { return path != "host/store/storetest" }
 
 // A Graph says which packages a package imports.
 type Graph map[string][]string
