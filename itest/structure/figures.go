@@ -68,25 +68,21 @@ func (m *Module) Figures() []Figure {
 
 // Print writes figures as a table; with all, what was counted follows each.
 func Print(w io.Writer, figures []Figure, all bool) error {
+	width := 0
+	for _, f := range figures {
+		width = max(width, len(f.Name))
+	}
 	var b strings.Builder
 	for _, f := range figures {
-		fmt.Fprintf(&b, "%s\t%s\n", f.Name, f.Text())
+		fmt.Fprintf(&b, "%-*s  %s\n", width, f.Name, f.Text())
 		for _, place := range f.Places {
 			if all {
-				fmt.Fprintf(&b, "    %s\t\n", place)
+				fmt.Fprintf(&b, "    %s\n", place)
 			}
 		}
 	}
-	return align(w, b.String())
-}
-
-// align writes text whose columns are separated by tabs.
-func align(w io.Writer, text string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if _, err := io.WriteString(t, text); err != nil {
-		return err
-	}
-	return t.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // Text returns the value, a whole number or a rate with one decimal, or why there is
@@ -123,5 +119,9 @@ func (g Graph) PrintImports(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
-	return align(w, b.String())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(t, b.String()); err != nil {
+		return err
+	}
+	return t.Flush()
 }
