@@ -3,6 +3,7 @@ package structure
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -25,7 +26,8 @@ const (
 	GoroutineLater  = "calls of AfterFunc"
 	ClockUses       = "clock reads"
 	MutexFields     = "mutex fields"
-	FindNodeFiles   = "files to follow one FIND_NODE"
+	FindNodePath    = "files on the way of one FIND_NODE"
+	FindNodeFiles   = "files on its way and aside"
 	HostPronouns    = "pronouns per 1000 words, host"
 	RoutingPronouns = "pronouns per 1000 words, routing"
 	WirePronouns    = "pronouns per 1000 words, protocol"
@@ -37,7 +39,6 @@ const (
 
 // Figures measures all that this package can.
 func (m *Module) Figures() []Figure {
-	walk, err := m.Follow(FindNode)
 	g := m.Goroutines()
 	counted := func(name string, places []string) Figure {
 		return Figure{Name: name, Value: float64(len(places)), Places: places}
@@ -45,6 +46,10 @@ func (m *Module) Figures() []Figure {
 	pronouns := func(name string, packages ...*Package) Figure {
 		p := m.Prose(packages...)
 		return Figure{Name: name, Value: p.Rate(), Places: []string{fmt.Sprintf("%d of %d words", p.Pronouns, p.Words)}}
+	}
+	walk := func(name string, functions []string) Figure {
+		files, err := m.Follow(functions)
+		return Figure{Name: name, Value: float64(len(files)), Places: files, Err: err}
 	}
 	return []Figure{
 		counted(DHTMethods, m.Methods()),
@@ -55,7 +60,8 @@ func (m *Module) Figures() []Figure {
 		counted(GoroutineLater, g.Delayed),
 		counted(ClockUses, m.ClockReads()),
 		counted(MutexFields, m.Mutexes()),
-		{Name: FindNodeFiles, Value: float64(len(walk)), Places: walk, Err: err},
+		walk(FindNodePath, FindNode),
+		walk(FindNodeFiles, slices.Concat(FindNode, FindNodeAside)),
 		pronouns(HostPronouns, m.Host()...),
 		pronouns(RoutingPronouns, m.Package("routing")),
 		pronouns(WirePronouns, m.Package("protocol")),

@@ -33,7 +33,7 @@ var bounds = map[string]float64{
 	LargestCircle:   6,
 	GoroutineStarts: 5,
 	ClockUses:       40,
-	FindNodeFiles:   8,
+	FindNodePath:    8,
 	HostPronouns:    2,
 	RoutingPronouns: 2,
 	WirePronouns:    2,

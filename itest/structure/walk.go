@@ -9,16 +9,25 @@ import (
 	"slices"
 )
 
-// FindNode are the functions that a reader enters, in this order, to follow one
-// FIND_NODE of ours from [DHT.ClosestPeers] to the wire, and its answer back. A
-// function that only its caller's file needs to be known for is not among them.
+// FindNode are the functions through which one FIND_NODE of ours passes, from
+// DHT.ClosestPeers to the wire, and its answer on the way back.
 var FindNode = []string{ //nolint:gochecknoglobals // a constant
-	"host.DHT.ClosestPeers", "host.DHT.begin", "host.DHT.closestBy", "host.DHT.remembered", "host.recall.justFound",
-	"host.DHT.search", "host.DHT.readyWithin", "host.peers.seeds", "host.DHT.judge", "host.doubts.has", "host.knowledge.judge",
-	"host.search.run", "host.traceOf", "host.drive", "host.requests.send", "host.tasks.run", "routing.Lookup.Next",
-	"host.search.ask", "host.DHT.request", "host.dialer.dial", "host.streams.Request", "host.streams.open", "host.exchange",
-	"host.fit", "protocol.AppendRequestFrame", "protocol.ReadFrame", "protocol.ParseResponse",
-	"host.DHT.answered", "host.peers.seen", "routing.Table.Seen", "host.search.answered", "routing.Lookup.Answered",
+	"host.DHT.ClosestPeers",
+	rooms + "lookup.Engine.Closest", rooms + "lookup.Engine.Prepare", rooms + "table.Table.Seeds",
+	rooms + "lookup.Search.Run", rooms + "lookup.drive", "routing.Lookup.Next", rooms + "lookup.Search.ask",
+	rooms + "call.Caller.Request", rooms + "call.Caller.ask", rooms + "call.streams.Request",
+	"protocol.AppendRequestFrame", "protocol.ReadFrame", "protocol.ParseResponse",
+	rooms + "table.Table.Heard", rooms + "lookup.Search.settle", "routing.Lookup.Answered",
+}
+
+// FindNodeAside are the functions that these call aside: to wait for a turn or a dial,
+// to start a goroutine, to remember, to trace, to leave addresses out.
+var FindNodeAside = []string{ //nolint:gochecknoglobals // a constant
+	rooms + "tasks.Group.Begin", rooms + "tasks.Group.Go",
+	rooms + "table.Table.ReadyWithin", rooms + "table.Table.Expect",
+	rooms + "lookup.recall.near", rooms + "lookup.recall.learn", rooms + "lookup.traceOf",
+	rooms + "call.dialer.dial", rooms + "call.Caller.outcome", rooms + "call.streams.open",
+	rooms + "announce.Restrict", rooms + "scope.OfConn",
 }
 
 // Follow returns the files of host and its rooms that declare the functions of a

@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 	text := strings.Join(lines, "\n")
 	for _, want := range []string{
 		"methods of DHT 3\ncircle\nrun\nwait\n",
-		"files to follow one FIND_NODE structure: there is no function host.DHT.ClosestPeers\n",
+		"files on the way of one FIND_NODE structure: there is no function host.DHT.ClosestPeers\n",
 		"pronouns per 1000 words, routing 263.2\n5 of 19 words\n",
 		"\n\ntable\n",
 	} {
