@@ -14,6 +14,7 @@ SEEDS    ?= 200
 NODES    ?= 100000
 SIMFLAGS ?=
 PEERS    ?= 1000
+PLACES   ?=
 
 # Nodes of make figures: without hosts below them, and with real ones, of which a
 # network of 200 takes 4 GB.
@@ -92,6 +93,10 @@ figures: ## how long lookups take: of FIGURE_NODES (1000) nodes, and of FIGURE_H
 .PHONY: itest
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
+
+.PHONY: structure
+structure: ## figures on how the code is built, what imports what, and architecture.svg; PLACES=1 says where
+	go run ./itest/structure/cmd/structure $(if $(PLACES),-places)
 
 # One more run of each row for more SEEDS; SIMFLAGS=-help lists what else there is.
 .PHONY: sim

@@ -1,0 +1,4 @@
+// Package cellar is in no table.
+package cellar
+
+import _ "example.com/small/host"

@@ -1,0 +1,4 @@
+package host
+
+// leaf uses what others declare, and nothing uses it.
+func leaf() { (&DHT{}).a = 1 }

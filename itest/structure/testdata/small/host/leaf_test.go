@@ -1,0 +1,5 @@
+package host
+
+import "time"
+
+var _ = time.Now
