@@ -36,7 +36,7 @@ func ParseKept(b []byte) (k Kept) {
 	if n <= 0 {
 		return k
 	}
-	wire, proof, ok := CutBytes(b[n:])
+	wire, proof, ok := protocol.CutBytes(b[n:])
 	if !ok {
 		return k
 	}

@@ -52,25 +52,16 @@ func (p *Proof) UnmarshalRecord(b []byte) error {
 	if n <= 0 || m <= 0 || lifetime < int64(Withdrawn/time.Second) || lifetime > int64(1<<62/time.Second) {
 		return kaderr.ErrBadProof
 	}
-	network, rest, ok := CutBytes(b[n+m:])
+	network, rest, ok := protocol.CutBytes(b[n+m:])
 	if !ok {
 		return kaderr.ErrBadProof
 	}
-	key, rest, ok := CutBytes(rest)
+	key, rest, ok := protocol.CutBytes(rest)
 	if !ok || len(rest) > 0 {
 		return kaderr.ErrBadProof
 	}
 	*p = Proof{lprotocol.ID(network), key, time.Unix(published, 0), time.Duration(lifetime) * time.Second}
 	return nil
-}
-
-// CutBytes reads bytes that begin with their length.
-func CutBytes(b []byte) (value, rest []byte, ok bool) {
-	size, n := binary.Uvarint(b)
-	if n <= 0 || size > uint64(len(b[n:])) {
-		return nil, nil, false
-	}
-	return b[n:][:size], b[n:][size:], true
 }
 
 // Sign returns the proof as it is sent. It is nil if it cannot be made, as with a host

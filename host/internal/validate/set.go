@@ -11,7 +11,6 @@ import (
 
 	record "github.com/libp2p/go-libp2p-record"
 
-	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -198,11 +197,11 @@ func (v Rules) Unpack(key []byte, packed store.Value, now time.Time) []store.Val
 		if n <= 0 || m <= 0 {
 			return nil
 		}
-		publisher, rest, ok := announce.CutBytes(b[n+m:])
+		publisher, rest, ok := protocol.CutBytes(b[n+m:])
 		if !ok {
 			return nil
 		}
-		data, rest, ok := announce.CutBytes(rest)
+		data, rest, ok := protocol.CutBytes(rest)
 		if !ok {
 			return nil
 		}
