@@ -1,0 +1,476 @@
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// dialIn opens a stream to a node from a peer of a private network.
+func dialIn(n *node, from peer.ID) *wire {
+	near, far := newWire(
+		&wireConn{remote: n.host.ID()},
+		&wireConn{remote: from, addr: multiaddr.StringCast(privateAddr)})
+	go n.Handle(far)
+	return near
+}
+
+// A stream carries any number of requests, which are answered in order, also if all are
+// sent before the first answer.
+func TestServePipelined(t *testing.T) { synctest.Test(t, testServePipelined) }
+
+func testServePipelined(t *testing.T) {
+	d := newNode(t, 256)
+	s := dialIn(d, aPeer)
+	var reqs []protocol.Request
+	var frames []byte
+	for i := range 50 {
+		key := []byte("/v/" + string(rune('a'+i%26)))
+		for _, req := range []protocol.Request{
+			protocol.Ping{},
+			protocol.PutValue{Record: protocol.Record{Key: key, Value: []byte("1")}},
+			protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/10.0.0.1/tcp/1")}}}},
+			protocol.GetValue{Key: key},
+			protocol.FindNode{Target: key},
+		} {
+			reqs = append(reqs, req)
+			frames = protocol.AppendRequestFrame(frames, req)
+		}
+	}
+	if _, err := s.Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.CloseWrite()
+	r := bufio.NewReader(s)
+	for i, req := range reqs {
+		if _, ok := req.(protocol.AddProvider); ok {
+			continue // has no answer
+		}
+		msg, err := protocol.ReadFrame(r, protocol.MaxFrame)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		resp, err := protocol.ParseResponse(req, msg)
+		if err != nil {
+			t.Fatalf("answer %d to %T: %v", i, req, err)
+		}
+		if _, ok := req.(protocol.GetValue); ok && resp.Record == nil {
+			t.Errorf("answer %d has no record, want the one that was put before", i)
+		}
+	}
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last answer: %v, want the end", err)
+	}
+	stats := d.Stats()
+	want := Stats{Ping: 50, PutValue: 50, AddProvider: 50, GetValue: 50, FindNode: 50}
+	if stats != want {
+		t.Errorf("Stats() = %+v, want %+v", stats, want)
+	}
+}
+
+// An announcement is answered by a clean end of the stream.
+func TestServeAddProvider(t *testing.T) { synctest.Test(t, testServeAddProvider) }
+
+func testServeAddProvider(t *testing.T) {
+	d := newNode(t, 256)
+	s := dialIn(d, aPeer)
+	add := protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{
+		ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/10.0.0.1/tcp/1")},
+	}}}
+	if _, err := s.Write(protocol.AppendRequestFrame(nil, add)); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.CloseWrite()
+	if all, err := io.ReadAll(s); err != nil || len(all) != 0 {
+		t.Errorf("read %q, %v; want the end and nothing else", all, err)
+	}
+	if _, providers := d.holder.Len(); providers != 1 {
+		t.Errorf("%d providers are stored, want 1", providers)
+	}
+}
+
+// A request that cannot be read, or a record that must not be stored, ends the stream
+// with the code that says why, and changes nothing.
+func TestServeRefuses(t *testing.T) { synctest.Test(t, testServeRefuses) }
+
+func testServeRefuses(t *testing.T) {
+	frame := func(req protocol.Request) []byte { return protocol.AppendRequestFrame(nil, req) }
+	put := func(key, value string) []byte {
+		return frame(protocol.PutValue{Record: protocol.Record{Key: []byte(key), Value: []byte(value)}})
+	}
+	addr := multiaddr.StringCast("/ip4/10.0.0.1/tcp/1")
+	add := func(p protocol.Peer) []byte {
+		return frame(protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{p}})
+	}
+	another := peer.ID("\x12\x20" + strings.Repeat("q", 32))
+	// The type PUT_VALUE, which is 0, a key, and a record of another key.
+	mixed := protocol.AppendFrame(nil, []byte("\x12\x04/v/a\x1a\x09\x0a\x04/v/b\x12\x011"))
+	tests := []struct {
+		name string
+		give []byte
+		want network.StreamErrorCode
+	}{
+		{"no key to find", frame(protocol.FindNode{}), codeMalformed},
+		{"no key to get", frame(protocol.GetValue{}), codeMalformed},
+		{"no key of providers", frame(protocol.GetProviders{}), codeMalformed},
+		{"no key to provide", frame(protocol.AddProvider{Providers: []protocol.Peer{{ID: aPeer, Addrs: []multiaddr.Multiaddr{addr}}}}), codeMalformed},
+		{"no key to put", put("", "1"), codeMalformed},
+		{"no record to put", protocol.AppendFrame(nil, []byte("\x12\x04/v/a")), codeMalformed},
+		{"record of another key", mixed, codeMalformed},
+		{"long key to find", frame(protocol.FindNode{Target: make([]byte, protocol.MaxKey+1)}), codeMalformed},
+		{"long key to put", put("/v/"+strings.Repeat("k", protocol.MaxKey), "1"), codeMalformed},
+		{"long key of providers", frame(protocol.GetProviders{Key: make([]byte, protocol.MaxProviderKey+1)}), codeMalformed},
+		{"proof over the limit", frame(protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: aPeer}}, Proof: make([]byte, protocol.MaxProof+1)}), codeMalformed},
+		{"large value", put("/v/key", "1"+strings.Repeat("x", protocol.MaxValue)), codeMalformed},
+		{"garbage", []byte("\x10GET / HTTP/1.1\r\n\r\n"), codeMalformed},
+		{"huge frame", []byte("\xff\xff\xff\xff\x0f"), codeMalformed},
+		{"padded length", []byte("\x80\x00"), codeMalformed},
+		{"unknown type", protocol.AppendFrame(nil, []byte("\x08\x07")), codeMalformed},
+		{"wrong namespace", put("/w/key", "1"), codeInvalid},
+		{"no namespace", put("key", "1"), codeInvalid},
+		{"invalid value", put("/v/key", "one"), codeInvalid},
+		{"empty value", put("/v/key", ""), codeInvalid},
+		{"old value", put("/v/held", "1"), codeOld},
+		{"provider that is not the sender", add(protocol.Peer{ID: another, Addrs: []multiaddr.Multiaddr{addr}}), codeBadPeer},
+		{"provider without an address", add(protocol.Peer{ID: aPeer}), codeBadPeer},
+		{"no provider", frame(protocol.AddProvider{Key: []byte("key")}), codeBadPeer},
+	}
+	d := newNode(t, 256)
+	hold(t, d, "/v/held", "2")
+	for i, tt := range tests {
+		s := dialIn(d, aPeer)
+		_, _ = s.Write(tt.give) // it may be refused before all of it is written
+		_ = s.CloseWrite()
+		all, err := io.ReadAll(s)
+		var reset *network.StreamError
+		if !errors.As(err, &reset) || reset.ErrorCode != tt.want || len(all) != 0 {
+			t.Errorf("%s: read %q, %v; want a reset with code %#x", tt.name, all, err, tt.want)
+		}
+		synctest.Wait()
+		values, providers := d.holder.Len()
+		if values != 1 || providers != 0 || held(t, d, "/v/held") != "2" || d.table.Stats().Contacts != 0 {
+			t.Errorf("%s: %d values, %d providers, %d contacts; want nothing changed", tt.name, values, providers, d.table.Stats().Contacts)
+		}
+		if got := d.Stats().Refused; got != uint64(i+1) {
+			t.Errorf("%s: %d refusals are counted, want %d", tt.name, got, i+1)
+		}
+	}
+}
+
+// A frame that is cut short ends the stream.
+func TestServeCutShort(t *testing.T) { synctest.Test(t, testServeCutShort) }
+
+func testServeCutShort(t *testing.T) {
+	d := newNode(t, 256)
+	s := dialIn(d, aPeer)
+	_, _ = s.Write([]byte("\x20half"))
+	_ = s.CloseWrite()
+	if _, err := io.ReadAll(s); err == nil {
+		t.Error("a clean end, want a reset")
+	}
+}
+
+// A stream that is idle for a minute, or takes a minute to send one request, is ended;
+// a stream in use is not.
+func TestServeIdle(t *testing.T) { synctest.Test(t, testServeIdle) }
+
+func testServeIdle(t *testing.T) {
+	d := newNode(t, 256)
+	ping := protocol.AppendRequestFrame(nil, protocol.Ping{})
+	s := dialIn(d, aPeer)
+	r := bufio.NewReader(s)
+	for range 3 {
+		time.Sleep(50 * time.Second)
+		if _, err := s.Write(ping); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle := took(func() {
+		if _, err := r.ReadByte(); err == nil {
+			t.Error("read a byte")
+		}
+	})
+	if idle != idleTimeout {
+		t.Errorf("ended after %v, want %v", idle, idleTimeout)
+	}
+
+	slow := dialIn(d, aPeer)
+	dribble := took(func() {
+		for d.Len() > 0 || d.Stats().Refused == 1 {
+			_, _ = slow.Write([]byte{'\x20'}) // the length of a frame, then a part of it
+			time.Sleep(9 * time.Second)
+		}
+	})
+	if dribble > idleTimeout+10*time.Second {
+		t.Errorf("a peer that sends a byte now and then was served for %v", dribble)
+	}
+}
+
+// A peer that does not read its answers is not waited for.
+func TestServeSlowReader(t *testing.T) { synctest.Test(t, testServeSlowReader) }
+
+func testServeSlowReader(t *testing.T) {
+	d := newNode(t, 256)
+	hold(t, d, "/v/key", "1"+strings.Repeat("x", protocol.MaxValue-1))
+	s := dialIn(d, aPeer)
+	get := protocol.AppendRequestFrame(nil, protocol.GetValue{Key: []byte("/v/key")})
+	_, _ = s.Write(bytes.Repeat(get, 3))
+	time.Sleep(answerTimeout + time.Second)
+	if got := d.Len(); got != 0 {
+		t.Errorf("%d streams are served, want none", got)
+	}
+}
+
+// The streams that are served at a time are bounded, in total and per peer. A stream
+// beyond that is reset, with the code that the node is busy.
+func TestServeLimits(t *testing.T) { synctest.Test(t, testServeLimits) }
+
+func testServeLimits(t *testing.T) {
+	const limit = 2*maxInboundPerPeer + 1
+	d := newNode(t, limit)
+	t.Cleanup(d.Close)
+	busy := func(s *wire) bool {
+		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+		_, err := s.Read(make([]byte, 1))
+		var reset *network.StreamError
+		if errors.As(err, &reset) && reset.ErrorCode != kaderr.CodeBusy {
+			t.Errorf("reset with %#x, want busy", reset.ErrorCode)
+		}
+		return err != nil
+	}
+	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
+	var idle []*wire // the stream of each peer that is idle for longest
+	for p := range 2 {
+		first := dialIn(d, from(p))
+		for i := range maxInboundPerPeer - 1 {
+			s := dialIn(d, from(p))
+			if busy(s) || busy(first) {
+				t.Fatal("refused below the limit")
+			}
+			if i == 0 {
+				idle = append(idle, s)
+			}
+			time.Sleep(time.Second)
+		}
+		if !busy(dialIn(d, from(p))) {
+			t.Error("one peer has more streams than one may have")
+		}
+	}
+	if busy(dialIn(d, from(2))) {
+		t.Error("refused below the limit")
+	}
+	if busy(dialIn(d, from(3))) {
+		t.Error("a newcomer is shut out by the peers that hold the most")
+	}
+	synctest.Wait()
+	if got := d.Stats(); d.Len() != limit || got.Refused != 3 {
+		t.Errorf("%d streams, %d refused; want %d and 3", d.Len(), got.Refused, limit)
+	}
+	if got := len(d.perPeer[from(0)]) + len(d.perPeer[from(1)]); got != 2*maxInboundPerPeer-1 {
+		t.Errorf("%d streams of the peers that hold the most, want one less", got)
+	}
+	if busy(idle[0]) == busy(idle[1]) {
+		t.Error("the stream that was idle for longest was not the one that is reset")
+	}
+}
+
+// Where no peer holds more than the others, a newcomer is refused, and a stream that
+// ends makes room.
+func TestServeLimitOfEquals(t *testing.T) { synctest.Test(t, testServeLimitOfEquals) }
+
+func testServeLimitOfEquals(t *testing.T) {
+	d := newNode(t, 2)
+	t.Cleanup(d.Close)
+	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
+	served := func(s *wire) bool {
+		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+		_, err := s.Read(make([]byte, 1))
+		return err == nil
+	}
+	first := dialIn(d, from(0))
+	if !served(first) || !served(dialIn(d, from(1))) {
+		t.Fatal("refused below the limit")
+	}
+	if served(dialIn(d, from(2))) {
+		t.Error("more streams than the limit")
+	}
+	_ = first.Close()
+	synctest.Wait()
+	if !served(dialIn(d, from(2))) {
+		t.Error("refused although a stream has ended")
+	}
+}
+
+// A peer that does not read does not hold up the end: Close returns at once, although
+// resets block, and Done is what waits for the streams.
+func TestCloseDespiteBlockedReset(t *testing.T) { synctest.Test(t, testCloseDespiteBlockedReset) }
+
+func testCloseDespiteBlockedReset(t *testing.T) {
+	d := newNode(t, 256)
+	near := dialIn(d, aPeer)
+	_, far := newWire(nil, &wireConn{remote: aPeer, addr: multiaddr.StringCast(privateAddr)})
+	s := &stuck{wire: far, until: make(chan struct{})}
+	go d.Handle(s)
+	synctest.Wait()
+	if d.Len() != 2 {
+		t.Fatalf("%d streams are served, want 2", d.Len())
+	}
+	if took := took(d.Close); took != 0 {
+		t.Errorf("Close took %v", took)
+	}
+	if _, err := near.Read(make([]byte, 1)); err == nil {
+		t.Error("a stream was not reset")
+	}
+	if busy := dialIn(d, aPeer); !refused(busy) {
+		t.Error("a stream is served after Close")
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.Done().Wait()
+	}()
+	synctest.Wait()
+	select {
+	case <-ended:
+		t.Error("Done does not wait for a stream that is still served")
+	default:
+	}
+	close(s.until)
+	<-ended
+}
+
+// Reset ends the streams that are served, and new ones are served afterwards.
+func TestReset(t *testing.T) { synctest.Test(t, testReset) }
+
+func testReset(t *testing.T) {
+	d := newNode(t, 256)
+	t.Cleanup(d.Close)
+	s := dialIn(d, aPeer)
+	synctest.Wait()
+	d.Reset()
+	synctest.Wait()
+	if !refused(s) {
+		t.Error("a stream was not reset")
+	}
+	synctest.Wait()
+	if got := d.Len(); got != 0 {
+		t.Errorf("%d streams are left", got)
+	}
+	if refused(dialIn(d, aPeer)) {
+		t.Error("a stream is not served after Reset")
+	}
+}
+
+// refused reports whether a stream is reset, and not answered.
+func refused(s *wire) bool {
+	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+	_, err := s.Read(make([]byte, 1))
+	return err != nil
+}
+
+// Asked is called for a request that was served, and not for one that was refused.
+func TestAsked(t *testing.T) { synctest.Test(t, testAsked) }
+
+func testAsked(t *testing.T) {
+	d := newNode(t, 256)
+	for i, req := range []protocol.Request{
+		protocol.Ping{},
+		protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: aPeer, Addrs: addrList(privateAddr)}}},
+		protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("x")}},
+	} {
+		s := dialIn(d, aPeer)
+		_, _ = s.Write(protocol.AppendRequestFrame(nil, req))
+		_ = s.CloseWrite()
+		_, _ = io.ReadAll(s)
+		synctest.Wait()
+		if got := int(d.asked.Load()); got != min(i+1, 2) {
+			t.Errorf("after %T: called %d times", req, got)
+		}
+	}
+}
+
+// A stuck stream is a stream whose reset blocks.
+type stuck struct {
+	*wire
+	until chan struct{}
+}
+
+func (s *stuck) Reset() error {
+	<-s.until
+	return s.wire.Reset()
+}
+
+// An answer never exceeds the limit of a frame: not with a thousand providers of
+// many addresses each, and not with the largest record.
+func TestAnswerFits(t *testing.T) { synctest.Test(t, testAnswerFits) }
+
+func testAnswerFits(t *testing.T) {
+	d := newNode(t, 256)
+	var addrs []multiaddr.Multiaddr
+	for i := range 40 {
+		addrs = append(addrs, multiaddr.StringCast("/dns4/"+strings.Repeat("x", 60)+"."+strings.Repeat("y", i%60+1)+".example/tcp/4001"))
+	}
+	key := []byte("key")
+	for i := range 1000 {
+		id := peer.ID("\x12\x20" + strings.Repeat(string([]byte{'a' + byte(i%26), byte(i / 26)}), 16))
+		from := holder.From{ID: id, At: scope.Public}
+		if _, err := d.Answer(t.Context(), from, protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: id, Addrs: addrs}}}); err != nil {
+			t.Fatal(err)
+		}
+		if i < 40 {
+			c := routing.ContactOf(id)
+			d.host.Peerstore().AddAddrs(id, addrs, peerstore.PermanentAddrTTL)
+			d.table.Heard(c, table.Answered, 0)
+		}
+	}
+	hold(t, d, "/v/key", "1"+strings.Repeat("x", protocol.MaxValue-1))
+	for _, req := range []protocol.Request{
+		protocol.GetProviders{Key: key},
+		protocol.GetValue{Key: []byte("/v/key")},
+		protocol.FindNode{Target: key},
+	} {
+		a, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Public}, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame := protocol.AppendEncodedResponseFrame(nil, req, a.Records, a.Closer, a.Providers)
+		msg, err := protocol.ReadFrame(bufio.NewReader(bytes.NewReader(frame)), protocol.MaxFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := protocol.ParseResponse(req, msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%T: %d bytes, %d closer peers, %d providers", req, len(frame), len(resp.Closer), len(resp.Providers))
+		if len(resp.Closer) == 0 {
+			t.Errorf("%T: no closer peers", req)
+		}
+		if _, ok := req.(protocol.GetProviders); ok && len(resp.Providers) == 0 {
+			t.Error("no providers")
+		}
+		if _, ok := req.(protocol.GetValue); ok && resp.Record == nil {
+			t.Error("no record")
+		}
+	}
+}
