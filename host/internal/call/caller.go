@@ -115,11 +115,10 @@ func (c *Caller) Check(ctx context.Context, to routing.Contact) error {
 	limited, cancel := context.WithTimeout(ctx, c.CheckTimeout())
 	defer cancel()
 	took, err := c.probe(limited, to)
-	outcome := OutcomeOf(err)
-	if outcome == table.Late && ctx.Err() == nil {
-		outcome = table.Silent // the limit of the check has ended it, no requester
+	if OutcomeOf(err) == table.Late && ctx.Err() == nil {
+		err = &outcomeError{table.Silent, err} // the limit of the check has ended it
 	}
-	c.cfg.Table.Checked(to, outcome, took)
+	c.cfg.Table.Checked(to, OutcomeOf(err), took)
 	return err
 }
 

@@ -1,0 +1,229 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// took returns how long f takes.
+func took(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+// newGroup returns a group that is closed with the test.
+func newGroup(t *testing.T) *tasks.Group {
+	t.Helper()
+	g := tasks.NewGroup()
+	t.Cleanup(func() { g.Cancel(); g.Wait(new(sync.WaitGroup)) })
+	return g
+}
+
+// contacts returns made-up contacts.
+func contacts(count int) (list []routing.Contact) {
+	for i := range count {
+		list = append(list, calltest.Contact(calltest.ID(i+1)))
+	}
+	return list
+}
+
+// adds returns what adds contacts to a sink.
+func adds(to ...routing.Contact) func(context.Context, *lookup.Sink) error {
+	return func(ctx context.Context, sink *lookup.Sink) error {
+		sink.Add(ctx, to...)
+		return nil
+	}
+}
+
+// A delivery sends to so many at a time, and once to each peer. A late receiver does not
+// keep it from the others.
+func TestDeliverySlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := contacts(12)
+		var now, most, sent atomic.Int64
+		v := newDelivery(newGroup(t), routing.KeyOf([]byte("key")), 3, 12, 100*time.Millisecond, func(ctx context.Context, c routing.Contact) error {
+			sent.Add(1)
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			if c.ID == all[0].ID {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(30 * time.Millisecond)
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			v.run(ctx, func(ctx context.Context, sink *lookup.Sink) error {
+				sink.Add(ctx, all[:6]...)
+				sink.Add(ctx, all...)
+				return nil
+			})
+		}()
+		time.Sleep(500 * time.Millisecond)
+		if r := v.receipt(); len(r.Stored) != 11 || len(r.Failed) != 0 || r.Wanted != 12 {
+			t.Errorf("receipt %+v after 500ms, want all but the silent one", r)
+		}
+		<-done
+		if r := v.receipt(); !errors.Is(r.Failed[all[0].ID], context.Canceled) {
+			t.Errorf("receipt %+v, want the silent one cancelled", r)
+		}
+		if sent.Load() != 12 || most.Load() > 4 { // the silent one holds no slot after 100ms
+			t.Errorf("sent %d times, %d at a time", sent.Load(), most.Load())
+		}
+	})
+}
+
+// A receipt has the peers in the order of their distance.
+func TestReceiptOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := contacts(9)
+		key := routing.KeyOf([]byte("key"))
+		v := newDelivery(newGroup(t), key, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
+		v.run(t.Context(), adds(all...))
+		routing.SortByDistance(key, all)
+		if got := v.receipt().Stored; !slices.EqualFunc(got, all, func(id peer.ID, c routing.Contact) bool { return id == c.ID }) {
+			t.Errorf("stored by %v, want the closest first", got)
+		}
+	})
+}
+
+// Taken waits until all have stored the record, or one has not, or for patience.
+func TestTaken(t *testing.T) {
+	errFull := errors.New("full")
+	for _, tt := range []struct {
+		name  string
+		send  func(ctx context.Context, c routing.Contact) error
+		want  bool
+		after time.Duration
+	}{
+		{"all store", func(context.Context, routing.Contact) error { time.Sleep(30 * time.Millisecond); return nil }, true, 30 * time.Millisecond},
+		{"one refuses", func(ctx context.Context, c routing.Contact) error {
+			if c.ID == calltest.ID(1) {
+				return errFull
+			}
+			<-ctx.Done()
+			return nil
+		}, false, 0},
+		{"one is silent", func(ctx context.Context, c routing.Contact) error {
+			if c.ID == calltest.ID(1) {
+				<-ctx.Done()
+			}
+			return nil
+		}, false, 100 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newDelivery(newGroup(t), routing.Key{}, 10, 1, 100*time.Millisecond, tt.send)
+				ctx, cancel := context.WithCancel(t.Context())
+				v.run(ctx, func(ctx context.Context, sink *lookup.Sink) error {
+					sink.Add(ctx, contacts(3)...)
+					var got bool
+					if spent := took(func() { got = sink.Taken(ctx) }); got != tt.want || spent != tt.after {
+						t.Errorf("Taken() = %v after %v, want %v after %v", got, spent, tt.want, tt.after)
+					}
+					cancel()
+					return nil
+				})
+			})
+		})
+	}
+}
+
+// Before is called once, before the first peer is sent to, and its failure ends the delivery.
+func TestBefore(t *testing.T) {
+	errNo := errors.New("no")
+	for name, fails := range map[string]error{"succeeds": nil, "fails": errNo} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				called, sent := 0, atomic.Int64{}
+				v := newDelivery(newGroup(t), routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { sent.Add(1); return nil })
+				v.before = func() error { called++; return fails }
+				v.run(t.Context(), func(ctx context.Context, sink *lookup.Sink) error {
+					sink.Add(ctx) // no peer yet
+					if called > 0 {
+						t.Error("called without a peer")
+					}
+					sink.Add(ctx, contacts(2)...)
+					sink.Add(ctx, contacts(4)...)
+					return nil
+				})
+				if want := map[bool]int64{true: 4, false: 0}[fails == nil]; called != 1 || sent.Load() != want || !errors.Is(v.err, fails) {
+					t.Errorf("called %d times, sent to %d, %v; want once, %d, %v", called, sent.Load(), v.err, want, fails)
+				}
+			})
+		})
+	}
+}
+
+// A delivery of a closed node fails with ErrClosed, and waits for nothing.
+func TestDeliveryClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t)
+		g.Cancel()
+		v := newDelivery(g, routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
+		v.run(t.Context(), adds(contacts(2)...))
+		if r := v.receipt(); len(r.Failed) != 2 || !errors.Is(r.Failed[calltest.ID(1)], kaderr.ErrClosed) {
+			t.Errorf("receipt %+v, want two peers that failed with ErrClosed", r)
+		}
+	})
+}
+
+// A write is an error if too few peers have stored it.
+func TestReceiptCheck(t *testing.T) {
+	errFull := errors.New("full")
+	one := Receipt{Stored: []peer.ID{"ann"}, Failed: map[peer.ID]error{"bob": errFull}, Wanted: 2}
+	none := Receipt{Failed: map[peer.ID]error{"bob": errFull}, Wanted: 1}
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(kaderr.ErrClosed)
+	for _, tt := range []struct {
+		name   string
+		ctx    context.Context
+		r      Receipt
+		quorum int
+		want   []error // that the error is; nil: no error
+	}{
+		{"stored", t.Context(), one, 0, nil},
+		{"too few", t.Context(), one, 2, []error{errFull}},
+		{"none", t.Context(), none, 0, []error{errFull}},
+		{"given up", ended, none, 0, []error{errFull, kaderr.ErrClosed}},
+		{"stored, then given up", ended, one, 0, nil},
+	} {
+		err := tt.r.Check(tt.ctx, tt.quorum)
+		var put *PutError
+		if (err != nil) != (tt.want != nil) || err != nil && !errors.As(err, &put) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for _, want := range tt.want {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want it to wrap %v", tt.name, err, want)
+			}
+		}
+	}
+	if text := (&PutError{}).Error(); text != "kad: stored by no peer: the lookup found none that answers" {
+		t.Error(text)
+	}
+}

@@ -1,0 +1,175 @@
+package lookup
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/routing"
+)
+
+// closestTo finds the closest peers, checks them, and returns how many were asked.
+func (n *node) closestTo(t *testing.T, closest Closest, key string, ids []peer.ID) int {
+	t.Helper()
+	n.net.Asked()
+	found, err := closest(t.Context(), []byte(key), nil)
+	if err != nil || !slices.Equal(idsOf(found), nearest(key, ids)) {
+		t.Errorf("found %v, %v; want %v", idsOf(found), err, nearest(key, ids))
+	}
+	return len(n.net.Asked())
+}
+
+// The same key again costs three requests within 5 minutes, also if it was confirmed
+// meanwhile, and then as many as the first time.
+func TestRecall(t *testing.T) {
+	for after, free := range map[time.Duration]bool{4 * time.Minute: true, 5 * time.Minute: false} {
+		synctest.Test(t, func(t *testing.T) {
+			n, ids := newNetwork(t, 60)
+			if got := n.closestTo(t, n.Closest(0), "key", ids); got < testK {
+				t.Errorf("the first lookup took %d requests, want %d at least", got, testK)
+			}
+			time.Sleep(after / 2)
+			n.closestTo(t, n.Closest(0), "key", ids)
+			time.Sleep(after / 2)
+			if got := n.closestTo(t, n.Closest(0), "key", ids); got <= 3 != free {
+				t.Errorf("%d requests after %v, want 3 at most: %v", got, after, free)
+			}
+		})
+	}
+}
+
+// A lookup of a key near to an earlier one starts from the result of that.
+func TestLookupOfKeyNearby(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t, 60)
+		n.closestTo(t, n.Closest(0), "key", ids)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 5 {
+			ctx, trace := WithTrace(t.Context())
+			key := routing.PreimageOf(routing.KeyOf([]byte("key")), 6, rng)
+			if _, err := n.Closest(0)(ctx, key, nil); err != nil || trace.Stats().Hops > 1 {
+				t.Errorf("%v, %d hops; want one", err, trace.Stats().Hops)
+			}
+		}
+	})
+}
+
+// What is remembered is checked: peers that have gone since are not in a result.
+func TestRecallIsChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t, 60)
+		n.closestTo(t, n.Closest(0), "key", ids)
+		for _, id := range nearest("key", ids)[:3] {
+			n.net.Disconnect(id)
+			n.net.Hang(id)
+			ids = slices.DeleteFunc(ids, func(other peer.ID) bool { return other == id })
+		}
+		for _, id := range ids { // the others know by now
+			n.net.Add(id, calltest.Knows(testK, ids...))
+		}
+		n.closestTo(t, n.Closest(0), "key", ids)
+		time.Sleep(call.StragglerTime)
+	})
+}
+
+// A lookup in which peers could not be asked for a reason of our own is not remembered.
+func TestOwnFailureTeachesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t, 60)
+		for _, id := range nearest("key", ids)[:2] {
+			n.net.Add(id, calltest.Fails(syscall.EMFILE))
+		}
+		n.find(t, "key")
+		for _, id := range nearest("key", ids)[:2] {
+			n.net.Add(id, calltest.Knows(testK, ids...))
+			if n.expected(id).Doubtful {
+				t.Error("a peer is in doubt that could not be asked")
+			}
+		}
+		if got := n.closestTo(t, n.Closest(0), "key", ids); got < testK {
+			t.Errorf("%d requests, want a whole lookup", got)
+		}
+	})
+}
+
+// A sink gets the closest peers, some of them before the lookup has ended; right after a
+// lookup it gets them without another one, unless one of them does not take it.
+func TestClosestForSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t, 60)
+		for i := range 20 { // until the size of the network is known
+			n.find(t, fmt.Sprint(i))
+			time.Sleep(call.StragglerTime)
+		}
+		var added []peer.ID
+		taken := true
+		sink := &Sink{
+			Add:   func(_ context.Context, to ...routing.Contact) { added = append(added, idsOf(to)...) },
+			Taken: func(context.Context) bool { return taken },
+		}
+		for _, step := range []struct {
+			taken bool
+			asks  bool
+		}{{true, true}, {true, false}, {false, true}} {
+			added, taken = nil, step.taken
+			n.net.Asked()
+			found, err := n.Closest(0)(t.Context(), []byte("key"), sink)
+			if err != nil || !slices.Equal(idsOf(found), nearest("key", ids)) {
+				t.Errorf("found %v, %v; want %v", idsOf(found), err, nearest("key", ids))
+			}
+			if asked := len(n.net.Asked()); asked > 0 != step.asks {
+				t.Errorf("%+v: %d requests", step, asked)
+			}
+			if len(added) == 0 {
+				t.Errorf("%+v: no peer was added before the end", step)
+			}
+		}
+	})
+}
+
+// It is an error if no peer answers.
+func TestClosestWithoutAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3)
+		for i := range 3 {
+			n.net.Add(calltest.ID(i+1), calltest.Refuses)
+		}
+		if found, err := n.Closest(0)(t.Context(), []byte("key"), nil); err == nil {
+			t.Errorf("found %v, though none has answered", found)
+		}
+	})
+}
+
+// A survey finds the closest peers of many keys, with fewer lookups than keys, for 5 minutes.
+func TestSurvey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t, 60)
+		s := n.NewSurvey()
+		key := func(i int) string { return fmt.Sprint("key", i) }
+		if s.Known([]byte(key(0))) {
+			t.Error("a key is known before any lookup")
+		}
+		for i := range 200 {
+			n.closestTo(t, s.Closest, key(i), ids)
+		}
+		if got := n.Lookups(); got > 100 {
+			t.Errorf("%d lookups for 200 keys", got)
+		}
+		if !s.Known([]byte(key(0))) {
+			t.Error("a key is not known that was looked up")
+		}
+		time.Sleep(surveyAge)
+		if s.Known([]byte(key(0))) {
+			t.Error("a key is known after 5 minutes")
+		}
+	})
+}

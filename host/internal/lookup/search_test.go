@@ -1,0 +1,319 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+const testK = 8
+
+// A node is an engine in a scripted network.
+type node struct {
+	*Engine
+	net   *calltest.Network
+	group *tasks.Group
+	table *table.Table
+	call  *call.Caller
+}
+
+// newNode returns a node whose table has the peers 1 to count, which are connected and name
+// no other peer.
+func newNode(t *testing.T, count int) *node {
+	t.Helper()
+	n := &node{net: calltest.New(t), group: newGroup(t)}
+	h := n.net.Host()
+	n.table = table.New(table.Config{
+		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
+		SlowAfter: time.Second, Wake: func() {},
+	})
+	n.call = call.New(call.Config{
+		Host: h, Transport: n.net, Table: n.table, Tasks: n.group,
+		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,
+	})
+	n.Engine = NewEngine(Config{Host: h, Table: n.table, Call: n.call, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
+	for i := range count {
+		n.meet(t, calltest.ID(i+1), calltest.Names())
+	}
+	return n
+}
+
+// meet puts a peer into the table, and has it answer.
+func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
+	t.Helper()
+	n.net.Add(id, calltest.Names())
+	if _, err := n.call.Request(t.Context(), nil, calltest.Contact(id), protocol.FindNode{Target: []byte("x")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.net.Add(id, a)
+	n.net.Asked()
+}
+
+// newNetwork returns a node among count peers that know each other, and their IDs. The table
+// has as many of them as it has room for.
+func newNetwork(t *testing.T, count int) (*node, []peer.ID) {
+	t.Helper()
+	n := newNode(t, 0)
+	var ids []peer.ID
+	for i := range count {
+		ids = append(ids, calltest.ID(i+1))
+	}
+	for _, id := range ids {
+		n.meet(t, id, calltest.Knows(testK, ids...))
+	}
+	return n, ids
+}
+
+// nearest returns the testK peers of ids that are closest to a preimage.
+func nearest(preimage string, ids []peer.ID) []peer.ID {
+	var all []routing.Contact
+	for _, id := range ids {
+		all = append(all, routing.ContactOf(id))
+	}
+	routing.SortByDistance(routing.KeyOf([]byte(preimage)), all)
+	return idsOf(all[:min(testK, len(all))])
+}
+
+func idsOf(contacts []routing.Contact) (ids []peer.ID) {
+	for _, c := range contacts {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// find looks a preimage up, and returns how long that takes.
+func (n *node) find(t *testing.T, preimage string) (r Result, spent time.Duration) {
+	t.Helper()
+	spent = took(func() {
+		var err error
+		if r, err = n.Find(t.Context(), []byte(preimage), Plan{}); err != nil {
+			t.Error(err)
+		}
+	})
+	return r, spent
+}
+
+func (n *node) expected(id peer.ID) routing.Contact {
+	c := []routing.Contact{routing.ContactOf(id)}
+	n.table.Expect(c)
+	return c[0]
+}
+
+// A lookup finds the k closest peers, with one path and with several.
+func TestFind(t *testing.T) {
+	for _, paths := range []int{0, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			n, ids := newNetwork(t, 60)
+			r, err := n.Find(t.Context(), []byte("key"), Plan{Paths: paths})
+			if err != nil || !Converged(r) || !slices.Equal(idsOf(r.Closest), nearest("key", ids)) {
+				t.Errorf("%d paths: found %v, %v; want %v", paths, idsOf(r.Closest), err, nearest("key", ids))
+			}
+		})
+	}
+}
+
+// A lookup does not wait for a peer that is late, and is not the worse for it later: the
+// late answer keeps the peer out of doubt, and shows how long it takes.
+func TestLateAnswerCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 5)
+		late := calltest.ID(1)
+		n.net.Add(late, calltest.After(700*time.Millisecond, calltest.Names()))
+		if r, spent := n.find(t, "key"); len(r.Closest) != 4 || spent > 200*time.Millisecond {
+			t.Errorf("%d peers in %v, want the 4 that are quick, without waiting", len(r.Closest), spent)
+		}
+		before := n.expected(late)
+		time.Sleep(call.StragglerTime)
+		after := n.expected(late)
+		if after.Doubtful || after.Expect <= before.Expect || after.RoundTrip < 50*time.Millisecond {
+			t.Errorf("after its late answer %+v, before %+v", after, before)
+		}
+	})
+}
+
+// A peer that has not answered StragglerTime after the end of its lookup is in doubt.
+func TestStragglersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 5)
+		n.net.Add(calltest.ID(1), calltest.Silent)
+		n.find(t, "key")
+		for _, want := range []bool{false, true} {
+			if got := n.expected(calltest.ID(1)).Doubtful; got != want {
+				t.Errorf("in doubt: %v, want %v", got, want)
+			}
+			time.Sleep(call.StragglerTime)
+			synctest.Wait()
+		}
+	})
+}
+
+// A silent peer costs a lookup what is expected of it, and not SlowAfter. It is never in a
+// result. When it answers again, it is in the next one: a peer in doubt is asked.
+func TestSilentPeer(t *testing.T) {
+	for name, contacts := range map[string]int{"contact": 5, "named by others": 3} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, contacts)
+				hung := calltest.ID(5)
+				for i := 1; i < contacts && contacts < 5; i++ {
+					n.net.Add(calltest.ID(i), calltest.Names(hung))
+				}
+				n.net.Add(hung, calltest.Silent)
+				n.net.Connect(hung)
+				for range 6 {
+					r, spent := n.find(t, "key")
+					if spent > 200*time.Millisecond || slices.Contains(idsOf(r.Closest), hung) || len(r.Closest) != min(4, contacts) {
+						t.Errorf("found %d in %v; want the peers that answer", len(r.Closest), spent)
+					}
+					time.Sleep(2 * time.Second)
+				}
+				n.net.Add(hung, calltest.Names())
+				if r, _ := n.find(t, "key"); !slices.Contains(idsOf(r.Closest), hung) {
+					t.Error("it answers, and is not in the result")
+				}
+			})
+		})
+	}
+}
+
+// The events of a lookup have all of it: each peer is heard of, asked, and then has answered
+// or failed, in this order.
+func TestQueryEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 1)
+		near, far, broken := calltest.ID(1), calltest.ID(2), calltest.ID(3)
+		n.net.Add(near, calltest.Names(far, broken))
+		n.net.Add(far, calltest.Names())
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx, events := lrouting.RegisterForQueryEvents(ctx)
+		var run []string
+		heard := []peer.ID{near} // from the table
+		name := map[peer.ID]string{near: "near", far: "far", broken: "broken"}
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			for e := range events {
+				switch e.Type {
+				case lrouting.SendingQuery:
+					run = append(run, "ask "+name[e.ID])
+					if !slices.Contains(heard, e.ID) {
+						t.Errorf("%s was asked before it was heard of", name[e.ID])
+					}
+				case lrouting.PeerResponse:
+					run = append(run, name[e.ID]+" answers")
+					for _, p := range e.Responses {
+						heard = append(heard, p.ID)
+						if len(p.Addrs) == 0 {
+							t.Error("a peer without its address")
+						}
+					}
+				case lrouting.QueryError:
+					run = append(run, name[e.ID]+" fails")
+					if e.Extra == "" {
+						t.Error("a failure without a reason")
+					}
+				}
+			}
+		})
+		if _, err := n.Find(ctx, []byte("key"), Plan{}); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		reading.Wait()
+		slices.Sort(run)
+		want := []string{"ask broken", "ask far", "ask near", "broken fails", "far answers", "near answers"}
+		if !slices.Equal(run, want) {
+			t.Errorf("events %q, want %q", run, want)
+		}
+	})
+}
+
+// No event is published for an operation that has returned: its listener may not read.
+func TestEventsAfterReturn(t *testing.T) {
+	ctx, events := lrouting.RegisterForQueryEvents(t.Context())
+	waiting, over := context.WithCancel(ctx)
+	PublishEvent(WhileWaiting(context.WithoutCancel(ctx), waiting), &lrouting.QueryEvent{})
+	over()
+	PublishEvent(WhileWaiting(context.WithoutCancel(ctx), waiting), &lrouting.QueryEvent{})
+	if len(events) != 1 {
+		t.Errorf("%d events, want the one from before the return", len(events))
+	}
+}
+
+// A result and a trace say what became of the requests.
+func TestOutcomesOfResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 1)
+		var others []peer.ID
+		for i, a := range []calltest.Answer{calltest.Names(), calltest.Refuses, calltest.Fails(syscall.EMFILE), calltest.Fails(errors.New("broken"))} {
+			others = append(others, calltest.ID(i+2))
+			n.net.Add(calltest.ID(i+2), a)
+		}
+		n.net.Add(calltest.ID(1), calltest.Names(others...))
+		ctx, trace := WithTrace(t.Context())
+		r, err := n.Find(ctx, []byte("key"), Plan{})
+		if err != nil || r.Requests != 5 || len(r.Answered) != 2 || r.Failed != 3 || r.Refused != 1 || r.Unasked != 1 {
+			t.Errorf("result %+v, %v; want 5 requests, of which 2 answered, 1 refused, 1 could not be made", r, err)
+		}
+		got := trace.Stats()
+		got.Confidence = 0
+		if want := (Stats{Lookups: 1, Requests: 5, Answered: 2, Refused: 1, Unasked: 1, Hops: 2}); got != want {
+			t.Errorf("Stats() = %+v, want %+v", got, want)
+		}
+	})
+}
+
+// A liar that makes up peers without an address, this node, and the same peer again and
+// again, gets none of them asked.
+func TestLiesAreNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 1)
+		far := calltest.ID(2)
+		n.net.Add(far, calltest.Names())
+		closer := []protocol.Peer{{ID: calltest.ID(0), Addrs: []multiaddr.Multiaddr{calltest.Addr(calltest.ID(0))}}}
+		for i := range 10 {
+			closer = append(closer,
+				protocol.Peer{ID: far, Addrs: []multiaddr.Multiaddr{calltest.Addr(far)}}, protocol.Peer{ID: calltest.ID(100 + i)})
+		}
+		n.net.Add(calltest.ID(1), func(context.Context, protocol.Request) (protocol.Response, error) {
+			return protocol.Response{Closer: closer}, nil
+		})
+		if r, _ := n.find(t, "key"); r.Requests != 2 {
+			t.Errorf("%d requests, want 2: the liar and the one peer that there is", r.Requests)
+		}
+	})
+}
+
+// A lookup fails at once where there is nothing to ask, and with ErrClosed when the node is
+// closed.
+func TestFindFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 0)
+		if err := n.Refresh(t.Context(), []byte("key")); !errors.Is(err, kaderr.ErrNoContacts) {
+			t.Errorf("Refresh() = %v without contacts, want ErrNoContacts", err)
+		}
+		n.meet(t, calltest.ID(1), calltest.Silent)
+		time.AfterFunc(50*time.Millisecond, n.group.Cancel)
+		ctx, end := n.group.Begin(t.Context())
+		defer end()
+		if _, err := n.Find(ctx, []byte("key"), Plan{}); !errors.Is(err, kaderr.ErrClosed) {
+			t.Errorf("Find() = %v when closed, want ErrClosed", err)
+		}
+	})
+}
