@@ -261,7 +261,8 @@ func testServeLimits(t *testing.T) {
 	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
 	var idle []*wire // the stream of each peer that is idle for longest
 	for p := range 2 {
-		first := dialIn(d, from(p))
+		first := dialIn(d, from(p)) // opened first, and in use again and again
+		time.Sleep(100 * time.Millisecond)
 		for i := range maxInboundPerPeer - 1 {
 			s := dialIn(d, from(p))
 			if busy(s) || busy(first) {
@@ -270,7 +271,7 @@ func testServeLimits(t *testing.T) {
 			if i == 0 {
 				idle = append(idle, s)
 			}
-			time.Sleep(time.Second)
+			time.Sleep(100 * time.Millisecond)
 		}
 		if !busy(dialIn(d, from(p))) {
 			t.Error("one peer has more streams than one may have")
