@@ -189,8 +189,8 @@ func (r *Replicator) transfers(ctx context.Context, yield func(transfer) bool) e
 		}
 		requests, err := r.cfg.Holder.Copies(ctx, kind, key, time.Time{})
 		for _, req := range requests {
-			if add, ok := req.(protocol.AddProvider); ok && add.Providers[0].ID == r.cfg.Self {
-				continue // we are going
+			if add, ok := req.(protocol.AddProvider); ok && routing.KeyOf([]byte(add.Providers[0].ID)) == r.cfg.Table.Self() {
+				continue // an announcement of ours: we are going
 			}
 			if !yield(transfer{closest[len(closest)-1], req}) {
 				return context.Cause(ctx)

@@ -22,7 +22,6 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 
 // A Config has the rooms that a Replicator uses, and its settings.
 type Config struct {
-	Self     peer.ID
 	Holder   *holder.Holder
 	Table    *table.Table
 	Lookup   *lookup.Engine
