@@ -1,0 +1,151 @@
+package call
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/protocol"
+)
+
+// A scriptedStream is a stream to a public peer, which answers as a function says.
+type scriptedStream struct {
+	network.Stream // nil: what is not implemented is not used
+
+	answer func(ended <-chan struct{}) ([]byte, error) // ended is closed by CloseWrite
+	ended  chan struct{}
+	end    sync.Once
+	sent   bytes.Buffer
+	in     io.Reader
+}
+
+// endedBy reads to the end of b, and then fails with err.
+type endedBy struct {
+	io.Reader
+	err error
+}
+
+func (r *endedBy) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if errors.Is(err, io.EOF) {
+		err = r.err
+	}
+	return n, err
+}
+
+func newScriptedStream(answer func(ended <-chan struct{}) ([]byte, error)) *scriptedStream {
+	return &scriptedStream{answer: answer, ended: make(chan struct{})}
+}
+
+func (s *scriptedStream) Conn() network.Conn          { return &publicConn{} }
+func (s *scriptedStream) Write(b []byte) (int, error) { return s.sent.Write(b) }
+func (s *scriptedStream) CloseWrite() error           { s.end.Do(func() { close(s.ended) }); return nil }
+
+func (s *scriptedStream) Read(b []byte) (int, error) {
+	if s.in == nil {
+		answer, err := s.answer(s.ended)
+		s.in = &endedBy{bytes.NewReader(answer), err}
+	}
+	return s.in.Read(b)
+}
+
+// A publicConn is a connection to a public address.
+type publicConn struct{ network.Conn }
+
+func (*publicConn) RemoteMultiaddr() multiaddr.Multiaddr { return calltest.Addr(calltest.ID(1)) }
+
+// A request ends as its stream does. Its writing side is ended after 200 ms without an
+// answer, because some peers wait for that.
+func TestExchange(t *testing.T) {
+	find := protocol.FindNode{Target: []byte("x")}
+	add := protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: calltest.ID(0)}}}
+	frame := protocol.AppendResponseFrame(nil, find, protocol.Response{Closer: []protocol.Peer{{ID: calltest.ID(2)}}})
+	reset := func(code network.StreamErrorCode) error { return &network.StreamError{ErrorCode: code, Remote: true} }
+	says := func(b []byte, err error) func(<-chan struct{}) ([]byte, error) {
+		return func(<-chan struct{}) ([]byte, error) { return b, err }
+	}
+	for _, tt := range []struct {
+		name   string
+		req    protocol.Request
+		answer func(ended <-chan struct{}) ([]byte, error)
+		want   error
+		after  time.Duration
+		ended  bool // the writing side was ended
+	}{
+		{name: "answers", req: find, answer: says(frame, io.EOF)},
+		{name: "answers late", req: find, after: time.Second, ended: true, answer: func(<-chan struct{}) ([]byte, error) {
+			time.Sleep(time.Second)
+			return frame, io.EOF
+		}},
+		{name: "waits for the end", req: find, after: 200 * time.Millisecond, ended: true, answer: func(ended <-chan struct{}) ([]byte, error) {
+			<-ended
+			return frame, io.EOF
+		}},
+		{name: "ends without an answer", req: find, answer: says(nil, io.EOF), want: kaderr.ErrRefused},
+		{name: "is busy", req: find, answer: says(nil, reset(kaderr.CodeBusy)), want: kaderr.ErrBusy},
+		{name: "resets without a reason", req: find, answer: says(nil, reset(0)), want: kaderr.ErrRefused},
+		{name: "breaks off", req: find, answer: says(frame[:3], io.ErrUnexpectedEOF), want: io.ErrUnexpectedEOF},
+		{name: "sends something else", req: find, answer: says([]byte{1, 0xff}, io.EOF), want: protocol.ErrMalformed},
+		{name: "takes an announcement", req: add, answer: says(nil, io.EOF), ended: true},
+		{name: "echoes an announcement", req: add, answer: says(frame, io.EOF), ended: true},
+		{name: "resets an announcement", req: add, answer: says(nil, reset(0)), want: kaderr.ErrRefused, ended: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScriptedStream(tt.answer)
+				var err error
+				spent := took(func() { _, err = exchange(s, tt.req) })
+				if !errors.Is(err, tt.want) || spent != tt.after {
+					t.Errorf("exchange() = %v after %v, want %v after %v", err, spent, tt.want, tt.after)
+				}
+				time.Sleep(time.Second)
+				select {
+				case <-s.ended:
+					if !tt.ended {
+						t.Error("the writing side was ended")
+					}
+				default:
+					if tt.ended {
+						t.Error("the writing side was not ended")
+					}
+				}
+			})
+		})
+	}
+}
+
+// A public peer is given no private address, and is believed none.
+func TestExchangeRestrictsAddresses(t *testing.T) {
+	public, private := calltest.Addr(calltest.ID(2)), multiaddr.StringCast("/ip4/192.168.1.1/tcp/1")
+	both := protocol.Peer{ID: calltest.ID(2), Addrs: []multiaddr.Multiaddr{public, private}}
+	find := protocol.FindNode{Target: []byte("x")}
+	s := newScriptedStream(func(<-chan struct{}) ([]byte, error) {
+		return protocol.AppendResponseFrame(nil, find, protocol.Response{Closer: []protocol.Peer{both}}), io.EOF
+	})
+	resp, err := exchange(s, find)
+	if err != nil || len(resp.Closer) != 1 || len(resp.Closer[0].Addrs) != 1 || !resp.Closer[0].Addrs[0].Equal(public) {
+		t.Errorf("heard %v, %v; want the public address only", resp.Closer, err)
+	}
+	s = newScriptedStream(func(<-chan struct{}) ([]byte, error) { return nil, io.EOF })
+	if _, err := exchange(s, protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{both}}); err != nil {
+		t.Fatal(err)
+	}
+	msg, err := protocol.ReadFrame(bufio.NewReader(&s.sent), protocol.MaxFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := protocol.ParseRequest(msg)
+	if add, ok := req.(protocol.AddProvider); err != nil || !ok || len(add.Providers) != 1 || len(add.Providers[0].Addrs) != 1 {
+		t.Errorf("sent %v, %v; want the public address only", req, err)
+	}
+}
