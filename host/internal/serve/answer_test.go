@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
-	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -165,9 +163,7 @@ func TestAnswerFiltersAddresses(t *testing.T) { synctest.Test(t, testAnswerFilte
 func testAnswerFiltersAddresses(t *testing.T) {
 	d := newNode(t, 256)
 	acquaint(d, 1, loopbackAddr, privateAddr, publicAddr)
-	hidden := routing.ContactOf(idOf(7))
-	d.host.Peerstore().AddAddrs(hidden.ID, addrList(loopbackAddr), peerstore.PermanentAddrTTL)
-	d.table.Heard(hidden, table.Answered, 0)
+	hidden := d.meet(idOf(7), addrList(loopbackAddr))
 	for s, want := range scopes {
 		slices.Sort(want)
 		resp := answered(t, d, aPeer, s, protocol.FindNode{Target: []byte("key")})

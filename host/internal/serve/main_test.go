@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
@@ -79,14 +80,20 @@ func newNode(t testing.TB, maxInbound int) *node {
 // the contacts that it took.
 func acquaint(n *node, count int, addrs ...string) (contacts []routing.Contact) {
 	for i := range count {
-		c := routing.ContactOf(idOf(i))
-		n.host.Peerstore().AddAddrs(c.ID, addrList(addrs...), peerstore.PermanentAddrTTL)
-		n.table.Heard(c, table.Answered, 0)
-		if n.table.Has(c.ID) {
+		if c := n.meet(idOf(i), addrList(addrs...)); n.table.Has(c.ID) {
 			contacts = append(contacts, c)
 		}
 	}
 	return contacts
+}
+
+// meet has the table take a peer with these addresses, if it has room.
+func (n *node) meet(id peer.ID, addrs []multiaddr.Multiaddr) routing.Contact {
+	c := routing.ContactOf(id)
+	c.Wire = announce.Encode(protocol.Peer{ID: id, Addrs: addrs})
+	n.host.Peerstore().AddAddrs(id, addrs, peerstore.PermanentAddrTTL)
+	n.table.Heard(c, table.Answered, 0)
+	return c
 }
 
 // answered returns what a peer at s is answered, as it reads it. An answer has no empty

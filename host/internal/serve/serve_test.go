@@ -12,15 +12,12 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
-	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
-	"github.com/go-kad/kad/routing"
 )
 
 // dialIn opens a stream to a node from a peer of a private network.
@@ -439,9 +436,7 @@ func testAnswerFits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i < 40 {
-			c := routing.ContactOf(id)
-			d.host.Peerstore().AddAddrs(id, addrs, peerstore.PermanentAddrTTL)
-			d.table.Heard(c, table.Answered, 0)
+			d.meet(id, addrs)
 		}
 	}
 	hold(t, d, "/v/key", "1"+strings.Repeat("x", protocol.MaxValue-1))
