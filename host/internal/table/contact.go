@@ -1,0 +1,168 @@
+package table
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// Connected reports whether there is a connection to a peer.
+func (t *Table) Connected(id peer.ID) bool {
+	return t.cfg.Host.Network().Connectedness(id) == network.Connected
+}
+
+// Speaks reports whether a peer says that it serves this network.
+func (t *Table) Speaks(id peer.ID) bool {
+	known, err := t.cfg.Host.Peerstore().SupportsProtocols(id, t.cfg.Protocol)
+	return err == nil && len(known) > 0
+}
+
+// contact returns a peer as a contact: with the addresses that other peers may be given,
+// and the network that it is in.
+func (t *Table) contact(id peer.ID) routing.Contact {
+	addrs := t.cfg.Host.Peerstore().Addrs(id)
+	var seenAt multiaddr.Multiaddr
+	for _, conn := range t.cfg.Host.Network().ConnsToPeer(id) {
+		if !scope.Relayed(conn) {
+			seenAt = conn.RemoteMultiaddr()
+			addrs = scope.Reaching(addrs, scope.Of(seenAt))
+			break
+		}
+	}
+	c := routing.ContactOf(id)
+	c.Wire = announce.Encode(protocol.Peer{ID: id, Addrs: addrs})
+	c.RoundTrip = t.cfg.Host.Peerstore().LatencyEWMA(id)
+	// The remote address of a connection is a fact, other addresses are claims.
+	if seenAt != nil {
+		c.Group = scope.Group(seenAt)
+	} else if len(addrs) > 0 {
+		c.Group = scope.Group(addrs[0])
+	}
+	return c
+}
+
+// Wants takes in a connected peer whose protocols, or addresses, are known now or have
+// changed. It returns true if the peer is to be introduced. A peer that does not serve
+// leaves the table.
+func (t *Table) Wants(id peer.ID) bool {
+	now := time.Now()
+	if !t.Speaks(id) {
+		t.change(now, func() { t.contacts.Remove(routing.ContactOf(id)) })
+		return false
+	}
+	c := t.contact(id)
+	known := false
+	t.change(now, func() {
+		if _, known = t.contacts.Contact(c.Key); known {
+			known = t.contacts.Update(now, c)
+		}
+	})
+	if known {
+		t.cfg.Wake() // at its new address it is to be checked
+		return false
+	}
+	direct := false
+	for _, conn := range t.cfg.Host.Network().ConnsToPeer(id) {
+		direct = direct || !conn.Stat().Limited
+	}
+	if !direct {
+		t.NoteFiltered(id, "it is reached through a relay only, which cannot carry lookups")
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.Wants(c)
+}
+
+// WantsAsker reports whether a peer that has sent a request is worth an introduction: it
+// is no contact, not in doubt, and says that it serves.
+func (t *Table) WantsAsker(id peer.ID) bool {
+	now, key := time.Now(), routing.KeyOf([]byte(id))
+	t.mu.Lock()
+	_, known := t.contacts.Contact(key)
+	doubted := t.live && t.doubts.Has(now, id)
+	t.mu.Unlock()
+	return !known && !doubted && t.Speaks(id)
+}
+
+// Disconnected records that a connection to a peer has ended. A contact is then checked,
+// and until it has answered, lookups wait less for it.
+func (t *Table) Disconnected(id peer.ID) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.contacts.Doubt(now, routing.ContactOf(id)) {
+		t.doubts.Add(now, id)
+		t.cfg.Wake()
+	}
+}
+
+// Learn gives the host the addresses of a contact, for as long as it takes to connect:
+// identify and the table keep the addresses that prove good.
+func (t *Table) Learn(c routing.Contact) {
+	if t.Connected(c.ID) {
+		return
+	}
+	if p, err := announce.Wire(c.Wire).Peer(); err == nil {
+		t.cfg.Host.Peerstore().AddAddrs(c.ID, p.Addrs, peerstore.TempAddrTTL)
+	}
+}
+
+// Announcement returns a peer as it is given to other peers, by what the host knows of
+// it; this node itself is possible. It is nil if the host knows no address.
+func (t *Table) Announcement(id peer.ID) announce.Wire {
+	if id == t.cfg.Host.ID() {
+		return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Addrs()})
+	}
+	if id.Validate() != nil {
+		return nil
+	}
+	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)})
+}
+
+// A Bucket is a part of the table: see host.Bucket.
+type Bucket struct {
+	CPL      int
+	Contacts []Contact // the least recently seen first
+	Pending  int
+}
+
+// A Contact is a peer in the table: see host.Contact.
+type Contact struct {
+	peer.AddrInfo
+	LastSeen time.Time
+	RTT      time.Duration
+	Suspect  bool
+}
+
+// View returns the table for people.
+func (t *Table) View() []Bucket {
+	t.mu.Lock()
+	buckets := t.contacts.Buckets()
+	t.mu.Unlock()
+	view := make([]Bucket, len(buckets))
+	for i, b := range buckets {
+		view[i] = Bucket{CPL: b.CPL, Pending: b.Pending, Contacts: make([]Contact, len(b.Contacts))}
+		for j, c := range b.Contacts {
+			var addrs []multiaddr.Multiaddr
+			if p, err := announce.Wire(c.Wire).Peer(); err == nil {
+				addrs = p.Addrs
+			}
+			view[i].Contacts[j] = Contact{
+				AddrInfo: peer.AddrInfo{ID: c.ID, Addrs: addrs},
+				LastSeen: c.Seen,
+				Suspect:  c.Suspect,
+				RTT:      t.cfg.Host.Peerstore().LatencyEWMA(c.ID),
+			}
+		}
+	}
+	return view
+}

@@ -1,0 +1,32 @@
+// Package table is the routing table of a node behind its one lock: its contacts, the
+// contacts that left it, what requests have shown of peers, and whether the node is ready
+// for lookups. It is the only place where what became of a request changes that.
+//
+// # Decisions
+//
+// A disconnect is a doubt, no failure.
+//
+//   - Context: connection managers close connections all the time; peers also die.
+//   - Decision: a contact whose connection ended, or that was late, is checked in the
+//     background. Until it has answered, lookups wait a tenth as long for it.
+//   - Consequence: in a network of 50 hosts of which 15 died, 100 rounds of all operations
+//     took 8 s, and 491 s without it.
+//   - It would change if a disconnect came with a reason.
+//
+// Contacts that left are remembered for a day.
+//
+//   - Context: nodes that were cut off together, and whose bootstrap peers are gone, have
+//     no other way back.
+//   - Decision: up to 256 contacts that left the table are dialled now and then. A restart
+//     begins with the saved contacts in their place.
+//   - Consequence: a node that only ever knew one dead bootstrap peer still finds no one:
+//     configure several.
+//   - It would change if bootstrap peers were found by another way.
+//
+// What failed here counts against no peer.
+//
+//   - Context: a limit of our own resource manager, or a closed host, fails requests too.
+//   - Decision: such a request has the outcome OwnFailure, which changes nothing.
+//   - Consequence: a starved node keeps its contacts.
+//   - It would change if the host reported such failures apart.
+package table

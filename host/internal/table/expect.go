@@ -1,0 +1,111 @@
+package table
+
+import (
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// Expect sets what is to be expected of contacts if a lookup asks them now: whether they
+// are in doubt, their round trips, and whether they are connected.
+func (t *Table) Expect(contacts []routing.Contact) {
+	now := time.Now()
+	t.mu.Lock()
+	t.doubts.Mark(now, t.contacts, t.live, contacts)
+	t.paces.Expect(contacts)
+	t.mu.Unlock()
+	for i, c := range contacts {
+		contacts[i].Connected = t.Connected(c.ID)
+	}
+}
+
+// Found records the closest peers of a key, none of which is missing: they show the size
+// of the network.
+func (t *Table) Found(key routing.Key, closest []routing.Contact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.paces.Found(key, closest)
+}
+
+// Network returns the estimated size of the network, and the share of requests that
+// fail. With fewer than k contacts, the neighbours say nothing of the size: they may be
+// all that there are, or all that this node knows.
+func (t *Table) Network() (routing.Estimate, float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	neighbours := t.contacts.Neighbours(t.cfg.K)
+	if len(neighbours) < t.cfg.K {
+		neighbours = nil
+	}
+	return t.paces.Network(t.self, neighbours)
+}
+
+// Strangers returns the longest time that a peer which has never answered us is expected
+// to take; 0 if no peer has answered yet.
+func (t *Table) Strangers() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.paces.Strangers()
+}
+
+// Patience returns how long a dial and an answer together are expected to take at most.
+func (t *Table) Patience() time.Duration {
+	expect := t.Strangers()
+	if expect == 0 {
+		expect = t.cfg.SlowAfter
+	}
+	return min(t.cfg.SlowAfter, 2*expect)
+}
+
+// LookedUp records that a key was looked up: its bucket needs no refresh for a while.
+func (t *Table) LookedUp(key routing.Key) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.contacts.Refreshed(now, t.self.CPL(key))
+}
+
+// Due returns up to n contacts to check, and when to ask again.
+func (t *Table) Due(now time.Time, n int) (check []routing.Contact, next time.Time) {
+	t.change(now, func() { check, next = t.contacts.Due(now, n) })
+	return check, next
+}
+
+// Stale returns the CPL of a bucket that was not looked up for that long, if there is
+// one, and marks it as looked up: a failed refresh is not repeated at once.
+func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cpl, ok = t.contacts.Stale(now, age); ok {
+		t.contacts.Refreshed(now, cpl)
+	}
+	return cpl, ok
+}
+
+// A Fill hands out the requests that fill buckets. It belongs to one goroutine.
+type Fill struct {
+	table *Table
+	fill  *routing.Fill
+}
+
+// Fill begins to fill the buckets that have room. They need no refresh for a while.
+func (t *Table) Fill() *Fill {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.contacts.Fill()
+	for _, cpl := range f.CPLs() {
+		t.contacts.Refreshed(now, cpl)
+	}
+	return &Fill{t, f}
+}
+
+// Next returns the next request; false if there is none at present.
+func (f *Fill) Next() (routing.FillRequest, bool) {
+	f.table.mu.Lock()
+	defer f.table.mu.Unlock()
+	return f.fill.Next(f.table.contacts)
+}
+
+// Ended records the contacts that a peer named in answer to a request.
+func (f *Fill) Ended(req routing.FillRequest, named []routing.Contact) { f.fill.Ended(req, named) }

@@ -1,0 +1,193 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+)
+
+// readyTimeout bounds the wait for contacts where a context does not.
+const readyTimeout = 10 * time.Second
+
+// Live reports whether there are contacts to ask: the table is not empty, and the node is
+// not offline.
+func (t *Table) Live() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live
+}
+
+// WhenLive returns a channel that is closed while Live.
+func (t *Table) WhenLive() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.filled
+}
+
+// Offline reports whether there are contacts, and none answers. last is when the node
+// came back from that for the last time; zero if it never was offline.
+func (t *Table) Offline() (now bool, last time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cutOff, t.back
+}
+
+// Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.
+// The error is a [*NotReadyError], or [kaderr.ErrClosed].
+func (t *Table) Ready(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
+		defer cancel()
+	}
+	if t.cfg.Tasks.Closed() {
+		return kaderr.ErrClosed
+	}
+	select {
+	case <-t.WhenLive(): // also if ctx has ended: that is another error
+		return nil
+	default:
+	}
+	select {
+	case <-t.WhenLive():
+		return nil
+	case <-ctx.Done():
+		return t.NotReady(context.Cause(ctx))
+	case <-t.cfg.Tasks.Context().Done():
+		return kaderr.ErrClosed
+	}
+}
+
+// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s.
+func (t *Table) ReadyWithin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return t.Ready(ctx)
+}
+
+// NotReady says why no contact can be asked. cause is what ended the wait; nil if there
+// was none.
+func (t *Table) NotReady(cause error) *NotReadyError {
+	t.mu.Lock()
+	e := &NotReadyError{
+		Dials: maps.Clone(t.notes.dials), Filtered: maps.Clone(t.notes.filtered),
+		Offline: t.cutOff, Protocol: t.cfg.Protocol, Bootstrap: t.cfg.Bootstrap, Cause: cause,
+	}
+	t.mu.Unlock()
+	e.Others = make(map[peer.ID][]lprotocol.ID)
+	for _, id := range t.cfg.Host.Network().Peers() {
+		if t.cfg.Host.Network().Connectedness(id) != network.Connected || t.Speaks(id) || e.Dials[id] != nil {
+			continue
+		}
+		if len(e.Others) == maxNoted {
+			break
+		}
+		known, _ := t.cfg.Host.Peerstore().GetProtocols(id)
+		e.Others[id] = known
+	}
+	return e
+}
+
+// maxNoted bounds what is kept to explain an empty table.
+const maxNoted = 64
+
+// notes say why peers did not get into the table.
+type notes struct {
+	dials    map[peer.ID]error  // bootstrap peers that failed, and why
+	filtered map[peer.ID]string // peers that were not admitted, and by what
+}
+
+// NoteDial notes what became of a bootstrap peer: nil if it answered.
+func (t *Table) NoteDial(id peer.ID, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		delete(t.notes.dials, id)
+		return
+	}
+	if t.notes.dials == nil {
+		t.notes.dials = make(map[peer.ID]error)
+	}
+	t.notes.dials[id] = err
+}
+
+// NoteFiltered notes that a peer was not admitted, and by what.
+func (t *Table) NoteFiltered(id peer.ID, by string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.notes.filtered == nil {
+		t.notes.filtered = make(map[peer.ID]string)
+	}
+	if len(t.notes.filtered) < maxNoted {
+		t.notes.filtered[id] = by
+	}
+}
+
+// ForgetFiltered drops the notes on filtered peers: a join is about to introduce them
+// again.
+func (t *Table) ForgetFiltered() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.notes.filtered)
+}
+
+// A NotReadyError says why lookups cannot work: see host.NotReadyError.
+type NotReadyError struct {
+	Offline   bool
+	Protocol  lprotocol.ID
+	Bootstrap int
+	Dials     map[peer.ID]error
+	Others    map[peer.ID][]lprotocol.ID
+	Filtered  map[peer.ID]string
+	Cause     error
+}
+
+// Error says what is wrong, most important first, and what would help.
+func (e *NotReadyError) Error() string {
+	var why []string
+	if e.Offline {
+		why = append(why, "offline: none of the contacts answers (it goes on by itself when one does)")
+	}
+	if e.Bootstrap == 0 && !e.Offline {
+		why = append(why, "no bootstrap peers configured (set Config.Bootstrap, or connect the host to a peer of this network)")
+	}
+	if len(e.Dials) > 0 {
+		what := "bootstrap peers failed"
+		if len(e.Dials) == e.Bootstrap {
+			what = "all bootstrap peers failed"
+		}
+		why = append(why, what+": "+kaderr.Reasons(e.Dials))
+	}
+	if len(e.Others) > 0 {
+		why = append(why, fmt.Sprintf("connected to %s, but none speaks %s: %s", kaderr.Plural(len(e.Others), "other peer"), e.Protocol, kaderr.ByPeer(e.Others, kaderr.Speaks)))
+	}
+	if len(e.Filtered) > 0 {
+		why = append(why, "filtered: "+kaderr.ByPeer(e.Filtered, func(s string) string { return s }))
+	}
+	if len(why) == 0 {
+		why = append(why, "the bootstrap peers have not answered yet")
+	}
+	if e.Cause != nil && !errors.Is(e.Cause, context.DeadlineExceeded) {
+		why = append(why, e.Cause.Error())
+	}
+	return kaderr.ErrNoContacts.Error() + ": " + strings.Join(why, "; ")
+}
+
+// Unwrap returns [kaderr.ErrNoContacts], the dial errors, and what ended the wait.
+func (e *NotReadyError) Unwrap() []error {
+	errs := append([]error{kaderr.ErrNoContacts}, slices.Collect(maps.Values(e.Dials))...)
+	if e.Cause != nil {
+		errs = append(errs, e.Cause)
+	}
+	return errs
+}

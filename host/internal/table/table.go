@@ -1,0 +1,209 @@
+package table
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// maxEntered bounds the contacts that wait for Entered.
+const maxEntered = 1024
+
+// A Config has the settings of a Table.
+type Config struct {
+	Host        lhost.Host
+	Protocol    lprotocol.ID
+	Tasks       *tasks.Group
+	K           int
+	ProbeAfter  time.Duration // the age at which a silent contact is checked
+	MaxPerGroup int           // contacts of one network in a bucket; negative: no bound
+	SlowAfter   time.Duration
+	Dir         string // where contacts are saved; "": nowhere
+	Bootstrap   int    // how many bootstrap peers are configured, for NotReadyError
+	Wake        func() // wakes the background loop; does not block
+}
+
+// A Table is the routing table as the goroutines of a node share it, with what their
+// requests have shown of its contacts. It is safe for concurrent use.
+type Table struct {
+	cfg  Config
+	self routing.Key
+
+	mu       sync.Mutex // held for one call, never over IO or a callback
+	contacts *routing.Table
+	paces    routing.Paces
+	doubts   routing.Doubts
+	departed routing.Departed
+	entered  []routing.Contact // since Entered was called last
+
+	live   bool          // there is a contact, and we are not offline
+	filled chan struct{} // closed while live
+	cutOff bool          // it is not live, since we are offline
+	back   time.Time     // when we were offline for the last time
+
+	notes notes
+}
+
+// New returns a table without contacts. It has read the contacts of an earlier run from
+// Config.Dir: see Departed.
+func New(cfg Config) *Table {
+	perTable := 0 // the default of routing.Table
+	if cfg.MaxPerGroup < 0 {
+		perTable = -1 // no bound there either
+	}
+	self := routing.KeyOf([]byte(cfg.Host.ID()))
+	t := &Table{
+		cfg: cfg, self: self, filled: make(chan struct{}),
+		contacts: routing.NewTable(self, routing.TableConfig{
+			K:                cfg.K,
+			ProbeAfter:       cfg.ProbeAfter,
+			MaxPerGroup:      cfg.MaxPerGroup,
+			MaxPerGroupTotal: perTable,
+		}),
+	}
+	t.restore(time.Now())
+	return t
+}
+
+// change runs one call that may add or remove contacts, and follows what it changed.
+func (t *Table) change(now time.Time, call func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	call()
+	for _, c := range t.contacts.Changes() {
+		switch c.Kind {
+		case routing.Entered:
+			t.departed.Remove(c.Contact.ID)
+			if len(t.entered) < maxEntered {
+				t.entered = append(t.entered, c.Contact)
+				t.cfg.Wake()
+			}
+		case routing.Left:
+			t.departed.Add(now, c.Contact)
+		}
+	}
+	switch live := t.contacts.Live(now); {
+	case live && !t.live:
+		t.doubts.Clear() // our own connection was at fault
+		if t.cutOff {
+			t.cutOff, t.back = false, now
+		}
+		t.live = true
+		close(t.filled)
+		t.cfg.Wake()
+	case !live && t.live:
+		t.live = false
+		t.cutOff = t.contacts.Len() > 0
+		t.filled = make(chan struct{})
+		t.cfg.Wake()
+	}
+}
+
+// Self returns the key of this node.
+func (t *Table) Self() routing.Key { return t.self }
+
+// Has reports whether a peer is in the table.
+func (t *Table) Has(id peer.ID) bool {
+	key := routing.KeyOf([]byte(id))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.contacts.Contact(key)
+	return ok
+}
+
+// Seeds returns up to n contacts to start a lookup from, the closest to target first,
+// and suspects last.
+func (t *Table) Seeds(target routing.Key, n int) []routing.Contact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.Seeds(target, n)
+}
+
+// Closest returns up to n contacts that can be given to other peers, the closest to
+// target first. Suspects are not among them.
+func (t *Table) Closest(target routing.Key, n int) []routing.Contact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.Closest(target, n)
+}
+
+// Neighbours returns up to n contacts closest to this node, suspects among them.
+func (t *Table) Neighbours(n int) []routing.Contact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.Neighbours(n)
+}
+
+// Departed returns up to n contacts that have left the table, or were saved by an earlier
+// run: all of them, or some at random.
+func (t *Table) Departed(n int) []routing.Contact {
+	now, rng := time.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.departed.Draw(now, n, rng)
+}
+
+// HasDeparted reports whether there are contacts for Departed.
+func (t *Table) HasDeparted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.departed.Len() > 0
+}
+
+// Entered returns the contacts that have entered the table since it was called last, at
+// most 1 024.
+func (t *Table) Entered() []routing.Contact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	entered := t.entered
+	t.entered = nil
+	return entered
+}
+
+// CountCloser returns how many contacts are closer to key than this node.
+func (t *Table) CountCloser(key routing.Key) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.CountCloser(key)
+}
+
+// HandsOver reports whether this node is the one that hands the record of key over to a
+// newcomer.
+func (t *Table) HandsOver(key, newcomer routing.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.HandsOver(key, newcomer)
+}
+
+// OwnPrefix returns the part of the key space in which this node may have to hand
+// records over to a newcomer: the keys that share so many bits with ours.
+func (t *Table) OwnPrefix(newcomer routing.Key) (self routing.Key, bits int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.self, t.contacts.OwnPrefix(newcomer)
+}
+
+// Small reports whether fewer than k contacts answer: they may be all there are, or we
+// may have missed others.
+func (t *Table) Small() bool {
+	s := t.Stats()
+	return s.Contacts-s.Suspects < t.cfg.K
+}
+
+// Stats returns the gauges of the table.
+func (t *Table) Stats() routing.Stats {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.Stats(now)
+}
