@@ -21,6 +21,7 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 // A Stage is how far a request has come.
 type Stage uint8
 
+// The stages of a request to a peer that is not connected.
 const (
 	Queued    Stage = iota // it waits for its turn to be dialled
 	Dialled                // the dial begins

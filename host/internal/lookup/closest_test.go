@@ -33,7 +33,7 @@ func (n *node) closestTo(t *testing.T, closest Closest, key string, ids []peer.I
 func TestRecall(t *testing.T) {
 	for after, free := range map[time.Duration]bool{4 * time.Minute: true, 5 * time.Minute: false} {
 		synctest.Test(t, func(t *testing.T) {
-			n, ids := newNetwork(t, 60)
+			n, ids := newNetwork(t)
 			if got := n.closestTo(t, n.Closest(0), "key", ids); got < testK {
 				t.Errorf("the first lookup took %d requests, want %d at least", got, testK)
 			}
@@ -50,7 +50,7 @@ func TestRecall(t *testing.T) {
 // A lookup of a key near to an earlier one starts from the result of that.
 func TestLookupOfKeyNearby(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, ids := newNetwork(t, 60)
+		n, ids := newNetwork(t)
 		n.closestTo(t, n.Closest(0), "key", ids)
 		rng := rand.New(rand.NewPCG(1, 2))
 		for range 5 {
@@ -66,7 +66,7 @@ func TestLookupOfKeyNearby(t *testing.T) {
 // What is remembered is checked: peers that have gone since are not in a result.
 func TestRecallIsChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, ids := newNetwork(t, 60)
+		n, ids := newNetwork(t)
 		n.closestTo(t, n.Closest(0), "key", ids)
 		for _, id := range nearest("key", ids)[:3] {
 			n.net.Disconnect(id)
@@ -84,7 +84,7 @@ func TestRecallIsChecked(t *testing.T) {
 // A lookup in which peers could not be asked for a reason of our own is not remembered.
 func TestOwnFailureTeachesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, ids := newNetwork(t, 60)
+		n, ids := newNetwork(t)
 		for _, id := range nearest("key", ids)[:2] {
 			n.net.Add(id, calltest.Fails(syscall.EMFILE))
 		}
@@ -105,7 +105,7 @@ func TestOwnFailureTeachesNothing(t *testing.T) {
 // lookup it gets them without another one, unless one of them does not take it.
 func TestClosestForSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, ids := newNetwork(t, 60)
+		n, ids := newNetwork(t)
 		for i := range 20 { // until the size of the network is known
 			n.find(t, fmt.Sprint(i))
 			time.Sleep(call.StragglerTime)
@@ -152,7 +152,7 @@ func TestClosestWithoutAnswers(t *testing.T) {
 // A survey finds the closest peers of many keys, with fewer lookups than keys, for 5 minutes.
 func TestSurvey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, ids := newNetwork(t, 60)
+		n, ids := newNetwork(t)
 		s := n.NewSurvey()
 		key := func(i int) string { return fmt.Sprint("key", i) }
 		if s.Known([]byte(key(0))) {

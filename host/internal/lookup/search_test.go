@@ -66,13 +66,13 @@ func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
 	n.net.Asked()
 }
 
-// newNetwork returns a node among count peers that know each other, and their IDs. The table
+// newNetwork returns a node among 60 peers that know each other, and their IDs. The table
 // has as many of them as it has room for.
-func newNetwork(t *testing.T, count int) (*node, []peer.ID) {
+func newNetwork(t *testing.T) (*node, []peer.ID) {
 	t.Helper()
 	n := newNode(t, 0)
 	var ids []peer.ID
-	for i := range count {
+	for i := range 60 {
 		ids = append(ids, calltest.ID(i+1))
 	}
 	for _, id := range ids {
@@ -120,7 +120,7 @@ func (n *node) expected(id peer.ID) routing.Contact {
 func TestFind(t *testing.T) {
 	for _, paths := range []int{0, 4} {
 		synctest.Test(t, func(t *testing.T) {
-			n, ids := newNetwork(t, 60)
+			n, ids := newNetwork(t)
 			r, err := n.Find(t.Context(), []byte("key"), Plan{Paths: paths})
 			if err != nil || !Converged(r) || !slices.Equal(idsOf(r.Closest), nearest("key", ids)) {
 				t.Errorf("%d paths: found %v, %v; want %v", paths, idsOf(r.Closest), err, nearest("key", ids))
