@@ -1,0 +1,50 @@
+package publish
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-kad/kad/host/store"
+)
+
+// The earliest publications come first. A publication that was dropped or moved does not
+// come when it was due before, and a ticket is good for as long as its publication was
+// neither dropped nor added again.
+func TestAgenda(t *testing.T) {
+	var a agenda
+	at := func(h int) time.Time { return time.Unix(0, 0).Add(time.Duration(h) * time.Hour) }
+	id := func(key string) publicationID { return publicationID{store.KindValue, key} }
+	for key, h := range map[string]int{"a": 3, "b": 1, "c": 2, "d": 9} {
+		a.add(id(key), at(h))
+	}
+	a.add(id("b"), at(4))
+	a.drop(id("c"))
+	if due, next := a.due(at(2), 10); len(due) != 0 || !next.Equal(at(3)) {
+		t.Errorf("due at 2: %v, then %v", due, next)
+	}
+	first, next := a.due(at(5), 1)
+	if len(first) != 1 || first[0].publicationID != id("a") || !next.IsZero() {
+		t.Fatalf("due at 5: %v, then %v; want a, and more when there is room", first, next)
+	}
+	second, next := a.due(at(5), 10)
+	if len(second) != 1 || second[0].publicationID != id("b") || !next.Equal(at(9)) {
+		t.Fatalf("due at 5: %v, then %v; want b", second, next)
+	}
+	a.drop(id("a"))
+	if a.current(first[0]) || !a.current(second[0]) || a.len() != 2 {
+		t.Error("a ticket is good for what was dropped, or not for what is under way")
+	}
+	a.add(id("b"), at(6))
+	if a.current(second[0]) {
+		t.Error("a ticket is good for what was added again")
+	}
+	for range 10_000 {
+		a.add(id("b"), at(6))
+	}
+	if len(a.heap) > 2*a.len()+minStale {
+		t.Errorf("%d entries for %d publications", len(a.heap), a.len())
+	}
+	if due, _ := a.due(at(6), 10); len(due) != 1 || due[0].publicationID != id("b") {
+		t.Errorf("due at 6: %v, want b", due)
+	}
+}

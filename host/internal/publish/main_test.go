@@ -1,0 +1,166 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/validate"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testK = 8
+
+// A node is a Publisher in a scripted network.
+type node struct {
+	*Publisher
+	net    *calltest.Network
+	group  *tasks.Group
+	holder *holder.Holder
+	peers  []peer.ID
+}
+
+// newNode returns a node whose table has count peers, which know each other.
+func newNode(t *testing.T, count int, interval time.Duration) *node {
+	t.Helper()
+	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
+	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	h := n.net.Host()
+	rules := validate.Rules{"v": digits{}, "s": authors{}}
+	contacts := table.New(table.Config{
+		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
+		SlowAfter: time.Second, Wake: func() {},
+	})
+	caller := call.New(call.Config{
+		Host: h, Transport: n.net, Table: contacts, Tasks: n.group,
+		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,
+	})
+	records := store.NewMemory(store.Limits{})
+	n.holder = holder.New(holder.Config{
+		Host: h, Protocol: "/test", Store: records, Rules: rules, Table: contacts,
+		K: testK, RecordAge: 24 * time.Hour, MaxBytesPerPeer: -1,
+	})
+	engine := lookup.NewEngine(lookup.Config{Host: h, Table: contacts, Call: caller, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
+	sender := deliver.New(deliver.Config{Table: contacts, Call: caller, Tasks: n.group, K: testK, Alpha: 10})
+	n.Publisher = New(Config{
+		Self: h.ID(), Store: records, Rules: rules, Holder: n.holder, Lookup: engine, Deliver: sender,
+		Find: find.New(find.Config{
+			Host: h, Rules: rules, Table: contacts, Call: caller, Lookup: engine, Deliver: sender, Holder: n.holder, Tasks: n.group,
+			K: testK, SlowAfter: time.Second, RecordAge: 24 * time.Hour,
+		}),
+		Reach: reach.New(reach.Config{Host: h, Table: contacts, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval,
+		Wake: func() {},
+	})
+	for i := range count {
+		n.peers = append(n.peers, calltest.ID(i+1))
+	}
+	for _, id := range n.peers {
+		n.net.Add(id, calltest.Knows(testK, n.peers...))
+		if _, err := caller.Request(t.Context(), nil, calltest.Contact(id), protocol.FindNode{Target: []byte("x")}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.net.Asked()
+	return n
+}
+
+// run runs the job of a node in the background, until the test ends.
+func (n *node) run() {
+	loop := tasks.NewLoop(n.group)
+	loop.Add(n.Job())
+	n.cfg.Wake = loop.Wake
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
+}
+
+// writes returns the writes since it was called last.
+func (n *node) writes() (writes []protocol.Request) {
+	for _, a := range n.net.Asked() {
+		switch a.Req.(type) {
+		case protocol.PutValue, protocol.AddProvider:
+			writes = append(writes, a.Req)
+		}
+	}
+	return writes
+}
+
+// will has all peers answer like a.
+func (n *node) will(a calltest.Answer) {
+	for _, id := range n.peers {
+		n.net.Add(id, a)
+	}
+}
+
+// toPuts answers PUT_VALUE like put, and other requests as peers that know each other.
+func (n *node) toPuts(put calltest.Answer) calltest.Answer {
+	others := calltest.Knows(testK, n.peers...)
+	return func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		if _, ok := req.(protocol.PutValue); ok {
+			return put(ctx, req)
+		}
+		return others(ctx, req)
+	}
+}
+
+// holding answers GET_VALUE with a value.
+func holding(value string, others calltest.Answer) calltest.Answer {
+	return func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		resp, err := others(ctx, req)
+		if get, ok := req.(protocol.GetValue); ok {
+			resp.Record = &protocol.Record{Key: get.Key, Value: []byte(value)}
+		}
+		return resp, err
+	}
+}
+
+// digits accepts values that begin with a digit, and prefers the greater one.
+type digits struct{}
+
+func (digits) Validate(_ string, value []byte) error {
+	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+		return errors.New("the value does not begin with a digit")
+	}
+	return nil
+}
+
+func (digits) Select(_ string, values [][]byte) (best int, _ error) {
+	for i, v := range values {
+		if v[0] > values[best][0] {
+			best = i
+		}
+	}
+	return best, nil
+}
+
+// authors is a Reducer that holds all values.
+type authors struct{}
+
+func (authors) Validate(string, []byte) error                            { return nil }
+func (authors) Select(string, [][]byte) (int, error)                     { return 0, nil }
+func (authors) Reduce(_ string, values [][]byte) (out [][]byte, _ error) { return values, nil }
+func (authors) Limits() (values, size int)                               { return 64, 1 << 10 }
+
+var _ validate.Reducer = authors{}
+
+// hasValue reports whether a request stores a value.
+func hasValue(req protocol.Request, value string) bool {
+	put, ok := req.(protocol.PutValue)
+	return ok && bytes.Equal(put.Record.Value, []byte(value))
+}
