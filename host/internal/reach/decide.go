@@ -1,0 +1,71 @@
+package reach
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// A Mode says whether a node serves: see host.Mode.
+type Mode uint8
+
+// The modes, as in package host.
+const (
+	Auto Mode = iota
+	Client
+	Server
+)
+
+// facts decide the mode of a node in [Auto].
+type facts struct {
+	reachability network.Reachability // what the host has found out
+	confirmed    bool                 // one of the host's addresses was confirmed to be reachable
+	denied       bool                 // each of its public addresses was found to be unreachable
+	dialled      time.Time            // when a stranger on the public internet connected to the host; zero if that is long ago
+	publicPeer   bool                 // a peer of this network is on the public internet
+	publicListen bool                 // the host listens on a public IPv4 address
+}
+
+// A Decision is whether the node serves, and why.
+type Decision struct {
+	Serve     bool
+	Reachable bool // peers on the internet can dial the host, as far as is known
+	Reason    string
+}
+
+// same reports whether two decisions differ in their reason alone.
+func (d Decision) same(other Decision) bool {
+	return d.Serve == other.Serve && d.Reachable == other.Reachable
+}
+
+// proven reports whether a check has shown whether the host is reachable.
+func (s facts) proven() bool {
+	return s.confirmed || s.denied || s.reachability != network.ReachabilityUnknown
+}
+
+// decide returns whether to serve, and why.
+func decide(wanted Mode, s facts) Decision {
+	proof := s.confirmed || s.reachability == network.ReachabilityPublic
+	refuted := !proof && (s.denied || s.reachability == network.ReachabilityPrivate)
+	switch {
+	case wanted == Server:
+		return Decision{true, !refuted, "set to server"}
+	case wanted == Client:
+		return Decision{false, proof, "set to client"}
+	case proof:
+		return Decision{true, true, "the host is publicly reachable"}
+	case !s.publicPeer:
+		return Decision{
+			true, s.publicListen && !refuted,
+			"no peer of the network is on the public internet: on a private network all peers are reachable",
+		}
+	case refuted:
+		return Decision{false, false, "the network is public and the host is not publicly reachable"}
+	case !s.dialled.IsZero():
+		return Decision{true, true, "a stranger on the public internet has reached the host, and nothing shows that others cannot"}
+	case s.publicListen:
+		return Decision{true, true, "the host listens on a public IPv4 address, and nothing shows that it is unreachable"}
+	default:
+		return Decision{false, false, "the network is public and the host's reachability is not known yet"}
+	}
+}
