@@ -178,6 +178,7 @@ func (c *Caller) ask(
 	if err != nil {
 		return protocol.Response{}, 0, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
 	}
+	c.cfg.Host.Peerstore().RecordLatency(to.ID, now.Sub(sent))
 	switch req.(type) {
 	case protocol.PutValue, protocol.AddProvider:
 		return resp, 0, nil

@@ -98,7 +98,7 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 	r.mu.Lock()
 	x := &dial{to: to, begun: make(chan struct{}), done: make(chan struct{})}
 	if r.inFlight[to] != nil {
-		r.start(x) //nolint:contextcheck // a dial outlives its waiters
+		r.start(time.Time{}, x) //nolint:contextcheck // a dial outlives its waiters
 	} else {
 		r.enqueue(turn, x)
 		r.begin() //nolint:contextcheck // a dial outlives its waiters
@@ -209,7 +209,8 @@ func (r *dialer) begin() {
 	for len(r.queues) > 0 {
 		q := r.queues[0]
 		x := q.dials[0]
-		if r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take() {
+		now := time.Now()
+		if r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take(now) {
 			return
 		}
 		q.dials = q.dials[1:]
@@ -217,19 +218,18 @@ func (r *dialer) begin() {
 		if len(q.dials) > 0 {
 			r.queues = append(r.queues, q) // the turn of others
 		}
-		r.start(x)
+		r.start(now, x)
 	}
 }
 
 // take takes a token, if one more dial is allowed.
-func (r *dialer) take() bool {
+func (r *dialer) take(now time.Time) bool {
 	if r.most < 0 {
 		return true
 	}
 	if len(r.inFlight) >= r.most {
 		return false // the end of one of them calls begin
 	}
-	now := time.Now()
 	r.tokens = min(dialBurst, r.tokens+now.Sub(r.since).Seconds()*dialRate)
 	r.since = now
 	if r.tokens >= 1 {
@@ -250,14 +250,14 @@ func (r *dialer) take() bool {
 
 // start begins x, or joins it to the dial of its peer that is in flight. If the peer is
 // connected by now, x has ended.
-func (r *dialer) start(x *dial) {
+func (r *dialer) start(now time.Time, x *dial) {
 	defer close(x.begun)
 	if x.as = r.inFlight[x.to]; x.as != nil {
 		x.as.waiters++
 		return
 	}
 	x.as = x
-	x.since, x.waiters = time.Now(), 1
+	x.since, x.waiters = now, 1
 	if r.connected(x.to) {
 		close(x.done)
 		return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -55,13 +54,11 @@ func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 	interrupt := context.AfterFunc(ctx, func() { _ = stream.Reset() })
 	defer interrupt()
 
-	start := time.Now()
 	resp, err := exchange(stream, req)
 	if err != nil {
 		_ = stream.Reset()
 		return protocol.Response{}, err
 	}
-	s.host.Peerstore().RecordLatency(to, time.Since(start))
 	_ = stream.Close() // all of it was read and written
 	return resp, nil
 }

@@ -76,7 +76,7 @@ func (v *delivery) add(ctx context.Context, to ...routing.Contact) {
 	}
 	for _, r := range v.insert(to) {
 		v.sends.Add(1)
-		started := v.group.Go(func(context.Context) { //nolint:contextcheck // ctx ends when the group is closed
+		started := v.group.Go(func(context.Context) {
 			defer v.sends.Done()
 			v.settle(r, v.sendTo(ctx, r.Contact))
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -53,7 +54,7 @@ func (e *Engine) Closest(paths int) Closest {
 // remembered returns the closest peers of a key that was looked up in the last minute, if
 // all of them are still connected; nil if not.
 func (e *Engine) remembered(preimage []byte) []routing.Contact {
-	known := e.recall.justFound(routing.KeyOf(preimage))
+	known := e.recall.justFound(time.Now(), routing.KeyOf(preimage))
 	e.cfg.Table.Expect(known)
 	if slices.ContainsFunc(known, func(c routing.Contact) bool { return !c.Connected || c.Doubtful }) {
 		return nil

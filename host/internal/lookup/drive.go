@@ -28,14 +28,15 @@ type askFunc func(ctx context.Context, c routing.Contact, reaches func(call.Stag
 // request that l wants, which calls ask, and hands each answer to settle. It does not wait
 // for the requests that are under way when l is done: they go on for call.StragglerTime.
 //
-// If ctx ends first, drive returns its cause, and the requests end at once.
-func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) error {
+// If ctx ends first, drive returns its cause, and the requests end at once. It returns
+// the time of its end too.
+func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) (now time.Time, err error) {
 	r := newRequests(ctx, group, ask)
 	defer close(r.over)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		now := time.Now()
+		now = time.Now()
 		action := l.Next(now)
 		switch action.Kind {
 		case routing.Ask:
@@ -45,7 +46,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 			r.drop(action.Contact.ID)
 		case routing.Done:
 			r.leave()
-			return nil
+			return now, nil
 		case routing.Wait:
 			timer.Reset(action.Until.Sub(now))
 			select {
@@ -58,7 +59,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 			case <-timer.C:
 			case <-ctx.Done():
 				r.end(context.Cause(ctx))
-				return context.Cause(ctx)
+				return now, context.Cause(ctx)
 			}
 		}
 	}

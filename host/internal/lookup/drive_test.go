@@ -45,7 +45,7 @@ func script(ctx context.Context, t *testing.T, knows map[peer.ID][]peer.ID, seed
 		contacts = append(contacts, routing.ContactOf(id))
 	}
 	l := routing.NewLookup("self", routing.KeyOf([]byte("target")), contacts, routing.LookupConfig{SlowAfter: time.Second})
-	err := drive(ctx, newGroup(t), l,
+	_, err := drive(ctx, newGroup(t), l,
 		func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (resp protocol.Response, err error) {
 			closer, ok := knows[c.ID]
 			if !ok {
@@ -125,7 +125,7 @@ func TestDialHasItsOwnTime(t *testing.T) {
 			seeds = append(seeds, c)
 		}
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), seeds, routing.LookupConfig{})
-		err := drive(t.Context(), newGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), newGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
 			if c.ID == "far" {
 				time.Sleep(100 * time.Millisecond)
 				reaches(call.Connected)
@@ -149,7 +149,7 @@ func TestDriveDrops(t *testing.T) {
 		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{Alpha: 1, SlowAfter: 100 * time.Millisecond})
 		start := time.Now()
 		ends := make(chan time.Duration, len(seeds))
-		err := drive(t.Context(), newGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), newGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
 			if c.ID != last {
 				<-ctx.Done()
 				ends <- time.Since(start)
@@ -192,7 +192,7 @@ func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), all[:5], routing.LookupConfig{})
-		err := drive(b.Context(), group, l,
+		_, err := drive(b.Context(), group, l,
 			func(_ context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
 				return answers[c.ID], nil
 			},

@@ -61,7 +61,7 @@ func (e *Engine) Prepare(ctx context.Context, preimage []byte, req protocol.Requ
 	if len(seeds) == 0 {
 		return nil, e.cfg.Table.NotReady(nil) // the table was emptied just now
 	}
-	recalled, since := e.recall.near(key)
+	recalled, since := e.recall.near(time.Now(), key)
 	seeds = append(recalled, seeds...)
 	e.cfg.Table.Expect(seeds)
 	if p.Recall {

@@ -71,13 +71,13 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
-	err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
+	end, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
 	s.turn.Leave()
 	if err == nil && e.cfg.Tasks.Closed() {
 		err = kaderr.ErrClosed // the requests that failed just now may have ended by it
 	}
 	result := s.result()
-	s.learn(result)
+	s.learn(end, result)
 	if s.trace != nil {
 		s.trace(result)
 	}
@@ -98,14 +98,14 @@ func (s *Search) result() Result { return Result{s.lookup.Result(), s.refused, s
 
 // learn remembers what the lookup has shown, for later ones: nothing if contacts could not
 // be asked.
-func (s *Search) learn(r Result) {
+func (s *Search) learn(now time.Time, r Result) {
 	if r.Unasked > 0 {
 		return
 	}
 	if r.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
 		s.engine.cfg.Table.Found(s.key, r.Closest)
 	}
-	s.engine.recall.learn(s.recalled, s.key, r)
+	s.engine.recall.learn(now, s.recalled, s.key, r)
 }
 
 // ask sends the request to one contact.

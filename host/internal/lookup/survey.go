@@ -39,7 +39,7 @@ func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routi
 		return nil, context.Cause(ctx)
 	}
 	defer func() { <-s.turn }()
-	if now := time.Now(); s.old(now) {
+	if now, old := s.old(); old {
 		s.region, s.since = routing.NewRegion(s.engine.cfg.K), now
 		return s.look(ctx, preimage)
 	}
@@ -65,16 +65,17 @@ func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routi
 func (s *Survey) Known(preimage []byte) bool {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	if s.old(time.Now()) {
+	if _, old := s.old(); old {
 		return false
 	}
 	_, _, _, ok := s.region.Closest(routing.KeyOf(preimage))
 	return ok
 }
 
-// old reports whether the survey is to begin anew.
-func (s *Survey) old(now time.Time) bool {
-	return s.region == nil || now.Sub(s.since) >= surveyAge
+// old reports whether the survey is to begin anew, now.
+func (s *Survey) old() (now time.Time, old bool) {
+	now = time.Now()
+	return now, s.region == nil || now.Sub(s.since) >= surveyAge
 }
 
 // look looks a preimage up. The result goes into the region only if the lookup found all of
