@@ -1,0 +1,224 @@
+package join
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// settleAfter is how long after a join the node looks itself up again, and saves its
+	// contacts for the first time.
+	settleAfter = 10 * time.Second
+
+	// maxSettleAfter bounds the wait between such lookups, which doubles while the table is
+	// small.
+	maxSettleAfter = 10 * time.Minute
+
+	// minReuniteAfter and maxReuniteAfter bound the wait between attempts to reach a
+	// bootstrap peer that is not in the table, while the table is small; else it is the
+	// RefreshInterval.
+	minReuniteAfter = time.Second
+	maxReuniteAfter = 30 * time.Second
+
+	// saveAfter is how often the contacts are saved.
+	saveAfter = 10 * time.Minute
+
+	// maxRefreshes bounds the buckets that are refreshed at a time.
+	maxRefreshes = 4
+)
+
+// A state is how far the node is in joining, and when what follows is due. It belongs to
+// the goroutine of the background loop.
+type state struct {
+	joined bool          // the last join succeeded, and the table was never empty since
+	found  bool          // the last join failed although a peer had answered
+	after  time.Duration // how long to wait after the next failed join
+	next   time.Time     // no join before
+	again  time.Time     // when to look ourselves up once more; zero if that is done
+	pause  time.Duration // how long to wait for that after the next time
+
+	introducing map[peer.ID]bool // peers that are being introduced, and whether they came up again
+	reunite     time.Duration    // how long to wait after the next attempt to reunite
+	reuniteAt   time.Time        // zero: not decided
+	save        time.Time        // when to save the contacts; zero: not decided
+}
+
+// Joined reports whether the node has joined. Call it in the background loop only.
+func (j *Joiner) Joined() bool { return j.state.joined }
+
+// Jobs returns the jobs of the room, in the order in which the loop asks them.
+func (j *Joiner) Jobs() []tasks.Job {
+	j.state.introducing = make(map[peer.ID]bool)
+	jobs := []tasks.Job{
+		{Name: "join", Due: j.joinDue},
+		{Name: "introduce", Limit: routing.MaxIntroductions, Due: j.introduceDue},
+		{Name: "check", Limit: routing.MaxChecks, Due: j.checkDue},
+		{Name: "reunite", Due: j.reuniteDue},
+	}
+	if j.cfg.RefreshInterval >= 0 {
+		jobs = append(jobs, tasks.Job{Name: "refresh", Limit: maxRefreshes, Due: j.refreshDue})
+	}
+	return append(jobs, tasks.Job{Name: "save contacts", Due: j.saveDue})
+}
+
+// joinDue joins the network, at the start and whenever the table is empty or the node is
+// offline.
+func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
+	s := &j.state
+	live := j.cfg.Table.Live()
+	if !live && s.joined {
+		s.joined, s.found, s.after, s.again, s.pause = false, false, 0, time.Time{}, 0
+	}
+	if s.joined || start.Room() == 0 {
+		return time.Time{}
+	}
+	if now.Before(s.next) && (!live || s.found) {
+		return s.next
+	}
+	start.Run(j.Join, func(err error) {
+		now := time.Now()
+		if err == nil && j.cfg.Table.Live() {
+			s.joined, s.found, s.after, s.pause = true, false, 0, 0
+			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(settleAfter))
+			return
+		}
+		s.found = j.cfg.Table.Live()
+		s.after = routing.JoinAfter(s.after)
+		s.next = now.Add(tasks.Jittered(s.after))
+		log.Debugw("join", "error", err, "again", s.next)
+	})
+	return time.Time{}
+}
+
+// introduceDue introduces the peers that say that they serve.
+func (j *Joiner) introduceDue(_ time.Time, start *tasks.Start) time.Time {
+	for start.Room() > 0 {
+		id, ok := j.next()
+		if !ok {
+			break
+		}
+		if _, running := j.state.introducing[id]; running {
+			j.state.introducing[id] = true // it asks while it is being asked
+			continue
+		}
+		if !j.cfg.Table.Wants(id) {
+			continue
+		}
+		j.state.introducing[id] = false
+		start.Run(
+			func(ctx context.Context) error { return j.introduce(ctx, id) },
+			func(err error) {
+				again := j.state.introducing[id]
+				delete(j.state.introducing, id)
+				if err != nil {
+					log.Debugw("not introduced", "peer", id, "error", err)
+				}
+				if again {
+					j.Introduce(id) // its protocols or addresses may have changed
+				}
+			})
+	}
+	return time.Time{}
+}
+
+// checkDue checks the contacts that are in doubt.
+func (j *Joiner) checkDue(now time.Time, start *tasks.Start) time.Time {
+	check, next := j.cfg.Table.Due(now, start.Room())
+	for _, c := range check {
+		start.Run(func(ctx context.Context) error { return j.cfg.Call.Check(ctx, c) }, nil)
+	}
+	return next
+}
+
+// reuniteDue dials bootstrap peers and departed contacts that are not in the table: soon
+// after they left it, then less and less often, and now and then while enough other
+// contacts answer.
+func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
+	s := &j.state
+	if !s.joined || len(j.absent()) == 0 && !j.cfg.Table.HasDeparted() {
+		s.reunite, s.reuniteAt = 0, time.Time{}
+		return time.Time{}
+	}
+	if start.Room() == 0 {
+		return time.Time{}
+	}
+	if s.reuniteAt.IsZero() {
+		s.reunite = minReuniteAfter
+		s.reuniteAt = now.Add(tasks.Jittered(s.reunite))
+	}
+	if now.Before(s.reuniteAt) {
+		return s.reuniteAt
+	}
+	start.Run(j.reunite, func(err error) {
+		if err != nil {
+			log.Debugw("reunite", "error", err)
+		}
+		s.reunite = min(2*s.reunite, maxReuniteAfter)
+		wait := s.reunite
+		if !j.cfg.Table.Small() {
+			wait = max(j.cfg.RefreshInterval, maxReuniteAfter)
+		}
+		s.reuniteAt = time.Now().Add(tasks.Jittered(wait))
+	})
+	return time.Time{}
+}
+
+// refreshDue looks up a key of each bucket that was not looked up for RefreshInterval.
+// Some time after a join, it looks this node up once more: other nodes may have joined at
+// the same moment. While the table is small, it goes on with that, less and less often:
+// the peers through which the node joined may have known no other peer themselves.
+func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
+	s, age := &j.state, j.cfg.RefreshInterval
+	if !s.joined || start.Room() == 0 {
+		return time.Time{}
+	}
+	if s.again.IsZero() && j.cfg.Table.Small() {
+		s.pause = min(max(2*s.pause, settleAfter), maxSettleAfter)
+		s.again = now.Add(tasks.Jittered(s.pause))
+	}
+	if !s.again.IsZero() && !now.Before(s.again) {
+		s.again = time.Time{}
+		start.Run(func(ctx context.Context) error { return j.cfg.Lookup.Refresh(ctx, []byte(j.self)) }, nil)
+		return time.Time{}
+	}
+	for start.Room() > 0 {
+		cpl, ok := j.cfg.Table.Stale(now, age)
+		if !ok {
+			break
+		}
+		start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl) }, nil)
+	}
+	next := now.Add(age / 10)
+	if !s.again.IsZero() && s.again.Before(next) {
+		next = s.again
+	}
+	return next
+}
+
+// saveDue saves the contacts, so that a node that is killed has them too.
+func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
+	s := &j.state
+	if !s.joined || start.Room() == 0 {
+		return time.Time{}
+	}
+	if s.save.IsZero() {
+		s.save = now.Add(settleAfter)
+	}
+	if now.Before(s.save) {
+		return s.save
+	}
+	start.Run(
+		func(context.Context) error { return j.cfg.Table.Save() },
+		func(err error) {
+			if err != nil {
+				log.Warnw("the contacts are not saved", "error", err) // the operator must see to the disk
+			}
+			s.save = time.Now().Add(saveAfter)
+		})
+	return time.Time{}
+}
