@@ -1,0 +1,230 @@
+package replicate
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// handedTo returns the keys of the values that were sent to a peer, each time.
+func (n *node) handedTo(id peer.ID) (keys []string) {
+	for _, a := range n.net.Asked() {
+		if put, ok := a.Req.(protocol.PutValue); ok && a.To == id {
+			keys = append(keys, string(put.Record.Key))
+		}
+	}
+	return keys
+}
+
+// neighbour returns a peer that is not in the network yet, near to the node.
+func (n *node) neighbour() (id peer.ID) {
+	self := n.cfg.Table.Self()
+	near := -1
+	for i := 1000; i < 1100; i++ {
+		if cpl := routing.KeyOf([]byte(calltest.ID(i))).CPL(self); cpl > near {
+			id, near = calltest.ID(i), cpl
+		}
+	}
+	return id
+}
+
+// A newcomer is sent, once each and at 50 a second, the records that it is among the k
+// closest to if we are the closest of the others. A peer that comes back within the
+// interval, or within an hour where there are no rounds, is not sent them again.
+func TestHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 1000
+		n := newNode(t, 16, -1)
+		n.hold(t, 0, count)
+		wake := n.run()
+		newcomer := n.neighbour()
+		n.meet(t, newcomer, calltest.Knows(testK, n.peers...))
+		c := routing.ContactOf(newcomer)
+		var want []string
+		for i := range count {
+			if n.cfg.Table.HandsOver(routing.KeyOf(recordKey(i)), c.Key) {
+				want = append(want, string(recordKey(i)))
+			}
+		}
+		if len(want) < 20 {
+			t.Fatalf("%d records are to be handed over", len(want))
+		}
+		hand := func() []string {
+			n.net.Asked()
+			n.HandOver([]routing.Contact{c})
+			wake()
+			time.Sleep(10 * time.Minute)
+			got := n.handedTo(newcomer)
+			slices.Sort(got)
+			return got
+		}
+		slices.Sort(want)
+		if got := hand(); !slices.Equal(got, want) {
+			t.Errorf("%d records were handed over, want %d", len(got), len(want))
+		}
+		if _, handed := n.Stats(); handed != uint64(len(want)) {
+			t.Errorf("%d are counted, want %d", handed, len(want))
+		}
+		if got := hand(); len(got) != 0 {
+			t.Errorf("%d records were handed over again", len(got))
+		}
+		time.Sleep(time.Hour)
+		if got := hand(); len(got) != len(want) {
+			t.Errorf("%d records were handed over an hour later, want %d", len(got), len(want))
+		}
+	})
+}
+
+// A hand-over takes a fiftieth of a second for each record, and more for a large one;
+// it goes on if the newcomer refuses, ends if it fails three times, and after 5m.
+func TestHandOverPace(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer calltest.Answer
+		size   int
+		sent   func(records int) int
+		lasts  func(records int) time.Duration
+	}{
+		{"small", calltest.Names(), 1, all, func(n int) time.Duration { return time.Duration(n) * time.Second / handoverRate }},
+		{"large", calltest.Names(), 4 * handoverUnit, all, func(n int) time.Duration { return 5 * time.Duration(n) * time.Second / handoverRate }},
+		{"refuses", calltest.Refuses, 1, all, func(n int) time.Duration { return time.Duration(n) * time.Second / handoverRate }},
+		{"is silent", calltest.Silent, 1, func(int) int { return maxFailures }, func(int) time.Duration { return maxFailures * 10 * time.Second }},
+		{"is slow", calltest.After(8*time.Second, calltest.Names()), 1, func(int) int { return 38 }, func(int) time.Duration { return handoverTimeout }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 16, 24*time.Hour)
+				newcomer := n.neighbour()
+				n.meet(t, newcomer, calltest.Names())
+				c := routing.ContactOf(newcomer)
+				records := 0
+				for i := 0; records < 100 && i < 100_000; i++ {
+					if !n.cfg.Table.HandsOver(routing.KeyOf(recordKey(i)), c.Key) {
+						continue
+					}
+					records++
+					rec := protocol.Record{Key: recordKey(i), Value: append([]byte("1"), make([]byte, tt.size-1)...)}
+					if err := n.holder.Store(t.Context(), "a peer", rec); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n.net.Add(newcomer, tt.answer)
+				n.net.Asked()
+				start := time.Now()
+				_ = n.handOverTo(t.Context(), c)
+				spent, want := time.Since(start), tt.lasts(records)
+				if spent < want || spent > want*11/10+time.Second {
+					t.Errorf("it took %v, want %v", spent, want)
+				}
+				if got := len(n.handedTo(newcomer)); got != tt.sent(records) {
+					t.Errorf("%d of %d records were sent, want %d", got, records, tt.sent(records))
+				}
+			})
+		})
+	}
+}
+
+func all(records int) int { return records }
+
+// The newcomers that wait are bounded.
+func TestNewcomersAreBounded(t *testing.T) {
+	r := New(Config{})
+	for i := range maxNewcomers + 10 {
+		r.HandOver([]routing.Contact{routing.ContactOf(calltest.ID(i)), routing.ContactOf(calltest.ID(i))})
+	}
+	if got := len(r.newcomers.queue); got != maxNewcomers {
+		t.Errorf("%d newcomers wait", got)
+	}
+	now := time.Unix(0, 0)
+	for i := range 3 * maxNewcomers {
+		if r.newcomers.again(now, calltest.ID(i), time.Hour) {
+			t.Fatalf("peer %d was given everything before", i)
+		}
+	}
+	if got := len(r.newcomers.given); got > maxNewcomers {
+		t.Errorf("%d newcomers are remembered", got)
+	}
+}
+
+// A node that leaves sends each record to the peer that is among the k closest once it
+// is gone, and none of its own announcements. It ends in time.
+func TestLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 100
+		n := newNode(t, 16, time.Hour)
+		n.hold(t, 0, count)
+		for i := range count {
+			if err := n.holder.Provide(t.Context(), recordKey(i), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := n.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		handed := 0
+		sent := make(map[string][]peer.ID)
+		for _, a := range n.net.Asked() {
+			switch req := a.Req.(type) {
+			case protocol.PutValue:
+				sent[string(req.Record.Key)] = append(sent[string(req.Record.Key)], a.To)
+			case protocol.AddProvider:
+				t.Errorf("sent %v", req)
+			}
+		}
+		for i := range count {
+			key := recordKey(i)
+			var want []peer.ID
+			if _, among := n.closest(key); among {
+				peers := slices.Clone(n.peers)
+				k := routing.KeyOf(key)
+				slices.SortFunc(peers, func(a, b peer.ID) int { return k.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+				want = peers[testK-1 : testK]
+				handed++
+			}
+			if !slices.Equal(sent[string(key)], want) {
+				t.Errorf("%s was sent to %v, want %v", key, sent[string(key)], want)
+			}
+		}
+		if _, got := n.Stats(); got != uint64(handed) || handed == 0 {
+			t.Errorf("%d are counted, want %d", got, handed)
+		}
+		for _, id := range n.peers {
+			n.net.Add(id, toPuts(calltest.Silent, calltest.Knows(testK, n.peers...)))
+		}
+		for _, limit := range []time.Duration{0, 3 * time.Second} {
+			ctx, cancel := t.Context(), func() {}
+			if limit > 0 {
+				ctx, cancel = context.WithTimeout(ctx, limit)
+			}
+			start := time.Now()
+			_ = n.Leave(ctx)
+			cancel()
+			if limit == 0 {
+				limit = leaveTimeout
+			}
+			if spent := time.Since(start); spent > limit+100*time.Millisecond {
+				t.Errorf("it took %v, want %v at most", spent, limit)
+			}
+		}
+	})
+}
+
+// A node that knows no peer leaves at once.
+func TestLeaveAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 0, time.Hour)
+		n.hold(t, 0, 10)
+		start := time.Now()
+		if err := n.Leave(t.Context()); err != nil || time.Since(start) > 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}

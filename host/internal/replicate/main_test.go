@@ -1,0 +1,193 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/publish"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/validate"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testK = 4
+
+// A node is a Replicator in a scripted network.
+type node struct {
+	*Replicator
+	net     *calltest.Network
+	group   *tasks.Group
+	caller  *call.Caller
+	holder  *holder.Holder
+	publish *publish.Publisher
+	peers   []peer.ID
+}
+
+// newNode returns a node whose table has count peers, which know each other.
+func newNode(t *testing.T, count int, interval time.Duration) *node {
+	t.Helper()
+	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
+	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	h := n.net.Host()
+	rules := validate.Rules{"v": digits{}}
+	contacts := table.New(table.Config{
+		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: 1000 * time.Hour, MaxPerGroup: -1,
+		SlowAfter: time.Second, Wake: func() {},
+	})
+	n.caller = call.New(call.Config{
+		Host: h, Transport: n.net, Table: contacts, Tasks: n.group,
+		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,
+	})
+	records := store.NewMemory(store.Limits{})
+	n.holder = holder.New(holder.Config{
+		Host: h, Protocol: "/test", Store: records, Rules: rules, Table: contacts,
+		K: testK, RecordAge: 240 * time.Hour, MaxBytesPerPeer: -1,
+	})
+	engine := lookup.NewEngine(lookup.Config{Host: h, Table: contacts, Call: n.caller, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
+	sender := deliver.New(deliver.Config{Table: contacts, Call: n.caller, Tasks: n.group, K: testK, Alpha: 10})
+	finder := find.New(find.Config{
+		Host: h, Rules: rules, Table: contacts, Call: n.caller, Lookup: engine, Deliver: sender, Holder: n.holder, Tasks: n.group,
+		K: testK, SlowAfter: time.Second, RecordAge: 240 * time.Hour,
+	})
+	n.publish = publish.New(publish.Config{
+		Self: h.ID(), Store: records, Rules: rules, Holder: n.holder, Lookup: engine, Deliver: sender, Find: finder,
+		RecordAge: 240 * time.Hour, Interval: 1000 * time.Hour, Wake: func() {},
+	})
+	n.Replicator = New(Config{
+		Holder: n.holder, Table: contacts, Lookup: engine, Deliver: sender, Find: finder, Publish: n.publish,
+		K: testK, Alpha: 10, Interval: interval,
+	})
+	for i := range count {
+		n.peers = append(n.peers, calltest.ID(i+1))
+	}
+	for _, id := range n.peers {
+		n.meet(t, id, calltest.Knows(testK, n.peers...))
+	}
+	n.net.Asked()
+	return n
+}
+
+// meet puts a peer into the table, if it has room, and has it answer like a.
+func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
+	t.Helper()
+	n.net.Add(id, a)
+	if _, err := n.caller.Request(t.Context(), nil, calltest.Contact(id), protocol.FindNode{Target: []byte("x")}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs the jobs of a node in the background, until the test ends, and returns what
+// wakes them. The first round begins at once, and takes less than an interval.
+func (n *node) run() (wake func()) {
+	n.round.survey, n.round.next, n.round.begins = n.cfg.Lookup.NewSurvey(), time.Now(), time.Now()
+	loop := tasks.NewLoop(n.group)
+	loop.Add(n.Jobs()...)
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
+	return loop.Wake
+}
+
+// hold has a node hold values that a peer has sent: under the keys of these numbers.
+func (n *node) hold(t *testing.T, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if err := n.holder.Store(t.Context(), "a peer", protocol.Record{Key: recordKey(i), Value: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// holds reports whether a node holds a value, and which.
+func (n *node) holds(t *testing.T, key []byte) string {
+	t.Helper()
+	held, err := n.holder.Held(t.Context(), key, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(held) == 0 {
+		return ""
+	}
+	return string(held[0].Data)
+}
+
+// puts returns how often each value was sent to each peer since puts was called last.
+func (n *node) puts() map[string]map[peer.ID]int {
+	sent := make(map[string]map[peer.ID]int)
+	for _, a := range n.net.Asked() {
+		if put, ok := a.Req.(protocol.PutValue); ok {
+			key := string(put.Record.Key)
+			if sent[key] == nil {
+				sent[key] = make(map[peer.ID]int)
+			}
+			sent[key][a.To]++
+		}
+	}
+	return sent
+}
+
+// closest returns the testK peers closest to a key, with the node itself or without, and
+// whether the node is among them.
+func (n *node) closest(key []byte) (peers []peer.ID, ours bool) {
+	self := n.net.Host().ID()
+	contacts := []routing.Contact{routing.ContactOf(self)}
+	for _, id := range n.peers {
+		contacts = append(contacts, routing.ContactOf(id))
+	}
+	routing.SortByDistance(routing.KeyOf(key), contacts)
+	for _, c := range contacts[:testK] {
+		if c.ID == self {
+			ours = true
+		} else {
+			peers = append(peers, c.ID)
+		}
+	}
+	return peers, ours
+}
+
+// toPuts answers PUT_VALUE like put, and other requests like others.
+func toPuts(put, others calltest.Answer) calltest.Answer {
+	return func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		if _, ok := req.(protocol.PutValue); ok {
+			return put(ctx, req)
+		}
+		return others(ctx, req)
+	}
+}
+
+func recordKey(i int) []byte { return fmt.Appendf(nil, "/v/%d", i) }
+
+// digits accepts values that begin with a digit, and prefers the greater one.
+type digits struct{}
+
+func (digits) Validate(_ string, value []byte) error {
+	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+		return errors.New("the value does not begin with a digit")
+	}
+	return nil
+}
+
+func (digits) Select(_ string, values [][]byte) (best int, _ error) {
+	for i, v := range values {
+		if v[0] > values[best][0] {
+			best = i
+		}
+	}
+	return best, nil
+}
