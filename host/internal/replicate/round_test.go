@@ -111,6 +111,38 @@ func TestRefusedIsKept(t *testing.T) {
 	}
 }
 
+// A record that is theirs alone is kept while less than half of them have stored it.
+func TestTooFewHaveIt(t *testing.T) {
+	for stores, forgotten := range map[int]bool{1: false, 2: true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, testK, time.Hour)
+			others := calltest.Knows(testK, n.peers...)
+			for _, id := range n.peers[stores:] {
+				n.net.Add(id, toPuts(calltest.Refuses, others))
+			}
+			n.hold(t, 0, 100)
+			time.Sleep(time.Hour)
+			n.run()
+			time.Sleep(59 * time.Minute)
+			theirs, lost := 0, 0
+			for i := range 100 {
+				if _, among := n.closest(recordKey(i)); among {
+					continue
+				}
+				if theirs++; n.holds(t, recordKey(i)) == "" {
+					lost++
+				}
+			}
+			if sent := len(n.puts()); sent != 100 || theirs == 0 {
+				t.Fatalf("%d records were sent, %d are theirs", sent, theirs)
+			}
+			if want := map[bool]int{true: theirs}[forgotten]; lost != want {
+				t.Errorf("%d of %d holders store it: %d of %d records are forgotten, want %d", stores, testK, lost, theirs, want)
+			}
+		})
+	}
+}
+
 // A value of ours is left to the agenda.
 func TestOwnValueIsNotReplicated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
