@@ -1,0 +1,198 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// maxAnnouncedRelays bounds the relays that a lookup finds.
+	maxAnnouncedRelays = 200
+
+	// maxRelayChecks bounds the relays that are checked at the same time, and enoughRelays
+	// the relays that are found; the best of them are taken.
+	maxRelayChecks = 16
+	enoughRelays   = 8
+
+	// findRelaysTimeout bounds a lookup of relays and their checks together; half of it
+	// is for the lookup.
+	findRelaysTimeout = 10 * time.Second
+
+	// relayCheckTimeout bounds one check: maxRelayChecks liars delay the others by that.
+	relayCheckTimeout = 3 * time.Second
+
+	// betterRelayAfter is how long the search waits for a better relay when enough are
+	// found.
+	betterRelayAfter = time.Second
+)
+
+// A candidate is a connected peer that relays.
+type candidate struct {
+	peer.AddrInfo               // its public addresses
+	rtt           time.Duration // 0 if unknown
+	group         string        // the network it is in
+}
+
+// best returns up to n of the candidates. A candidate in a network that is in groups, or
+// is that of a better candidate, comes last; else the round trip decides, and an unknown
+// one counts as high.
+func best(candidates []candidate, groups []string, n int) []candidate {
+	slices.SortStableFunc(candidates, func(a, b candidate) int {
+		return cmp.Compare(uint64(a.rtt-1), uint64(b.rtt-1)) //nolint:gosec // 0 becomes the greatest
+	})
+	groups = slices.Clone(groups)
+	var first, others []candidate
+	for _, c := range candidates {
+		if slices.Contains(groups, c.group) {
+			others = append(others, c)
+		} else {
+			first = append(first, c)
+			groups = append(groups, c.group)
+		}
+	}
+	first = append(first, others...)
+	return first[:min(n, len(first))]
+}
+
+// connected returns the connected servers that relay.
+func (r *Relays) connected() []candidate {
+	var found []candidate
+	for _, id := range r.cfg.Host.Network().Peers() {
+		if c, ok := r.candidateOf(id); ok && r.cfg.Table.Speaks(id) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// candidateOf returns what is known of a connected peer that relays; false if it
+// does not, or other peers cannot dial it: the relayed address is made of its public ones.
+// Its network is the one in which it was reached, not one that it claims.
+func (r *Relays) candidateOf(id peer.ID) (candidate, bool) {
+	if !r.relays(id) {
+		return candidate{}, false
+	}
+	addrs := scope.WithoutRelays(scope.Reaching(r.cfg.Host.Peerstore().Addrs(id), scope.Public))
+	conns := r.cfg.Host.Network().ConnsToPeer(id)
+	i := slices.IndexFunc(conns, func(c network.Conn) bool {
+		return scope.OfConn(c) == scope.Public && !scope.Relayed(c)
+	})
+	if i < 0 || len(addrs) == 0 {
+		return candidate{}, false
+	}
+	return candidate{
+		AddrInfo: peer.AddrInfo{ID: id, Addrs: addrs},
+		rtt:      r.cfg.Host.Peerstore().LatencyEWMA(id),
+		group:    group(conns[i].RemoteMultiaddr()),
+	}, true
+}
+
+// group returns the network that an address of a relay is in: one power cut, or
+// one operator, seldom takes several.
+func group(a multiaddr.Multiaddr) string { return scope.Network(a, 16, 32) }
+
+// announced looks up the peers that announce to relay, and returns some that do. They are
+// connected then.
+func (r *Relays) announced(ctx context.Context) []candidate {
+	ctx, cancel := context.WithTimeout(ctx, findRelaysTimeout)
+	defer cancel()
+	lookup, stop := context.WithTimeout(ctx, findRelaysTimeout/2)
+	defer stop()
+	c, err := find.NamespaceCID(r.namespace())
+	if err != nil {
+		return nil
+	}
+	var infos []peer.AddrInfo
+	for info, err := range r.cfg.Find.Providers(lookup, c.Hash(), maxAnnouncedRelays) {
+		if err != nil {
+			log.Debugw("looking for relays", "error", err)
+			break
+		}
+		info.Addrs = scope.WithoutRelays(scope.Reaching(info.Addrs, scope.Public))
+		if len(info.Addrs) > 0 && r.standingOf(time.Now(), info.ID) == unknown {
+			infos = append(infos, info)
+		}
+	}
+	return r.checkAll(ctx, shuffleByNetwork(infos))
+}
+
+// shuffleByNetwork returns peers in a random order that takes their networks by turns, so
+// that many peers of one owner do not hide the others.
+func shuffleByNetwork(infos []peer.AddrInfo) []peer.AddrInfo {
+	infos = slices.Clone(infos)
+	rand.Shuffle(len(infos), func(i, j int) { infos[i], infos[j] = infos[j], infos[i] })
+	before := make(map[peer.ID]int) // how many of its network come before it
+	in := make(map[string]int)
+	for _, info := range infos {
+		group := group(info.Addrs[0])
+		before[info.ID] = in[group]
+		in[group]++
+	}
+	slices.SortStableFunc(infos, func(a, b peer.AddrInfo) int { return cmp.Compare(before[a.ID], before[b.ID]) })
+	return infos
+}
+
+// checkAll returns the peers that relay, until there are enough. It records the peers that
+// do not.
+func (r *Relays) checkAll(ctx context.Context, infos []peer.AddrInfo) []candidate {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu    sync.Mutex
+		found []candidate
+	)
+	_ = tasks.Each(ctx, maxRelayChecks, slices.Values(infos), func(ctx context.Context, info peer.AddrInfo) error {
+		c, ok := r.checkOne(ctx, info)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case !ok && ctx.Err() == nil:
+			r.refuse(time.Now(), info.ID)
+		case ok:
+			found = append(found, c)
+		}
+		switch {
+		case len(found) >= enoughRelays:
+			cancel()
+		case len(found) == Reservations && ok:
+			timer := time.AfterFunc(betterRelayAfter, cancel)
+			context.AfterFunc(ctx, func() { timer.Stop() })
+		}
+		return nil
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	return found
+}
+
+// checkOne connects to a peer that announces to relay, and measures the round trip if it
+// is unknown; false if the peer does not relay.
+func (r *Relays) checkOne(ctx context.Context, info peer.AddrInfo) (candidate, bool) {
+	ctx, cancel := context.WithTimeout(ctx, relayCheckTimeout)
+	defer cancel()
+	r.cfg.Reach.Dialled(info.ID)
+	if err := r.cfg.Host.Connect(ctx, info); err != nil {
+		log.Debugw("relay", "peer", info.ID, "error", err)
+		return candidate{}, false
+	}
+	// A request waits until the peer is identified, which Connect does not do if the
+	// peer was connected; and without a round trip it comes last.
+	if !r.relays(info.ID) || r.cfg.Host.Peerstore().LatencyEWMA(info.ID) == 0 {
+		_, _ = r.cfg.Call.Request(ctx, nil, routing.ContactOf(info.ID), protocol.Ping{}, nil)
+	}
+	return r.candidateOf(info.ID)
+}
