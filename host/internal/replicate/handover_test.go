@@ -44,7 +44,7 @@ func TestHandOver(t *testing.T) {
 		const count = 1000
 		n := newNode(t, 16, -1)
 		n.hold(t, 0, count)
-		wake := n.run()
+		inLoop := n.run()
 		newcomer := n.neighbour()
 		n.meet(t, newcomer, calltest.Knows(testK, n.peers...))
 		c := routing.ContactOf(newcomer)
@@ -59,8 +59,7 @@ func TestHandOver(t *testing.T) {
 		}
 		hand := func() []string {
 			n.net.Asked()
-			n.HandOver([]routing.Contact{c})
-			wake()
+			inLoop(func() { n.HandOver([]routing.Contact{c}) })
 			time.Sleep(10 * time.Minute)
 			got := n.handedTo(newcomer)
 			slices.Sort(got)

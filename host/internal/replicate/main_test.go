@@ -94,14 +94,16 @@ func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
 	}
 }
 
-// run runs the jobs of a node in the background, until the test ends, and returns what
-// wakes them. The first round begins at once, and takes less than an interval.
-func (n *node) run() (wake func()) {
+// run runs the jobs of a node in the background, until the test ends. The first round
+// begins at once, and takes less than an interval. It returns what calls a function in
+// the goroutine of the loop, which then asks the jobs.
+func (n *node) run() (inLoop func(func())) {
 	n.round.survey, n.round.next, n.round.begins = n.cfg.Lookup.NewSurvey(), time.Now(), time.Now()
 	loop := tasks.NewLoop(n.group)
 	loop.Add(n.Jobs()...)
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
-	return loop.Wake
+	calls := make(chan any)
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, calls, func(call any) { call.(func())() }) })
+	return func(f func()) { calls <- f }
 }
 
 // hold has a node hold values that a peer has sent: under the keys of these numbers.
