@@ -130,6 +130,24 @@ func TestIntroduce(t *testing.T) {
 	})
 }
 
+// A probe has a dial of its own: it does not join one that hangs, and that no request waits
+// for.
+func TestIntroduceDialsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{})
+		c.net.Hang(calltest.ID(asked))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.ask(ctx, asked); err == nil {
+			t.Fatal("a peer answers whose dials hang")
+		}
+		c.net.Add(calltest.ID(asked), calltest.Names())
+		if err := c.Introduce(t.Context(), calltest.ID(asked)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A second request beside another one records nothing.
 func TestBeside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

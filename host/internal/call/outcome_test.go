@@ -98,6 +98,13 @@ func TestOutcomes(t *testing.T) {
 			}),
 		},
 		{
+			name: "refuses when its time is over", want: table.Silent, doubt: true, failed: 1,
+			arrange: serves(func(ctx context.Context, _ protocol.Request) (protocol.Response, error) {
+				<-ctx.Done()
+				return protocol.Response{}, kaderr.OfReset(network.ErrReset)
+			}),
+		},
+		{
 			name: "waits for its turn", wait: 5 * time.Second, want: table.Unsent,
 			arrange: func(c *caller) {
 				c.net.Add(id, calltest.Names())

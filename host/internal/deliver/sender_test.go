@@ -139,7 +139,9 @@ func TestGivenUp(t *testing.T) {
 		}
 		n.net.Add(calltest.ID(1), calltest.Names())
 		ctx, cancel = context.WithCancelCause(t.Context())
-		receipt = n.ToThese(ctx, contacts(3), put, 1)
+		if spent := took(func() { receipt = n.ToThese(ctx, contacts(3), put, 1) }); spent != calltest.RoundTrip {
+			t.Errorf("a delivery with a quorum of 1 took %v, want a round trip", spent)
+		}
 		cancel(errEnough)
 		if receipt, err := receipt.Wait(t.Context()); err != nil || len(receipt.Stored) != 3 {
 			t.Errorf("receipt %+v, %v; want all three", receipt, err)

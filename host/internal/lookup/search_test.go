@@ -38,6 +38,12 @@ type node struct {
 // no other peer.
 func newNode(t *testing.T, count int) *node {
 	t.Helper()
+	return newNodeThatDials(t, count, 64)
+}
+
+// newNodeThatDials is newNode with so many dials in flight at a time.
+func newNodeThatDials(t *testing.T, count, maxDials int) *node {
+	t.Helper()
 	n := &node{net: calltest.New(t), group: newGroup(t)}
 	h := n.net.Host()
 	n.table = table.New(table.Config{
@@ -46,7 +52,7 @@ func newNode(t *testing.T, count int) *node {
 	})
 	n.call = call.New(call.Config{
 		Host: h, Transport: n.net, Table: n.table, Tasks: n.group,
-		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,
+		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: maxDials,
 	})
 	n.Engine = NewEngine(Config{Host: h, Table: n.table, Call: n.call, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
 	for i := range count {
@@ -127,6 +133,33 @@ func TestFind(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A lookup that is stopped dials no further peer.
+func TestStopLeavesItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodeThatDials(t, 1, 1)
+		var others []peer.ID
+		for i := range testK {
+			others = append(others, calltest.ID(i+2))
+			n.net.Add(calltest.ID(i+2), calltest.Names())
+		}
+		n.net.Add(calltest.ID(1), calltest.Names(others...))
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Heard = func(from routing.Contact, _ protocol.Response) {
+			if from.ID != calltest.ID(1) {
+				s.Stop()
+			}
+		}
+		r, err := s.Run(t.Context())
+		time.Sleep(call.StragglerTime)
+		if dials := len(n.net.Dialled()) - 1; err != nil || r.End != routing.Stopped || dials > 3 {
+			t.Errorf("%d of %d peers were dialled, though the first one that answered ended the lookup: %v", dials, testK, err)
+		}
+	})
 }
 
 // A lookup does not wait for a peer that is late, and is not the worse for it later: the

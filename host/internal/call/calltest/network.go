@@ -145,11 +145,12 @@ func New(t *testing.T) *Network {
 	return n
 }
 
-// Add adds a peer that can be dialled, or changes how it answers.
+// Add adds a peer that can be dialled, or changes how it answers. It ends Hang.
 func (n *Network) Add(id peer.ID, a Answer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answers[id] = a
+	delete(n.hangs, id)
 }
 
 // Connect connects a peer.
@@ -166,7 +167,7 @@ func (n *Network) set(connected bool, ids []peer.ID) {
 	}
 }
 
-// Hang has dials of a peer take for ever.
+// Hang has dials of a peer that begin from now on take for ever.
 func (n *Network) Hang(id peer.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
