@@ -218,7 +218,7 @@ func TestAnnouncedConcurrently(t *testing.T) {
 			return h.MarkSent(ctx, add(0), false)
 		},
 	} {
-		for range 20 {
+		for range 8 {
 			if err := h.cfg.Store.RemoveProvider(t.Context(), key, string(provider)); err != nil {
 				t.Fatal(err)
 			}

@@ -100,7 +100,7 @@ func TestQuotaConcurrently(t *testing.T) {
 // A peer gets its share of the store and no more, with any number of keys. Another peer
 // has a share of its own, and the first may store again what it has stored.
 func TestManyKeysFromOnePeer(t *testing.T) {
-	const keys = 20_000
+	const keys = 15_000
 	h := newHolder(t, Config{MaxBytesPerPeer: 1 << 20})
 	value := append([]byte("1"), make([]byte, 99)...)
 	putAs := func(from peer.ID, key string) error {
