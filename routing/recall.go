@@ -34,9 +34,9 @@ type recalled struct {
 	since   time.Time // none of the answers is older
 }
 
-// Remember records the result of a lookup of key: the contacts closest to it, all of
+// remember records the result of a lookup of key: the contacts closest to it, all of
 // which have answered since then. It replaces the result that it has of the same key.
-func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
+func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 	if r.Age < 0 || len(closest) == 0 {
 		return
 	}
@@ -59,9 +59,9 @@ func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
 	ended := result.End == Converged || result.End == Exhausted
 	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
 	case whole && result.allAnswered():
-		r.Remember(now, key, result.Closest)
+		r.remember(now, key, result.Closest)
 	case whole:
-		r.Remember(recalled, key, result.Closest)
+		r.remember(recalled, key, result.Closest)
 	}
 }
 
