@@ -34,7 +34,7 @@ type entry struct {
 	score   int  // earned by answers, lost by misses; 0 is the end
 	misses  int  // in a row
 	suspect bool // it has missed since it answered
-	accused bool // it has missed since anybody answered
+	missed  bool // it has missed since anybody answered
 	near    bool // it has its place for its round trip
 	blind   bool // it was probed while we may have been offline
 

@@ -33,7 +33,7 @@ func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 	}
 	t.expireChecks(now)
 	if !t.audit.since.IsZero() {
-		return t.summon(now, n)
+		return t.probeWitnesses(now, n)
 	}
 	due, next := t.plan(now)
 	for _, e := range due[:min(max(n, 0), len(due))] {

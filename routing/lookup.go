@@ -165,7 +165,7 @@ func (l *Lookup) Next(now time.Time) Action {
 	// With nobody left but slow ones, and nothing to show, a late answer is
 	// better than none.
 	if over && (len(l.answered) > 0 || len(l.overdue) == 0 || l.stopped()) {
-		l.end = l.verdict()
+		l.end = l.ending()
 		if overrun {
 			l.end = Overrun
 		}
@@ -290,7 +290,7 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 		l.failed++
 		return Action{Kind: Drop, Contact: d.Contact, Path: d.path, Depth: d.depth}
 	}
-	c.patience = l.patience(c, c.vouch() == doubted || c.Doubtful)
+	c.patience = l.patience(c, c.chooseNamer() == doubted || c.Doubtful)
 	c.state = waiting
 	c.path = p.index
 	p.waiting++
@@ -310,8 +310,8 @@ func (l *Lookup) stopped() bool {
 	return !slices.ContainsFunc(l.paths, func(p *path) bool { return !p.stopped })
 }
 
-// verdict returns why a lookup whose paths are all over has ended.
-func (l *Lookup) verdict() End {
+// ending returns why a lookup whose paths are all over has ended.
+func (l *Lookup) ending() End {
 	if l.stopped() {
 		return Stopped
 	}

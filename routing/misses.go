@@ -38,8 +38,8 @@ const (
 // An audit is the count of those that did not answer.
 type audit struct {
 	suspects int       // contacts that have missed since they last answered
-	accused  int       // of them, those that have since anybody answered
-	since    time.Time // when so many were accused that it may be us; zero if not
+	missed   int       // of them, those that have since anybody answered
+	since    time.Time // when so many were missed that it may be us; zero if not
 	witness  time.Time // when to probe the next witnesses
 }
 
@@ -73,11 +73,11 @@ func (t *Table) miss(now time.Time, e *entry) {
 		t.audit.suspects++
 		t.changed(Suspected, e.Contact)
 	}
-	if !e.accused {
-		e.accused = true
-		t.audit.accused++
+	if !e.missed {
+		e.missed = true
+		t.audit.missed++
 	}
-	if t.audit.since.IsZero() && t.audit.accused >= min(outageMisses, t.size) {
+	if t.audit.since.IsZero() && t.audit.missed >= min(outageMisses, t.size) {
 		t.audit.since, t.audit.witness = now, now
 	}
 }
@@ -90,21 +90,21 @@ func (t *Table) heard(now time.Time, by Key) {
 		t.audit.since = time.Time{}
 		t.scanned = false
 	}
-	if t.audit.accused == 0 && !offline {
+	if t.audit.missed == 0 && !offline {
 		return
 	}
 	var gone []*entry
 	for _, b := range t.buckets {
 		for _, e := range b.entries {
-			accused := e.accused
-			t.acquit(e)
+			missed := e.missed
+			t.clearMiss(e)
 			switch {
 			case offline:
-				t.trust(e)
+				t.clear(e)
 				if !e.checking() {
 					e.due = now
 				}
-			case accused && e.Key != by:
+			case missed && e.Key != by:
 				if e.score -= (e.score + 2) / 3; e.score == 0 {
 					gone = append(gone, e)
 				}
@@ -116,16 +116,16 @@ func (t *Table) heard(now time.Time, by Key) {
 	}
 }
 
-// acquit takes back that e missed since anybody answered.
-func (t *Table) acquit(e *entry) {
-	if e.accused {
-		e.accused = false
-		t.audit.accused--
+// clearMiss takes back that e missed since anybody answered.
+func (t *Table) clearMiss(e *entry) {
+	if e.missed {
+		e.missed = false
+		t.audit.missed--
 	}
 }
 
-// trust ends the suspicion of e.
-func (t *Table) trust(e *entry) {
+// clear ends the suspicion of e.
+func (t *Table) clear(e *entry) {
 	if e.suspect {
 		e.suspect = false
 		t.audit.suspects--
@@ -133,10 +133,10 @@ func (t *Table) trust(e *entry) {
 	}
 }
 
-// summon returns the contacts that are to be probed when it may be us who are
+// probeWitnesses returns the contacts that are to be probed when it may be us who are
 // cut off, and when the next ones are: those that did not miss first, and then
 // those that were not asked for longest.
-func (t *Table) summon(now time.Time, n int) (probe []Contact, next time.Time) {
+func (t *Table) probeWitnesses(now time.Time, n int) (probe []Contact, next time.Time) {
 	if now.Before(t.audit.witness) {
 		return nil, t.audit.witness
 	}
@@ -165,8 +165,8 @@ func (t *Table) summon(now time.Time, n int) (probe []Contact, next time.Time) {
 
 // witnessBefore reports whether e is a better witness than other.
 func (e *entry) witnessBefore(other *entry) bool {
-	if e.accused != other.accused {
-		return !e.accused
+	if e.missed != other.missed {
+		return !e.missed
 	}
 	if !e.asked.Equal(other.asked) {
 		return e.asked.Before(other.asked)

@@ -108,7 +108,7 @@ func (t *Table) remove(b *bucket, e *entry) {
 // vacate takes e out of b, and leaves its place empty.
 func (t *Table) vacate(b *bucket, e *entry) {
 	b.remove(e)
-	t.acquit(e)
+	t.clearMiss(e)
 	if e.suspect {
 		t.audit.suspects--
 	}

@@ -416,8 +416,8 @@ func (t *Table) refresh(now time.Time, b *bucket, e *entry, c Contact) Outcome {
 	if b.entries[0] == e {
 		b.refuseClaims()
 	}
-	t.acquit(e)
-	t.trust(e)
+	t.clearMiss(e)
+	t.clear(e)
 	t.replan(e, func() { e.touch(now) })
 	b.remove(e)
 	b.entries = append(b.entries, e)
