@@ -55,8 +55,8 @@ func (p *Paces) Failed() { p.failing += (1 - p.failing) / lately }
 // expected to take; 0 if no peer has answered yet.
 func (p *Paces) Strangers() time.Duration { return p.all.Timeout(p.failing) }
 
-// Expect sets RoundTrip and Expect of each contact: from its own answers, or from
-// those of all peers if it has never answered.
+// Expect sets RoundTrip and Expect of each contact: from its own answers, or if it has
+// never answered, from the answers of all peers.
 func (p *Paces) Expect(contacts []Contact) {
 	strangers := p.Strangers()
 	for i := range contacts {

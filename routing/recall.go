@@ -53,8 +53,8 @@ func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 
 // Learn remembers the result of a lookup of key, if it has found k contacts, or all
 // that there are; recalled is when the seeds taken from an earlier lookup last
-// answered. If some of those are in the result unasked, the result is as old as they
-// are.
+// answered. If some of the seeds are in the result unasked, the result is as old as
+// they are.
 func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
 	ended := result.End == Converged || result.End == Exhausted
 	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
@@ -65,7 +65,7 @@ func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
 	}
 }
 
-// Near returns the result of the remembered lookup whose key is nearest to key, the
+// Near returns the result of the remembered lookup of the key nearest to key, the
 // contacts closest to key first, and the time since which they have answered. It is
 // nil if no remembered key is near: one that shares more bits with key than with the
 // farthest contact of its result. All contacts that share as many bits with key are
@@ -104,8 +104,8 @@ func (r *Recall) JustFound(now time.Time, key Key) []Contact {
 	return nil
 }
 
-// MarkRecent sets Recent of contacts that [Recall.Near] has returned: of those that
-// are still connected, and not in doubt. If others confirm them, they need not be
+// MarkRecent sets Recent of the contacts from [Recall.Near] that are still connected
+// and not in doubt. If others confirm them, they need not be
 // asked again.
 func MarkRecent(recalled []Contact) {
 	for i := range recalled {

@@ -75,8 +75,8 @@ func (c *candidate) namedBy(by *candidate) {
 	c.namers = append(c.namers, by)
 }
 
-// chooseNamer records for which of its namers c is asked, and returns how far that one
-// is trusted.
+// chooseNamer records for which of its namers c is asked, and returns how far it is
+// trusted.
 func (c *candidate) chooseNamer() trust {
 	best, by := c.bestNamer()
 	c.namer, c.namers = by, nil
