@@ -27,7 +27,7 @@ func (l *addrList) add(id peer.ID, b []byte) (multiaddr.Multiaddr, bool) {
 	return l.take(id, a)
 }
 
-// addDecoded is add for the address a, whose bytes are b.
+// addDecoded is add for the address a with the bytes b.
 func (l *addrList) addDecoded(id peer.ID, a multiaddr.Multiaddr, b []byte) (multiaddr.Multiaddr, bool) {
 	if !sound(a) {
 		return l.add(id, b)
@@ -64,9 +64,9 @@ func sound(a multiaddr.Multiaddr) bool {
 	return !slices.ContainsFunc(a, func(c multiaddr.Component) bool { return c.Code() == 0 })
 }
 
-// trim removes "/p2p/" and the ID at the end of an address of that peer. It
-// reports false if nothing is left, and if the ID is the one of another peer:
-// then it is not an address of this one. The ID of a relay is not at the end.
+// trim removes "/p2p/" and the ID at the end of an address of that peer. It reports
+// false if nothing is left, or if the ID is the one of another peer. The ID of a relay
+// stands before the end.
 func trim(a multiaddr.Multiaddr, id peer.ID) (multiaddr.Multiaddr, bool) {
 	for len(a) > 0 {
 		last := &a[len(a)-1]

@@ -8,13 +8,12 @@ import (
 )
 
 // ParseRequest reads a message, without frame, as a request. It fails with
-// [ErrMalformed] if msg is no message or breaks a rule (a type that is not
-// known, no key, a record whose key is not the key of the message), and with
+// [ErrMalformed] if msg is no message or breaks a rule (an unknown type, no key, a
+// record under another key than the message), and with
 // [ErrTooLarge] if it is over [MaxKey], [MaxProviderKey], [MaxValue],
 // [MaxRecords] or [MaxProof].
 //
-// The request does not refer to msg. What it does not have a field for is
-// ignored.
+// The request does not refer to msg. Unknown fields are ignored.
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseRequest(msg []byte) (Request, error) {
@@ -46,7 +45,7 @@ func ParseRequest(msg []byte) (Request, error) {
 		}
 		put := PutValue{Record: e.record.record()}
 		if put.More = parseMore(msg, &put.Record, e.more); len(put.More) < e.more {
-			return nil, fmt.Errorf("%w: %v with a record that is none, or of another key", ErrMalformed, e.kind)
+			return nil, fmt.Errorf("%w: %v with a malformed record, or one of another key", ErrMalformed, e.kind)
 		}
 		return put, nil
 	case pb.Message_GET_VALUE:
@@ -67,15 +66,15 @@ func ParseRequest(msg []byte) (Request, error) {
 }
 
 // ParseResponse reads a message, without frame, as the response to req. It
-// fails with [ErrMalformed] if msg is no message, if its type is not that of
-// the request, or if it has a record whose key is not the requested one, and
-// with [ErrTooLarge] if the record's value is over [MaxValue].
+// fails with [ErrMalformed] if msg is no message, if its type is another than that of
+// the request, or if it has a record of another key, and with [ErrTooLarge] if the
+// value of the record is over [MaxValue].
 //
 // Peers that cannot be used are left out, one by one: see [AppendPeer] for
-// addresses. So are those that are listed a second time, and what is over
-// [MaxCloser], [MaxProviders] or [MaxPeers]. Further records are left out if
-// they are malformed, of another key, over [MaxRecords], or if they do not fit
-// into [MaxValue] with those before. The response does not refer to msg.
+// addresses. So are peers that are listed a second time, or are over [MaxCloser],
+// [MaxProviders] or [MaxPeers]. Further records are left out if they are malformed, of
+// another key, over [MaxRecords], or over [MaxValue] together with the ones before. The
+// response does not refer to msg.
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseResponse(req Request, msg []byte) (Response, error) {
@@ -120,7 +119,7 @@ func MarshalRequest(r Request) []byte {
 }
 
 // AppendRequest appends the message of r, without frame. It writes keys, values
-// and proofs of any size, and records of any number: [Check] tells whether they
+// and proofs of any size, and records of any number: [Check] says whether they
 // will be accepted. Of the providers of [AddProvider] it writes at most
 // [MaxAnnounced], and leaves out what [AppendPeer] leaves out.
 func AppendRequest(dst []byte, r Request) []byte {
@@ -144,13 +143,13 @@ func AppendRequest(dst []byte, r Request) []byte {
 
 // AppendResponse appends the message, without frame, that answers req with r.
 // It always stays below [MaxFrame]: peers over [MaxCloser], [MaxProviders] or
-// [MaxPeers] are left out, as is a record that is over its limits, or
-// that has another key than the requested one. Of More, what would be left out
-// on reading is left out, and all of it without a Record.
+// [MaxPeers] are left out, as is a record that is over its limits, or of another key
+// than the requested one. The records of More are left out that a reader would leave
+// out, and all of them without a Record.
 //
-// The answer to [PutValue] is the record of the request, which says that it is
-// stored: js-libp2p fails without it. [AddProvider] has no answer; what is
-// written for it, its type and key, is what the specification has there.
+// The answer to [PutValue] is the record of the request. It says that the record is
+// stored; js-libp2p fails without it. [AddProvider] has no answer; its type and key are
+// written, as the specification has it.
 func AppendResponse(dst []byte, req Request, r Response) []byte {
 	dst = appendHead(dst, req, r.Record)
 	k := kindOf(req)
@@ -164,8 +163,8 @@ func AppendResponse(dst []byte, req Request, r Response) []byte {
 }
 
 // AppendEncodedResponse is [AppendResponse] for peers that are encoded already.
-// It copies them into dst, and allocates nothing if dst has room. Peers
-// whose Wire is empty are left out. The order is the one of the arguments. The
+// It copies them into dst, and allocates nothing if dst has room. Peers with an empty
+// Wire are left out. The order is the one of the arguments. The
 // first of records is the Record of the response, the best one; the others are
 // its More.
 func AppendEncodedResponse(dst []byte, req Request, records []Record, closer, providers []EncodedPeer) []byte {
@@ -192,8 +191,8 @@ func hasCloser(k kind) bool {
 	return k == pb.Message_FIND_NODE || k == pb.Message_GET_VALUE || k == pb.Message_GET_PROVIDERS
 }
 
-// appendHead appends a response up to its peers. The key is repeated where
-// Go and JavaScript servers repeat it, which is everywhere but in FIND_NODE.
+// appendHead appends a response up to its peers. The key is repeated where Go and
+// JavaScript servers repeat it: everywhere except in FIND_NODE.
 func appendHead(dst []byte, req Request, rec *Record) []byte {
 	dst = appendKind(dst, kindOf(req))
 	if key := keyOf(req); len(key) > 0 && kindOf(req) != pb.Message_FIND_NODE {

@@ -34,91 +34,81 @@
 //	Record  1 key, 2 value, 5 timeReceived (RFC 3339), 666 publisher,
 //	        777 ttl (the seconds until it expires)
 //
-// Fields 1001 to 1003 are ours, and those of a record from 666 on are of
-// rust-libp2p; the specification has neither. Who does not know them ignores
-// them, and loses nothing but what they say.
+// Fields 1001 to 1003 are ours. The fields of a record from 666 on are of rust-libp2p. The
+// specification has neither, and other implementations ignore them without harm.
+// clusterLevelRaw is unused: Go writes 1 and takes its absence for the same,
+// JavaScript repeats the number that it was sent.
 //
 // Fields may come in any order; unknown ones are ignored. A request that breaks
 // a rule is refused as a whole, with an error that wraps [ErrMalformed] or
-// [ErrTooLarge]. A response is for its reader to use: an entry of it that is
-// malformed is left out, and the others count.
+// [ErrTooLarge]. Of a response, only the malformed entries are left out.
+//
+// # Use
+//
+// A client writes [AppendRequestFrame], reads [ReadFrame] and calls [ParseResponse]
+// with its request. A server reads [ReadFrame], calls [ParseRequest] and writes
+// [AppendResponseFrame], or [AppendEncodedResponseFrame] with peers that it has
+// encoded before. [Check] says in advance whether a request will be refused.
 //
 // # Decisions
 //
-// Messages are read and written with protowire, not with generated code.
-// Context: proto.Unmarshal allocates for every entry before anyone can count
-// them, over 60 bytes for each byte of a hostile message. Decision: the limits
-// are applied to the bytes, and what is over them is never allocated.
-// Consequence: some hundred lines of our own, held to the generated code by
-// differential tests. What would change our mind: a protobuf decoder with
-// limits.
+// Messages are read and written with protowire, without generated code.
+// Context: proto.Unmarshal allocates 60 bytes for each byte of a hostile message.
+// Decision: the limits are applied to the bytes, before anything is allocated.
+// Consequence: some hundred lines of our own, compared with generated code by tests.
+// What would change it: a protobuf decoder with limits.
 //
-// Nothing that was read refers to the bytes it was read from. Context: a slice
-// of ten bytes kept from a frame of 4 MiB keeps the frame. Decision: copy.
-// Consequence: one small allocation per key, and buffers can be reused. What
-// would change our mind: a profile with these copies in it.
+// A message that was read does not refer to the bytes it was read from.
+// Context: a slice of ten bytes that is kept from a frame of 4 MiB keeps the frame.
+// Decision: copy.
+// Consequence: one small allocation for each key, and buffers can be used again.
+// What would change it: a profile with these copies in it.
 //
-// Bad entries are skipped on reading and never written. Context: js-libp2p
-// loses an answer over one undecodable address or ID. Decision: addresses are
-// decoded both ways; IDs have one of the three forms that the specification has
-// for them. Consequence: writing costs a decode per address, which
-// [EncodedPeer] takes out of the way of answers. What would change our mind: a
-// new kind of key for peer IDs.
+// Bad entries are skipped on reading and left out on writing.
+// Context: js-libp2p loses an answer over one address or ID that it cannot decode.
+// Decision: addresses are decoded both ways; an ID has one of three specified forms.
+// Consequence: a decode for each address written, which [EncodedPeer] does in advance.
+// What would change it: a new kind of key for peer IDs.
 //
-// "/p2p/" and the peer's own ID at the end of an address is removed, and an
-// address that ends in another ID is not an address of that peer. Context:
-// js-libp2p adds the ID, Go does not, and a foreign one would have us dial a
-// third peer. Consequence: one form for each address, so that duplicates show.
-// What would change our mind: addresses that mean something with another ID.
+// "/p2p/" and the peer's own ID are removed from the end of an address.
+// Context: js-libp2p adds the ID, Go does not; with another ID we would dial a third peer.
+// Decision: an address that ends in another ID is no address of that peer.
+// Consequence: one form for each address, so that duplicates show.
+// What would change it: addresses that mean something with another ID.
 //
-// clusterLevelRaw is not written. Context: Go writes 1, and takes its absence
-// for the same; JavaScript repeats what it was sent. Decision: the
-// specification calls it unused. Consequence: two bytes less. What would change
-// our mind: an implementation that refuses its absence; none of the recorded
-// ones does.
+// An empty key is refused in every request.
+// Context: for FIND_NODE, js-libp2p answers it, and Go resets the stream.
+// Decision: as Go.
+// Consequence: a mistake in a client shows.
+// What would change it: a use for an empty key.
 //
-// An empty key is refused in every request. Context: for FIND_NODE, js-libp2p
-// answers it, Go resets the stream. Decision: as Go. Consequence: a mistake in
-// a client shows. What would change our mind: a use for it.
+// A record under another key than the requested one fails the whole response.
+// Context: only a broken or a malicious peer sends one.
+// Decision: its closer peers, which may be fine, are not read.
+// Consequence: a lookup treats the peer as failed, and does not follow its peers.
+// What would change it: an implementation that leaves the key out of its records.
 //
-// A record under another key than the requested one fails the whole response,
-// though its closer peers may be fine. Context: only a broken or a malicious
-// peer sends one. Consequence: the lookup treats it as failed, and does not
-// follow its peers. What would change our mind: an implementation that leaves
-// the key out of its records.
+// Records beside the best one are in a field of their own, moreRecords.
+// Context: the field record comes once; if it comes twice, readers merge both into one.
+// Decision: the same type, without its key; all values together share MaxValue.
+// Consequence: others see one valid record, and of a PUT_VALUE they keep that alone.
+// What would change it: a specification of sets.
 //
-// The records beside the best one are in a field of their own. Context: record
-// comes once, and merges if it comes twice, so that a reader would see parts of
-// several. Decision: moreRecords, of the same type, without their key, which is
-// that of the message; they share MaxValue with the best one. Consequence:
-// others see one valid record, and a message of one record is as it was, byte
-// by byte. A server that does not know the field acknowledges a PUT_VALUE of
-// which it keeps the best record alone. What would change our mind: a
-// specification of sets.
+// The proof of an announcement is opaque here.
+// Context: a holder that hands an announcement over is another peer than its provider.
+// Decision: up to MaxProof bytes beside the first provider; package host checks them.
+// Consequence: others ignore the proof, and refuse what its provider did not send itself.
+// What would change it: a signature over key and time in the specification.
 //
-// What shows that an announcement is genuine is opaque here. Context: a holder
-// that hands an announcement over is not its provider, and a stranger's word is
-// no announcement. Decision: up to MaxProof bytes beside the first of the
-// providers; package host makes and checks them. Consequence: others ignore
-// them, and refuse what does not come from the provider itself. What would
-// change our mind: a signature over key and time in the specification.
+// Certified addresses stand before the other addresses of a peer.
+// Context: an answer with fewer addresses is copied from the start of the full message.
+// Decision: the order is id, certified, addrs, with MaxCertified bytes at most.
+// Consequence: a reader that may not see all certified addresses gets its own message.
+// What would change it: a field in the specification.
 //
-// What is certified stands before the addresses of a peer. Context: the message of
-// a peer with fewer addresses is to be a prefix of that with more, so that answers
-// are made of copies. Decision: id, certified, addrs; up to MaxCertified bytes, which
-// count towards the limits of peers, and which package host makes and checks.
-// Consequence: one who may not see all that is certified needs a message of their
-// own. What would change our mind: a field of the specification.
-//
-// The least TTL that is written is one second. Context: seconds are whole, and 0
-// says nothing about the lifetime: a record in its last moments would be kept
-// for as long as its new holder keeps records. Decision: round down, but not to
-// 0, and write 1 for a time that is over, too. Consequence: a record may live a
-// second longer for each time that it is passed on at its very end; better not
-// to send it then. What would change our mind: a TTL in smaller units.
-//
-// Limits are constants. Context: they protect a node from strangers, on whose
-// choice of network they do not depend. Consequence: there is one place to read
-// them, limits.go. What would change our mind: a network whose values are
-// larger.
+// The least TTL that is written is one second.
+// Context: seconds are whole, and 0 means no TTL: the next holder would keep the record.
+// Decision: round down to 1 at least, for a time that is over as well.
+// Consequence: a record lives a second longer for each time it is sent at its very end.
+// What would change it: a TTL in smaller units.
 package protocol

@@ -12,8 +12,8 @@ import (
 // ReadFrame reads one message of at most limit bytes from r; limit is
 // [MaxFrame] or less. It returns [io.EOF] only if r ends before the first byte:
 // a frame that is cut short is [io.ErrUnexpectedEOF]. A frame over the limit is
-// [ErrTooLarge], and is not read; a length that is no varint of the least size
-// is [ErrMalformed].
+// [ErrTooLarge], and is not read; a length other than a varint of the least size is
+// [ErrMalformed].
 //
 // Memory grows with what has arrived, not with what was declared.
 //
@@ -22,8 +22,8 @@ func ReadFrame(r *bufio.Reader, limit int) ([]byte, error) {
 	return ReadFrameInto(r, nil, limit)
 }
 
-// ReadFrameInto is [ReadFrame] into buf, which it overwrites and grows if need
-// be: for a buffer that serves many frames.
+// ReadFrameInto is [ReadFrame] into buf, which it overwrites, and grows if needed, so
+// that one buffer serves many frames.
 func ReadFrameInto(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	n, err := readLength(r)
 	if err != nil {
@@ -52,8 +52,8 @@ func ReadFrameInto(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	return msg, nil
 }
 
-// firstRead is what is allocated for a frame on the word of the peer alone, in
-// bytes: enough for most messages.
+// firstRead is how many bytes are allocated for a frame before any of it has arrived:
+// enough for most messages.
 const firstRead = 4 << 10
 
 // readLength reads the length of a frame.

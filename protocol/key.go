@@ -24,7 +24,7 @@ func IPNSKey(id peer.ID) []byte {
 
 // SplitKey splits a record key "/ns/rest" into its namespace and what follows
 // it, which may be any bytes and is not copied. It reports whether the key has
-// a namespace: which one decides who validates the record.
+// a namespace. The namespace decides which validator a record has.
 func SplitKey(key []byte) (ns string, rest []byte, ok bool) {
 	after, ok := bytes.CutPrefix(key, []byte("/"))
 	if !ok {

@@ -1,11 +1,12 @@
 package protocol
 
-// What strangers send is bounded here, and nowhere else. Sizes are in bytes.
+// All limits on data from other peers are here. They are constants: they protect a node
+// on any network. Sizes are in bytes.
 //
-// What is over a limit is either refused with [ErrTooLarge] (frames, keys,
-// values, proofs, the records of a request) or left out (peers, addresses, the
-// further records of a response), before anything is allocated for it.
-// What this package writes keeps to the same limits, so that it can be read.
+// Frames, keys, values, proofs and the records of a request are refused with
+// [ErrTooLarge] if they are over a limit. Peers, addresses and the further records of a
+// response are left out. Both happen before anything is allocated for them. This
+// package writes within the same limits.
 const (
 	// MaxFrame is the size of a message without its length prefix. The other
 	// implementations reset the stream over one byte more.
@@ -21,23 +22,21 @@ const (
 	MaxProviderKey = 80
 
 	// MaxValue is the size of the value of a record, and of all values of one
-	// message together: several records under a key take no more room in a frame,
-	// and cost a holder no more, than one. IPNS records have at most 10
-	// KiB, public keys a few hundred bytes; networks of their own may store more,
-	// but an answer must fit into MaxFrame with the peers beside it, and every
-	// server holds what it is given.
+	// message together, so that several records under a key take the room of one in a
+	// frame and at a holder. IPNS records have at most 10 KiB, public keys a few
+	// hundred bytes. Networks of their own may store more; an answer must fit into
+	// MaxFrame with the peers beside it, and every server holds what it is sent.
 	MaxValue = 1 << 20
 
-	// MaxRecords is the number of records of one message: the best one and those
-	// beside it. A record takes 100 bytes in memory, and up to that much in a
-	// frame, before its value, so that a message of empty ones costs 26 KB, and
-	// as many small ones fit as a set of that size can have.
+	// MaxRecords is the number of records of one message: the best one and the further
+	// ones. A record takes 100 bytes in memory, and up to that much in a frame, before
+	// its value, so that a message of empty ones costs 26 KB.
 	MaxRecords = 256
 
 	// MaxProof is the size of the proof of an announcement. A signed envelope with
 	// an RSA public key of 2048 bits and a signature of that size has about 700
-	// bytes; with an Ed25519 key it has 200. It is held as long as the
-	// announcement, and there are many of those.
+	// bytes; with an Ed25519 key it has 200. It is held as long as the announcement, and
+	// a holder has many announcements.
 	MaxProof = 1 << 10
 
 	// MaxCertified is the size of the certified addresses of a peer. With 16
@@ -58,13 +57,13 @@ const (
 	// clients take up to 2k. This is room for a k of 60.
 	MaxCloser = 64
 
-	// MaxProviders is the number of providers of an answer. Go servers send all
-	// they have, and a popular key has many; but a client dials a few of them,
-	// and those of one answer were chosen by one server.
+	// MaxProviders is the number of providers of an answer. Go servers send all they
+	// have, and a popular key has many. A client dials a few of them, and one server
+	// has chosen all in one answer.
 	MaxProviders = 1024
 
 	// MaxAnnounced is the number of providers that are read from ADD_PROVIDER.
-	// Only the sender may announce, and only itself: everybody sends one.
+	// Only the sender may announce, and only itself, so that all senders send one.
 	MaxAnnounced = 16
 
 	// MaxPeer is the size of a Peer message. Its addresses past the limit are left

@@ -13,7 +13,7 @@ import (
 
 var (
 	// ErrMalformed is returned for bytes that are no message of this protocol,
-	// and for messages that break its rules: the peer that sent it is at fault.
+	// and for messages that break its rules.
 	ErrMalformed = errors.New("kad: malformed message")
 
 	// ErrTooLarge is returned for a frame, a key, a value, a proof or a number of
@@ -31,8 +31,7 @@ type Request interface {
 
 // FindNode asks for the peers closest to a key: the routing step of a lookup.
 type FindNode struct {
-	// Target is a peer ID, or whatever else was stored under its hash: a record
-	// key, a multihash. It has 1 to [MaxKey] bytes.
+	// Target is a peer ID, a record key or a multihash. It has 1 to [MaxKey] bytes.
 	Target []byte
 }
 
@@ -58,14 +57,15 @@ type GetProviders struct {
 	Key []byte // a multihash: 1 to MaxProviderKey bytes
 }
 
-// AddProvider tells a peer that the sender provides a key. There is no answer.
+// AddProvider announces to a peer that the sender provides a key. There is no answer.
 type AddProvider struct {
 	Key       []byte // a multihash: 1 to MaxProviderKey bytes
 	Providers []Peer // the sender, with its addresses; up to MaxAnnounced are read
 
-	// Proof shows that the announcement of the first of Providers is its own, if
-	// the sender is another peer, or is to be able to pass it on. It is not looked
-	// at here, and has at most [MaxProof] bytes. Other implementations ignore it.
+	// Proof shows that the first of Providers has made the announcement. It is needed
+	// if the sender is another peer, or if the holder may pass the announcement on. It
+	// has at most [MaxProof] bytes, which are not checked here. Other implementations
+	// ignore it.
 	Proof []byte
 }
 
@@ -88,12 +88,12 @@ type Response struct {
 
 	// More are further records under the key, beside the best one, which is
 	// Record: of GetValue, only beside a Record, and within the limits of
-	// [PutValue]. Those that were read have the same Key as Record, in memory too.
-	// Other implementations ignore them.
+	// [PutValue]. The ones that were read share the Key of Record, in memory too. Other
+	// implementations ignore them.
 	More []Record
 }
 
-// A Peer is what one peer tells about another.
+// A Peer is what a message holds of a peer.
 type Peer struct {
 	ID peer.ID
 
@@ -104,8 +104,8 @@ type Peer struct {
 	Connection Connection
 
 	// Certified is the signed peer record of the peer, in its envelope: addresses
-	// that it has certified itself, and when. It is not looked at here, and has at
-	// most [MaxCertified] bytes. Other implementations ignore it, and send none.
+	// that it has certified itself, and when. It has at most [MaxCertified] bytes, which
+	// are not checked here. Other implementations ignore it, and send none.
 	Certified []byte
 }
 
@@ -117,20 +117,20 @@ type Record struct {
 	// if the peer does not say, or nothing that is a time.
 	TimeReceived time.Time
 
-	// Publisher is the ID of the peer that put the record first. Nobody vouches
-	// for it. Among others, only rust-libp2p sends it.
+	// Publisher is the ID of the peer that put the record first. It is not proved. Among
+	// other implementations, only rust-libp2p sends it.
 	Publisher []byte
 
 	// TTL is the time until the record expires; zero if the peer does not say, and
 	// never negative in a record that was read. It is written in whole seconds,
-	// rounded down, up to 136 years. The least is one second, which is also
-	// written for less and for a time that is over: nothing would mean that the
-	// peer does not say. Among others, only rust-libp2p sends it.
+	// rounded down, from one second up to 136 years: a time that is over is written as
+	// one second, since zero would mean that the peer does not say. Among other
+	// implementations, only rust-libp2p sends it.
 	TTL time.Duration
 }
 
-// A Connection is what a peer says of its connection to another one. It is a
-// hint: js-libp2p never says anything but NotConnected.
+// A Connection is what a peer says of its connection to another one. It is a hint:
+// js-libp2p always says NotConnected.
 type Connection uint8
 
 // Values of a [Connection]. Others, which the schema does not have, are read
@@ -182,10 +182,9 @@ func keyOf(r Request) []byte {
 	return nil
 }
 
-// Check returns the error with which a peer of this package would refuse r, and
-// nil if it would not: [ErrMalformed] without a key or with records of several
-// keys, [ErrTooLarge] if key, values, their number or the proof are over their
-// limit. It is for what users hand in, before it is sent.
+// Check returns the error with which [ParseRequest] would refuse r; nil if it would
+// accept it. That is [ErrMalformed] without a key or with records of several keys, and
+// [ErrTooLarge] if key, values, their number or the proof are over their limit.
 func Check(r Request) error {
 	s := sizes{key: len(keyOf(r))}
 	switch r := r.(type) {
@@ -204,13 +203,12 @@ func Check(r Request) error {
 	return s.check(kindOf(r))
 }
 
-// errOtherKey refuses a request with a record that is not under its key.
+// errOtherKey returns the error for a request with a record of another key.
 func errOtherKey(k kind) error {
 	return fmt.Errorf("%w: %v with a record of another key", ErrMalformed, k)
 }
 
-// sizes are what the limits on a request apply to, so that nothing needs to be
-// copied for it.
+// sizes are the sizes of a request that have limits. To check them copies nothing.
 type sizes struct {
 	key     int // bytes
 	values  int // bytes, of all records together

@@ -11,21 +11,20 @@ import (
 // An EncodedPeer is a [Peer] that was encoded before, by [AppendPeer]: answers
 // are made of the same peers again and again.
 type EncodedPeer struct {
-	// Wire is what AppendPeer wrote for a peer whose Connection is NotConnected.
+	// Wire is the output of AppendPeer for a peer with the Connection NotConnected.
 	Wire []byte
 
 	Connection Connection
 }
 
 // AppendPeer appends the Peer message of p, without tag and length. It appends
-// nothing if the ID is none: an answer with a bad ID, or with an address that
-// js-libp2p cannot decode, is lost as a whole there.
+// nothing if the ID is not valid: js-libp2p loses a whole answer over a bad ID, and over
+// an address that it cannot decode.
 //
-// Addresses are written without "/p2p/" and the ID at their end. Those that end
-// in another ID are left out, as are duplicates, undecodable ones, and what is
-// over [MaxAddrs], [MaxAddr] or [MaxPeer]; so is what is certified, if it is over
-// [MaxCertified]. What is written for an address depends
-// on those before it only: with NotConnected, the message of the first n
+// Addresses are written without "/p2p/" and the ID at their end. An address is left out
+// if it ends in another ID, is a duplicate, cannot be decoded, or is over [MaxAddrs],
+// [MaxAddr] or [MaxPeer]; so is Certified over [MaxCertified]. An address is written
+// depending only on the ones before it: with NotConnected, the message of the first n
 // addresses is a prefix of the message of all.
 func AppendPeer(dst []byte, p Peer) []byte {
 	if !validID([]byte(p.ID)) {
@@ -71,8 +70,8 @@ func appendConnection(dst []byte, c Connection) []byte {
 }
 
 // ParsePeer reads a Peer message, without tag and length. It fails with
-// [ErrMalformed] if b is none, or if its ID is none. Addresses are treated as
-// by [AppendPeer]: those that cannot be used are left out.
+// [ErrMalformed] if b is no message, or if its ID is not valid. Addresses are left out
+// as by [AppendPeer].
 func ParsePeer(b []byte) (Peer, error) {
 	raw, ok := peekPeer(b)
 	if !ok || !validID(raw.id) {
@@ -84,15 +83,15 @@ func ParsePeer(b []byte) (Peer, error) {
 	return p, nil
 }
 
-// A rawPeer is a Peer message but for its addresses. It refers to the bytes it was
-// read from.
+// A rawPeer is a Peer message without its addresses. It refers to the bytes it was read
+// from.
 type rawPeer struct {
 	id, certified []byte
 	connection    Connection
 }
 
-// peekPeer reads a Peer message but for its addresses, copies nothing, and
-// reports whether it is a message.
+// peekPeer reads a Peer message without its addresses, copies nothing, and reports
+// whether it is a message.
 func peekPeer(b []byte) (raw rawPeer, ok bool) {
 	f := fields{rest: b}
 	for f.next() {
@@ -110,7 +109,7 @@ func peekPeer(b []byte) (raw rawPeer, ok bool) {
 	return raw, !f.bad
 }
 
-// fill reads what takes room into a peer, within its limits and those of room.
+// fill reads certified and other addresses into a peer, within its limits and room.
 func (p *Peer) fill(b []byte, raw rawPeer, room *int) {
 	left := MaxPeer - sizeID(p.ID) - sizeConnection
 	if size := sizeCertified(raw.certified); size > 0 && size <= *room {
@@ -121,7 +120,7 @@ func (p *Peer) fill(b []byte, raw rawPeer, room *int) {
 	p.Addrs = parseAddrs(b, p.ID, left, room)
 }
 
-// sizeCertified is the size of the field of what is certified; 0 if it is left out.
+// sizeCertified is the size of the field with b as certified; 0 if it is left out.
 func sizeCertified(b []byte) int {
 	if len(b) == 0 || len(b) > MaxCertified {
 		return 0
@@ -129,8 +128,8 @@ func sizeCertified(b []byte) int {
 	return protowire.SizeTag(fieldPeerCertified) + protowire.SizeBytes(len(b))
 }
 
-// parseAddrs reads the addresses of a Peer message, which may take so many bytes.
-// What they take is taken from room; what does not fit is left out.
+// parseAddrs reads the addresses of a Peer message, up to left bytes of them. It
+// subtracts their size from room, and leaves out the ones that do not fit.
 func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr {
 	var addrs addrList
 	f := fields{rest: b}
@@ -151,8 +150,8 @@ func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr
 }
 
 // parsePeers reads the peers in field num of a message that is well-formed.
-// It leaves out those that are none, those that it has already, and what is
-// over the limits: it allocates at most for limit peers.
+// It leaves out malformed ones, duplicates, and the ones over a limit: it allocates for
+// limit peers at most.
 func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
 	var (
 		peers []Peer

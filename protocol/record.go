@@ -33,7 +33,7 @@ func (r *rawRecord) read(b []byte) bool {
 	return !f.bad
 }
 
-// record returns a copy of r, without what is over a limit of its own.
+// record returns a copy of r, without its publisher if that is over its limit.
 func (r *rawRecord) record() Record {
 	rec := Record{
 		Key:          clone(r.key),
@@ -70,7 +70,7 @@ func appendRecord(dst []byte, num protowire.Number, r *Record) []byte {
 	return append(dst, tail...)
 }
 
-// appendRecordTail appends all fields of a record but key and value.
+// appendRecordTail appends all fields of a record except key and value.
 func appendRecordTail(dst []byte, r *Record) []byte {
 	var buf [maxTime]byte
 	if t := appendTime(buf[:0], r.TimeReceived); len(t) > 0 {
@@ -87,8 +87,8 @@ func appendRecordTail(dst []byte, r *Record) []byte {
 }
 
 // parseMore reads the further records of a message that is well-formed and has
-// count of them, beside first. It leaves out those that are no record, that are
-// of another key, and that are over the limits, before it allocates for them.
+// count of them, beside first. It leaves out malformed ones, the ones of another key,
+// and the ones over a limit, before it allocates for them.
 func parseMore(msg []byte, first *Record, count int) []Record {
 	if count == 0 {
 		return nil
@@ -134,8 +134,8 @@ func (q *quota) take(value int) bool {
 	return true
 }
 
-// appendMore appends the further records of a message whose key is key. Their
-// keys are not written, unless one is another.
+// appendMore appends the further records of a message with that key. Only a key that
+// differs is written with them.
 func appendMore(dst, key []byte, more []Record) []byte {
 	for i := range more {
 		r := more[i]
@@ -147,8 +147,8 @@ func appendMore(dst, key []byte, more []Record) []byte {
 	return dst
 }
 
-// sameKey reports whether a further record with the key got is under key. None
-// means the key of the message.
+// sameKey reports whether a further record with the key got is under key. No key means
+// the key of the message.
 func sameKey(got, key []byte) bool {
 	return len(got) == 0 || bytes.Equal(got, key)
 }
@@ -156,8 +156,8 @@ func sameKey(got, key []byte) bool {
 // wireTime is how times are written: always with nine digits, as js-libp2p does.
 const wireTime = "2006-01-02T15:04:05.000000000Z"
 
-// parseTime reads a time in the format of RFC 3339. What is none, and what has
-// no year of four digits in UTC, is the zero time.
+// parseTime reads a time in the format of RFC 3339. It returns the zero time for other
+// text, and for a year of other than four digits in UTC.
 func parseTime(b []byte) time.Time {
 	if len(b) == 0 || len(b) > maxTime {
 		return time.Time{}

@@ -28,14 +28,14 @@ const (
 	fieldRecordTTL       protowire.Number = 777
 )
 
-// fields walks over the fields of a protobuf message. It copies nothing, and
-// checks what it has passed only: a caller looks at bad after the last one.
+// fields walks over the fields of a protobuf message. It copies nothing, and checks
+// only the fields that it has passed: a caller looks at bad after the last one.
 type fields struct {
 	rest []byte
 	bad  bool // the bytes are no protobuf message
 
-	// The current field. One whose type is neither varint nor bytes is left out:
-	// no message of this protocol has one.
+	// The current field. Fields of other types than varint and bytes are left out: no
+	// message of this protocol has one.
 	num   protowire.Number
 	kind  protowire.Type
 	value []byte // of bytes
@@ -82,7 +82,7 @@ func (f *fields) varint(num protowire.Number) (uint64, bool) {
 	return f.n, f.num == num && f.kind == protowire.VarintType
 }
 
-// envelope is a message with all but its lists taken apart. It refers to the
+// envelope is a message that is taken apart, except for its lists. It refers to the
 // bytes it was read from.
 type envelope struct {
 	kind       kind
@@ -121,7 +121,7 @@ func open(msg []byte) (e envelope, ok bool) {
 	return e, !f.bad
 }
 
-// clone copies b. What is empty is nil: protobuf does not tell it from absent.
+// clone copies b. An empty b gives nil: for protobuf it is the same as an absent field.
 func clone(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

@@ -31,7 +31,7 @@ func (k ActionKind) String() string {
 // An Action is what [Lookup.Next] wants done.
 type Action struct {
 	Kind    ActionKind
-	Contact Contact   // Ask, Drop: whom
+	Contact Contact   // Ask, Drop: the contact to ask, or not to wait for any more
 	Path    int       // Ask: the path that asks, from 0
 	Depth   int       // Ask: the hops to the contact; a seed is at 1
 	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
@@ -47,7 +47,7 @@ const (
 	Exhausted             // fewer than Beta are left, and all of them have answered, or are late
 	Stopped               // the caller stopped it, or each of its paths
 	DepthLimit            // a contact among the closest was more than MaxDepth hops away
-	NoSeeds               // there was nobody to ask
+	NoSeeds               // there was no contact to ask
 	Overrun               // it asked 8 times K contacts, and there were closer ones
 )
 

@@ -34,7 +34,7 @@ type entry struct {
 	score   int  // earned by answers, lost by misses; 0 is the end
 	misses  int  // in a row
 	suspect bool // it has missed since it answered
-	accused bool // it has missed since anybody answered
+	missed  bool // it has missed since the last answer of any contact
 	near    bool // it has its place for its round trip
 	blind   bool // it was probed while we may have been offline
 
@@ -125,7 +125,7 @@ func (b *bucket) unqueue(e *entry) {
 	b.pending = without(b.pending, e)
 }
 
-// challenged reports whether a newcomer waits for the verdict on the head.
+// challenged reports whether a newcomer waits until the head has been probed.
 func (b *bucket) challenged() bool {
 	return slices.ContainsFunc(b.pending, func(e *entry) bool { return e.claim })
 }
@@ -183,11 +183,11 @@ type ranked struct {
 }
 
 // appendClosest appends to out the contacts of b that are closest to target, in
-// order, up to the capacity of out: those that are suspect, or those that are not.
-// Scratch is memory to rank them in.
+// order, up to the capacity of out: suspects only, or others only. Scratch is memory
+// to rank them in.
 //
-// An insertion sort on 64 bits of the distance, for it beats a general sort at
-// the size of a bucket. Contacts are copied only once they are in order.
+// An insertion sort on 64 bits of the distance beats a general sort at the size of a
+// bucket. Contacts are copied only once they are in order.
 func (b *bucket) appendClosest(out []Contact, target *Key, suspect bool, scratch []ranked) []Contact {
 	room := cap(out) - len(out)
 	best := scratch[:0]

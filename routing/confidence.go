@@ -6,18 +6,18 @@ const (
 	// enough is the confidence at which a lookup looks no further.
 	enough = 0.99
 
-	// certain is how likely a contact is among the K closest to be certain. One
-	// in 20 that are not costs a request each, if something is sent to them.
+	// certain is how likely a contact must be among the K closest to be certain. One
+	// in 20 is not among them, and costs a request if something is sent to it.
 	certain = 0.95
 
-	// missShare is the share of the contacts it should know that a peer does not
-	// know, or does not name.
+	// missShare is the share of the contacts that a peer leaves out which it
+	// should name.
 	missShare = 0.1
 )
 
-// A reach is what an answer tells of how complete our knowledge is.
+// A reach is what an answer shows of how complete our knowledge is.
 type reach struct {
-	cpl int     // of who answered, with the target
+	cpl int     // of the contact that answered, with the target
 	far float64 // the distance of the farthest it named
 }
 
@@ -38,14 +38,14 @@ func (l *Lookup) nodes() float64 {
 	return l.cfg.Size.Nodes
 }
 
-// unheard returns for each live candidate of p how many nodes that nobody named
+// unheard returns for each live candidate of p how many nodes that no answer named
 // are closer to the target, on average. It ends where K are expected to answer;
 // full says whether there are so many.
 //
-// Who answers names the closest it knows: of those up to the farthest it named,
-// it knows all that are in buckets of its table that are not full, and K of those
-// in a full one. How many nodes that bucket has to choose from follows from the
-// size of the network.
+// A contact names the closest that it knows. Up to the farthest that it named, it
+// knows all nodes in buckets of its table that are not full, and K of a full one.
+// How many nodes that bucket has to choose from follows from the size of the
+// network.
 func (l *Lookup) unheard(p *path) (nodes []float64, full bool) {
 	p.unheard = p.unheard[:0]
 	sum, from, live := 0.0, 0.0, almost
@@ -86,12 +86,12 @@ func (l *Lookup) confidence(p *path) float64 {
 	return 0
 }
 
-// overall returns the confidence of the lookup: that of its best path, since one
-// that lies cannot hide what another finds. Without the size of the network, a
-// lookup whose closest have all answered is taken at its word.
+// overall returns the confidence of the lookup: that of its best path, since a path of
+// liars cannot hide what another finds. Without the size of the network, it is 1 if
+// all of the closest have answered.
 func (l *Lookup) overall() float64 {
 	switch {
-	case l.end == Exhausted && len(l.overdue) > 0: // there are no others to compare them with
+	case l.end == Exhausted && len(l.overdue) > 0: // there are no others to compare with
 		return float64(len(l.answered)) / float64(len(l.answered)+len(l.overdue))
 	case l.end == Exhausted, l.end == Converged && l.nodes() == 0:
 		return 1

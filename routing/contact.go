@@ -13,8 +13,8 @@ type Contact struct {
 	// ID names the peer.
 	ID peer.ID
 
-	// Key is KeyOf of the bytes of ID. Whoever makes a Contact computes it, with
-	// [ContactOf]; it is never taken from a message.
+	// Key is KeyOf of the bytes of ID. [ContactOf] computes it; it is never taken from
+	// a message.
 	Key Key
 
 	// Group names the network the peer is in, for the limits MaxPerGroup and
@@ -29,23 +29,22 @@ type Contact struct {
 	// addresses give the same bytes.
 	Wire []byte
 
-	// Doubtful says that it lately did not answer: a lookup asks it, and waits
-	// less. A table does not hold it.
+	// Doubtful is set of a contact that lately did not answer: a lookup asks it, and
+	// waits less. A table ignores it.
 	Doubtful bool
 
-	// Recent says that it answered a lookup of a key near the target some
+	// Recent is set of a contact that answered a lookup of a key near the target some
 	// minutes ago. If 2 of the closest such seeds answer, of 3 that are asked, and
-	// name nobody new among the K closest, the others are taken to be there still.
+	// name no new one among the K closest, the others are taken to be there still.
 	Recent bool
 
-	// Connected says that it can be asked without a dial. Among contacts that
-	// are equally near the target, a lookup asks those first. A table does not
-	// look at it, nor at Expect.
+	// Connected is set of a contact that can be asked without a dial. Among contacts
+	// that are equally near the target, a lookup asks connected ones first. A table
+	// ignores it, as it does Expect.
 	Connected bool
 
-	// RoundTrip is how long it takes to answer, as far as is known; among equals,
-	// the quicker is asked first. If zero or less, it is unknown: after those
-	// whose round trip is known.
+	// RoundTrip is how long it takes to answer; among equals, the quicker is asked
+	// first. If zero or less, it is unknown, and the contact is asked after the others.
 	RoundTrip time.Duration
 
 	// Expect is how long its answer is expected to take at most, and before that

@@ -6,7 +6,7 @@ import "time"
 
 const (
 	// SeedFactor is how many times K contacts of the table a lookup starts from. It
-	// asks the K closest first. The others are a reserve if many of those are gone.
+	// asks the K closest first. The others are a reserve if many of the closest are gone.
 	SeedFactor = 4
 
 	// MaxChecks is how many contacts that are due are probed at a time. After an

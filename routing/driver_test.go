@@ -7,9 +7,9 @@ import (
 
 func TestJoinAfter(t *testing.T) {
 	wait := time.Duration(0)
-	for i, want := range []time.Duration{200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000} {
-		if wait = JoinAfter(wait); wait != want*time.Millisecond {
-			t.Errorf("attempt %d: wait %v, want %v ms", i, wait, int64(want))
+	for i, want := range []int64{200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000} {
+		if wait = JoinAfter(wait); wait.Milliseconds() != want {
+			t.Errorf("attempt %d: wait %v, want %d ms", i, wait, want)
 		}
 	}
 }

@@ -11,15 +11,15 @@ import (
 //
 //   - the head of a full bucket that a newcomer challenges, once per newcomer,
 //   - a contact that has been silent for longer than its interval,
-//   - a contact whose addresses have changed, or that [Table.Doubt] named,
+//   - a contact with new addresses, or one that [Table.Doubt] named,
 //   - a contact that did not answer, 10s later, and twice as late with each miss.
 //
-// Each of them is then awaited until [Table.Checked], Seen or Failed tells of
-// it; CheckTimeout later it counts as failed, at the next call of Due. Its clock
-// starts here and not with the challenge, so that nobody is removed without
-// having been asked.
+// Each of them is then awaited until [Table.Checked], Seen or Failed records what came
+// of it; CheckTimeout later it counts as failed, at the next call of Due. Its clock
+// starts here and not with the challenge, so that each contact is asked before it is
+// removed.
 //
-// If so many did not answer that it may be us who are cut off, a few witnesses are
+// If so many did not answer that we may be cut off ourselves, a few witnesses are
 // probed instead, at once and then every 2s, and less often in a long outage.
 //
 // Contacts that are due beyond n stay due, and next does not count them: call
@@ -33,7 +33,7 @@ func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 	}
 	t.expireChecks(now)
 	if !t.audit.since.IsZero() {
-		return t.summon(now, n)
+		return t.probeWitnesses(now, n)
 	}
 	due, next := t.plan(now)
 	for _, e := range due[:min(max(n, 0), len(due))] {
@@ -49,12 +49,12 @@ func (t *Table) Due(now time.Time, n int) (probe []Contact, next time.Time) {
 
 // An agenda is what Due found when it last looked at all contacts.
 type agenda struct {
-	scanned bool      // nothing has changed since that could make somebody due earlier
-	wakeAt  time.Time // when somebody is due, or a probe late, at the earliest; zero if never
+	scanned bool      // nothing has changed since that could make a contact due earlier
+	wakeAt  time.Time // when a contact is due, or a probe late, at the earliest; zero if never
 	backlog bool      // more contacts were due than there was room for
 }
 
-// idle reports whether nobody is due, without looking at all contacts.
+// idle reports whether no contact is due, without looking at all of them.
 func (t *Table) idle(now time.Time, n int) bool {
 	return t.scanned && t.audit.since.IsZero() &&
 		(t.wakeAt.IsZero() || now.Before(t.wakeAt)) && (n <= 0 || !t.backlog)
@@ -86,7 +86,7 @@ func (t *Table) plan(now time.Time) (due []*entry, next time.Time) {
 			at := e.wakes()
 			switch {
 			case i == 0 && challenged && !e.suspect && !e.checking():
-				due = append(due, e) // a head goes first: somebody waits for it
+				due = append(due, e) // a head goes first: a newcomer waits for it
 			case at.IsZero():
 			case at.After(now):
 				if next.IsZero() || at.Before(next) {
@@ -101,11 +101,10 @@ func (t *Table) plan(now time.Time) (due []*entry, next time.Time) {
 	return append(due, others...), next
 }
 
-// Doubt records that something speaks against c, and no more than that: its
-// connection ended, or its answer is late. A contact is then due for a probe at
-// once, but for that reason not more than once per ProbeAfter, nor more often
-// than CheckTimeout: connections of peers that are well end all the time. Doubt
-// reports whether it made c due.
+// Doubt records that the connection of c ended, or that its answer is late. The
+// contact is then due for a probe at once, and Doubt reports whether it made it so.
+// For this reason it is due once per ProbeAfter at most, and once per CheckTimeout:
+// connections of peers that are well end all the time.
 func (t *Table) Doubt(now time.Time, c Contact) bool {
 	t.begin()
 	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
@@ -121,10 +120,9 @@ func (t *Table) Doubt(now time.Time, c Contact) bool {
 	return true
 }
 
-// Postponed takes back a probe that [Table.Due] asked for and that says nothing
-// about c: it was not made, or failed because we are offline. The contact stays,
-// and is due again after CheckTimeout. Postponed reports whether the probe was
-// awaited.
+// Postponed takes back a probe of c that [Table.Due] asked for: it was not made, or
+// failed because we are offline. The contact stays, and is due again after
+// CheckTimeout. Postponed reports whether the probe was awaited.
 func (t *Table) Postponed(now time.Time, c Contact) bool {
 	t.begin()
 	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
@@ -137,8 +135,8 @@ func (t *Table) Postponed(now time.Time, c Contact) bool {
 	return true
 }
 
-// expireChecks takes the contacts that were probed and did not answer in time for
-// failed.
+// expireChecks records a miss of each contact that was probed and did not answer in
+// time.
 func (t *Table) expireChecks(now time.Time) {
 	for _, b := range t.buckets {
 		for _, e := range b.entries {

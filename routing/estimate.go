@@ -22,8 +22,8 @@ const sizeMemory = 200
 // were seen.
 const maxError = 0.25
 
-// Observe takes in the nodes closest to target, closest first, of whom none is
-// missing. Ourselves must not be among them, if target is our own key.
+// Observe takes in the nodes closest to target, closest first, with none missing. If
+// target is our own key, we must not be among them.
 func (s *Size) Observe(target Key, closest []Contact) {
 	if len(closest) == 0 {
 		return

@@ -2,25 +2,24 @@ package routing
 
 import "time"
 
-// MinCacheLifetime is the shortest lifetime that [CacheLifetime] makes: whoever
+// MinCacheLifetime is the shortest lifetime that [CacheLifetime] makes: a peer that
 // stores a record can read it back, and a copy is worth its message.
 const MinCacheLifetime = time.Minute
 
-// endlessLifetime is what a record that never expires counts as where it is only
-// cached: its holders renew their copies and nobody renews a cached one, so that
-// it must not stay for ever. It is the time that libp2p records live by default.
+// endlessLifetime is the lifetime of a record that never expires, where it is only
+// cached: holders renew their copies, a cached copy is not renewed, and it must not
+// stay for ever. It is the time that libp2p records live by default.
 const endlessLifetime = 48 * time.Hour
 
 // CacheLifetime returns how long a node keeps a record of that lifetime when it
-// knows closer nodes that are closer to the key than itself. If those are fewer
-// than k, at least 1, it is a holder, and the lifetime stays as it is. Else the
-// record is only cached: its lifetime is halved once for each of those nodes
-// beyond k-1. It is never more than lifetime, and less than [MinCacheLifetime]
-// only if lifetime is.
+// knows closer nodes that are closer to the key than itself. If closer is less than k,
+// which is at least 1, the node is a holder, and the lifetime stays as it is. Else the
+// record is only cached: its lifetime is halved once for each closer node beyond k-1.
+// It is never more than lifetime, and less than [MinCacheLifetime] only if lifetime is.
 //
-// A negative lifetime means that the record never expires. It stays negative for
-// a holder; a cached copy lives as one with a lifetime of 48h does. Zero stays
-// zero: the record has expired.
+// A negative lifetime means that the record never expires. For a holder it stays
+// negative; a cached copy lives as one with a lifetime of 48h. Zero stays zero: the
+// record has expired.
 //
 // Source: Kademlia paper, section 2.3.
 func CacheLifetime(lifetime time.Duration, closer, k int) time.Duration {

@@ -3,27 +3,26 @@ package routing
 import "slices"
 
 const (
-	// fillSpread is how many of those whom one answer names are asked first: they
-	// are neighbours of one key, and a bucket is to be spread over its range.
+	// fillSpread is how many of the contacts in one answer are asked first:
+	// they are neighbours of one key, and a bucket is to be spread over its range.
 	fillSpread = 4
 
 	// fillSources is how many contacts are asked for names of a bucket at first,
 	// each near another key.
 	fillSources = 3
 
-	// fillFactor is how many times K requests are made for one bucket at most,
-	// whoever names whom.
+	// fillFactor is how many times K requests are made for one bucket at most.
 	fillFactor = 2
 )
 
 // A Fill finds contacts for the buckets of a table that have room, once the node
-// has looked up its own key. Whom others name in the range of a bucket is asked, for
-// names in that range, until the bucket is full or nobody new is named. So nearly
-// each request makes a contact, where a lookup of a key in each bucket asks those
-// again that are known.
+// has looked up its own key. It asks the nodes that are named in the range of a bucket
+// for more names in that range, until the bucket is full or no new node is named. So
+// nearly each request makes a contact. A lookup of a key in each bucket would ask
+// known contacts again.
 //
-// Whoever drives it sends what Next says, tells the table who answered, and the
-// Fill with Ended. It is bounded: two times K requests for each bucket.
+// Its driver sends the requests that Next returns, records the answers in the table,
+// and calls Ended. It makes two times K requests for each bucket at most.
 //
 // Source: Kademlia paper, section 2.3, for the refresh of all buckets that are
 // farther than the closest neighbour.
@@ -36,8 +35,8 @@ type Fill struct {
 type gap struct {
 	cpl     int
 	named   []Contact    // not asked yet, in the order to ask them
-	reserve []Contact    // to be asked when those are through
-	known   map[Key]bool // who was named, or asked for names
+	reserve []Contact    // to be asked after all of named
+	known   map[Key]bool // contacts that were named, or asked for names
 	running int          // requests to strangers under way
 	asking  int          // requests to contacts under way
 	sources int          // contacts that were asked for names
@@ -52,10 +51,9 @@ type FillRequest struct {
 	source bool // To is in the table: it is asked for the names alone
 }
 
-// Fill returns a Fill of the buckets that are not within the range of the K closest
-// contacts: in that, the lookup of our own key has found all nodes. With fewer than
-// K contacts it is of those that [Table.RefreshCPLs] names. A gap ends nothing
-// else: after one lookup, the farthest buckets are often empty.
+// Fill returns a Fill of the buckets outside the range of the K closest contacts: in
+// that range, the lookup of our own key has found all nodes. With fewer than K contacts
+// it is of the CPLs that [Table.RefreshCPLs] returns.
 func (t *Table) Fill() *Fill {
 	f := &Fill{self: t.self}
 	cpls := t.RefreshCPLs()
@@ -80,9 +78,9 @@ func (f *Fill) CPLs() []int {
 	return cpls
 }
 
-// Next returns the next request to send, for the bucket that lacks most. It is
-// false if there is none now: until a request has ended, and if none is under way,
-// for ever.
+// Next returns the next request to send, for the bucket that lacks most contacts. It
+// is false if there is none until a request has ended; if none is under way, the Fill
+// is over.
 func (f *Fill) Next(t *Table) (req FillRequest, ok bool) {
 	slices.SortStableFunc(f.gaps, func(a, b *gap) int { return t.lacks(b) - t.lacks(a) })
 	for _, g := range f.gaps {
@@ -97,8 +95,8 @@ func (f *Fill) Next(t *Table) (req FillRequest, ok bool) {
 	return FillRequest{}, false
 }
 
-// Ended records that a request has ended, and whom its answer named: nobody, if
-// it failed.
+// Ended records that a request has ended, and the contacts that its answer named; none
+// if it failed.
 func (f *Fill) Ended(req FillRequest, named []Contact) {
 	for _, g := range f.gaps {
 		if g.cpl != req.CPL {
@@ -140,7 +138,7 @@ func (g *gap) next(t *Table) (FillRequest, bool) {
 		return FillRequest{To: c, CPL: g.cpl, source: true}, true
 	}
 	if g.asking > 0 {
-		return FillRequest{}, false // what the others name comes first
+		return FillRequest{}, false // the names of the others come first
 	}
 	if c, ok := take(t, &g.reserve); ok {
 		g.running++

@@ -1,10 +1,10 @@
 package routing
 
 // HandsOver reports whether we send a newcomer, which has just entered the
-// table, what we hold of key. It is due to have it if it is among the K closest
-// to key of all we know, contacts and ourselves. We are the one to send it if no
-// other contact is closer to key than we are: then those that know the same nodes
-// do not send it as well. Whether the newcomer is in the table makes no difference.
+// table, what we hold of key: if it is among the K closest to key of all we know,
+// contacts and ourselves, and no other contact is closer to key than we are. So of the
+// holders that know the same nodes, one sends it. The result is the same whether the
+// newcomer is in the table or not.
 //
 // Source: Kademlia paper, section 2.5.
 func (t *Table) HandsOver(key, newcomer Key) bool {
@@ -26,11 +26,10 @@ func (t *Table) HandsOver(key, newcomer Key) bool {
 	return closer < t.cfg.K
 }
 
-// OwnPrefix returns the number of leading bits of our key that each key shares
-// for which HandsOver of that newcomer can be true: only that range of a store is
-// to be gone through. It is the lowest CPL at which there is no contact other
-// than the newcomer, for a contact at a lower one is closer than we are to all
-// keys that differ from ours in that bit first.
+// OwnPrefix returns how many leading bits of our key a key must share for HandsOver of
+// that newcomer to be true: only that range of a store is to be gone through. It is the
+// lowest CPL at which there is no contact other than the newcomer. A contact at a lower
+// CPL is closer than we are to all keys that differ from ours in that bit first.
 func (t *Table) OwnPrefix(newcomer Key) (bits int) {
 	var held [KeyBits]bool
 	for _, b := range t.buckets {

@@ -13,7 +13,7 @@ import (
 
 // check fails the test if an invariant of t does not hold.
 func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
-	size, suspects, accused := 0, 0, 0
+	size, suspects, missed := 0, 0, 0
 	groups := make(map[string]int)
 	known := make(map[Key]bool)
 	last := len(t.buckets) - 1
@@ -35,11 +35,11 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 			if e.suspect {
 				suspects++
 			}
-			if e.accused {
-				accused++
+			if e.missed {
+				missed++
 			}
-			if e.score < 1 || e.score > maxScore || e.accused && !e.suspect {
-				tb.Errorf("%s has a score of %d, is suspect: %v, accused: %v", e.ID, e.score, e.suspect, e.accused)
+			if e.score < 1 || e.score > maxScore || e.missed && !e.suspect {
+				tb.Errorf("%s has a score of %d, is suspect: %v, missed: %v", e.ID, e.score, e.suspect, e.missed)
 			}
 			if e.Group != "" {
 				groups[e.Group]++
@@ -86,8 +86,8 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 			tb.Errorf("%d contacts of group %s, counted %d", n, g, t.groups[g])
 		}
 	}
-	if suspects != t.audit.suspects || accused != t.audit.accused {
-		tb.Errorf("%d suspects, %d accused, counted %d and %d", suspects, accused, t.audit.suspects, t.audit.accused)
+	if suspects != t.audit.suspects || missed != t.audit.missed {
+		tb.Errorf("%d suspects, %d missed, counted %d and %d", suspects, missed, t.audit.suspects, t.audit.missed)
 	}
 	if size != t.size || len(groups) != len(t.groups) {
 		tb.Errorf("%d contacts of %d groups, counted %d of %d", size, len(groups), t.size, len(t.groups))
@@ -149,7 +149,7 @@ func TestTableInvariants(t *testing.T) {
 				c := draw()
 				_, held := tab.Contact(c.Key)
 				// Those who go for this answer may be replaced by others of its Group.
-				wanted := tab.Wants(c) && tab.audit.accused == 0
+				wanted := tab.Wants(c) && tab.audit.missed == 0
 				out := tab.Seen(now, c)
 				answered[c.Key] = out != Rejected
 				if wanted && out == Rejected {

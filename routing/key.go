@@ -51,8 +51,7 @@ func (k Key) Compare(a, b Key) int {
 	return 0
 }
 
-// String returns the first 8 hex digits of k: enough to tell keys apart in a
-// log, not to name one.
+// String returns the first 8 hex digits of k: enough for a log, too few to name a key.
 func (k Key) String() string {
 	return hex.EncodeToString(k[:4])
 }

@@ -16,8 +16,8 @@ type LookupConfig struct {
 	K int
 
 	// Alpha is the number of requests in flight, of all paths together, except
-	// that each path has at least one. If zero, 10. When answers bring nobody
-	// closer it is twice that; with those that are slow, it is never more.
+	// that each path has at least one. If zero, 10. When answers bring no closer
+	// contact, it is twice that. With the slow ones it is never more than twice that.
 	//
 	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
 	Alpha int
@@ -32,7 +32,7 @@ type LookupConfig struct {
 
 	// MaxDepth is how many hops the lookup goes, counting from 1 for a seed. If
 	// zero, 20. If negative, unlimited. A network of n nodes needs log2(n) hops
-	// at worst, so that more are a sign of peers that make up others.
+	// at worst; more are a sign of peers that make up others.
 	MaxDepth int
 
 	// Size is how many nodes the network has. With it, fewer are asked far from
@@ -40,16 +40,15 @@ type LookupConfig struct {
 	// error above a quarter, the K closest live contacts are asked, and no more.
 	Size Estimate
 
-	// Failing is the share of the contacts that were asked lately who did not
-	// answer; less than 0 counts as 0, more than 1 as 1. While Size is known, as
-	// many more are asked at once.
+	// Failing is the share of the requests of late that failed; less than 0 counts
+	// as 0, more than 1 as 1. While Size is known, as many more are asked at once.
 	Failing float64
 
 	// SlowAfter is how long a request may be unanswered before it frees its
 	// slot, if its contact does not Expect less. If zero, 5s. If negative, it
 	// keeps it. The answer counts whenever it comes, as long as the lookup runs
-	// and the request is not dropped. A contact that is Doubtful, or whose
-	// namers named too many that do not answer, has a tenth of that time.
+	// and the request is not dropped. A contact that is Doubtful, or that
+	// was named by contacts not to be trusted, has a tenth of that time.
 	SlowAfter time.Duration
 }
 
@@ -66,26 +65,25 @@ func (c LookupConfig) withDefaults() LookupConfig {
 	return c
 }
 
-// briefPart is the part of SlowAfter that a doubtful contact has. Who lately
-// failed is not left out, since if it is back that would be a false "not found";
-// but nobody waits long for it.
+// briefPart is the part of SlowAfter that a doubtful contact has. To leave it out would
+// be a false "not found" if it is back.
 const briefPart = 10
 
 // maxAsked is how many contacts a lookup asks, in multiples of K, so that peers
-// who make up others cannot make it run on. One of a thousand nodes needs 1.4
+// which make up others cannot make it run on. One of a thousand nodes needs 1.4
 // times K; with half of them dead, 2.5 times, and 4 times at worst.
 const maxAsked = 8
 
-// minAskedFor is the K that maxAsked counts with if K is less: the way to the
-// target is as long, however few are wanted.
+// minAskedFor is the K that maxAsked counts with if K is less: the way to the target
+// is as long.
 const minAskedFor = 20
 
 // maxWait bounds how long Next says to wait when nothing but an answer or a
 // failure can bring the lookup further.
 const maxWait = time.Minute
 
-// A Lookup finds the K contacts closest to a target. It sends nothing: Next
-// says whom to ask, Answered and Failed tell it what came of that.
+// A Lookup finds the K contacts closest to a target. It sends nothing: Next returns
+// which contact to ask, and Answered and Failed record what came of that.
 //
 // A Lookup has one owner and is not safe for concurrent use. Times given to it
 // must not go back.
@@ -100,7 +98,7 @@ type Lookup struct {
 	known    map[peer.ID]*candidate
 	answered []*candidate // closest first
 	inFlight []*candidate // by slowAt; ones that answered or failed are left behind
-	overdue  []*candidate // those that are slow, the first to be so first
+	overdue  []*candidate // the slow ones, the first to be so first
 	requests int
 	dialled  int // requests to contacts that were not connected
 	failed   int
@@ -162,10 +160,10 @@ func (l *Lookup) Next(now time.Time) Action {
 			return Action{Kind: Wait, Until: until}
 		}
 	}
-	// With nobody left but slow ones, and nothing to show, a late answer is
-	// better than none.
+	// If only slow ones are left, and no other has answered, a late answer is better
+	// than none.
 	if over && (len(l.answered) > 0 || len(l.overdue) == 0 || l.stopped()) {
-		l.end = l.verdict()
+		l.end = l.ending()
 		if overrun {
 			l.end = Overrun
 		}
@@ -175,9 +173,9 @@ func (l *Lookup) Next(now time.Time) Action {
 }
 
 // Answered records that id answered and named closer contacts. Of these, it
-// ignores our own, known ones, and all after the first 2K. It reports whether
-// that answer was awaited: not if id was never asked, has answered or failed
-// before, or if the lookup is over. Such an answer has no effect.
+// ignores ourselves, known ones, and all after the first 2K. It reports whether
+// that answer was awaited: id was asked, has neither answered nor failed yet, and the
+// lookup is not over. Another answer has no effect.
 func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	c := l.settle(id, answered)
 	if c == nil {
@@ -248,7 +246,7 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	return true
 }
 
-// Stop ends the lookup: what it was for is found.
+// Stop ends the lookup: its caller has what it wants.
 func (l *Lookup) Stop() {
 	if l.end == Running {
 		l.end = Stopped
@@ -256,8 +254,8 @@ func (l *Lookup) Stop() {
 }
 
 // StopPath ends the path that asked id, and the lookup once all its paths have
-// ended. So what is to be confirmed by disjoint paths needs an answer on each.
-// If nobody asked id, StopPath has no effect.
+// ended. So a result that disjoint paths are to confirm needs an answer on each.
+// If no path asked id, StopPath has no effect.
 func (l *Lookup) StopPath(id peer.ID) {
 	if c := l.known[id]; c != nil && c.state != fresh {
 		l.paths[c.path].stopped = true
@@ -282,15 +280,15 @@ func (l *Lookup) Result() Result {
 	}
 }
 
-// ask gives c to path p, which is from then on the one that learns from it. If
-// too many requests are in flight, it drops a slow one first.
+// ask gives c to path p, which alone learns from its answer. If too many requests are
+// in flight, it drops a slow one first.
 func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	if d := l.crowdedOut(); d != nil {
 		l.move(d, failed)
 		l.failed++
 		return Action{Kind: Drop, Contact: d.Contact, Path: d.path, Depth: d.depth}
 	}
-	c.patience = l.patience(c, c.vouch() == doubted || c.Doubtful)
+	c.patience = l.patience(c, c.chooseNamer() == doubted || c.Doubtful)
 	c.state = waiting
 	c.path = p.index
 	p.waiting++
@@ -310,8 +308,8 @@ func (l *Lookup) stopped() bool {
 	return !slices.ContainsFunc(l.paths, func(p *path) bool { return !p.stopped })
 }
 
-// verdict returns why a lookup whose paths are all over has ended.
-func (l *Lookup) verdict() End {
+// ending returns why a lookup whose paths are all over has ended.
+func (l *Lookup) ending() End {
 	if l.stopped() {
 		return Stopped
 	}

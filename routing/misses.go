@@ -2,8 +2,8 @@ package routing
 
 import "time"
 
-// This file is what a table makes of contacts that do not answer: whose fault it
-// is, theirs or that of our own connection.
+// This file tells contacts that are gone from a connection of our own that is down:
+// both show as requests without an answer.
 
 const (
 	// maxScore is what the answers of a contact can earn it. A miss takes a third,
@@ -17,15 +17,16 @@ const (
 	retryAfter = 10 * time.Second
 	maxRetries = 6
 
-	// outageMisses is how many contacts have to miss, and nobody to answer in
-	// between, before we suspect ourselves; all, if there are fewer.
+	// outageMisses is how many contacts have to miss, with no answer in between, before
+	// it may be our own connection; all, if there are fewer.
 	outageMisses = 8
 
-	// outageAfter is how long nobody may answer after that before we are offline:
-	// the time that witnesses have.
+	// outageAfter is how long no answer may come after that before we are offline: the
+	// time that witnesses have.
 	outageAfter = 3 * time.Second
 
-	// witnesses is how many contacts are probed at a time to find out.
+	// witnesses is how many contacts are probed at a time to find out whether our
+	// connection is down.
 	witnesses = 3
 
 	// minWitnessAfter and maxWitnessAfter bound the wait between such probes. It
@@ -35,18 +36,17 @@ const (
 	outageShare     = 150
 )
 
-// An audit is the count of those that did not answer.
+// An audit counts the contacts that did not answer.
 type audit struct {
 	suspects int       // contacts that have missed since they last answered
-	accused  int       // of them, those that have since anybody answered
-	since    time.Time // when so many were accused that it may be us; zero if not
+	missed   int       // of them, the ones that missed since the last answer of any contact
+	since    time.Time // when so many had missed that it may be us; zero if not
 	witness  time.Time // when to probe the next witnesses
 }
 
-// Offline reports whether we are offline at now: nearly all contacts that were
-// asked missed, and nobody has answered since, for 3s. Nobody is removed then.
-// The first answer ends it: what was missed meanwhile is forgiven, and all
-// contacts are due for a probe.
+// Offline reports whether we are offline at now: 8 contacts missed, or all, and for 3s
+// no contact has answered. While it is true, no contact is removed. The first answer
+// ends it: the misses do not count then, and all contacts are due for a probe.
 func (t *Table) Offline(now time.Time) bool {
 	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter
 }
@@ -54,8 +54,8 @@ func (t *Table) Offline(now time.Time) bool {
 // Live reports whether t has contacts to ask, and we are not offline.
 func (t *Table) Live(now time.Time) bool { return t.size > 0 && !t.Offline(now) }
 
-// miss records that e, which is held, did not answer. Whether that counts is seen
-// when somebody else answers.
+// miss records that e, which is held, did not answer. It counts when another contact
+// answers.
 func (t *Table) miss(now time.Time, e *entry) {
 	e.deadline = time.Time{}
 	e.due = now.Add(retryAfter << e.misses)
@@ -73,38 +73,38 @@ func (t *Table) miss(now time.Time, e *entry) {
 		t.audit.suspects++
 		t.changed(Suspected, e.Contact)
 	}
-	if !e.accused {
-		e.accused = true
-		t.audit.accused++
+	if !e.missed {
+		e.missed = true
+		t.audit.missed++
 	}
-	if t.audit.since.IsZero() && t.audit.accused >= min(outageMisses, t.size) {
+	if t.audit.since.IsZero() && t.audit.missed >= min(outageMisses, t.size) {
 		t.audit.since, t.audit.witness = now, now
 	}
 }
 
-// heard records that somebody answered at now, which proves that we are online,
-// and that those who missed before did so by themselves; unless we were offline.
+// heard records that the contact with the key by answered at now. That proves that we
+// are online, so that the misses before it count; unless we were offline.
 func (t *Table) heard(now time.Time, by Key) {
 	offline := t.Offline(now)
 	if !t.audit.since.IsZero() {
 		t.audit.since = time.Time{}
 		t.scanned = false
 	}
-	if t.audit.accused == 0 && !offline {
+	if t.audit.missed == 0 && !offline {
 		return
 	}
 	var gone []*entry
 	for _, b := range t.buckets {
 		for _, e := range b.entries {
-			accused := e.accused
-			t.acquit(e)
+			missed := e.missed
+			t.clearMiss(e)
 			switch {
 			case offline:
-				t.trust(e)
+				t.clear(e)
 				if !e.checking() {
 					e.due = now
 				}
-			case accused && e.Key != by:
+			case missed && e.Key != by:
 				if e.score -= (e.score + 2) / 3; e.score == 0 {
 					gone = append(gone, e)
 				}
@@ -116,16 +116,16 @@ func (t *Table) heard(now time.Time, by Key) {
 	}
 }
 
-// acquit takes back that e missed since anybody answered.
-func (t *Table) acquit(e *entry) {
-	if e.accused {
-		e.accused = false
-		t.audit.accused--
+// clearMiss takes back that e has missed since the last answer.
+func (t *Table) clearMiss(e *entry) {
+	if e.missed {
+		e.missed = false
+		t.audit.missed--
 	}
 }
 
-// trust ends the suspicion of e.
-func (t *Table) trust(e *entry) {
+// clear makes e no suspect any more.
+func (t *Table) clear(e *entry) {
 	if e.suspect {
 		e.suspect = false
 		t.audit.suspects--
@@ -133,10 +133,10 @@ func (t *Table) trust(e *entry) {
 	}
 }
 
-// summon returns the contacts that are to be probed when it may be us who are
-// cut off, and when the next ones are: those that did not miss first, and then
-// those that were not asked for longest.
-func (t *Table) summon(now time.Time, n int) (probe []Contact, next time.Time) {
+// probeWitnesses returns the contacts to probe when we may be cut off, and when to
+// probe the next ones. Contacts that did not miss come first, then the ones that were
+// last asked the longest time ago.
+func (t *Table) probeWitnesses(now time.Time, n int) (probe []Contact, next time.Time) {
 	if now.Before(t.audit.witness) {
 		return nil, t.audit.witness
 	}
@@ -165,8 +165,8 @@ func (t *Table) summon(now time.Time, n int) (probe []Contact, next time.Time) {
 
 // witnessBefore reports whether e is a better witness than other.
 func (e *entry) witnessBefore(other *entry) bool {
-	if e.accused != other.accused {
-		return !e.accused
+	if e.missed != other.missed {
+		return !e.missed
 	}
 	if !e.asked.Equal(other.asked) {
 		return e.asked.Before(other.asked)
@@ -177,7 +177,7 @@ func (e *entry) witnessBefore(other *entry) bool {
 // Stats are the gauges of a [Table].
 type Stats struct {
 	Contacts int  // in buckets
-	Suspects int  // of them, those that have not answered when they were last asked
+	Suspects int  // of them, the ones that did not answer when they were last asked
 	Pending  int  // newcomers that wait for a place
 	Offline  bool // see [Table.Offline]
 }

@@ -1,8 +1,8 @@
 package routing
 
 // Nearest returns the K contacts closest to the target that were named so far and have
-// not failed, closest first, whether they have answered or not: those whose word counts
-// for what is kept near the target. The result is the caller's own.
+// not failed, closest first, whether they have answered or not. They are the likely
+// holders of records near the target. The result is the caller's own.
 func (l *Lookup) Nearest() []Contact {
 	var near []Contact
 	taken := make(map[*candidate]bool)

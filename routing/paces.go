@@ -55,8 +55,8 @@ func (p *Paces) Failed() { p.failing += (1 - p.failing) / lately }
 // expected to take; 0 if no peer has answered yet.
 func (p *Paces) Strangers() time.Duration { return p.all.Timeout(p.failing) }
 
-// Expect sets RoundTrip and Expect of each contact: from its own answers, or from
-// those of all peers if it has never answered.
+// Expect sets RoundTrip and Expect of each contact: from its own answers, or if it has
+// never answered, from the answers of all peers.
 func (p *Paces) Expect(contacts []Contact) {
 	strangers := p.Strangers()
 	for i := range contacts {
@@ -68,14 +68,14 @@ func (p *Paces) Expect(contacts []Contact) {
 	}
 }
 
-// Found records what a lookup of key has found: the nodes closest to it, with none
+// found records what a lookup of key has found: the nodes closest to it, with none
 // missing. The keys of several lookups must be apart, as [Size] says.
-func (p *Paces) Found(key Key, closest []Contact) { p.size.Observe(key, closest) }
+func (p *Paces) found(key Key, closest []Contact) { p.size.Observe(key, closest) }
 
-// Network returns how many nodes there are, and the share of the requests that fail.
-// The size is that of the lookups recorded with Found, and of neighbours: the contacts
+// network returns how many nodes there are, and the share of the requests that fail.
+// The size is that of the lookups recorded with found, and of neighbours: the contacts
 // closest to us now, with none missing. They count in this call only.
-func (p *Paces) Network(self Key, neighbours []Contact) (size Estimate, failing float64) {
+func (p *Paces) network(self Key, neighbours []Contact) (size Estimate, failing float64) {
 	s := p.size
 	s.Observe(self, neighbours)
 	return s.Estimate(), p.failing
@@ -88,7 +88,7 @@ func (p *Paces) Tune(cfg LookupConfig, self Key, neighbours []Contact) LookupCon
 	if len(neighbours) < cfg.withDefaults().K {
 		neighbours = nil
 	}
-	cfg.Size, cfg.Failing = p.Network(self, neighbours)
+	cfg.Size, cfg.Failing = p.network(self, neighbours)
 	return cfg
 }
 
@@ -98,7 +98,7 @@ func (p *Paces) Tune(cfg LookupConfig, self Key, neighbours []Contact) LookupCon
 // key space counts once.
 func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
 	if r.End == Converged && recalled.IsZero() {
-		p.Found(key, r.Closest)
+		p.found(key, r.Closest)
 	}
 }
 

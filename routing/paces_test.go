@@ -73,13 +73,13 @@ func TestPacesOfFailures(t *testing.T) {
 		}
 		p.Failed()
 	}
-	if _, failing := p.Network(Key{}, nil); failing < 0.23 || failing > 0.27 {
+	if _, failing := p.network(Key{}, nil); failing < 0.23 || failing > 0.27 {
 		t.Errorf("%.2f fail, want 0.25", failing)
 	}
 	for range 10 * lately {
 		p.Answered("ann", time.Millisecond)
 	}
-	if _, failing := p.Network(Key{}, nil); failing > 0.01 {
+	if _, failing := p.network(Key{}, nil); failing > 0.01 {
 		t.Errorf("%.2f fail, want none", failing)
 	}
 }
@@ -97,19 +97,19 @@ func TestPacesOfSize(t *testing.T) {
 		SortByDistance(key, all)
 		return all[:20]
 	}
-	if size, _ := p.Network(self, nil); size.Nodes != 0 {
+	if size, _ := p.network(self, nil); size.Nodes != 0 {
 		t.Errorf("there are %.0f, by nothing", size.Nodes)
 	}
-	alone, _ := p.Network(self, closest(self))
+	alone, _ := p.network(self, closest(self))
 	for i := range 9 {
 		key := KeyOf(fmt.Append(nil, "key", i))
-		p.Found(key, closest(key))
+		p.found(key, closest(key))
 	}
-	size, _ := p.Network(self, closest(self))
+	size, _ := p.network(self, closest(self))
 	if size.Nodes < 2400 || size.Nodes > 3600 || size.Error >= alone.Error || alone.Nodes < 1500 || alone.Nodes > 6000 {
 		t.Errorf("there are %v by the neighbours, %v by lookups too; want 3000", alone, size)
 	}
-	if again, _ := p.Network(self, closest(self)); again != size {
+	if again, _ := p.network(self, closest(self)); again != size {
 		t.Errorf("there are %v and then %v: neighbours count once", size, again)
 	}
 }

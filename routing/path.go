@@ -7,8 +7,8 @@ import (
 
 // maxCandidates is how many contacts a path remembers. A lookup of some 30
 // requests hears of at most 30 times K contacts, most of them more than once,
-// and only the K closest live ones matter; the others are a reserve in case
-// those fail. It bounds the memory that peers who make up contacts can take.
+// and only the K closest live ones matter; the others are a reserve if
+// they fail. It bounds the memory that peers which make up contacts can take.
 const maxCandidates = 1000
 
 // The state of a candidate.
@@ -19,11 +19,11 @@ const (
 	waiting               // asked, holds a slot
 	slow                  // asked, unanswered for too long: counts as not there
 	answered              // answered
-	failed                // will not answer, or not be waited for
+	failed                // did not answer, or is not awaited any more
 )
 
 // A candidate is a contact that a lookup has heard of. Paths share it: all see
-// its state, and only the path that asked it hears whom it named.
+// its state, and only the path that asked it hears which contacts it named.
 type candidate struct {
 	Contact
 	state    state
@@ -33,16 +33,17 @@ type candidate struct {
 	patience time.Duration // how long its dial, or its answer, may take
 	since    time.Time     // when it was asked, or its dial began or ended
 	slowAt   time.Time     // when it is slow
-	namers   []*candidate  // who named it, while it is fresh; none if it is a seed
+	namers   []*candidate  // the contacts that named it, while it is fresh; none if it is a seed
 	few      [4]*candidate // where namers are as long as they are few
-	voucher  *candidate    // the one of them on whose word it was asked
-	word     word          // what its own word is worth
+	namer    *candidate    // the one of them for which it was asked
+	naming   naming        // what became of the contacts that it named
 }
 
 // A path is one of the disjoint walks of a lookup.
 //
-// A contact belongs to the path that asks it, not to the one that hears of it
-// first, so that paths need not ask for what others are told.
+// A contact belongs to the path that asks it. If it belonged to the path that hears of
+// it first, paths would lack what others are told. A lookup among 300 nodes takes 27
+// requests with 8 paths, as with one.
 //
 // Source: S/Kademlia, section 4.4.
 type path struct {
@@ -51,7 +52,7 @@ type path struct {
 	narrow     int          // requests in flight while it makes progress
 	wide       int          // ... and while it makes none
 	waiting    int          // its requests that hold a slot
-	fruitless  int          // answers and failures in a row that brought nobody closer
+	fruitless  int          // answers and failures in a row that brought no closer contact
 	stopped    bool
 	reaches    []reach   // of its answers
 	unheard    []float64 // kept for its memory
@@ -78,7 +79,7 @@ func (p *path) note(progress bool) {
 }
 
 // skips reports whether c counts as not there: it failed, is slow, is too far to
-// be asked, or named only by those whose word is not enough.
+// be asked, or has no namer that is trusted.
 func (l *Lookup) skips(c *candidate) bool {
 	switch c.state {
 	case slow, failed:
@@ -89,7 +90,7 @@ func (l *Lookup) skips(c *candidate) bool {
 	return false
 }
 
-// awaits reports whether c, which counts as not there, may yet turn out to be.
+// awaits reports whether c, which counts as not there, may still be asked.
 func (l *Lookup) awaits(c *candidate) bool {
 	return c.state == fresh && !l.tooDeep(c.depth) && c.trust() != refused
 }
@@ -178,7 +179,7 @@ func (l *Lookup) add(p *path, by *candidate, c Contact) bool {
 }
 
 // forgetFarthest drops the last candidate of p. Asked ones stay known to the
-// lookup, so that nobody is asked twice.
+// lookup, so that none is asked twice.
 func (l *Lookup) forgetFarthest(p *path) {
 	last := len(p.candidates) - 1
 	c := p.candidates[last]

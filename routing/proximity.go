@@ -8,10 +8,9 @@ const clearlyNearer = 2
 // outpaced returns the contact of a full bucket that has to make way for e, which
 // is clearly nearer in round trip: the slowest. It is nil if there is none.
 //
-// Not in the two buckets nearest to us, where all of the closest nodes matter. And
-// only half of the places go by round trip: who is quick, because he is near us or
-// in many places, does not get the bucket. Those of one Group are as limited as
-// ever, for e was admitted.
+// It is nil in the two buckets nearest to us, where all of the closest nodes matter.
+// Only half of the places go by round trip, so that peers which are near us, or in many
+// places, do not get the whole bucket. The limits of a Group hold: e was admitted.
 func (t *Table) outpaced(b *bucket, e *entry) *entry {
 	if e.RoundTrip <= 0 || e.cpl >= len(t.buckets)-2 {
 		return nil

@@ -34,9 +34,9 @@ type recalled struct {
 	since   time.Time // none of the answers is older
 }
 
-// Remember records the result of a lookup of key: the contacts closest to it, all of
+// remember records the result of a lookup of key: the contacts closest to it, all of
 // which have answered since then. It replaces the result that it has of the same key.
-func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
+func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 	if r.Age < 0 || len(closest) == 0 {
 		return
 	}
@@ -53,19 +53,19 @@ func (r *Recall) Remember(since time.Time, key Key, closest []Contact) {
 
 // Learn remembers the result of a lookup of key, if it has found k contacts, or all
 // that there are; recalled is when the seeds taken from an earlier lookup last
-// answered. If some of those are in the result unasked, the result is as old as they
-// are.
+// answered. If some of the seeds are in the result unasked, the result is as old as
+// they are.
 func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
 	ended := result.End == Converged || result.End == Exhausted
 	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
 	case whole && result.allAnswered():
-		r.Remember(now, key, result.Closest)
+		r.remember(now, key, result.Closest)
 	case whole:
-		r.Remember(recalled, key, result.Closest)
+		r.remember(recalled, key, result.Closest)
 	}
 }
 
-// Near returns the result of the remembered lookup whose key is nearest to key, the
+// Near returns the result of the remembered lookup of the key nearest to key, the
 // contacts closest to key first, and the time since which they have answered. It is
 // nil if no remembered key is near: one that shares more bits with key than with the
 // farthest contact of its result. All contacts that share as many bits with key are
@@ -104,8 +104,8 @@ func (r *Recall) JustFound(now time.Time, key Key) []Contact {
 	return nil
 }
 
-// MarkRecent sets Recent of contacts that [Recall.Near] has returned: of those that
-// are still connected, and not in doubt. If others confirm them, they need not be
+// MarkRecent sets Recent of the contacts from [Recall.Near] that are still connected
+// and not in doubt. If others confirm them, they need not be
 // asked again.
 func MarkRecent(recalled []Contact) {
 	for i := range recalled {

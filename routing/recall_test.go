@@ -22,7 +22,7 @@ func closest20(key Key) []Contact {
 func TestRecallNear(t *testing.T) {
 	r := Recall{Age: time.Hour}
 	key := KeyOf([]byte("key"))
-	r.Remember(epoch, key, closest20(key))
+	r.remember(epoch, key, closest20(key))
 	bits := key.CPL(closest20(key)[19].Key)
 	for bit := range 256 {
 		other := key.flip(bit)
@@ -40,15 +40,15 @@ func TestRecallNear(t *testing.T) {
 func TestRecallIsBounded(t *testing.T) {
 	r := Recall{Age: time.Hour}
 	key := KeyOf([]byte("key"))
-	r.Remember(epoch, key, closest20(key)[:5])
-	r.Remember(epoch, key, closest20(key))
-	r.Remember(epoch, key, nil)
+	r.remember(epoch, key, closest20(key)[:5])
+	r.remember(epoch, key, closest20(key))
+	r.remember(epoch, key, nil)
 	if got, _ := r.Near(epoch, key); len(got) != 20 || len(r.found) != 1 {
 		t.Errorf("%d of %d lookups, want the 20 of one", len(got), len(r.found))
 	}
 	for i := range maxRecalled {
 		other := KeyOf(fmt.Append(nil, "other", i))
-		r.Remember(epoch, other, closest20(other))
+		r.remember(epoch, other, closest20(other))
 	}
 	if len(r.found) != maxRecalled || r.found[0].key == key {
 		t.Errorf("it remembers %d lookups, want the last %d", len(r.found), maxRecalled)
@@ -76,7 +76,7 @@ func TestRecallAge(t *testing.T) {
 		{-1, 0, false, false},
 	} {
 		r := Recall{Age: tt.age}
-		r.Remember(epoch, key, found)
+		r.remember(epoch, key, found)
 		just := r.JustFound(epoch.Add(tt.after), key)
 		near, _ := r.Near(epoch.Add(tt.after), key)
 		if (near != nil) != tt.near || (just != nil) != tt.just {

@@ -8,8 +8,8 @@ const (
 	confirmations = 2
 )
 
-// presumed reports whether c counts as if it had answered: it did so lately, and
-// as far as those know who were asked, nothing has changed.
+// presumed reports whether c counts as if it had answered: it answered an earlier
+// lookup, and the contacts that were asked again report no change.
 func (l *Lookup) presumed(c *candidate) bool {
 	if !c.Recent || l.changed {
 		return false

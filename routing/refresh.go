@@ -7,19 +7,19 @@ import (
 )
 
 // MaxRefreshCPL is the highest CPL that is refreshed. A preimage for it takes
-// 2^16 hashes, some milliseconds; each CPL beyond doubles that. A bucket that
-// deep is one of a network of more than a million nodes, and its neighbours are
-// found by looking up our own key.
+// 2^16 hashes, some milliseconds; each CPL beyond doubles that. Only a network of more
+// than a million nodes has a bucket that deep, and a lookup of our own key finds its
+// nodes.
 const MaxRefreshCPL = 15
 
 // beyondGap is how many CPLs are refreshed beyond the first that has no contact.
 const beyondGap = 2
 
-// Stale returns a CPL whose last refresh is at least age ago: the one with the
+// Stale returns a CPL that was last refreshed at least age ago: the one with the
 // fewest contacts, and of several the lowest. Only CPLs up to the deepest one that
-// holds a contact count, and with a gap at CPL c, only two more: where one prefix
-// of our key has no nodes at all, longer ones have few, by luck, and a lookup that
-// deep finds the same nodes.
+// holds a contact count, and with a gap at CPL c, only two more. Where one prefix of
+// our key has no nodes at all, longer ones have few, and a lookup that deep finds the
+// same nodes.
 //
 // Source: Kademlia paper, section 2.3.
 func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
@@ -36,8 +36,8 @@ func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
 	return cpl, ok
 }
 
-// Refreshed records that a key of that CPL was looked up, be it to refresh or
-// for a user. A CPL above [MaxRefreshCPL] has no effect.
+// Refreshed records that a key of that CPL was looked up, to refresh or for a user. A
+// CPL above [MaxRefreshCPL] has no effect.
 func (t *Table) Refreshed(now time.Time, cpl int) {
 	t.begin()
 	if cpl <= MaxRefreshCPL {
@@ -94,7 +94,7 @@ func (t *Table) depth() (deepest, neighbour int) {
 // hashes, a tenth of a second.
 const MaxPreimageBits = 20
 
-// Preimage returns bytes whose key shares exactly cpl bits with self, as
+// Preimage returns bytes with a key that shares exactly cpl bits with self, as
 // [PreimageOf] does. It takes 2^(cpl+1) hashes on average, and panics if cpl is
 // not from 0 to [MaxRefreshCPL].
 //
@@ -106,9 +106,9 @@ func Preimage(self Key, cpl int, rng *rand.Rand) []byte {
 	return PreimageOf(self.flip(cpl), cpl+1, rng)
 }
 
-// PreimageOf returns bytes whose key shares at least the first bits with prefix,
+// PreimageOf returns bytes with a key that shares at least the first bits with prefix,
 // drawn with rng. They have the form of a peer ID, the multihash of a SHA-256, so
-// that nodes that check what they are asked for answer. It takes 2^bits hashes on
+// that nodes which check the target of a request answer. It takes 2^bits hashes on
 // average, and panics if bits is not from 0 to [MaxPreimageBits].
 //
 // Spec: libp2p peer ID, for the form.

@@ -3,23 +3,23 @@ package routing
 import "time"
 
 // leastMargin is how much later than on average an answer may come, however
-// regular those before were: less is what a garbage collection takes, or a
-// message that waits behind others. RFC 6298 has the granularity of the clock here.
+// regular the earlier ones were. A garbage collection takes as long, or a message that
+// waits behind others. RFC 6298 has the granularity of the clock here.
 const leastMargin = 50 * time.Millisecond
 
-// maxTimeout is the ceiling of [RTT.Timeout]: nobody who asks waits longer.
+// maxTimeout is the ceiling of [RTT.Timeout].
 const maxTimeout = 10 * time.Second
 
 // An RTT estimates how long answers take: a mean and a variation, both
-// smoothed. One is kept for each peer, and one for all together, by which those
-// are judged who have not answered yet. The zero value has seen nothing.
+// smoothed. There is one for each peer, and one for all together, for peers that have
+// never answered. The zero value has seen nothing.
 //
 // Source: RFC 6298, section 2.
 type RTT struct {
 	// Memory is how many samples the mean goes back, roughly. If zero or less,
-	// 8, as TCP's. One that many peers share needs more, and only the first answer
-	// of each: of many requests at once the quick ones are answered first, and it
-	// would take all others for late.
+	// 8, as in TCP. One that many peers share needs more, and only the first answer
+	// of each: of many requests at once the quick ones are answered first, and all
+	// others would seem late.
 	Memory int
 
 	mean      time.Duration
@@ -46,18 +46,20 @@ func (r *RTT) Observe(took time.Duration) {
 // Mean returns the smoothed round trip; 0 if nothing was seen.
 func (r *RTT) Mean() time.Duration { return r.mean }
 
-// fewFail and manyFail are the shares of requests that fail below and above which who
-// is late is more likely slow, or gone.
+// Below a share fewFail of requests that fail, a late peer is most likely slow; above
+// manyFail, it is more likely gone.
 const (
 	fewFail  = 0.02
 	manyFail = 0.1
 )
 
 // Timeout returns how long an answer is expected to take at most: the mean and four
-// times the variation, but at least 50 ms, and 10 s at most in all. It goes by failing,
-// the share of requests that fail: where that is below 0.02, who is late is most likely
-// slow, and it is six times the variation; where it is above 0.1, who is late is more
-// likely gone, and it is three times. It is 0 if nothing was seen.
+// times the variation, with a margin of 50 ms at least, and 10 s in all at most. It is
+// 0 if nothing was seen.
+//
+// If failing, the share of requests that fail, is below 0.02, a late peer is most
+// likely slow, and the margin is six times the variation. If it is above 0.1, a late
+// peer is more likely gone, and the margin is three times.
 func (r *RTT) Timeout(failing float64) time.Duration {
 	if !r.seen {
 		return 0

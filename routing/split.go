@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// This file is how contacts enter and leave the buckets of a table, and how
-// buckets split and collapse for it.
+// In this file contacts enter and leave the buckets of a table, and buckets split and
+// collapse with them.
 
 // lastFor returns the index that the last bucket will have once it has split as
 // often as a newcomer of that CPL needs to fit. If no split helps, it is the
@@ -38,7 +38,7 @@ func (t *Table) lastFor(cpl int) int {
 }
 
 // admits reports whether the limits leave room for one more contact of that
-// Group at that CPL, in a table whose last bucket has the index last.
+// Group at that CPL, in a table with its last bucket at the index last.
 func (t *Table) admits(group string, cpl, last int) bool {
 	if group == "" {
 		return true
@@ -101,14 +101,14 @@ func (t *Table) remove(b *bucket, e *entry) {
 	t.promote(b)
 	t.collapse()
 	if t.size == 0 {
-		t.audit = audit{} // who has nobody is not offline, but new
+		t.audit = audit{} // a node without contacts is new, not offline
 	}
 }
 
 // vacate takes e out of b, and leaves its place empty.
 func (t *Table) vacate(b *bucket, e *entry) {
 	b.remove(e)
-	t.acquit(e)
+	t.clearMiss(e)
 	if e.suspect {
 		t.audit.suspects--
 	}
@@ -119,8 +119,8 @@ func (t *Table) vacate(b *bucket, e *entry) {
 	e.suspect, e.near, e.deadline = false, false, time.Time{}
 }
 
-// promote fills the room in b with pending contacts, newest first. Those whose
-// Group is at its limit stay pending.
+// promote fills the room in b with pending contacts, newest first. If the Group of one
+// is at its limit, it stays pending.
 func (t *Table) promote(b *bucket) {
 	for i := 0; i < len(b.pending) && len(b.entries) < t.cfg.K; {
 		e := b.pending[i]

@@ -1,20 +1,18 @@
 package routing
 
-// A contact that names others gives its word for them. One that invents them
-// would otherwise have a lookup wait SlowAfter for some of them, again and again,
-// each closer to the target than anybody real. So its word is good for so many
-// unanswered requests at a time, and for as many more with each contact that has
-// answered of those asked on its word.
+// A contact can name nodes that do not exist, each closer to the target than any node
+// that does. A lookup would wait SlowAfter for one of them again and again. So it
+// counts for each namer how many of the contacts that it named answer.
 
-// blameAfter is for how many unanswered requests a word is good. If that many
-// fail or are slow, the namer is blamed: it is given as many more, with the
-// patience for a doubtful contact, and then none. Where 40 % of all contacts are
-// dead, that blames one honest peer in 100, and silences one in 10 000, if nobody
-// else names the same ones.
-const blameAfter = 5
+// maxUnanswered is how many unanswered requests a namer may cause at a time, and how
+// many more with each contact that has answered. If as many fail or are slow, as many
+// more are made, with the patience for a doubtful contact, and then none. Where 40 %
+// of all contacts are dead, one honest peer in 100 gets the short patience, and one in
+// 10 000 is not believed any more, unless others name the same contacts.
+const maxUnanswered = 5
 
-// A word is what came of the requests that were made on the word of a contact.
-type word struct {
+// A naming counts the requests to contacts that one contact named.
+type naming struct {
 	good int // answered
 	open int // waiting
 	bad  int // slow or failed
@@ -26,39 +24,39 @@ type trust uint8
 const (
 	trusted trust = iota // in order of distance
 	doubted              // after the trusted ones, and as if doubtful
-	held                 // not before it is known what becomes of others
+	held                 // after the requests to others have ended
 	refused              // not at all
 )
 
-// trust returns how those are asked that only the owner of w named.
-func (w word) trust() trust {
-	limit := blameAfter * (1 + w.good)
-	asked := w.open + w.bad
+// trust returns how contacts are asked that have no other namer.
+func (n naming) trust() trust {
+	limit := maxUnanswered * (1 + n.good)
+	asked := n.open + n.bad
 	switch {
 	case asked < limit:
 		return trusted
-	case w.bad < limit:
+	case n.bad < limit:
 		return held
 	case asked < 2*limit:
 		return doubted
-	case w.open > 0:
+	case n.open > 0:
 		return held
 	}
 	return refused
 }
 
-// trust returns how c is asked: as the best of its namers deserves, so that a
-// liar who names an honest contact does it no harm. Seeds are trusted.
+// trust returns how c is asked: as its best namer deserves, so that a liar which names
+// an honest contact does it no harm. Seeds are trusted.
 func (c *candidate) trust() trust {
 	best, _ := c.bestNamer()
 	return best
 }
 
-// bestNamer returns the namer of c that is trusted most, the first one of those,
-// and how much. It is nil for a seed.
+// bestNamer returns the namer of c that is trusted most, the first one of several, and
+// how much. It is nil for a seed.
 func (c *candidate) bestNamer() (best trust, by *candidate) {
 	for _, n := range c.namers {
-		if t := n.word.trust(); by == nil || t < best {
+		if t := n.naming.trust(); by == nil || t < best {
 			best, by = t, n
 		}
 		if best == trusted {
@@ -68,7 +66,7 @@ func (c *candidate) bestNamer() (best trust, by *candidate) {
 	return best, by
 }
 
-// namedBy records that by, if not nil, named c as well. A seed needs no word.
+// namedBy records that by, if not nil, named c as well. A seed needs no namer.
 func (c *candidate) namedBy(by *candidate) {
 	n := len(c.namers)
 	if by == nil || n == 0 || c.namers[n-1] == by {
@@ -77,32 +75,33 @@ func (c *candidate) namedBy(by *candidate) {
 	c.namers = append(c.namers, by)
 }
 
-// vouch records on whose word c is asked, and returns how far that is trusted.
-func (c *candidate) vouch() trust {
+// chooseNamer records for which of its namers c is asked, and returns how far it is
+// trusted.
+func (c *candidate) chooseNamer() trust {
 	best, by := c.bestNamer()
-	c.voucher, c.namers = by, nil
+	c.namer, c.namers = by, nil
 	if by != nil {
-		by.word.open++
+		by.naming.open++
 	}
 	return best
 }
 
-// settleWord tells the voucher of c, which was asked, that c moves to a state.
-func (c *candidate) settleWord(to state) {
-	if c.voucher != nil {
-		w := &c.voucher.word
+// settleNaming counts for the namer of c, which was asked, that c moves to a state.
+func (c *candidate) settleNaming(to state) {
+	if c.namer != nil {
+		w := &c.namer.naming
 		*w.count(c.state)--
 		*w.count(to)++
 	}
 }
 
-// count returns the number of those in state s, which have been asked.
-func (w *word) count(s state) *int {
+// count returns the number of the asked contacts in state s.
+func (n *naming) count(s state) *int {
 	switch s {
 	case waiting:
-		return &w.open
+		return &n.open
 	case answered:
-		return &w.good
+		return &n.good
 	}
-	return &w.bad
+	return &n.bad
 }

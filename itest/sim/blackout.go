@@ -6,14 +6,8 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-const (
-	// blackoutLookups is how often a node looks something up in a blackout.
-	blackoutLookups = time.Second
-
-	// minRejoin and maxRejoin bound the wait of a node that knows nobody between
-	// attempts to join, which doubles, as in host.
-	minRejoin, maxRejoin = 200 * time.Millisecond, 30 * time.Second
-)
+// blackoutLookups is how often a node looks something up in a blackout.
+const blackoutLookups = time.Second
 
 // Blackout cuts a node off for d, while it looks up a random key every second,
 // as long as it does not take itself for offline, and probes who is due. A node
@@ -25,7 +19,7 @@ func (w *World) Blackout(from int, d time.Duration) Report {
 	before := w.Table(from).Len()
 	end := w.line.now + d
 	w.Outage(from, d)
-	b := &blackout{w: w, r: &r, end: end, wait: minRejoin}
+	b := &blackout{w: w, r: &r, end: end}
 	b.tick()
 	b.tend()
 	w.line.until(end)
@@ -59,7 +53,7 @@ type blackout struct {
 	r    *Report
 	end  time.Duration
 	next time.Duration // not before, an attempt to join
-	wait time.Duration // after the next one that fails
+	wait time.Duration // after the last one that failed
 
 	tended *event // when to probe again
 }
@@ -103,8 +97,8 @@ func (b *blackout) rejoin() {
 	if b.w.line.now < b.next {
 		return
 	}
+	b.wait = routing.JoinAfter(b.wait)
 	b.next = b.w.line.now + b.wait
-	b.wait = min(2*b.wait, maxRejoin)
 	contact := b.w.Contact(b.w.Anybody())
 	to := way{b.r.From, b.w.number(contact)}
 	b.w.request(&call{way: to, target: b.r.Target, tally: &b.r.Tally, done: func(_ reply, ok bool) {

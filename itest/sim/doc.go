@@ -7,11 +7,12 @@
 // what is to be reached; its [Check] functions say what must hold each time.
 //
 // What decides is the real thing: each node that does something has a
-// [routing.Table], and each lookup is a [routing.Lookup]. What package host does
-// around them, with goroutines and streams, is done here with events: seeds and
-// doubts, what a table is told, dials and timeouts, how a node joins. What host
-// spends in computing is not simulated: 256 lookups at once are limited by
-// latency alone.
+// [routing.Table], [routing.Paces], a [routing.Recall] and [routing.Doubts], and each
+// lookup is a [routing.Lookup]. Their rules and limits are those of package routing
+// too. What package host does around them, with goroutines and streams, is done here
+// with events: dials and timeouts, the order of joining. What host spends in computing
+// is not simulated, so that latency alone limits 256 lookups at once. Nor does a
+// lookup that is over leave its requests some time for their answers.
 //
 // `make sim` prints all rows, targets and measured values side by side, and
 // draws plots. Failures print the command that replays them.
@@ -19,10 +20,10 @@
 // # What to change when routing changes
 //
 // A new field of [routing.LookupConfig] or [routing.TableConfig] is set in a
-// Scenario as it is. What a node knows of a contact beyond its ID, as whether it
-// is in doubt, is filled in by World.judge, for seeds and for answers. What
-// package host does for a lookup is in search.go, for a table in upkeep.go, and
-// for a join in join.go: what it learns to do is done there as well.
+// Scenario as it is. What a node knows of a contact beyond its ID, such as whether it
+// is in doubt, is in memory.go, for seeds and for answers. How a lookup is driven is
+// in search.go, a table in upkeep.go, a join in join.go: what package host changes
+// there is changed here as well. A number or a rule that both need is in routing.
 //
 // # Decisions
 //
@@ -45,6 +46,12 @@
 // does it, so that the next one there would be easier. Worlds share what does
 // not change, so that they cost nothing; operations that are to follow each
 // other are one.
+//
+// A node has a past. Before the start it has asked 64 peers four times each and made
+// 5 lookups, and it knows which of its neighbours answer. Without that, its lookups
+// would have the patience of the first one. Without its neighbours, the dead in its
+// table would count for the size of the network: with two fifths dead, an accuracy of
+// 0.9745, where it is 0.9798. Scenarios with Upkeep need no past.
 //
 // Warm means that any two nodes are connected. A node of a network of 1000 is
 // soon connected to most of it. In larger networks it is not; TableOpen is what

@@ -8,16 +8,6 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-const (
-	// fillLimit is how many requests fill buckets at a time while joining, and
-	// fillTimeout how long each has, as in host.
-	fillLimit   = 32
-	fillTimeout = 2 * time.Second
-)
-
-// joinAfter is how long a node waits when none of those it knows answered.
-const joinAfter = time.Second
-
 // Join makes a node forget all it knows, and join the network as package host
 // does: through some nodes that are well, then a lookup of itself, and then it fills
 // its buckets. The report is of its table: Closest are the k contacts closest
@@ -42,7 +32,13 @@ func (w *World) Join(i int) Report {
 func (w *World) join(i int, tally *Tally, found, done func()) {
 	n := w.node(i)
 	n.table = routing.NewTable(w.Contact(i).Key, w.scenario.Table)
+	n.memory = &memory{}
 	n.alone = true
+	w.tryToJoin(i, routing.JoinAfter(0), tally, found, done)
+}
+
+// tryToJoin makes a node try to join, and again after a wait if no node answered.
+func (w *World) tryToJoin(i int, wait time.Duration, tally *Tally, found, done func()) {
 	asked, failed, first := make(map[int]bool), 0, true
 	settle := func(contact routing.Contact, ok bool) {
 		w.learn(i, contact, ok)
@@ -55,7 +51,7 @@ func (w *World) join(i int, tally *Tally, found, done func()) {
 			})
 		case !ok:
 			if failed++; failed == len(asked) {
-				w.line.after(joinAfter, func() { w.join(i, tally, found, done) })
+				w.line.after(wait, func() { w.tryToJoin(i, routing.JoinAfter(wait), tally, found, done) })
 			}
 		}
 	}
@@ -88,10 +84,10 @@ func (w *World) fill(i int, tally *Tally, done func()) {
 	for _, cpl := range f.CPLs() {
 		table.Refreshed(w.time(), cpl)
 	}
-	running := 0
+	running, end := 0, w.line.now+routing.MaxFillTime
 	var step func()
 	step = func() {
-		for running < fillLimit {
+		for running < routing.FillLimit && w.line.now < end {
 			req, ok := f.Next(table)
 			if !ok {
 				break
@@ -112,11 +108,12 @@ func (w *World) fill(i int, tally *Tally, done func()) {
 	step()
 }
 
-// fillRequest sends a request of a Fill. After fillTimeout nobody waits for it.
+// fillRequest sends a request of a Fill, and gives it up after FillTimeout.
 func (w *World) fillRequest(i int, req routing.FillRequest, tally *Tally, ended func(named []routing.Contact)) {
 	c := &call{way: way{i, w.number(req.To)}, target: w.keyAt(i, req.CPL), tally: tally}
-	late := w.line.after(fillTimeout, func() {
+	late := w.line.after(routing.FillTimeout, func() {
 		w.giveUp(c)
+		w.doubt(i, req.To)
 		ended(nil)
 	})
 	c.done = func(r reply, ok bool) {

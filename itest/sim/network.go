@@ -81,6 +81,9 @@ func (w *World) finish(c *call, r reply, ok bool) {
 		c.tally.Failed++
 	}
 	if s := w.session(c.from); s.up && s.number == c.life { // else nobody is there to hear it
+		if ok {
+			w.memory(c.from).paces.Answered(w.Contact(c.to).ID, w.line.now-max(c.sent, c.since))
+		}
 		c.done(r, ok)
 	}
 }

@@ -113,6 +113,7 @@ func (w *World) begin(r *Report, from int, target routing.Key, e errand, heard f
 	start := w.line.now
 	r.From, r.Target = from, target
 	s := &search{w: w, from: from, target: target, errand: e, tally: &r.Tally, heard: heard}
+	s.confirm = e == findNode && then == nil // what is to be stored or found, all are asked
 	s.done = func(result routing.Result) {
 		r.Took = w.line.now - start
 		r.Hops, r.End = result.Hops, result.End

@@ -40,6 +40,7 @@ const (
 	forRegion
 	forRun
 	forCut
+	forPast
 )
 
 // newRNG returns the generator of a seed.

@@ -63,8 +63,7 @@ type Scenario struct {
 	// Bootstraps is how many nodes that are well a newcomer knows. If zero, 3.
 	Bootstraps int
 
-	// Lookup configures all lookups. If its SlowAfter is zero, it is 1s, as that
-	// of package host.
+	// Lookup configures all lookups. If its SlowAfter is zero, it is 1s.
 	Lookup routing.LookupConfig
 
 	// Table configures all tables.

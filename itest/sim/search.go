@@ -3,8 +3,6 @@ package sim
 import (
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/go-kad/kad/routing"
 )
 
@@ -24,29 +22,28 @@ type search struct {
 	over   bool
 	life   int // the session of the node in which it began
 
+	confirm  bool      // contacts that an earlier lookup found may be confirmed by others
+	recalled time.Time // when they last answered; zero if there are none
+
 	heard func(from int, r reply) // each answer; nil if nobody wants them
 	done  func(routing.Result)    // the end
 }
 
-const (
-	// seedFactor is how many times k contacts a lookup starts from, as in host.
-	seedFactor = 4
-
-	// doubtAge is for how long a peer that failed is doubted, as in host.
-	doubtAge = time.Minute
-)
-
 // start begins a search.
 func (s *search) start() {
 	w := s.w
-	table := w.Table(s.from)
-	seeds := table.Seeds(s.target, seedFactor*w.scenario.Lookup.K)
-	k := w.knowledge(s.from)
-	seeds = append(k.seeds(s.target), seeds...)
+	self, table, m := w.Contact(s.from), w.Table(s.from), w.memory(s.from)
+	cfg := w.scenario.Lookup
+	recalled, since := m.recall.Near(w.time(), s.target)
+	s.recalled = since
+	seeds := append(recalled, table.Seeds(s.target, routing.SeedFactor*cfg.K)...)
 	w.judge(s.from, seeds)
-	table.Refreshed(w.time(), w.Contact(s.from).Key.CPL(s.target))
+	if s.confirm {
+		routing.MarkRecent(seeds[:len(recalled)])
+	}
+	table.Refreshed(w.time(), self.Key.CPL(s.target))
 	s.life = w.session(s.from).number
-	s.lookup = routing.NewLookup(w.Contact(s.from).ID, s.target, seeds, k.config(w.scenario.Lookup))
+	s.lookup = routing.NewLookup(self.ID, s.target, seeds, m.paces.Tune(cfg, self.Key, w.neighbours(s.from)))
 	w.note("lookup", s.from, len(seeds))
 	s.step()
 }
@@ -70,9 +67,11 @@ func (s *search) step() {
 			s.drop(s.w.number(action.Contact))
 		case routing.Done:
 			s.giveUp()
-			w.knowledge(s.from).found(w, s.target, s.lookup.Result())
+			result, m := s.lookup.Result(), w.memory(s.from)
+			m.paces.Learn(s.recalled, s.target, result)
+			m.recall.Learn(w.time(), s.recalled, s.target, w.scenario.Lookup.K, result)
 			w.note("done", s.from, 0)
-			s.done(s.lookup.Result())
+			s.done(result)
 		}
 	}
 }
@@ -86,17 +85,7 @@ func (s *search) giveUp() {
 			continue
 		}
 		s.w.giveUp(c)
-		s.late(c)
-	}
-}
-
-// late doubts whom a request that is given up was sent to, if it has taken too
-// long.
-func (s *search) late(c *call) {
-	if s.w.line.now-c.since >= s.w.scenario.Lookup.SlowAfter {
-		contact := s.w.Contact(c.to)
-		s.w.doubt(s.from, contact.ID)
-		s.w.Table(s.from).Doubt(s.w.time(), contact)
+		s.w.late(c)
 	}
 }
 
@@ -105,7 +94,7 @@ func (s *search) drop(to int) {
 	for _, c := range s.calls {
 		if c.to == to && !c.over {
 			s.w.giveUp(c)
-			s.late(c)
+			s.w.late(c)
 		}
 	}
 }
@@ -121,7 +110,6 @@ func (s *search) ask(contact routing.Contact) {
 	c.done = func(r reply, ok bool) {
 		s.w.learn(s.from, contact, ok)
 		if ok {
-			s.w.knowledge(s.from).answered(c.to, s.w.line.now-max(c.sent, c.since))
 			s.w.judge(s.from, r.closer)
 			s.lookup.Answered(contact.ID, r.closer)
 			if s.heard != nil {
@@ -139,46 +127,4 @@ func (s *search) ask(contact routing.Contact) {
 	}
 	s.calls = append(s.calls, c)
 	s.w.request(c)
-}
-
-// learn tells a node's table that a contact answered or failed.
-func (w *World) learn(i int, contact routing.Contact, ok bool) {
-	table := w.Table(i)
-	if ok {
-		if !w.live(i) {
-			w.node(i).doubts = nil // it was its own connection
-		}
-		delete(w.node(i).doubts, contact.ID)
-		table.Seen(w.time(), routing.Contact{ID: contact.ID, Key: contact.Key})
-	} else {
-		w.doubt(i, contact.ID)
-		table.Failed(w.time(), contact)
-	}
-	w.tendSoon(i)
-}
-
-// doubt records that a node expects little of a peer for a while.
-func (w *World) doubt(i int, id peer.ID) {
-	n := w.node(i)
-	if n.doubts == nil {
-		n.doubts = make(map[peer.ID]time.Duration)
-	}
-	n.doubts[id] = w.line.now + doubtAge
-}
-
-// live reports whether a node has somebody to ask, and is not offline.
-func (w *World) live(i int) bool {
-	table := w.Table(i)
-	return table.Len() > 0 && !table.Offline(w.time())
-}
-
-// judge marks those of contacts that a node doubts.
-func (w *World) judge(i int, contacts []routing.Contact) {
-	doubts := w.node(i).doubts
-	live := w.live(i)
-	for j, c := range contacts {
-		until, ok := doubts[c.ID]
-		contacts[j].Doubtful = live && (c.Doubtful || ok && w.line.now < until)
-		w.knowledge(i).judge(w, i, &contacts[j])
-	}
 }

@@ -15,11 +15,6 @@ type upkeep struct {
 	greeting   map[int]bool
 }
 
-const (
-	maxProbes   = 32 // at a time, of one node
-	maxGreeting = 16 // strangers that are probed at a time, of one node
-)
-
 // tend starts the upkeep of all nodes.
 func (w *World) tend() {
 	for i := range w.pop.Len() {
@@ -50,7 +45,7 @@ func (w *World) turned(i int) {
 	n, s := w.node(i), w.session(i)
 	w.line.callOff(n.next)
 	n.upkeep = upkeep{}
-	n.doubts = nil
+	n.memory = nil
 	w.note(map[bool]string{true: "came", false: "left"}[s.up], i, s.number)
 	if s.up && w.role(i) == well {
 		w.join(i, &Tally{}, func() {}, func() {
@@ -75,12 +70,12 @@ func (w *World) tendSoon(i int) {
 // ones are.
 func (w *World) probeDue(i int, probed func(ok bool)) time.Time {
 	n, table := w.node(i), w.Table(i)
-	probe, next := table.Due(w.time(), maxProbes-n.probes)
+	probe, next := table.Due(w.time(), routing.MaxChecks-n.probes)
 	for _, c := range probe {
 		n.probes++
 		w.probe(i, w.number(c), func(ok bool) {
 			n.probes--
-			table.Checked(w.time(), c, ok)
+			w.checked(i, c, ok)
 			probed(ok)
 		})
 	}
@@ -119,7 +114,7 @@ func (w *World) probe(i, to int, done func(ok bool)) {
 // nothing, answering will.
 func (w *World) met(i, asker int) {
 	n := w.node(i)
-	if !w.scenario.Upkeep || !n.joined || n.greeting[asker] || len(n.greeting) >= maxGreeting {
+	if !w.scenario.Upkeep || !n.joined || n.greeting[asker] || len(n.greeting) >= routing.MaxIntroductions {
 		return
 	}
 	contact := w.Contact(asker)

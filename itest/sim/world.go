@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/go-kad/kad/routing"
 )
 
@@ -47,10 +45,9 @@ type way struct{ from, to int }
 type node struct {
 	view   *view          // whom it knows at the start; nil until somebody asks
 	table  *routing.Table // nil while it knows whom it knew at the start
-	doubts map[peer.ID]time.Duration
 	holds  map[routing.Key]bool
-	known  *knowledge // what it knows of the network; nil until it looks something up
-	alone  bool       // at the start nobody is connected to it
+	memory *memory // nil until it asks something
+	alone  bool    // at the start nobody is connected to it
 	session
 	upkeep
 }
