@@ -29,7 +29,7 @@ const (
 	// silence is how long a connection may take to answer before it counts as dead.
 	silence = 1500 * time.Millisecond
 
-	// maxOlder bounds the peers whose older connections are being asked.
+	// maxOlder bounds how many peers are asked on older connections at a time.
 	maxOlder = 64
 
 	// maxConnsAsked bounds the connections of one peer that are asked.
@@ -52,7 +52,7 @@ func Alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
 	return err == nil || asking.Err() == nil || ctx.Err() != nil
 }
 
-// older has the peers whose older connections are being asked.
+// older has the peers that are being asked on their older connections.
 type older struct {
 	mu  sync.Mutex
 	now map[peer.ID]struct{}
@@ -79,7 +79,7 @@ func (o *older) end(id peer.ID) {
 }
 
 // AskOlder asks the older connections of a peer that has connected again whether they are
-// alive, in the background, and closes those that are not. Relayed ones are left alone,
+// alive, in the background, and closes the dead ones. Relayed ones are left alone,
 // because a direct connection mostly comes after them.
 func (c *Caller) AskOlder(newest network.Conn) {
 	if newest == nil {
@@ -104,7 +104,7 @@ func (c *Caller) AskOlder(newest network.Conn) {
 	}
 }
 
-// closeDead closes those of some connections that are not alive.
+// closeDead asks some connections whether they are alive, and closes the dead ones.
 func closeDead(ctx context.Context, conns []network.Conn) {
 	conns = conns[:min(len(conns), maxConnsAsked)]
 	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {

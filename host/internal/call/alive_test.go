@@ -16,7 +16,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 )
 
-// A pipeConn is a connection whose other end is a function, or hangs if that is nil.
+// A pipeConn is a connection with a function as its other end; it hangs if that is nil.
 type pipeConn struct {
 	network.Conn // nil: what is not implemented is not used
 

@@ -93,7 +93,7 @@ func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req
 }
 
 const (
-	// checkTimeout bounds a check, whose contact may have to be dialled.
+	// checkTimeout bounds a check. The contact may have to be dialled.
 	checkTimeout = 10 * time.Second
 
 	// offlineCheckTimeout bounds a check while the node is offline, so that the next

@@ -69,7 +69,7 @@ func TestStages(t *testing.T) {
 			t.Errorf("stages %v, want all three", stages)
 		}
 		if want := []peer.ID{calltest.ID(friend), calltest.ID(9), id}; !slices.Equal(dialled, want) {
-			t.Errorf("told of dials of %v, want %v", dialled, want)
+			t.Errorf("was called with dials of %v, want %v", dialled, want)
 		}
 		if addrs := c.net.Host().Peerstore().Addrs(id); len(addrs) != 1 {
 			t.Errorf("the host has %v, want the address of the contact", addrs)
@@ -139,7 +139,7 @@ func TestIntroduceDialsAnew(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := c.ask(ctx, asked); err == nil {
-			t.Fatal("a peer answers whose dials hang")
+			t.Fatal("a peer answers, though its dials hang")
 		}
 		c.net.Add(calltest.ID(asked), calltest.Names())
 		if err := c.Introduce(t.Context(), calltest.ID(asked)); err != nil {

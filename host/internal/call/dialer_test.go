@@ -34,7 +34,7 @@ func newGroup(t *testing.T) *tasks.Group {
 	return g
 }
 
-// A dialLog is a dialer whose dials take some time, and fail if they are cancelled.
+// A dialLog is a dialer. Its dials take some time, and fail if they are cancelled.
 type dialLog struct {
 	*dialer
 	takes time.Duration

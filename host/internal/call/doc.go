@@ -39,7 +39,7 @@
 //     peer again for a while.
 //   - Decision: the dial is cancelled 0.8 s after its last waiter has gone.
 //   - Consequence: the next operation that finds the peer joins the dial or its connection.
-//   - It would change if the swarm told a cancelled dial from a failed one.
+//   - It would change if the swarm distinguished a cancelled dial from a failed one.
 //
 // Our own failures count against no peer.
 //

@@ -66,7 +66,7 @@ func (c *Caller) outcome(ctx, limited context.Context, underWay time.Duration, e
 	}
 }
 
-// outcomeBefore returns what became of a request whose dial has not begun.
+// outcomeBefore returns what became of a request that was given up before its dial.
 func (c *Caller) outcomeBefore(err error) table.Outcome {
 	if c.closed() {
 		return table.OwnFailure
@@ -99,7 +99,7 @@ func isOwnFailure(err error) bool {
 }
 
 // closed reports whether the node or its host is closed. Its connections end then, with
-// errors that look like those of the peers.
+// the same errors as if the peers had gone.
 func (c *Caller) closed() bool {
 	if c.cfg.Tasks.Closed() {
 		return true

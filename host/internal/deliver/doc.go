@@ -21,7 +21,7 @@
 //     three quarters of k, and the other peers have as long as answers take.
 //   - Consequence: where all peers are well, the receipt is complete. The rest goes on in
 //     the background: see [Receipt.Wait].
-//   - It would change if peers that are late could be told from silent ones.
+//   - It would change if late peers could be distinguished from silent ones.
 //
 // A slow receiver holds no slot.
 //

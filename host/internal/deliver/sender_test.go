@@ -30,7 +30,7 @@ type node struct {
 	lookup *lookup.Engine
 }
 
-// newNode returns a node whose table has the peers 1 to count.
+// newNode returns a node with the peers 1 to count in its table.
 func newNode(t *testing.T, count int) *node {
 	t.Helper()
 	n := &node{net: calltest.New(t), group: newGroup(t)}

@@ -1,8 +1,8 @@
 // Package lookup runs lookups: it asks the contacts that a [routing.Lookup] names, and
 // feeds their answers to it.
 //
-// An [Engine] prepares a [Search], whose goroutine is the only one that touches the
-// routing.Lookup; each request runs in a task. The engine owns what lookups have found
+// An [Engine] prepares a [Search]. One goroutine runs it and touches the routing.Lookup;
+// each request runs in a task. The engine owns what lookups have found
 // lately (routing.Recall), and its lock is held for one call of that, never over IO. A
 // [Survey] finds the closest peers of many keys with fewer lookups than keys.
 //

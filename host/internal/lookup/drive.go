@@ -76,7 +76,7 @@ type requests struct {
 	ask      askFunc
 	ctx      context.Context // of the requests; it outlives that of the operation
 	end      context.CancelCauseFunc
-	cancels  map[peer.ID]context.CancelFunc // of the requests whose answer is awaited
+	cancels  map[peer.ID]context.CancelFunc // of the requests that are awaited
 	answers  chan answer
 	progress chan progress
 	over     chan struct{} // closed when answers are not read any more

@@ -18,7 +18,7 @@ import (
 )
 
 // A Result is what a lookup has found, and what became of its requests. Failed has the
-// contacts that refused and those that could not be asked too.
+// contacts that refused, and the ones that could not be asked, too.
 type Result struct {
 	routing.Result
 	Refused int // contacts that refused

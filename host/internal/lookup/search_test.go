@@ -34,8 +34,8 @@ type node struct {
 	call  *call.Caller
 }
 
-// newNode returns a node whose table has the peers 1 to count, which are connected and name
-// no other peer.
+// newNode returns a node with the peers 1 to count in its table, which are connected and
+// name no other peer.
 func newNode(t *testing.T, count int) *node {
 	t.Helper()
 	return newNodeThatDials(t, count, 64)
@@ -56,13 +56,13 @@ func newNodeThatDials(t *testing.T, count, maxDials int) *node {
 	})
 	n.Engine = NewEngine(Config{Host: h, Table: n.table, Call: n.call, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
 	for i := range count {
-		n.meet(t, calltest.ID(i+1), calltest.Names())
+		n.admit(t, calltest.ID(i+1), calltest.Names())
 	}
 	return n
 }
 
-// meet puts a peer into the table, and has it answer.
-func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
+// admit puts a peer into the table, and has it answer.
+func (n *node) admit(t *testing.T, id peer.ID, a calltest.Answer) {
 	t.Helper()
 	n.net.Add(id, calltest.Names())
 	if _, err := n.call.Request(t.Context(), nil, calltest.Contact(id), protocol.FindNode{Target: []byte("x")}, nil); err != nil {
@@ -82,7 +82,7 @@ func newNetwork(t *testing.T) (*node, []peer.ID) {
 		ids = append(ids, calltest.ID(i+1))
 	}
 	for _, id := range ids {
-		n.meet(t, id, calltest.Knows(testK, ids...))
+		n.admit(t, id, calltest.Knows(testK, ids...))
 	}
 	return n, ids
 }
@@ -341,7 +341,7 @@ func TestFindFails(t *testing.T) {
 		if err := n.Refresh(t.Context(), []byte("key")); !errors.Is(err, kaderr.ErrNoContacts) {
 			t.Errorf("Refresh() = %v without contacts, want ErrNoContacts", err)
 		}
-		n.meet(t, calltest.ID(1), calltest.Silent)
+		n.admit(t, calltest.ID(1), calltest.Silent)
 		time.AfterFunc(50*time.Millisecond, n.group.Cancel)
 		ctx, end := n.group.Begin(t.Context())
 		defer end()

@@ -75,12 +75,12 @@ func (t *Trace) Stats() Stats {
 	return sum
 }
 
-// waitingKey is the key of a context that ends when an operation returns whose work goes
-// on.
+// waitingKey is the key of a context that ends when an operation returns and its work
+// goes on.
 type waitingKey struct{}
 
-// WhileWaiting returns ctx with the context that ends when the operation returns whose work
-// goes on under ctx: see [PublishEvent].
+// WhileWaiting returns ctx, for the work of an operation, with the context that ends when
+// the operation returns: see [PublishEvent].
 func WhileWaiting(ctx, waiting context.Context) context.Context {
 	return context.WithValue(ctx, waitingKey{}, waiting)
 }
