@@ -2,9 +2,9 @@
 // feeds their answers to it.
 //
 // An [Engine] prepares a [Search]. One goroutine runs it and touches the routing.Lookup;
-// each request runs in a task. The engine owns what lookups have found
-// lately (routing.Recall), and its lock is held for one call of that, never over IO. A
-// [Survey] finds the closest peers of many keys with fewer lookups than keys.
+// each request runs in a task. The engine owns what lookups have found lately
+// (routing.Recall), and its lock is held for one call of that, never over IO. A [Survey]
+// finds the closest peers of many keys with fewer lookups than keys.
 //
 // # Decisions
 //
