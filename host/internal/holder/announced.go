@@ -39,8 +39,8 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 	}
 	kept := announce.Kept{Published: now, Wire: wire}
 	var lifetime time.Duration
-	// The connection proves the sender. Without a good proof, as from a peer whose
-	// clock is wrong, the announcement is held and not passed on.
+	// The connection proves the sender. Without a good proof, as from a peer with a
+	// wrong clock, the announcement is held and not passed on.
 	if err == nil {
 		kept.Published, kept.Proof, lifetime = signed.Published, add.Proof, signed.Remaining(now)
 	}

@@ -88,7 +88,7 @@ func (h *Holder) Providers(ctx context.Context, from From, key []byte, now time.
 	}
 	rest := stored
 	if i := slices.IndexFunc(stored, func(p store.Provider) bool { return p.ID == string(key) }); i >= 0 {
-		stored[0], stored[i] = stored[i], stored[0] // a presence: requesters want that one
+		stored[0], stored[i] = stored[i], stored[0] // a presence: a requester of the key wants that first
 		rest = stored[1:]
 	}
 	if len(stored) > maxServedProviders {

@@ -13,8 +13,8 @@ import (
 	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
-// maxQuotaPeers bounds the peers whose use of the store is remembered. Beyond it, the
-// half that uses least is forgotten: a sender with a million IDs is held up by the
+// maxQuotaPeers bounds the peers with a use of the store that is remembered. Beyond it,
+// the half that uses least is forgotten: a sender with a million IDs is held up by the
 // limits of the store itself.
 const maxQuotaPeers = 16_384
 

@@ -100,8 +100,8 @@ func TestPutChecksFirst(t *testing.T) {
 	})
 }
 
-// A value that no peer has stored is no publication, and a value that one peer has
-// stored is, also if the time of the caller was over before all had answered.
+// A value that no peer has stored is no publication. A value that is stored by one peer
+// is, also if the time of the caller was over before all had answered.
 func TestPublicationOutlivesTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 2, 22*time.Hour)
@@ -242,11 +242,11 @@ func TestStopDuringRepublish(t *testing.T) {
 		var stopped atomic.Bool
 		n.will(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
 			if _, ok := req.(protocol.FindNode); ok && stopped.CompareAndSwap(false, true) {
-				if err := n.StopProviding(t.Context(), []byte("key")); err != nil {
+				if err := n.StopProviding(ctx, []byte("key")); err != nil {
 					t.Error(err)
 				}
 				// As if the run had begun by making us answer only now.
-				if err := n.holder.Provide(t.Context(), []byte("key"), 0); err != nil {
+				if err := n.holder.Provide(ctx, []byte("key"), 0); err != nil {
 					t.Error(err)
 				}
 			}

@@ -41,7 +41,7 @@ type node struct {
 	peers   []peer.ID
 }
 
-// newNode returns a node whose table has count peers, which know each other.
+// newNode returns a node with count peers in its table, which know each other.
 func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
 	n := &node{net: calltest.New(t), group: tasks.NewGroup()}

@@ -66,8 +66,8 @@ func (r *Replicator) Stats() (replicated, handedOver uint64) {
 	return r.replicated.Load(), r.handedOver.Load()
 }
 
-// withUs returns those of the k closest peers that are still among them if we count
-// too.
+// withUs returns the k closest peers without the last one, if we are closer than it: we
+// are one of the k then.
 func (r *Replicator) withUs(key routing.Key, closest []routing.Contact) []routing.Contact {
 	last := len(closest) - 1
 	if len(closest) == r.cfg.K && key.Compare(r.cfg.Table.Self(), closest[last].Key) < 0 {

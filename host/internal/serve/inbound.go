@@ -10,7 +10,7 @@ import (
 	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
-// maxInboundPerPeer bounds the streams of one peer, so that one cannot take all. Other
+// maxInboundPerPeer bounds the streams of one peer, so that no peer takes all. Other
 // implementations open up to 32 to one peer.
 const maxInboundPerPeer = 32
 

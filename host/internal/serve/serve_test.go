@@ -407,7 +407,7 @@ func testAsked(t *testing.T) {
 	}
 }
 
-// A stuck stream is a stream whose reset blocks.
+// A stuck stream is a stream with a reset that blocks.
 type stuck struct {
 	*wire
 	until chan struct{}
