@@ -53,20 +53,13 @@ func (t *Table) contact(id peer.ID) routing.Contact {
 // changed. It returns true if the peer is to be introduced. A peer that does not serve
 // leaves the table.
 func (t *Table) Wants(id peer.ID) bool {
-	now := time.Now()
 	if !t.Speaks(id) {
-		t.change(now, func() { t.contacts.Remove(routing.ContactOf(id)) })
+		t.change(func(time.Time) bool { t.contacts.Remove(routing.ContactOf(id)); return false })
 		return false
 	}
 	c := t.contact(id)
-	known := false
-	t.change(now, func() {
-		if _, known = t.contacts.Contact(c.Key); known {
-			known = t.contacts.Update(now, c)
-		}
-	})
-	if known {
-		t.cfg.Wake() // at its new address it is to be checked
+	if t.Has(id) {
+		t.change(func(now time.Time) bool { return t.contacts.Update(now, c) }) // at its new address it is to be checked
 		return false
 	}
 	direct := false
@@ -74,7 +67,7 @@ func (t *Table) Wants(id peer.ID) bool {
 		direct = direct || !conn.Stat().Limited
 	}
 	if !direct {
-		t.NoteFiltered(id, "it is reached through a relay only, which cannot carry lookups")
+		t.noteFiltered(id, "it is reached through a relay only, which cannot carry lookups")
 		return false
 	}
 	t.mu.Lock()
@@ -84,25 +77,24 @@ func (t *Table) Wants(id peer.ID) bool {
 
 // WantsAsker reports whether a peer that has sent a request is worth an introduction: it
 // is no contact, not in doubt, and says that it serves.
-func (t *Table) WantsAsker(id peer.ID) bool {
-	now, key := time.Now(), routing.KeyOf([]byte(id))
-	t.mu.Lock()
-	_, known := t.contacts.Contact(key)
-	doubted := t.live && t.doubts.Has(now, id)
-	t.mu.Unlock()
-	return !known && !doubted && t.Speaks(id)
+func (t *Table) WantsAsker(id peer.ID) (wants bool) {
+	key := routing.KeyOf([]byte(id))
+	t.locked(func(now time.Time) {
+		_, known := t.contacts.Contact(key)
+		wants = !known && (!t.live || !t.doubts.Has(now, id))
+	})
+	return wants && t.Speaks(id)
 }
 
 // Disconnected records that a connection to a peer has ended. A contact is then checked,
 // and until it has answered, lookups wait less for it.
 func (t *Table) Disconnected(id peer.ID) {
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.contacts.Doubt(now, routing.ContactOf(id)) {
-		t.doubts.Add(now, id)
-		t.cfg.Wake()
-	}
+	t.change(func(now time.Time) (due bool) {
+		if due = t.contacts.Doubt(now, routing.ContactOf(id)); due {
+			t.doubts.Add(now, id)
+		}
+		return due
+	})
 }
 
 // Learn gives the host the addresses of a contact, for as long as it takes to connect:

@@ -9,11 +9,10 @@ import (
 // Expect sets what is to be expected of contacts if a lookup asks them now: whether they
 // are in doubt, their round trips, and whether they are connected.
 func (t *Table) Expect(contacts []routing.Contact) {
-	now := time.Now()
-	t.mu.Lock()
-	t.doubts.Mark(now, t.contacts, t.live, contacts)
-	t.paces.Expect(contacts)
-	t.mu.Unlock()
+	t.locked(func(now time.Time) {
+		t.doubts.Mark(now, t.contacts, t.live, contacts)
+		t.paces.Expect(contacts)
+	})
 	for i, c := range contacts {
 		contacts[i].Connected = t.Connected(c.ID)
 	}
@@ -24,7 +23,7 @@ func (t *Table) Expect(contacts []routing.Contact) {
 func (t *Table) Found(key routing.Key, closest []routing.Contact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.paces.Found(key, closest)
+	t.paces.Learn(time.Time{}, key, routing.Result{End: routing.Converged, Closest: closest})
 }
 
 // Network returns the estimated size of the network, and the share of requests that
@@ -33,25 +32,16 @@ func (t *Table) Found(key routing.Key, closest []routing.Contact) {
 func (t *Table) Network() (routing.Estimate, float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	neighbours := t.contacts.Neighbours(t.cfg.K)
-	if len(neighbours) < t.cfg.K {
-		neighbours = nil
-	}
-	return t.paces.Network(t.self, neighbours)
-}
-
-// Strangers returns the longest time that a peer which has never answered us is expected
-// to take; 0 if no peer has answered yet.
-func (t *Table) Strangers() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.paces.Strangers()
+	cfg := t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K))
+	return cfg.Size, cfg.Failing
 }
 
 // Patience returns how long a dial and an answer together are expected to take at most.
 func (t *Table) Patience() time.Duration {
-	expect := t.Strangers()
-	if expect == 0 {
+	t.mu.Lock()
+	expect := t.paces.Strangers()
+	t.mu.Unlock()
+	if expect == 0 { // no peer has answered yet
 		expect = t.cfg.SlowAfter
 	}
 	return min(t.cfg.SlowAfter, 2*expect)
@@ -59,15 +49,12 @@ func (t *Table) Patience() time.Duration {
 
 // LookedUp records that a key was looked up: its bucket needs no refresh for a while.
 func (t *Table) LookedUp(key routing.Key) {
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.contacts.Refreshed(now, t.self.CPL(key))
+	t.locked(func(now time.Time) { t.contacts.Refreshed(now, t.self.CPL(key)) })
 }
 
 // Due returns up to n contacts to check, and when to ask again.
 func (t *Table) Due(now time.Time, n int) (check []routing.Contact, next time.Time) {
-	t.change(now, func() { check, next = t.contacts.Due(now, n) })
+	t.change(func(time.Time) bool { check, next = t.contacts.Due(now, n); return false })
 	return check, next
 }
 
@@ -90,14 +77,14 @@ type Fill struct {
 
 // Fill begins to fill the buckets that have room. They need no refresh for a while.
 func (t *Table) Fill() *Fill {
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := t.contacts.Fill()
-	for _, cpl := range f.CPLs() {
-		t.contacts.Refreshed(now, cpl)
-	}
-	return &Fill{t, f}
+	f := &Fill{table: t}
+	t.locked(func(now time.Time) {
+		f.fill = t.contacts.Fill()
+		for _, cpl := range f.fill.CPLs() {
+			t.contacts.Refreshed(now, cpl)
+		}
+	})
+	return f
 }
 
 // Next returns the next request; false if there is none at present.

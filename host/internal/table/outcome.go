@@ -3,6 +3,8 @@ package table
 import (
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/go-kad/kad/routing"
 )
 
@@ -35,61 +37,60 @@ const (
 // if there is room. took is how long the answer took on an open connection; 0 if that is
 // not to be measured.
 func (t *Table) Heard(c routing.Contact, o Outcome, took time.Duration) {
-	now := time.Now()
 	switch o {
 	case Answered:
-		t.answered(now, c, took)
+		t.answered(c.ID, took)
 	case Silent:
-		t.change(now, func() {
+		t.change(func(now time.Time) bool {
 			t.paces.Failed()
 			t.doubts.Add(now, c.ID)
 			t.contacts.Failed(now, c)
+			return true // it is to be checked, or other contacts are
 		})
-		t.cfg.Wake() // it is to be checked, or other contacts are
 	case Late:
-		t.change(now, func() {
+		t.change(func(now time.Time) bool {
 			t.paces.Failed()
 			t.doubts.Add(now, c.ID)
-			t.contacts.Doubt(now, c)
+			return t.contacts.Doubt(now, c)
 		})
-		t.cfg.Wake()
 	case Refused, Unsent, OwnFailure:
 	}
 }
 
 // answered records that a peer answered, which proves that it serves, unless it has
 // announced meanwhile that it stops.
-func (t *Table) answered(now time.Time, c routing.Contact, took time.Duration) {
-	known, err := t.cfg.Host.Peerstore().GetProtocols(c.ID)
-	stopped := err == nil && len(known) > 0 && !t.Speaks(c.ID)
-	if !stopped && !t.Has(c.ID) {
-		c = t.contact(c.ID)
+//
+// The table keeps what it knows of a contact: the peer that named it to a lookup may have
+// lied about its addresses.
+func (t *Table) answered(id peer.ID, took time.Duration) {
+	known, err := t.cfg.Host.Peerstore().GetProtocols(id)
+	stopped := err == nil && len(known) > 0 && !t.Speaks(id)
+	if took > 0 {
+		t.locked(func(time.Time) { t.paces.Answered(id, took) })
 	}
-	outcome := routing.Refreshed
-	t.change(now, func() {
-		if took > 0 {
-			t.paces.Answered(c.ID, took)
-		}
-		if stopped {
-			return
-		}
-		t.doubts.Remove(c.ID)
+	if stopped {
+		return
+	}
+	c := routing.ContactOf(id)
+	if !t.Has(id) {
+		c = t.contact(id)
+	}
+	var outcome routing.Outcome
+	t.change(func(now time.Time) bool {
+		t.doubts.Remove(id)
 		outcome = t.contacts.Seen(now, c)
+		return outcome == routing.Pending // the head of its bucket is to be checked
 	})
-	switch {
-	case outcome == routing.Pending:
-		t.cfg.Wake() // the head of its bucket is to be checked
-	case outcome == routing.Rejected && c.ID != t.cfg.Host.ID():
-		t.NoteFiltered(c.ID, "Config.MaxPerGroup: there are enough contacts in its network "+c.Group)
+	if outcome == routing.Rejected && id != t.cfg.Host.ID() {
+		t.noteFiltered(id, "Config.MaxPerGroup: there are enough contacts in its network "+c.Group)
 	}
 }
 
 // Checked records what became of a check that Due asked for. A refusal proves that the
 // contact is alive; after a request that was not sent, the check is due again.
 func (t *Table) Checked(c routing.Contact, o Outcome, took time.Duration) {
-	now := time.Now()
-	t.change(now, func() {
-		if o == Answered && took > 0 {
+	t.change(func(now time.Time) bool {
+		if took > 0 {
 			t.paces.Answered(c.ID, took)
 		}
 		switch o {
@@ -102,5 +103,6 @@ func (t *Table) Checked(c routing.Contact, o Outcome, took time.Duration) {
 		case Late, Unsent, OwnFailure:
 			t.contacts.Postponed(now, c)
 		}
+		return false
 	})
 }

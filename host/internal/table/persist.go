@@ -35,8 +35,7 @@ type savedContact struct {
 
 // restore takes in the contacts that an earlier run saved, as departed ones: they have to
 // answer before they enter the table. A file that cannot be read counts as none.
-func (t *Table) restore(now time.Time) {
-	saved := readContacts(t.cfg.Dir)
+func (t *Table) restore(now time.Time, saved []savedContact) {
 	for _, k := range slices.Backward(saved[:min(len(saved), routing.MaxDeparted)]) {
 		c := routing.ContactOf(k.Peer.ID)
 		c.Wire, c.RoundTrip = announce.Encode(protocol.Peer{ID: c.ID, Addrs: k.Peer.Addrs}), k.RoundTrip

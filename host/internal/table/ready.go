@@ -81,9 +81,10 @@ func (t *Table) NotReady(cause error) *NotReadyError {
 	t.mu.Lock()
 	e := &NotReadyError{
 		Dials: maps.Clone(t.notes.dials), Filtered: maps.Clone(t.notes.filtered),
-		Offline: t.cutOff, Protocol: t.cfg.Protocol, Bootstrap: t.cfg.Bootstrap, Cause: cause,
+		Protocol: t.cfg.Protocol, Bootstrap: t.cfg.Bootstrap, Cause: cause,
 	}
 	t.mu.Unlock()
+	e.Offline = t.Stats().Offline
 	e.Others = make(map[peer.ID][]lprotocol.ID)
 	for _, id := range t.cfg.Host.Network().Peers() {
 		if t.cfg.Host.Network().Connectedness(id) != network.Connected || t.Speaks(id) || e.Dials[id] != nil {
@@ -121,8 +122,8 @@ func (t *Table) NoteDial(id peer.ID, err error) {
 	t.notes.dials[id] = err
 }
 
-// NoteFiltered notes that a peer was not admitted, and by what.
-func (t *Table) NoteFiltered(id peer.ID, by string) {
+// noteFiltered notes that a peer was not admitted, and by what.
+func (t *Table) noteFiltered(id peer.ID, by string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.notes.filtered == nil {

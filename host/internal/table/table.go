@@ -71,42 +71,63 @@ func New(cfg Config) *Table {
 			MaxPerGroupTotal: perTable,
 		}),
 	}
-	t.restore(time.Now())
+	saved := readContacts(cfg.Dir)
+	t.locked(func(now time.Time) { t.restore(now, saved) })
 	return t
 }
 
-// change runs one call that may add or remove contacts, and follows what it changed.
-func (t *Table) change(now time.Time, call func()) {
+// locked runs a call that needs the time under the lock. All reads of the clock are here.
+func (t *Table) locked(call func(now time.Time)) {
+	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	call()
-	for _, c := range t.contacts.Changes() {
-		switch c.Kind {
-		case routing.Entered:
-			t.departed.Remove(c.Contact.ID)
-			if len(t.entered) < maxEntered {
-				t.entered = append(t.entered, c.Contact)
-				t.cfg.Wake()
+	call(now)
+}
+
+// change runs a call that may add or remove contacts, and follows what it changed: the
+// call has to change contacts with one method that [routing.Table.Changes] names. change
+// wakes the background loop if that has something to do, or if the call returns true.
+func (t *Table) change(call func(now time.Time) (wake bool)) {
+	wake := false
+	t.locked(func(now time.Time) {
+		wake = call(now)
+		for _, c := range t.contacts.Changes() {
+			switch c.Kind {
+			case routing.Entered:
+				t.departed.Remove(c.Contact.ID)
+				if len(t.entered) < maxEntered {
+					t.entered, wake = append(t.entered, c.Contact), true
+				}
+			case routing.Left:
+				t.departed.Add(now, c.Contact)
 			}
-		case routing.Left:
-			t.departed.Add(now, c.Contact)
 		}
-	}
-	switch live := t.contacts.Live(now); {
-	case live && !t.live:
-		t.doubts.Clear() // our own connection was at fault
-		if t.cutOff {
-			t.cutOff, t.back = false, now
-		}
-		t.live = true
-		close(t.filled)
+		wake = t.turn(now) || wake
+	})
+	if wake {
 		t.cfg.Wake()
-	case !live && t.live:
-		t.live = false
+	}
+}
+
+// turn follows whether there are contacts to ask, and reports whether that has changed.
+// The caller holds the lock.
+func (t *Table) turn(now time.Time) bool {
+	live := t.contacts.Live(now)
+	if live == t.live {
+		return false
+	}
+	t.live = live
+	if !live {
 		t.cutOff = t.contacts.Len() > 0
 		t.filled = make(chan struct{})
-		t.cfg.Wake()
+		return true
 	}
+	t.doubts.Clear() // our own connection was at fault
+	if t.cutOff {
+		t.cutOff, t.back = false, now
+	}
+	close(t.filled)
+	return true
 }
 
 // Self returns the key of this node.
@@ -146,11 +167,10 @@ func (t *Table) Neighbours(n int) []routing.Contact {
 
 // Departed returns up to n contacts that have left the table, or were saved by an earlier
 // run: all of them, or some at random.
-func (t *Table) Departed(n int) []routing.Contact {
-	now, rng := time.Now(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.departed.Draw(now, n, rng)
+func (t *Table) Departed(n int) (drawn []routing.Contact) {
+	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	t.locked(func(now time.Time) { drawn = t.departed.Draw(now, n, rng) })
+	return drawn
 }
 
 // HasDeparted reports whether there are contacts for Departed.
@@ -201,9 +221,7 @@ func (t *Table) Small() bool {
 }
 
 // Stats returns the gauges of the table.
-func (t *Table) Stats() routing.Stats {
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.contacts.Stats(now)
+func (t *Table) Stats() (s routing.Stats) {
+	t.locked(func(now time.Time) { s = t.contacts.Stats(now) })
+	return s
 }
