@@ -65,7 +65,7 @@ func (p *Publisher) Republished() uint64 { return p.republished.Load() }
 // is above 1, and holds it here. Once a peer has stored it, it is published again until
 // StopPublishing.
 func (p *Publisher) Put(ctx context.Context, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
-	receipt, err := p.put(ctx, p.cfg.Lookup.Closest(paths), quorum, p.record(key, value, time.Now()))
+	receipt, err := p.put(ctx, p.cfg.Lookup.Closest(paths), quorum, p.record(key, value))
 	if len(receipt.Stored) > 0 {
 		p.keep(ctx, publicationID{store.KindValue, string(key)}, value)
 	}
@@ -74,14 +74,14 @@ func (p *Publisher) Put(ctx context.Context, key, value []byte, paths, quorum in
 
 // PutOffline holds a value here alone.
 func (p *Publisher) PutOffline(ctx context.Context, key, value []byte) error {
-	return p.cfg.Holder.Store(ctx, p.cfg.Self, p.record(key, value, time.Now()))
+	return p.cfg.Holder.Store(ctx, p.cfg.Self, p.record(key, value))
 }
 
-// record returns a record of ours.
-func (p *Publisher) record(key, value []byte, now time.Time) protocol.Record {
+// record returns a record of ours, made now.
+func (p *Publisher) record(key, value []byte) protocol.Record {
 	return protocol.Record{
 		Key: key, Value: value,
-		TimeReceived: now, Publisher: []byte(p.cfg.Self), TTL: max(0, p.cfg.RecordAge),
+		TimeReceived: time.Now(), Publisher: []byte(p.cfg.Self), TTL: max(0, p.cfg.RecordAge),
 	}
 }
 

@@ -139,9 +139,8 @@ func (p *Publisher) publishAgain(ctx context.Context, closest lookup.Closest, pu
 		return kaderr.ErrInvalidRecord
 	}
 	records := make([]protocol.Record, len(values))
-	now := time.Now()
 	for i, v := range values {
-		records[i] = p.record(pub.Key, v, now)
+		records[i] = p.record(pub.Key, v)
 	}
 	receipt, err := p.put(ctx, closest, 0, records...)
 	for _, refused := range receipt.Failed {

@@ -20,9 +20,8 @@ type Reply struct {
 	Providers []protocol.EncodedPeer
 }
 
-// Answer handles one request. It needs no stream.
-func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Request) (Reply, error) {
-	now := time.Now()
+// Answer handles one request that arrived just now. It needs no stream.
+func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Request, now time.Time) (Reply, error) {
 	switch req := req.(type) {
 	case protocol.FindNode:
 		return Reply{Closer: s.closerTo(from, req.Target, true)}, nil

@@ -131,7 +131,7 @@ func testAnswerWithoutPeers(t *testing.T) {
 	acquaint(d, 3, "/ip4/192.0.2.1/tcp/1")
 	put := protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}
 	for _, req := range []protocol.Request{protocol.Ping{}, put} {
-		a, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Private}, req)
+		a, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Private}, req, time.Now())
 		if err != nil || len(a.Closer)+len(a.Providers) != 0 {
 			t.Errorf("%T: %v, %v; want no peers", req, a, err)
 		}
@@ -194,7 +194,7 @@ func testAnswerProviders(t *testing.T) {
 		d := newNode(t, 256)
 		key := []byte("key")
 		add := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: idOf(1), Addrs: all}, {ID: idOf(2), Addrs: all}}}
-		if _, err := d.Answer(t.Context(), holder.From{ID: idOf(2), At: at}, add); err != nil {
+		if _, err := d.Answer(t.Context(), holder.From{ID: idOf(2), At: at}, add, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		for s, told := range scopes {
@@ -226,10 +226,10 @@ func TestAnswerRefusesPrivateProvider(t *testing.T) {
 		d := newNode(t, 256)
 		p := protocol.Peer{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(privateAddr)}}
 		add := protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{p}}
-		if _, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Public}, add); !errors.Is(err, kaderr.ErrBadProvider) {
+		if _, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Public}, add, time.Now()); !errors.Is(err, kaderr.ErrBadProvider) {
 			t.Errorf("answer() = %v, want that the provider is bad", err)
 		}
-		if _, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Private}, add); err != nil {
+		if _, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Private}, add, time.Now()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -246,7 +246,7 @@ func BenchmarkAnswerFindNode(b *testing.B) {
 	b.ReportMetric(float64(len(held)), "contacts")
 	b.ReportAllocs()
 	for b.Loop() {
-		a, err := d.Answer(b.Context(), from, req)
+		a, err := d.Answer(b.Context(), from, req, time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -63,11 +63,11 @@ func (s *Server) evict(own int) bool {
 func resetBusy(stream network.Stream) { _ = stream.ResetWithError(kaderr.CodeBusy) }
 
 // active records that a stream has brought a request.
-func (s *Server) active(stream network.Stream) {
+func (s *Server) active(stream network.Stream, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if own := s.perPeer[stream.Conn().RemotePeer()]; !own[stream].IsZero() {
-		own[stream] = time.Now()
+		own[stream] = now
 	}
 }
 

@@ -100,7 +100,7 @@ func (n *node) meet(id peer.ID, addrs []multiaddr.Multiaddr) routing.Contact {
 // message of a peer, which would take the place of another.
 func answered(t *testing.T, n *node, from peer.ID, s scope.Scope, req protocol.Request) protocol.Response {
 	t.Helper()
-	a, err := n.Answer(t.Context(), holder.From{ID: from, At: s}, req)
+	a, err := n.Answer(t.Context(), holder.From{ID: from, At: s}, req, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

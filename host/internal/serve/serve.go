@@ -111,11 +111,12 @@ func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte) (
 	if err != nil {
 		return false, err
 	}
-	s.active(stream)
+	now := time.Now()
+	s.active(stream, now)
 	ctx, cancel := context.WithTimeout(s.cfg.Tasks.Context(), answerTimeout)
 	defer cancel()
 	conn := stream.Conn()
-	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req)
+	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
 	if err != nil {
 		return false, err // counted when the stream is reset
 	}

@@ -432,7 +432,7 @@ func testAnswerFits(t *testing.T) {
 	for i := range 1000 {
 		id := peer.ID("\x12\x20" + strings.Repeat(string([]byte{'a' + byte(i%26), byte(i / 26)}), 16))
 		from := holder.From{ID: id, At: scope.Public}
-		if _, err := d.Answer(t.Context(), from, protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: id, Addrs: addrs}}}); err != nil {
+		if _, err := d.Answer(t.Context(), from, protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: id, Addrs: addrs}}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if i < 40 {
@@ -445,7 +445,7 @@ func testAnswerFits(t *testing.T) {
 		protocol.GetValue{Key: []byte("/v/key")},
 		protocol.FindNode{Target: key},
 	} {
-		a, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Public}, req)
+		a, err := d.Answer(t.Context(), holder.From{ID: aPeer, At: scope.Public}, req, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
