@@ -9,36 +9,42 @@
 // # Decisions
 //
 // A set of values is one value of the store.
-// Context: the keys of a Reducer hold several values, each with its own time.
-// Decision: they are packed into one value.
-// Consequence: stores need not know sets; a key holds at most 64 KiB of them.
-// It would change if sets were needed that are larger than one message.
+//
+//   - Context: the keys of a Reducer hold several values, each with its own time.
+//   - Decision: they are packed into one value.
+//   - Consequence: stores need not know sets; a key holds at most 64 KiB of them.
+//   - It would change if sets were needed that are larger than one message.
 //
 // Announcements are signed by the provider, over key, time and network.
-// Context: holders pass announcements on, and addresses are filtered by requester.
-// Decision: the signature leaves the addresses out. Unsigned announcements are held and
-// not passed on.
-// Consequence: only the provider can make its announcement, or have it last longer.
-// It would change if requesters needed proof of the addresses of a provider.
+//
+//   - Context: holders pass announcements on, and addresses are filtered by requester.
+//   - Decision: the signature leaves the addresses out. Unsigned announcements are held
+//     and not passed on.
+//   - Consequence: only the provider can make its announcement, or have it last longer.
+//   - It would change if requesters needed proof of the addresses of a provider.
 //
 // A withdrawal is an announcement with a negative lifetime and without addresses.
-// Context: the protocol has no request that takes an announcement back.
-// Decision: the proof of an announcement says that the earlier ones are withdrawn.
-// Consequence: other implementations refuse it, because it has no address, and keep
-// what they hold until it expires.
-// It would change if the spec had such a request.
+//
+//   - Context: the protocol has no request that takes an announcement back.
+//   - Decision: the proof of an announcement says that the earlier ones are withdrawn.
+//   - Consequence: other implementations refuse it, because it has no address, and keep
+//     what they hold until it expires.
+//   - It would change if the spec had such a request.
 //
 // A full store drops the entry that is farthest from the node.
-// Context: peers can send more than fits, and a refusal keeps near records out.
-// Decision: an entry that is farther than the new one makes room, up to 64 per write.
-// Consequence: a write that does not fit even then counts against the quota of its
-// sender, so that a peer cannot empty the store with records that are too large.
-// It would change if holders agreed on which of them keeps a record.
+//
+//   - Context: peers can send more than fits, and a refusal keeps near records out.
+//   - Decision: an entry that is farther than the new one makes room, up to 64 per
+//     write.
+//   - Consequence: a write that does not fit even then counts against the quota of its
+//     sender, so that a peer cannot empty the store with records that are too large.
+//   - It would change if holders agreed on which of them keeps a record.
 //
 // Far holders keep a record for less.
-// Context: a get leaves copies with peers that its lookup passed.
-// Decision: beyond the k closest, the lifetime halves with each further closer contact
-// that the table has.
-// Consequence: copies of popular records do not stay after the demand.
-// It would change if copies were refreshed by their publisher.
+//
+//   - Context: a get leaves copies with peers that its lookup passed.
+//   - Decision: beyond the k closest, the lifetime halves with each further closer
+//     contact that the table has.
+//   - Consequence: copies of popular records do not stay after the demand.
+//   - It would change if copies were refreshed by their publisher.
 package holder

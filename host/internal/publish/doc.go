@@ -8,28 +8,34 @@
 // # Decisions
 //
 // The node publishes again, not the caller.
-// Context: holders forget a record after its age, 48h by default.
-// Decision: values and announcements are published again every 22h, until they are
-// withdrawn. An advertisement is not: its interface has the caller advertise again.
-// Consequence: an application publishes once, also if it is restarted.
-// It would change if holders kept records for ever.
+//
+//   - Context: holders forget a record after its age, 48h by default.
+//   - Decision: values and announcements are published again every 22h, until they are
+//     withdrawn. An advertisement is not: its interface has the caller advertise again.
+//   - Consequence: an application publishes once, also if it is restarted.
+//   - It would change if holders kept records for ever.
 //
 // A value is given up when we hold a better one.
-// Context: a holder may refuse a value of ours as an old one, and lie.
-// Decision: then a get looks for the better value, which we adopt if it is valid.
-// Consequence: a liar cannot end a publication.
-// It would change if a refusal came with the better value.
+//
+//   - Context: a holder may refuse a value of ours as an old one, and lie.
+//   - Decision: then a get looks for the better value, which we adopt if it is valid.
+//   - Consequence: a liar cannot end a publication.
+//   - It would change if a refusal came with the better value.
 //
 // An announcement of ours stays in our own store until it is withdrawn.
-// Context: a node that provides a content may be asked for its providers.
-// Decision: it answers from its own store, which has the announcement without an age.
-// Consequence: its answer does not depend on other holders.
-// It would change if the agenda were consulted for each answer.
+//
+//   - Context: a node that provides a content may be asked for its providers.
+//   - Decision: it answers from its own store, which has the announcement without an
+//     age.
+//   - Consequence: its answer does not depend on other holders.
+//   - It would change if the agenda were consulted for each answer.
 //
 // Publications that are near each other share lookups.
-// Context: a node may publish thousands of records, and a lookup takes 25 requests.
-// Decision: up to 256 publications that are due within a fiftieth of the interval are
-// published together, in the order of the key space.
-// Consequence: two lookups find the k closest peers of all keys in a region.
-// It would change if nodes published a few records only.
+//
+//   - Context: a node may publish thousands of records, each of which needs a lookup.
+//   - Decision: up to 256 publications that are due within a fiftieth of the interval
+//     are published together, in the order of the key space.
+//   - Consequence: two lookups find the k closest peers of all keys in a part of the key
+//     space that has about k peers.
+//   - It would change if nodes published a few records only.
 package publish

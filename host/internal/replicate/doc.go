@@ -8,30 +8,37 @@
 // # Decisions
 //
 // Replication has no schedule.
-// Context: a record is lost when its k holders leave one after the other.
-// Decision: each node goes through its store once per ReplicateInterval, from a moment
-// of its own, and sends the records that no peer has sent it for so long.
-// Consequence: one of k holders replicates a record, 1 + 1/(k+1) intervals after it was
-// stored. The store knows when that was, so nothing else is kept, or lost in a restart.
-// It would change if a due time for each record took no memory.
+//
+//   - Context: a record is lost when its k holders leave one after the other.
+//   - Decision: each node goes through its store once per ReplicateInterval, from a
+//     moment of its own, and sends the records that no peer has sent it for so long.
+//   - Consequence: one of k holders replicates a record, 1 + 1/(k+1) intervals after it
+//     was stored. The store knows when that was, so nothing else is kept, or lost in a
+//     restart.
+//   - It would change if a due time for each record took no memory.
 //
 // Keys that are near each other share lookups.
-// Context: a lookup for each of 100 000 records costs more than the records.
-// Decision: the store iterates in the order of the key space, and a survey finds the k
-// closest peers of all keys in a region with two lookups.
-// Consequence: the cost of a round grows with the network that the node knows.
-// It would change if stores had another order: see routing.Region.
+//
+//   - Context: a lookup for each of 100 000 records costs more than the records.
+//   - Decision: the store iterates in the order of the key space, and a survey uses what
+//     one lookup found for the next keys too.
+//   - Consequence: two lookups find the k closest peers of all keys in a part of the key
+//     space that has about k peers.
+//   - It would change if stores had another order: see routing.Region.
 //
 // A holder beyond the k closest gives its copy back.
-// Context: caches, and nodes that were cut off, hold records that are not theirs.
-// Decision: it sends the record to the k closest, and forgets it if half of them have it.
-// Consequence: a record that only far holders have is not lost, and an old value does
-// not stay for days.
-// It would change if far holders could know that the k closest have the record.
+//
+//   - Context: caches, and nodes that were cut off, hold records that are not theirs.
+//   - Decision: it sends the record to the k closest, and forgets it if half of them
+//     have it.
+//   - Consequence: a record that only far holders have is not lost, and an old value
+//     does not stay for days.
+//   - It would change if far holders could know that the k closest have the record.
 //
 // A newcomer is a peer that enters the table while we do not join.
-// Context: a node that joins meets all its contacts for the first time.
-// Decision: peers that enter meanwhile are given nothing.
-// Consequence: a node that joins does not send all that it holds to all peers.
-// It would change if a peer said how long it has been in the network.
+//
+//   - Context: a node that joins meets all its contacts for the first time.
+//   - Decision: peers that enter meanwhile are given nothing.
+//   - Consequence: a node that joins does not send all that it holds to all peers.
+//   - It would change if a peer said how long it has been in the network.
 package replicate

@@ -8,28 +8,33 @@
 // # Decisions
 //
 // A stream may carry any number of requests.
-// Context: we open one stream per request, but other implementations reuse streams.
-// Decision: requests of a stream are answered in order, until it is idle for 1m.
-// Consequence: a slow request delays only the later ones of its stream.
-// It would change if the spec allowed one request per stream.
+//
+//   - Context: we open one stream per request, but other implementations reuse streams.
+//   - Decision: requests of a stream are answered in order, until it is idle for 1m.
+//   - Consequence: a slow request delays only the later ones of its stream.
+//   - It would change if the spec allowed one request per stream.
 //
 // A full server ends a stream of the peer that has the most.
-// Context: a peer that holds streams open could keep all others out.
-// Decision: that peer loses the stream that has been idle for longest, if it has at
-// least two more than the newcomer's peer. A peer has at most 32.
-// Consequence: at the limit (256), each peer can still get one.
-// It would change if libp2p bounded the streams of a protocol in a fair way.
+//
+//   - Context: a peer that holds streams open could keep all others out.
+//   - Decision: that peer loses the stream that has been idle for longest, if it has at
+//     least two more than the newcomer's peer. A peer has at most 32.
+//   - Consequence: at the limit (256), each peer can still get one.
+//   - It would change if libp2p bounded the streams of a protocol in a fair way.
 //
 // A refusal has a reason.
-// Context: a request that is not served ends with the reset of its stream.
-// Decision: the code of the reset says why.
-// Consequence: a Receipt of the requester names the reason. Other implementations
-// ignore the code, and their resets have none.
-// It would change if the protocol had answers that refuse.
+//
+//   - Context: a request that is not served ends with the reset of its stream.
+//   - Decision: the code of the reset says why.
+//   - Consequence: a Receipt of the requester names the reason. Other implementations
+//     ignore the code, and their resets have none.
+//   - It would change if the protocol had answers that refuse.
 //
 // ADD_PROVIDER has no answer.
-// Context: other implementations would take one for the answer to their next request.
-// Decision: its success is the clean end of the stream.
-// Consequence: the requester knows of it when it has closed its side.
-// It would change if the spec defined an answer.
+//
+//   - Context: other implementations would take one for the answer to their next
+//     request.
+//   - Decision: its success is the clean end of the stream.
+//   - Consequence: the requester knows of it when it has closed its side.
+//   - It would change if the spec defined an answer.
 package serve
