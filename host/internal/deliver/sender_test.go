@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -202,4 +204,122 @@ func TestReadBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// known looks the key up, so that a put of it is spared its lookup for a minute, and returns
+// all peers, the closest first.
+func (n *node) known(t *testing.T, count int) []routing.Contact {
+	t.Helper()
+	if _, err := n.lookup.Closest(0)(t.Context(), []byte("key"), nil); err != nil {
+		t.Fatal(err)
+	}
+	n.net.Asked()
+	all := contacts(count)
+	routing.SortByDistance(routing.KeyOf([]byte("key")), all)
+	return all
+}
+
+// A put right after a lookup of its key needs no other one. If some of the peers have gone
+// silent meanwhile, it does not wait for them, and the next closest store the record.
+func TestPutOfRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 60)
+		all := n.known(t, 60)
+		if receipt, err := n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, 0, nil); err != nil || len(receipt.Stored) != 20 {
+			t.Errorf("receipt %+v, %v; want the 20 closest", receipt, err)
+		}
+		if asked := len(n.net.Asked()); asked != 20 {
+			t.Errorf("%d requests, want 20", asked)
+		}
+		var ids []peer.ID
+		for _, c := range slices.Concat(all[:3], all[13:]) {
+			ids = append(ids, c.ID)
+		}
+		for _, c := range all {
+			n.net.Add(c.ID, calltest.Knows(20, ids...)) // the others know by now
+		}
+		for _, c := range all[3:13] {
+			n.net.Add(c.ID, calltest.Silent)
+		}
+		var receipt Receipt
+		var err error
+		spent := took(func() {
+			receipt, err = n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, 8, nil)
+		})
+		if err != nil || spent > time.Second {
+			t.Errorf("a put with a quorum of 8 took %v, %v, though 10 of 20 are well", spent, err)
+		}
+		if receipt, err = receipt.Wait(t.Context()); err != nil || len(receipt.Stored) < 20 {
+			t.Errorf("stored by %d, %v; want 20 others", len(receipt.Stored), err)
+		}
+	})
+}
+
+// An announcement does not wait for a peer that does not acknowledge it.
+func TestAnnounceToSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 60)
+		n.net.Add(n.known(t, 60)[7].ID, calltest.Silent)
+		if spent := took(func() {
+			if _, err := n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), add, 0, nil); err != nil {
+				t.Error(err)
+			}
+		}); spent > time.Second {
+			t.Errorf("it took %v to announce beside one silent peer", spent)
+		}
+	})
+}
+
+// A put sends to peers that are certain to be among the closest while its lookup goes on.
+// When it has returned at its quorum, it fills its trace further, and waits for no reader of
+// its events.
+func TestPutAfterItsQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 150)
+		for i := range 10 { // until the size of the network is known
+			if _, err := n.lookup.Find(t.Context(), []byte{byte(i)}, lookup.Plan{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		early := 0
+		for i := range 20 {
+			time.Sleep(time.Second)
+			n.net.Asked()
+			ctx, trace := lookup.WithTrace(t.Context())
+			ctx, events := lrouting.RegisterForQueryEvents(ctx)
+			returned := make(chan struct{})
+			go func() {
+				for {
+					select {
+					case <-events:
+					case <-returned:
+						return
+					}
+				}
+			}()
+			key := []byte(fmt.Sprint("key", i))
+			req := protocol.PutValue{Record: protocol.Record{Key: key, Value: []byte("1")}}
+			receipt, err := n.ToClosest(ctx, n.lookup.Closest(0), key, req, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(returned)
+			wait, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if receipt, err = receipt.Wait(wait); err != nil || len(receipt.Stored) < 20 {
+				t.Errorf("put %d: stored by %d after a minute, %v", i, len(receipt.Stored), err)
+			}
+			cancel()
+			if trace.Stats().Answered < 20 {
+				t.Errorf("put %d: the trace has %+v", i, trace.Stats())
+			}
+			asked := n.net.Asked()
+			firstPut := slices.IndexFunc(asked, func(a calltest.Asked) bool { _, ok := a.Req.(protocol.PutValue); return ok })
+			if slices.ContainsFunc(asked[firstPut:], func(a calltest.Asked) bool { _, ok := a.Req.(protocol.FindNode); return ok }) {
+				early++
+			}
+		}
+		if early < 5 {
+			t.Errorf("%d of 20 puts began while the lookup asked others, want 5", early)
+		}
+	})
 }

@@ -76,7 +76,13 @@ func (n *node) admit(t *testing.T, id peer.ID, a calltest.Answer) {
 // has as many of them as it has room for.
 func newNetwork(t *testing.T) (*node, []peer.ID) {
 	t.Helper()
-	n := newNode(t, 0)
+	return newNetworkThatDials(t, 64)
+}
+
+// newNetworkThatDials is newNetwork with so many dials in flight at a time.
+func newNetworkThatDials(t *testing.T, maxDials int) (*node, []peer.ID) {
+	t.Helper()
+	n := newNodeThatDials(t, 0, maxDials)
 	var ids []peer.ID
 	for i := range 60 {
 		ids = append(ids, calltest.ID(i+1))

@@ -1,0 +1,114 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A lookup waits for the turns of its dials: peers that are not dialled yet are not late, and
+// what it finds is right.
+func TestLookupWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetworkThatDials(t, 1)
+		n.net.Disconnect(ids...)
+		before := len(n.net.Dialled())
+		r, spent := n.find(t, "key")
+		if !slices.Equal(idsOf(r.Closest), nearest("key", ids)) || r.Late > 0 {
+			t.Errorf("found %v, %d late; want %v", idsOf(r.Closest), r.Late, nearest("key", ids))
+		}
+		if dials := len(n.net.Dialled()) - before; dials < testK || spent < testK*calltest.RoundTrip {
+			t.Errorf("%d dials in %v: they did not wait for each other", dials, spent)
+		}
+	})
+}
+
+// Lookups that are cancelled leave no goroutine, with or without a dial that hangs.
+func TestCancelledLookupsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		for _, id := range ids[40:] {
+			n.net.Disconnect(id)
+			n.net.Hang(id)
+		}
+		idle := runtime.NumGoroutine()
+		for after := range 10 {
+			var lookups sync.WaitGroup
+			ctx, cancel := context.WithCancel(t.Context())
+			for i := range 8 {
+				lookups.Go(func() {
+					if _, err := n.Find(ctx, []byte{byte(after), byte(i)}, Plan{}); !errors.Is(err, context.Canceled) {
+						t.Errorf("a lookup ended with %v before it was cancelled", err)
+					}
+				})
+			}
+			time.Sleep(time.Duration(after) * time.Millisecond)
+			cancel()
+			lookups.Wait()
+		}
+		time.Sleep(time.Second) // the dials that hang are cancelled by then
+		synctest.Wait()
+		if now := runtime.NumGoroutine(); now > idle {
+			t.Errorf("%d goroutines, %d before", now, idle)
+		}
+	})
+}
+
+// A reader of the answers that takes its time does no harm to peers.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetworkThatDials(t, 4)
+		n.net.Disconnect(ids...)
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Heard = func(routing.Contact, protocol.Response) { time.Sleep(15 * time.Second) }
+		if _, err := s.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(call.StragglerTime)
+		if i := slices.IndexFunc(ids, func(id peer.ID) bool { return n.expected(id).Doubtful }); i >= 0 {
+			t.Errorf("peer %d is in doubt, though all are well", i)
+		}
+		if _, failed, _ := n.call.Stats(); failed > 0 {
+			t.Errorf("%d requests failed", failed)
+		}
+	})
+}
+
+// Peers in doubt are asked where there are no others: they may be back.
+func TestDoubtedSeedsAreBetterThanNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2)
+		for i := range 2 {
+			n.net.Add(calltest.ID(i+1), calltest.Silent)
+		}
+		if r, _ := n.find(t, "key"); len(r.Closest) != 0 {
+			t.Fatal("silent peers are in a result")
+		}
+		time.Sleep(call.StragglerTime)
+		synctest.Wait()
+		for i := range 2 {
+			if !n.expected(calltest.ID(i + 1)).Doubtful {
+				t.Fatal("a silent peer is not in doubt")
+			}
+			n.net.Add(calltest.ID(i+1), calltest.Names())
+		}
+		if r, _ := n.find(t, "key"); len(r.Closest) != 2 {
+			t.Errorf("found %d, want both", len(r.Closest))
+		}
+	})
+}
