@@ -1,0 +1,120 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	logging "github.com/ipfs/go-log/v2"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
+// A Config has the rooms that a Connector uses, and its settings.
+type Config struct {
+	Host  lhost.Host
+	Table *table.Table
+	Call  *call.Caller
+	Find  *find.Finder
+	Reach *reach.Reach
+	Held  func() []peer.ID // the relays that have a reservation for this node
+	Tasks *tasks.Group
+	Wake  func() // wakes the background loop; does not block
+	K     int
+}
+
+// A Connector connects to peers. It is safe for concurrent use.
+type Connector struct {
+	cfg       Config
+	renewal   renewal     // of the background loop
+	unpunched atomic.Bool // a hole could not be punched since the last renewal
+}
+
+// New returns a Connector.
+func New(cfg Config) *Connector { return &Connector{cfg: cfg} }
+
+// Via is the kind of a connection. Its values are those of host.Via.
+type Via uint8
+
+// The kinds of a connection, as in package host.
+const (
+	Direct Via = iota + 1
+	Punched
+	Relayed
+)
+
+// A Connection says how a peer was reached.
+type Connection struct {
+	Via   Via                 // 0 if it was not
+	Addr  multiaddr.Multiaddr // of the peer, as the connection has it
+	Steps []Step              // in the order in which they began
+}
+
+// A Step is one part of an attempt. Its fields are those of host.Step.
+type Step struct {
+	Name  string
+	Addrs []multiaddr.Multiaddr
+	Took  time.Duration
+	Err   error
+}
+
+// An Error says that a peer was not reached. Package host turns it into a
+// *host.ConnectError, which has the words.
+type Error struct {
+	ID    peer.ID
+	Steps []Step
+	Cause error // of the context, if that has ended; else nil
+}
+
+func (e *Error) Error() string { return "kad: not connected to " + e.ID.String() }
+
+// To connects to a peer: see host.DHT.Connect. After a relayed connection, it waits for a
+// direct one as long as wait says. The error is an [*Error], unless id makes no sense.
+func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Connection, error) {
+	if err := id.Validate(); err != nil {
+		return Connection{}, fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
+	}
+	if id == c.cfg.Host.ID() {
+		return Connection{}, errors.New("kad: the peer to connect to is this node itself")
+	}
+	dialling, giveUp := context.WithCancel(ctx)
+	defer giveUp() // what is under way then is not needed any more
+	a := &attempt{
+		Connector: c, id: id, dialling: dialling,
+		ended: make(chan func()), moved: make(chan struct{}, 1),
+	}
+	defer a.watch()()
+	if conn := a.direct(); conn != nil {
+		return Connection{Via: Direct, Addr: conn.RemoteMultiaddr()}, nil
+	}
+	a.tryKnown() //nolint:contextcheck // what it dials may be of use after reach
+	if err := a.reach(ctx); err != nil {
+		return Connection{Steps: a.story()}, err
+	}
+	via := Direct
+	if a.wasRelayed {
+		a.awaitDirect(ctx, wait)
+		if !a.dialled {
+			via = Punched
+		}
+	}
+	conn := a.direct()
+	if conn == nil {
+		via, conn = Relayed, a.relayed()
+	}
+	if conn == nil {
+		return Connection{Steps: a.story()}, a.failure(ctx)
+	}
+	return Connection{Via: via, Addr: conn.RemoteMultiaddr(), Steps: a.story()}, nil
+}

@@ -1,0 +1,44 @@
+// Package connect connects to a peer wherever it is: it dials the addresses that are known
+// or found, directly and through relays, and waits for a punched hole. It also keeps a host
+// behind a NAT ready to be connected to: it renews connections, so that the host knows its
+// public addresses, and bounds the addresses that a hole is punched to.
+//
+// An attempt belongs to the goroutine of its caller, and when to renew to the background
+// loop: the room needs no lock.
+//
+// # Decisions
+//
+// The relays of a peer are tried at the same time.
+//
+//   - Context: libp2p dials through one relay after the other; where one of two had died
+//     silently, that took 30 s and more.
+//   - Decision: each relay is asked whether it answers; the swarm is held back from relays
+//     that have not answered.
+//   - Consequence: a round trip to the relay more where all relays are alive.
+//   - It would change if libp2p dialled relays in parallel.
+//
+// Connections are renewed behind a NAT, two in 3 minutes.
+//
+//   - Context: QUIC outlives a change of the NAT's address, and no peer then says the new
+//     one.
+//   - Decision: two idle connections are closed and opened again; at once when a hole could
+//     not be punched, which is the one sign of a change.
+//   - Consequence: each renewed peer is disconnected for a round trip or two.
+//   - It would change if libp2p could open a second connection to a peer.
+//
+// One dial in four prefers TCP, the second one first.
+//
+//   - Context: a host learns its address on each transport from the peers that it dials.
+//   - Decision: dials are counted; a node that knows two peers has learned both addresses.
+//   - Consequence: a quarter of the dials connect over TCP, whose connections break when
+//     the address changes.
+//   - It would change if the choice could depend on the peer: a hash of its address would
+//     leave small networks without a peer for one transport.
+//
+// A lookup is started beside the known addresses, after half a second.
+//
+//   - Context: a dead address hangs for 5 s, and most known addresses are good.
+//   - Decision: the lookup waits 500 ms, and is repeated once if what it found was stale.
+//   - Consequence: a peer that has moved costs half a second, and a good address no lookup.
+//   - It would change if the peerstore said how old an address is.
+package connect

@@ -1,0 +1,53 @@
+package connect
+
+// Workaround of go-libp2p v0.51.0.
+//
+// What is wrong: behind a symmetric NAT, a host has as many public addresses as it has
+// connections, and offers up to three of each transport for hole punching. Where all of
+// them are dialled, three times, the resource manager refuses what comes in at the third
+// attempt: it counts what goes to an address and comes from it together, and allows a burst
+// of 16. The third attempt is the one that works if the other NAT does not filter by port.
+//
+// It can go when the host offers the addresses of a symmetric NAT no more, or the resource
+// manager counts incoming connections alone.
+
+import (
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/scope"
+)
+
+// maxPunchedAddrs bounds the addresses of each transport that a hole is punched to: a host
+// has one, and the one from before its NAT got another.
+const maxPunchedAddrs = 2
+
+// A PunchFilter bounds the addresses that a hole is punched to: two of TCP, and two of all
+// other transports.
+type PunchFilter struct{}
+
+var _ holepunch.AddrFilter = PunchFilter{}
+
+// FilterLocal returns the addresses of this host that are offered.
+func (PunchFilter) FilterLocal(_ peer.ID, addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return fewOfEach(addrs)
+}
+
+// FilterRemote returns the addresses of the other peer that are dialled.
+func (PunchFilter) FilterRemote(_ peer.ID, addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return fewOfEach(addrs)
+}
+
+// fewOfEach returns the first maxPunchedAddrs addresses of TCP, and of anything else.
+func fewOfEach(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	var few []multiaddr.Multiaddr
+	n := make(map[bool]int)
+	for _, a := range addrs {
+		if tcp := scope.HasProtocol(a, multiaddr.P_TCP); n[tcp] < maxPunchedAddrs {
+			n[tcp]++
+			few = append(few, a)
+		}
+	}
+	return few
+}
