@@ -1,0 +1,233 @@
+package table
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// A connected peer is to be introduced if it says that it serves, is new, and can be asked
+// without a relay.
+func TestWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		known, serves, other, gone := calltest.ID(1), calltest.ID(2), calltest.ID(3), calltest.ID(4)
+		f.answer(known)
+		f.net.Connect(known, serves, other)
+		for _, id := range peers(4) {
+			f.speak(t, id, testProtocol)
+		}
+		f.speak(t, other, "/other")
+		if !f.Wants(serves) || f.Wants(known) || f.Wants(other) || f.Wants(gone) {
+			t.Errorf("wanted: %v, known %v, other protocol %v, without a connection %v",
+				f.Wants(serves), f.Wants(known), f.Wants(other), f.Wants(gone))
+		}
+		if f.Has(serves) {
+			t.Error("a peer is in the table that has not answered")
+		}
+	})
+}
+
+// A peer that is reached through a relay only is not to be introduced, and is noted.
+func TestWantsNoRelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := calltest.New(t)
+		f := newTable(t, Config{Host: limitedHost{net.Host()}})
+		id := calltest.ID(1)
+		f.host = net.Host()
+		f.speak(t, id, testProtocol)
+		net.Connect(id)
+		if f.Wants(id) {
+			t.Error("a peer behind a relay is to be introduced")
+		}
+		if why := f.NotReady(nil).Filtered[id]; why == "" {
+			t.Error("it is not noted")
+		}
+	})
+}
+
+// A contact that is at another address now is announced with that, and is to be checked.
+func TestAddressChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id, moved := calltest.ID(1), multiaddr.StringCast("/ip4/8.8.4.4/tcp/4001")
+		f.speak(t, id, testProtocol)
+		f.at(id)
+		f.answer(id)
+		if f.isDue(id) {
+			t.Fatal("it is to be checked before it moves")
+		}
+		f.host.Peerstore().ClearAddrs(id)
+		f.host.Peerstore().AddAddr(id, moved, peerstore.PermanentAddrTTL)
+		*f.wakes = 0
+		if f.Wants(id) || *f.wakes == 0 || !f.isDue(id) {
+			t.Errorf("it is not to be checked; %d wakes", *f.wakes)
+		}
+		if addrs := f.View()[0].Contacts[0].Addrs; len(addrs) != 1 || !addrs[0].Equal(moved) {
+			t.Errorf("announced with %v, want %v", addrs, moved)
+		}
+	})
+}
+
+// A contact that stops serving leaves the table, and comes back when it serves again.
+func TestContactStopsServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id := calltest.ID(1)
+		f.net.Connect(id)
+		f.speak(t, id, testProtocol)
+		f.answer(id)
+		f.speak(t, id, "/other")
+		if f.Wants(id) || f.Has(id) || f.Live() {
+			t.Error("it is in the table, and does not serve")
+		}
+		f.speak(t, id, testProtocol)
+		if !f.Wants(id) {
+			t.Error("it serves again, and is not to be introduced")
+		}
+	})
+}
+
+// A requester is to be introduced if it serves, is no contact, and not in doubt. In an
+// empty table no peer is in doubt.
+func TestWantsAsker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		contact, serves, other := calltest.ID(1), calltest.ID(2), calltest.ID(3)
+		f.speak(t, contact, testProtocol)
+		f.speak(t, serves, testProtocol)
+		f.miss(serves)
+		if !f.WantsAsker(serves) {
+			t.Error("a peer is in doubt though the table is empty")
+		}
+		f.answer(contact)
+		if !f.WantsAsker(serves) || f.WantsAsker(contact) || f.WantsAsker(other) {
+			t.Error("want the peer that serves, no contact, and no peer that does not serve")
+		}
+		f.miss(serves)
+		if f.WantsAsker(serves) {
+			t.Error("a peer in doubt is to be introduced")
+		}
+		if time.Sleep(routing.DoubtAge); !f.WantsAsker(serves) {
+			t.Error("a peer is in doubt for too long")
+		}
+	})
+}
+
+// The end of a connection has a contact checked, once, and lookups wait less for it. It
+// says nothing about other peers.
+func TestDisconnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id, other := calltest.ID(1), calltest.ID(9)
+		f.answer(id, calltest.ID(2))
+		*f.wakes = 0
+		f.Disconnected(other)
+		if f.doubtful(other) || *f.wakes != 0 {
+			t.Error("a peer that is no contact is in doubt")
+		}
+		f.Disconnected(id)
+		if !f.doubtful(id) || *f.wakes != 1 || !f.isDue(id) || f.Stats().Suspects != 0 {
+			t.Errorf("in doubt: %v, %d wakes, %+v", f.doubtful(id), *f.wakes, f.Stats())
+		}
+		f.Checked(routing.ContactOf(id), Answered, 0)
+		f.Disconnected(id)
+		if f.doubtful(id) || f.isDue(id) {
+			t.Error("it is checked for each connection that ends")
+		}
+	})
+}
+
+// A peer is announced with the addresses that the host knows, this node with its own.
+func TestAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id, self := calltest.ID(1), f.host.ID()
+		f.at(id)
+		for _, id := range peers(1) {
+			if p, err := f.Announcement(id).Peer(); err != nil || p.ID != id || len(p.Addrs) != 1 {
+				t.Errorf("announced as %v, %v", p, err)
+			}
+		}
+		if p, err := f.Announcement(self).Peer(); err != nil || p.ID != self || len(p.Addrs) != len(f.host.Addrs()) {
+			t.Errorf("this node is announced as %v, %v", p, err)
+		}
+		if w := f.Announcement(calltest.ID(9)); w != nil {
+			t.Errorf("a peer without addresses is announced: %x", w)
+		}
+		if w := f.Announcement(""); w != nil {
+			t.Errorf("no peer is announced: %x", w)
+		}
+	})
+}
+
+// A contact is in the network that its connection comes from, and is announced with the
+// addresses that reach as far as that.
+func TestContactOfConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id := calltest.ID(1)
+		private := multiaddr.StringCast("/ip4/192.168.0.1/tcp/1")
+		f.host.Peerstore().AddAddrs(id, []multiaddr.Multiaddr{private, calltest.Addr(id)}, peerstore.PermanentAddrTTL)
+		f.net.Connect(id)
+		c := f.contact(id)
+		p, err := announce.Wire(c.Wire).Peer()
+		if err != nil || len(p.Addrs) != 1 || !p.Addrs[0].Equal(calltest.Addr(id)) || c.Group != "8.8.0.0" {
+			t.Errorf("it is at %v, %v, in %q; want the public address", p.Addrs, err, c.Group)
+		}
+	})
+}
+
+// The host gets the addresses of a contact that it is to dial, and of no other.
+func TestLearn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		dialled, connected := calltest.ID(1), calltest.ID(2)
+		f.net.Connect(connected)
+		f.Learn(calltest.Contact(dialled))
+		f.Learn(calltest.Contact(connected))
+		f.Learn(routing.ContactOf(calltest.ID(3))) // has no addresses
+		store := f.host.Peerstore()
+		if len(store.Addrs(dialled)) != 1 || len(store.Addrs(connected)) != 0 {
+			t.Errorf("the host knows %v, and of the connected peer %v", store.Addrs(dialled), store.Addrs(connected))
+		}
+	})
+}
+
+// View shows each contact, when it last answered, and whether it missed since.
+func TestView(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id, other := calltest.ID(1), calltest.ID(2)
+		f.at(id)
+		f.host.Peerstore().RecordLatency(id, time.Second)
+		seen := time.Now()
+		f.answer(id, other)
+		time.Sleep(time.Minute)
+		f.miss(other)
+		want := protocol.Peer{ID: id}
+		count := 0
+		for _, b := range f.View() {
+			for _, c := range b.Contacts {
+				count++
+				if !c.LastSeen.Equal(seen) || c.Suspect != (c.ID == other) {
+					t.Errorf("%+v", c)
+				}
+				if c.ID == want.ID && (len(c.Addrs) != 1 || c.RTT != time.Second) {
+					t.Errorf("%+v", c)
+				}
+			}
+		}
+		if count != 2 {
+			t.Errorf("%d contacts, want 2", count)
+		}
+	})
+}
