@@ -68,19 +68,21 @@ func (c *caller) doubts(id peer.ID) bool {
 	return contacts[0].Doubtful
 }
 
-// Every request has one outcome, which its error carries, and which the table knows.
-func TestOutcomes(t *testing.T) {
+// An outcomeCase is a request to a peer, and what is to become of it.
+type outcomeCase struct {
+	name    string
+	arrange func(c *caller)
+	wait    time.Duration // of the requester; 0: for ever
+	want    table.Outcome
+	in      bool // the table has it
+	doubt   bool
+	failed  uint64
+}
+
+func outcomeCases() []outcomeCase {
 	id := calltest.ID(asked)
 	serves := func(a calltest.Answer) func(*caller) { return func(c *caller) { c.net.Add(id, a) } }
-	for _, tt := range []struct {
-		name    string
-		arrange func(c *caller)
-		wait    time.Duration // of the requester; 0: for ever
-		want    table.Outcome
-		in      bool // the table has it
-		doubt   bool
-		failed  uint64
-	}{
+	return []outcomeCase{
 		{name: "answers", arrange: serves(calltest.Names()), want: table.Answered, in: true},
 		{name: "refuses", arrange: serves(calltest.Refuses), want: table.Refused, failed: 1},
 		{name: "says nothing", arrange: serves(calltest.Silent), want: table.Silent, doubt: true, failed: 1},
@@ -129,7 +131,13 @@ func TestOutcomes(t *testing.T) {
 			name: "closed meanwhile", want: table.OwnFailure, failed: 1,
 			arrange: func(c *caller) { c.net.Add(id, calltest.Silent); time.AfterFunc(time.Second, c.group.Cancel) },
 		},
-	} {
+	}
+}
+
+// Every request has one outcome, which its error carries, and which the table knows.
+func TestOutcomes(t *testing.T) {
+	id := calltest.ID(asked)
+	for _, tt := range outcomeCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCaller(t, Config{})

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -35,6 +36,12 @@ func TestLookupWaitsForItsTurn(t *testing.T) {
 	})
 }
 
+// goroutines returns how many there are in the bubble.
+func goroutines() int {
+	buf := make([]byte, 1<<20)
+	return bytes.Count(buf[:runtime.Stack(buf, true)], []byte(", synctest bubble"))
+}
+
 // Lookups that are cancelled leave no goroutine, with or without a dial that hangs.
 func TestCancelledLookupsLeaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -43,7 +50,8 @@ func TestCancelledLookupsLeaveNothing(t *testing.T) {
 			n.net.Disconnect(id)
 			n.net.Hang(id)
 		}
-		idle := runtime.NumGoroutine()
+		synctest.Wait()
+		idle := goroutines()
 		for after := range 10 {
 			var lookups sync.WaitGroup
 			ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +68,7 @@ func TestCancelledLookupsLeaveNothing(t *testing.T) {
 		}
 		time.Sleep(time.Second) // the dials that hang are cancelled by then
 		synctest.Wait()
-		if now := runtime.NumGoroutine(); now > idle {
+		if now := goroutines(); now > idle {
 			t.Errorf("%d goroutines, %d before", now, idle)
 		}
 	})
