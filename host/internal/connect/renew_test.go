@@ -1,0 +1,126 @@
+package connect
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+// The oldest idle connections over QUIC to contacts on the internet are closed and opened
+// again; others are left alone: those to relays, those that are used or protected.
+func TestRenew(t *testing.T) { synctest.Test(t, testRenew) }
+
+func testRenew(t *testing.T) {
+	n := newNode(t)
+	const quic = "/ip4/50.1.0.1/udp/4001/quic-v1"
+	id := func(i int) peer.ID { return calltest.ID(100 + i) }
+	for i := range 9 {
+		if i != 5 {
+			n.enter(t, id(i), calltest.Names())
+		}
+	}
+	conns := make(map[int]*conn)
+	for i, addr := range []string{
+		0: quic, 1: quic, 2: quic,
+		3: "/ip4/50.1.0.1/tcp/4001",
+		4: "/ip4/192.168.1.9/udp/4001/quic-v1",
+		5: quic, // no contact
+		6: quic, // a relay of this node
+		7: quic, // in use
+		8: quic, // protected
+	} {
+		time.Sleep(time.Second)
+		conns[i] = n.host.net.open(id(i), addr)
+	}
+	conns[0].opened = time.Now() // the youngest
+	n.held = []peer.ID{id(6)}
+	conns[7].streams = make([]network.Stream, 1)
+	n.host.protected[id(8)] = true
+	before := len(n.net.Dialled())
+	n.net.Disconnect(id(1), id(2))
+	if err := n.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range conns {
+		if closed := c.IsClosed(); closed != (i == 1 || i == 2) {
+			t.Errorf("connection %d is closed: %v", i, closed)
+		}
+	}
+	if got := n.net.Dialled()[before:]; !slices.Equal(got, []peer.ID{id(1), id(2)}) {
+		t.Errorf("dialled %v, want the two that were closed", got)
+	}
+
+	// Where too few are idle, contacts that are not connected are dialled.
+	before = len(n.net.Dialled())
+	closest := n.cfg.Table.Closest(n.cfg.Table.Self(), n.cfg.K)
+	n.net.Disconnect(closest[1].ID)
+	_ = conns[0].Close()
+	if err := n.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.net.Dialled()[before:]; !slices.Equal(got, []peer.ID{closest[1].ID}) {
+		t.Errorf("dialled %v, want the contact that is not connected", got)
+	}
+}
+
+// A host behind a NAT renews every few minutes, and soon after a hole could not be
+// punched; one that can be dialled, never.
+func TestRenewWhen(t *testing.T) { synctest.Test(t, testRenewWhen) }
+
+func testRenewWhen(t *testing.T) {
+	n := newNode(t)
+	renewals := 0
+	n.cfg.Held = func() []peer.ID { renewals++; return nil }
+	loop := tasks.NewLoop(n.group)
+	n.cfg.Wake = loop.Wake
+	loop.Add(n.Job())
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
+	after := func(what string, wait time.Duration, least, most int) {
+		t.Helper()
+		time.Sleep(wait)
+		synctest.Wait()
+		if renewals < least || renewals > most {
+			t.Errorf("%s: %d renewals, want %d to %d", what, renewals, least, most)
+		}
+		renewals = 0
+	}
+	after("in time", time.Hour, 18, 23)
+	time.Sleep(renewInterval / 2)
+	renewals = 0
+	n.cfg.Reach.Handle(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	loop.Wake()
+	after("reachable", time.Hour, 0, 0)
+	n.PunchFailed()
+	after("reachable, after a failure", time.Hour, 0, 0)
+}
+
+// Holes that cannot be punched cause a renewal at once, and no more often than every 20s.
+func TestRenewAfterFailure(t *testing.T) { synctest.Test(t, testRenewAfterFailure) }
+
+func testRenewAfterFailure(t *testing.T) {
+	n := newNode(t)
+	renewals := 0
+	n.cfg.Held = func() []peer.ID { renewals++; return nil }
+	loop := tasks.NewLoop(n.group)
+	n.cfg.Wake = loop.Wake
+	loop.Add(n.Job())
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
+	time.Sleep(renewPause)
+	for i, want := range []int{1, 1, 2, 2} {
+		n.PunchFailed()
+		time.Sleep(renewPause/3 + time.Second)
+		synctest.Wait()
+		if renewals != want {
+			t.Errorf("failure %d: %d renewals, want %d", i, renewals, want)
+		}
+	}
+}
