@@ -95,6 +95,7 @@ func testRenewWhen(t *testing.T) {
 	}
 	after("in time", time.Hour, 18, 23)
 	time.Sleep(renewInterval / 2)
+	synctest.Wait()
 	renewals = 0
 	n.cfg.Reach.Handle(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
 	loop.Wake()
