@@ -20,6 +20,7 @@ type dial func(ctx context.Context, n *node, addrs []multiaddr.Multiaddr, direct
 // directly reaches target at its public address.
 func directly(ctx context.Context, _ *node, addrs []multiaddr.Multiaddr, _ bool) (string, error) {
 	if contains(addrs, publicAddr) {
+		time.Sleep(10 * time.Millisecond)
 		return publicAddr, nil
 	}
 	return "", unreachable(ctx, addrs, 5*time.Second)

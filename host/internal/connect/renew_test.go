@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,25 +79,23 @@ func TestRenewWhen(t *testing.T) { synctest.Test(t, testRenewWhen) }
 
 func testRenewWhen(t *testing.T) {
 	n := newNode(t)
-	renewals := 0
-	n.cfg.Held = func() []peer.ID { renewals++; return nil }
+	var renewals atomic.Int32
+	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
 	loop := tasks.NewLoop(n.group)
 	n.cfg.Wake = loop.Wake
 	loop.Add(n.Job())
 	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
-	after := func(what string, wait time.Duration, least, most int) {
+	after := func(what string, wait time.Duration, least, most int32) {
 		t.Helper()
 		time.Sleep(wait)
 		synctest.Wait()
-		if renewals < least || renewals > most {
-			t.Errorf("%s: %d renewals, want %d to %d", what, renewals, least, most)
+		if got := renewals.Swap(0); got < least || got > most {
+			t.Errorf("%s: %d renewals, want %d to %d", what, got, least, most)
 		}
-		renewals = 0
 	}
 	after("in time", time.Hour, 18, 23)
 	time.Sleep(renewInterval / 2)
-	synctest.Wait()
-	renewals = 0
+	renewals.Store(0)
 	n.cfg.Reach.Handle(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
 	loop.Wake()
 	after("reachable", time.Hour, 0, 0)
@@ -109,19 +108,19 @@ func TestRenewAfterFailure(t *testing.T) { synctest.Test(t, testRenewAfterFailur
 
 func testRenewAfterFailure(t *testing.T) {
 	n := newNode(t)
-	renewals := 0
-	n.cfg.Held = func() []peer.ID { renewals++; return nil }
+	var renewals atomic.Int32
+	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
 	loop := tasks.NewLoop(n.group)
 	n.cfg.Wake = loop.Wake
 	loop.Add(n.Job())
 	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
 	time.Sleep(renewPause)
-	for i, want := range []int{1, 1, 2, 2} {
+	for i, want := range []int32{1, 1, 2, 2} {
 		n.PunchFailed()
 		time.Sleep(renewPause/3 + time.Second)
 		synctest.Wait()
-		if renewals != want {
-			t.Errorf("failure %d: %d renewals, want %d", i, renewals, want)
+		if got := renewals.Load(); got != want {
+			t.Errorf("failure %d: %d renewals, want %d", i, got, want)
 		}
 	}
 }
