@@ -20,7 +20,7 @@ type Config struct {
 	// Network names the network, for example "/chat"; its protocol is then
 	// "/chat/kad/1.0.0". It is required: two applications that shared a default
 	// would merge their networks. "/ipfs" is the public IPFS network: use
-	// [Amino] for it.
+	// package host/amino for it.
 	Network string
 
 	// Bootstrap are the peers to join the network through. If empty, the DHT
@@ -58,46 +58,25 @@ type Config struct {
 	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
 	Alpha int
 
-	// Beta is how many of the closest contacts must have answered for a lookup
-	// to end. If zero, K.
-	Beta int
-
-	// Paths is the number of disjoint paths of a lookup (the d of S/Kademlia):
-	// more of them find honest peers among more liars, for more requests. If
-	// zero, 1.
-	Paths int
-
 	// RequestTimeout bounds one request, from opening the connection to the
 	// last byte of the answer. If zero, 10s. If negative, only the context
 	// bounds it.
 	RequestTimeout time.Duration
 
-	// SlowAfter is when a request of a lookup frees its slot for the next contact,
-	// at the latest; a late answer still counts. Once round trips have been
-	// measured, it does so when an answer is overdue by those of the peer or, if it
-	// has not answered before, of all. A dial and its answer each have that time.
-	// If zero, 1s. More is better where a peer takes longer than that.
+	// SlowAfter is when a request of a lookup frees its slot for the next contact, at
+	// the latest; a late answer still counts. Once round trips have been measured, a
+	// request frees its slot when its answer is overdue by the round trips of the peer,
+	// or, if the peer has never answered, by those of all peers. A dial and its answer
+	// each have that time. If zero, 1s. Use more where peers take longer.
 	SlowAfter time.Duration
 
-	// MaxDials bounds the dials that are in flight at a time, and DialRate the new
-	// ones a second, after a burst of 200, which is what joining takes. More than a
-	// home router can bear would take others in the house off the net. Lookups take
-	// turns, and wait for theirs; requests to connected peers do not. If zero, 64 and
-	// 20. If negative, there is no bound. What [DHT.Connect] dials does not count, nor
-	// do peers that are checked for being relays.
-	MaxDials, DialRate int
-
-	// DisableConfidence makes a lookup end when the k closest peers that it has
-	// heard of have answered. Else, where some are gone, it asks further until, by
-	// the size of the network, which it estimates, it is 99 % sure that there is
-	// nobody closer, or has asked 8 more.
-	DisableConfidence bool
-
-	// RegionAge is for how long the peers that a lookup has found are remembered.
-	// Until then, three of them are asked whether anything has changed, when that
-	// key, or one near to it, is looked up again. If zero, 5m. If negative, they
-	// are not remembered.
-	RegionAge time.Duration
+	// MaxDials bounds the dials that are in flight at a time; new ones begin at 20 a
+	// second, after a burst of 200, which is what joining takes. More than a home router
+	// can bear would take other devices of the home off the internet. Lookups take
+	// turns, and wait for theirs; requests to connected peers do not. If zero, 64. If
+	// negative, there is no bound, nor one of the rate. What [DHT.Connect] dials does not
+	// count, nor do peers that are checked for being relays.
+	MaxDials int
 
 	// RefreshInterval is the age at which a bucket is looked up again, and at
 	// which a contact that was silent for so long is probed. If zero, 10m. If
@@ -117,50 +96,28 @@ type Config struct {
 	// negative, they are not.
 	RepublishInterval time.Duration
 
-	// ReplicateInterval is how often a record or an announcement that we hold is
-	// sent to the k peers closest to it, by whichever of its holders is first: who
-	// was sent it within that time leaves it alone. Without that, it is lost when
-	// its holders leave one after the other. If zero, 1h. If negative, it is not.
+	// PublisherOnly leaves it to the publisher of a record to keep it alive, as the
+	// public IPFS network does: holders neither replicate it nor hand it over, gets
+	// leave no copies, and all records last equally long. If false, the network keeps
+	// records alive: see "The life of a record".
+	PublisherOnly bool
+
+	// ReplicateInterval is how often a record or an announcement that the node holds is
+	// sent to the k peers closest to it, by the first of its holders: a holder that was
+	// sent it within that time does nothing. Without that, it is lost when its holders
+	// leave one after the other. If zero, 1h. If negative, it is not.
 	//
 	// Source: Kademlia paper, section 2.5.
 	ReplicateInterval time.Duration
 
-	// HandoverRate is how many records a second are handed over to a peer that has
-	// become one of the k closest to them; one of more than 16 KiB counts as several.
-	// If zero, 50. If negative, none are, neither to newcomers nor by [DHT.Leave],
-	// which is bounded by its own time.
-	//
-	// Source: Kademlia paper, section 2.5.
-	HandoverRate int
-
-	// DisableCaching makes all records last equally long. Else, a get leaves a copy
-	// with the closest peer that lacked the value, so that many gets of one key do
-	// not all end at the same k peers; and a record is kept for less, half as long
-	// for each peer more that is closer to its key than the node, beyond the k-th.
-	//
-	// Source: Kademlia paper, section 2.3.
-	DisableCaching bool
-
-	// DisableCorrection makes a get leave alone the holders of a worse value, and
-	// those of the k closest that have none. Else they are sent the best one.
-	//
-	// Spec: libp2p kad-dht, "Value storage and retrieval", step 4.
-	DisableCorrection bool
-
-	// MaxValues and MaxValueBytes bound the values of one key, of a namespace whose
-	// validator is a [Reducer]. A put that would take it over that is refused. If
-	// zero, 64 values and 64 KiB; at most 256 values and 1 MiB, which is what a
-	// message holds.
-	MaxValues, MaxValueBytes int
-
-	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, be it
-	// its own or handed over; to keep alive what is held costs nothing. So one alone
-	// fills a large store slowly, and somebody with many identities as often faster. If
-	// zero, 16 MiB. If negative, there is no bound.
+	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, its own
+	// records and those that it hands over; a record that is held already costs nothing.
+	// An attacker with n identities has n such shares. If zero, 16 MiB. If negative,
+	// there is no bound.
 	MaxBytesPerPeer int
 
-	// DisablePresence keeps a node that does not serve from telling where it is.
-	// Else, the k servers closest to its ID hold a record with its addresses, those
+	// DisablePresence keeps a node that does not serve from announcing its addresses.
+	// Without it, the k servers closest to its ID hold a record with its addresses, those
 	// through relays included, so that [DHT.Locate] finds it. It is sent once there
 	// are addresses that others on the network can use, again within a second when
 	// they change, and every 25m; it lasts for 1h after that. [DHT.Close] withdraws
@@ -182,7 +139,7 @@ type Config struct {
 	Relay RelayLimits
 
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
-	// bucket, against somebody who runs many peers in one place. Loopback and
+	// bucket, against an attacker that runs many peers in one place. Loopback and
 	// private addresses are exempt. If zero, 2. If negative, there is no bound.
 	MaxPerGroup int
 }
@@ -191,9 +148,6 @@ const (
 	maxK         = protocol.MaxCloser / 2 // an answer may name 2k peers
 	maxBootstrap = 64                     // dialled at the same time
 	maxAlpha     = 128
-
-	// maxHandoverRate is beyond what one node sends another.
-	maxHandoverRate = 100_000
 
 	defaultK      = 20
 	defaultAlpha  = 10
@@ -204,19 +158,12 @@ const (
 func (c Config) withDefaults() Config {
 	setDefault(&c.K, defaultK)
 	setDefault(&c.Alpha, defaultAlpha)
-	setDefault(&c.Beta, c.K)
-	setDefault(&c.Paths, 1)
 	setDefault(&c.RequestTimeout, 10*time.Second)
 	setDefault(&c.SlowAfter, time.Second)
 	setDefault(&c.MaxDials, 64)
-	setDefault(&c.DialRate, 20)
-	setDefault(&c.RegionAge, 5*time.Minute)
 	setDefault(&c.RefreshInterval, 10*time.Minute)
 	setDefault(&c.RecordAge, 48*time.Hour)
 	setDefault(&c.ReplicateInterval, time.Hour)
-	setDefault(&c.HandoverRate, 50)
-	setDefault(&c.MaxValues, 64)
-	setDefault(&c.MaxValueBytes, 64<<10)
 	setDefault(&c.MaxBytesPerPeer, 16<<20)
 	setDefault(&c.MaxInbound, 256)
 	interval := 22 * time.Hour
@@ -235,7 +182,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate says what is wrong with c, defaults set, and how to mend it.
+// validate says what is wrong with c, defaults set, and how to correct it.
 func (c Config) validate(self peer.ID) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("kad: "+format, args...)) }
@@ -254,17 +201,10 @@ func (c Config) validate(self peer.ID) error {
 	}
 	inRange("K", c.K, 1, maxK)
 	inRange("Alpha", c.Alpha, 1, maxAlpha)
-	inRange("Beta", c.Beta, 1, c.K)
-	inRange("Paths", c.Paths, 1, c.Alpha)
 	inRange("MaxInbound", c.MaxInbound, 1, 1<<20)
-	if c.HandoverRate > 0 {
-		inRange("HandoverRate", c.HandoverRate, 1, maxHandoverRate)
-	}
 	if c.RecordAge > 0 && c.RepublishInterval > c.RecordAge {
 		bad("Config.RepublishInterval is %v: use less than RecordAge, %v, or what is published is gone before", c.RepublishInterval, c.RecordAge)
 	}
-	inRange("MaxValues", c.MaxValues, 1, protocol.MaxRecords)
-	inRange("MaxValueBytes", c.MaxValueBytes, 1, protocol.MaxValue)
 	if c.SlowAfter < 0 {
 		bad("Config.SlowAfter is %v: a lookup would wait for every silent peer; use a positive duration", c.SlowAfter)
 	}

@@ -17,7 +17,7 @@ func TestConfigInvalid(t *testing.T) { synctest.Test(t, testConfigInvalid) }
 
 func testConfigInvalid(t *testing.T) {
 	h := newTestNet(t).host()
-	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(public)}
+	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}
 	many := make([]peer.AddrInfo, maxBootstrap+1)
 	for i := range many {
 		many[i] = peer.AddrInfo{ID: idOf(i), Addrs: addrs}
@@ -34,8 +34,6 @@ func testConfigInvalid(t *testing.T) {
 		{Config{Network: "/n", K: 33}, []string{"Config.K is 33", "1 to 32"}},
 		{Config{Network: "/n", Alpha: -1}, []string{"Config.Alpha is -1"}},
 		{Config{Network: "/n", Alpha: maxAlpha + 1}, []string{"Config.Alpha is 129"}},
-		{Config{Network: "/n", K: 5, Beta: 6}, []string{"Config.Beta is 6", "1 to 5"}},
-		{Config{Network: "/n", Alpha: 3, Paths: 4}, []string{"Config.Paths is 4", "1 to 3"}},
 		{Config{Network: "/n", MaxInbound: -1}, []string{"Config.MaxInbound is -1"}},
 		{Config{Network: "/n", SlowAfter: -time.Second}, []string{"Config.SlowAfter is -1s"}},
 		{Config{Network: "/n", Mode: 3}, []string{"Config.Mode is 3", "ModeAuto"}},
@@ -56,7 +54,7 @@ func testConfigInvalid(t *testing.T) {
 		}
 		mentions(t, err.Error(), tt.want...)
 		if !strings.HasPrefix(err.Error(), "kad: ") {
-			t.Errorf("config %d: %q does not say who is speaking", i, err)
+			t.Errorf("config %d: %q does not begin with kad:", i, err)
 		}
 	}
 	if _, err := New(nil, Config{Network: "/n"}); err == nil {
@@ -73,7 +71,7 @@ func testConfigValid(t *testing.T) {
 	for i, cfg := range []Config{
 		{Network: "/a/b"},
 		{Network: "/n", RequestTimeout: -1, RefreshInterval: -1, RecordAge: -1, MaxPerGroup: -1},
-		{Network: "/n", K: 32, Alpha: maxAlpha, Paths: maxAlpha, MaxInbound: 1},
+		{Network: "/n", K: 32, Alpha: maxAlpha, MaxInbound: 1},
 		{Network: "/n", K: 1, Alpha: 1},
 		{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: h.ID()}}},
 	} {
@@ -92,38 +90,13 @@ func TestConfigIsCopied(t *testing.T) { synctest.Test(t, testConfigIsCopied) }
 
 func testConfigIsCopied(t *testing.T) {
 	cfg := testConfig(Config{Bootstrap: []peer.AddrInfo{{ID: aPeer, Addrs: addrOf(1)}}})
-	d, err := newDHT(newTestNet(t).host(), cfg)
+	d, err := newDHT(newTestNet(t).host(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Bootstrap[0] = peer.AddrInfo{}
 	delete(cfg.Validators, "v")
-	if d.cfg.Bootstrap[0].ID != aPeer || d.validators.check([]byte("/v/key"), []byte("1")) != nil {
+	if d.cfg.Bootstrap[0].ID != aPeer || d.rules.Check([]byte("/v/key"), []byte("1")) != nil {
 		t.Error("the DHT has changed with the Config")
-	}
-}
-
-// The preset of the public IPFS network is valid, and as that network wants it.
-// Nothing is dialled.
-func TestAmino(t *testing.T) {
-	cfg := Amino().withDefaults()
-	if err := cfg.validate(aPeer); err != nil {
-		t.Error(err)
-	}
-	if cfg.protocolID() != "/ipfs/kad/1.0.0" || cfg.K != 20 {
-		t.Errorf("protocol %s, k %d", cfg.protocolID(), cfg.K)
-	}
-	for _, ns := range []string{"pk", "ipns"} {
-		if cfg.Validators[ns] == nil {
-			t.Errorf("no validator for %s", ns)
-		}
-	}
-	if len(cfg.Bootstrap) < 4 {
-		t.Errorf("%d bootstrap peers", len(cfg.Bootstrap))
-	}
-	for _, p := range cfg.Bootstrap {
-		if len(fit(p.Addrs, scopePublic)) == 0 {
-			t.Errorf("%v has no public address", p)
-		}
 	}
 }

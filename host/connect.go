@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,9 +9,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
-// Via is the way in which we are connected to a peer.
+// Via is the way in which a peer is connected.
 type Via uint8
 
 const (
@@ -44,7 +45,7 @@ func (v Via) String() string {
 
 // A Connection says how a peer was reached.
 type Connection struct {
-	Via   Via                 // 0 if it was not
+	Via   Via                 // 0 if it was not reached
 	Addr  multiaddr.Multiaddr // of the peer, as the connection has it
 	Steps []Step              // what was done for it, in the order in which it began
 }
@@ -57,7 +58,7 @@ type Step struct {
 	Name string
 
 	Addrs []multiaddr.Multiaddr // that were known, found or dialled; none for punch
-	Took  time.Duration         // some are under way at the same time
+	Took  time.Duration         // steps overlap
 	Err   error                 // nil if it succeeded
 }
 
@@ -65,7 +66,7 @@ type Step struct {
 func (s Step) String() string {
 	text := fmt.Sprintf("%s (%v", s.Name, s.Took.Round(time.Millisecond))
 	if len(s.Addrs) > 0 {
-		text += ", " + plural(len(s.Addrs), "address")
+		text += ", " + kaderr.Plural(len(s.Addrs), "address")
 	}
 	if s.Err == nil {
 		return text + ")"
@@ -73,95 +74,40 @@ func (s Step) String() string {
 	return text + "): " + strings.TrimPrefix(strings.ReplaceAll(s.Err.Error(), "\n", " "), "kad: ")
 }
 
-// A ConnectError is returned by [DHT.Connect] when a peer was not reached.
-type ConnectError struct {
-	ID    peer.ID
-	Steps []Step // what was tried with which addresses, and why it failed
-	Cause error  // of the context, if that has ended; else nil
-}
-
-// Error says what was tried, and why it failed.
-func (e *ConnectError) Error() string {
-	tried := make([]string, len(e.Steps))
-	for i, s := range e.Steps {
-		tried[i] = s.String()
-	}
-	text := "kad: not connected to " + e.ID.String()
-	if e.Cause != nil {
-		text += " in time"
-	}
-	if len(tried) > 0 {
-		text += ": tried " + strings.Join(tried, "; ")
-	}
-	return text
-}
-
-// Unwrap returns the reasons, so that errors.Is finds, for instance, [ErrNotFound].
-func (e *ConnectError) Unwrap() []error {
-	var errs []error
-	if e.Cause != nil {
-		errs = append(errs, e.Cause)
-	}
-	for _, s := range e.Steps {
-		if s.Err != nil {
-			errs = append(errs, s.Err)
-		}
-	}
-	return errs
-}
-
 // Connect connects to a peer, wherever it is: with the addresses that the host knows,
 // and with those of [DHT.Locate] if there are none, if they fail, or if they have not
 // led to it after half a second; if those fail too, it looks the peer up once more. It
-// dials directly and, if nothing has come of that
-// after a moment, through the relays of the peer as well; then it waits for a direct
-// connection, which the peer makes by hole punching, for as long as [WaitDirect] says.
-// If none comes, the connection stays relayed, and that is no error. A peer punches when
-// it is connected: of a relayed connection that was there before, nothing more comes
-// than a dial of the addresses that are known or found.
+// dials directly and, if that has not succeeded after a moment, through the relays of
+// the peer as well; then it waits for a direct connection, which the peer makes by hole
+// punching, for as long as [WaitDirect] says. If none comes, the connection stays
+// relayed, and that is no error. A peer punches when it is connected: a relayed
+// connection that was there before leads only to a dial of the addresses that are known
+// or found.
 //
 // The error is a [*ConnectError] that says what was tried. Connect takes as long as
 // ctx lasts, at most; without a deadline, some minutes where all dials hang.
 func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (Connection, error) {
-	ctx, end := d.begin(ctx)
+	ctx, end := d.tasks.Begin(ctx)
 	defer end()
 	o, err := d.options(opts)
 	if err != nil {
 		return Connection{}, err
 	}
-	if err := id.Validate(); err != nil {
-		return Connection{}, fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
-	}
-	if id == d.self {
-		return Connection{}, errors.New("kad: the peer to connect to is this node itself")
-	}
-	dialling, giveUp := context.WithCancel(ctx)
-	defer giveUp() // what is under way then is not needed any more
-	c := &connecting{
-		dht: d, id: id, dialling: dialling,
-		ended: make(chan func()), moved: make(chan struct{}, 1),
-	}
-	defer c.watch()()
-	if conn := c.direct(); conn != nil {
-		return Connection{Via: ViaDirect, Addr: conn.RemoteMultiaddr()}, nil
-	}
-	c.tryKnown() //nolint:contextcheck // what it dials may be of use after reach
-	if err := c.reach(ctx); err != nil {
-		return Connection{Steps: c.story()}, err
-	}
-	via := ViaDirect
-	if c.wasRelayed {
-		c.punch(ctx, o.direct)
-		if !c.dialled {
-			via = ViaPunched
-		}
-	}
-	conn := c.direct()
-	if conn == nil {
-		via, conn = ViaRelayed, c.relayed()
-	}
-	if conn == nil {
-		return Connection{Steps: c.story()}, c.failure(ctx)
-	}
-	return Connection{Via: via, Addr: conn.RemoteMultiaddr(), Steps: c.story()}, nil
+	conn, err := d.connect.To(ctx, id, o.direct)
+	return Connection{Via: Via(conn.Via), Addr: conn.Addr, Steps: stepsOf(conn.Steps)}, public(err)
+}
+
+// RelaySource proposes relays: give it to libp2p.EnableAutoRelayWithPeerSource, as
+// [Traversal] does, which has the options that it goes well with. They are servers of
+// this network: first those that the host is connected to, then those that announce
+// themselves (Config.OfferRelay). All were reached at a public address and speak the
+// relay protocol; a low round trip comes first, and a relay of a network (IPv4 /16, IPv6
+// /32) in which this node has no other relay yet.
+//
+// It proposes as many as are missing to two reservations, and at most num, since
+// AutoRelay takes any of them. While none is missing, or the host can be reached
+// without, it proposes none, and waits. Then it closes the channel, at the latest when
+// ctx ends or the DHT is closed.
+func (d *DHT) RelaySource(ctx context.Context, num int) <-chan peer.AddrInfo {
+	return d.relay.Source(ctx, num)
 }

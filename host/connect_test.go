@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -31,10 +32,10 @@ func (s *theatre) Network() network.Network { return &s.net }
 
 // Connect connects to the relay at once, and to another one never.
 func (s *theatre) Connect(ctx context.Context, info peer.AddrInfo) error {
-	relay, _ := relayOf(multiaddr.StringCast(relayedAddr))
-	gone, _ := relayOf(multiaddr.StringCast(goneRelayAddr))
+	there, _ := scope.RelayOf(multiaddr.StringCast(relayedAddr))
+	gone, _ := scope.RelayOf(multiaddr.StringCast(goneRelayAddr))
 	switch info.ID {
-	case relay:
+	case there:
 		return nil
 	case gone:
 		<-ctx.Done()
@@ -123,7 +124,7 @@ func (n *stageNetwork) Connectedness(id peer.ID) network.Connectedness {
 		return n.Network.Connectedness(id)
 	}
 	for _, c := range n.ConnsToPeer(id) {
-		if !relayed(c) {
+		if !scope.Relayed(c) {
 			return network.Connected
 		}
 	}
@@ -332,7 +333,7 @@ func testConnectInTime(t *testing.T) {
 	if got, err := d.Connect(t.Context(), s.net.actor); err != nil || got.Via != ViaDirect || len(got.Steps) != 0 {
 		t.Errorf("Connect() = %v, %v; want the direct connection", got, err)
 	}
-	if _, err := d.Connect(t.Context(), d.self); err == nil {
+	if _, err := d.Connect(t.Context(), d.ID()); err == nil {
 		t.Error("connected to itself")
 	}
 	if _, err := d.Connect(t.Context(), s.net.actor, WaitDirect(-1)); err == nil {
@@ -352,11 +353,11 @@ func testConnectInTime(t *testing.T) {
 func TestStepString(t *testing.T) {
 	a := multiaddr.StringCast("/ip4/1.2.3.4/tcp/1")
 	for want, s := range map[string]Step{
-		"find (2ms)":              {Name: stepFind, Took: 2 * time.Millisecond},
-		"direct (0s, 1 address)":  {Name: stepDirect, Addrs: []multiaddr.Multiaddr{a}},
-		"relay (0s, 3 addresses)": {Name: stepRelay, Addrs: []multiaddr.Multiaddr{a, a, a}},
-		"known (0s): of no use":   {Name: stepKnown, Err: errors.New("kad: of no use")},
-		"punch (1s): too late":    {Name: stepPunch, Took: time.Second, Err: errors.New("too\nlate")},
+		"find (2ms)":              {Name: "find", Took: 2 * time.Millisecond},
+		"direct (0s, 1 address)":  {Name: "direct", Addrs: []multiaddr.Multiaddr{a}},
+		"relay (0s, 3 addresses)": {Name: "relay", Addrs: []multiaddr.Multiaddr{a, a, a}},
+		"known (0s): of no use":   {Name: "known", Err: errors.New("kad: of no use")},
+		"punch (1s): too late":    {Name: "punch", Took: time.Second, Err: errors.New("too\nlate")},
 	} {
 		if got := s.String(); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -6,23 +6,35 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
-	"github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
-	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/connect"
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/join"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/presence"
+	"github.com/go-kad/kad/host/internal/publish"
+	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/relay"
+	"github.com/go-kad/kad/host/internal/replicate"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/serve"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/host/store"
-	"github.com/go-kad/kad/routing"
 )
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
@@ -30,41 +42,35 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 // A DHT is a node of a Kademlia network on a libp2p host. Its methods are safe
 // for concurrent use.
 type DHT struct {
-	cfg      Config
-	host     lhost.Host
-	self     peer.ID
-	protocol lprotocol.ID
+	cfg   Config
+	host  lhost.Host
+	store store.Store // cfg.Store, or our own
+	rules validate.Rules
 
-	rpc       requester
-	dialer    *dialer
-	knowledge *knowledge
-	recall    *recall
-	peers     *peers
-	relays    relays
-	older     olderAsker
-	unpunched atomic.Bool // a hole could not be punched lately
-	nat       natTypes
-
-	acquaintances acquaintances
-
-	store      store.Store // cfg.Store, or our own
-	validators validators
-
-	mode        mode
-	inbound     *inbound
-	keeper      *keeper
-	joins       joins
-	corrections corrections
-	agenda      agenda
-	quota       quota
-	announcing  stripes
-	presence    presence
-	diagnosis   diagnosis
-	stats       counters
-	tasks       *tasks
+	tasks *tasks.Group
+	loop  *tasks.Loop
+	rooms
 
 	closing sync.Once
 	closed  error // what Close returns
+}
+
+// rooms are the parts of a node: see ARCHITECTURE.md.
+type rooms struct {
+	table     *table.Table
+	call      *call.Caller
+	lookup    *lookup.Engine
+	join      *join.Joiner
+	holder    *holder.Holder
+	serve     *serve.Server
+	deliver   *deliver.Sender
+	find      *find.Finder
+	publish   *publish.Publisher
+	replicate *replicate.Replicator
+	reach     *reach.Reach
+	presence  *presence.Presence
+	relay     *relay.Relays
+	connect   *connect.Connector
 }
 
 var (
@@ -75,9 +81,9 @@ var (
 // New attaches a DHT to a host and starts to join its network. It starts one
 // goroutine; [DHT.Close] ends it. The host stays yours: the DHT never closes it.
 //
-// Attach the DHT before the host connects to others, or after: both work.
+// Attach the DHT before the host connects to other peers, or after: both work.
 func New(h lhost.Host, cfg Config) (*DHT, error) {
-	d, err := newDHT(h, cfg)
+	d, err := newDHT(h, cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +94,9 @@ func New(h lhost.Host, cfg Config) (*DHT, error) {
 	return d, nil
 }
 
-// newDHT builds a DHT that does nothing yet.
-func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
+// newDHT builds a DHT that does nothing yet. It asks through transport; if that is nil,
+// over streams of the host.
+func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 	if h == nil {
 		return nil, errNoHost
 	}
@@ -110,89 +117,162 @@ func newDHT(h lhost.Host, cfg Config) (*DHT, error) {
 	if err != nil {
 		return nil, err
 	}
-	wake := make(chan struct{}, 1)
-	tasks := newTasks()
-	d := &DHT{
-		cfg:         cfg,
-		host:        h,
-		self:        h.ID(),
-		protocol:    cfg.protocolID(),
-		rpc:         &streams{host: h, protocol: cfg.protocolID()},
-		knowledge:   new(knowledge),
-		recall:      newRecall(cfg.RegionAge),
-		peers:       newPeers(routing.KeyOf([]byte(h.ID())), cfg, wake),
-		store:       records,
-		validators:  maps.Clone(cfg.Validators),
-		inbound:     newInbound(cfg.MaxInbound),
-		corrections: make(corrections, maxCorrections),
-		quota:       quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
-		tasks:       tasks,
+	if transport == nil {
+		transport = call.Streams(h, cfg.protocolID())
 	}
-	d.dialer = newDialer(cfg, tasks, func(ctx context.Context, to peer.ID) error {
-		d.acquaintances.add(time.Now(), to)
-		return d.rpc.Dial(ctx, to)
-	}, d.connected)
-	d.mode.apply = d.switched
-	d.peers.remember(restoreContacts(cfg.Dir))
-	d.relays.wake = make(chan struct{}, 1)
-	d.keeper = &keeper{dht: d, wake: wake, done: make(chan func()), introducing: make(map[peer.ID]bool)}
+	group := tasks.NewGroup()
+	d := &DHT{
+		cfg: cfg, host: h, store: records, rules: maps.Clone(cfg.Validators),
+		tasks: group, loop: tasks.NewLoop(group),
+	}
+	d.buildContacts(transport)
+	d.buildRecords()
+	d.buildPaths()
+	d.loop.Add(d.jobs()...)
 	return d, nil
+}
+
+// buildContacts builds the rooms that know peers and ask them.
+func (d *DHT) buildContacts(transport call.Transport) {
+	cfg := d.cfg
+	d.table = table.New(table.Config{
+		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake,
+		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
+		Dir: cfg.Dir, Bootstrap: len(cfg.Bootstrap),
+	})
+	d.reach = reach.New(reach.Config{
+		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched,
+		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool {
+			return p.ID != d.host.ID() && slices.ContainsFunc(p.Addrs, func(a multiaddr.Multiaddr) bool { return scope.Of(a) == scope.Public })
+		}),
+	})
+	d.call = call.New(call.Config{
+		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,
+		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials,
+	})
+	d.lookup = lookup.NewEngine(lookup.Config{
+		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks,
+		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter,
+	})
+	d.join = join.New(join.Config{
+		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
+		Bootstrap: cfg.Bootstrap, RefreshInterval: cfg.RefreshInterval,
+	})
+}
+
+// buildRecords builds the rooms that hold records, and send them.
+func (d *DHT) buildRecords() {
+	cfg := d.cfg
+	d.holder = holder.New(holder.Config{
+		Host: d.host, Protocol: cfg.protocolID(), Store: d.store, Rules: d.rules, Table: d.table,
+		K: cfg.K, RecordAge: cfg.RecordAge, MaxBytesPerPeer: cfg.MaxBytesPerPeer, Caching: !cfg.PublisherOnly,
+	})
+	d.serve = serve.New(serve.Config{
+		Holder: d.holder, Table: d.table, Tasks: d.tasks, K: cfg.K, MaxInbound: cfg.MaxInbound,
+		Asked: d.asked,
+	})
+	d.deliver = deliver.New(deliver.Config{Table: d.table, Call: d.call, Tasks: d.tasks, K: cfg.K, Alpha: cfg.Alpha})
+	d.find = find.New(find.Config{
+		Host: d.host, Rules: d.rules, Table: d.table, Call: d.call, Lookup: d.lookup, Deliver: d.deliver, Holder: d.holder, Tasks: d.tasks,
+		K: cfg.K, SlowAfter: cfg.SlowAfter, RecordAge: cfg.RecordAge, Caching: !cfg.PublisherOnly,
+	})
+	d.publish = publish.New(publish.Config{
+		Self: d.host.ID(), Store: d.store, Rules: d.rules, Holder: d.holder, Lookup: d.lookup, Deliver: d.deliver, Find: d.find,
+		Reach: d.reach, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
+	})
+	d.replicate = replicate.New(replicate.Config{
+		Holder: d.holder, Table: d.table, Lookup: d.lookup, Deliver: d.deliver, Find: d.find, Publish: d.publish,
+		K: cfg.K, Alpha: cfg.Alpha, Interval: cfg.ReplicateInterval,
+	})
+}
+
+// buildPaths builds the rooms by which the node is reached, and reaches others.
+func (d *DHT) buildPaths() {
+	cfg := d.cfg
+	d.presence = presence.New(presence.Config{
+		Host: d.host, Table: d.table, Lookup: d.lookup, Deliver: d.deliver, Holder: d.holder, Reach: d.reach,
+		K: cfg.K, Disabled: cfg.DisablePresence,
+	})
+	d.relay = relay.New(relay.Config{
+		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Find: d.find, Publish: d.publish, Reach: d.reach, Tasks: d.tasks,
+		K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
+	})
+	d.connect = connect.New(connect.Config{
+		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
+		Wake: d.loop.Wake, K: cfg.K,
+	})
+}
+
+// openStore opens the store that cfg asks for: its own, one in Dir, or one in memory.
+func openStore(cfg Config) (store.Store, error) {
+	switch {
+	case cfg.Store != nil:
+		return cfg.Store, nil
+	case cfg.Dir != "":
+		s, err := store.Open(filepath.Join(cfg.Dir, "records"), store.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("kad: Config.Dir: %w", err)
+		}
+		return s, nil
+	default:
+		return store.NewMemory(store.Limits{}), nil
+	}
 }
 
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
 	if d.cfg.RepublishInterval > 0 {
-		d.resumePublications(d.tasks.ctx)
+		d.publish.Resume(d.tasks.Context())
 	}
-	sub, err := d.host.EventBus().Subscribe([]any{
-		new(event.EvtPeerIdentificationCompleted),
-		new(event.EvtPeerProtocolsUpdated),
-		new(event.EvtPeerConnectednessChanged),
-		new(event.EvtLocalReachabilityChanged),
-		new(event.EvtHostReachableAddrsChanged),
-		new(event.EvtLocalAddressesUpdated),
-		new(event.EvtAutoRelayAddrsUpdated),
-		new(event.EvtNATDeviceTypeChanged),
-	}, eventbus.Name("kad"), eventbus.BufSize(256))
+	sub, err := d.subscribe()
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
 	}
-	d.mode.change(func(wanted *Mode, around *surroundings) {
-		*wanted = d.cfg.Mode
-		around.publicListen = d.listensPublic()
-		around.publicPeer = slices.ContainsFunc(d.cfg.Bootstrap, func(p peer.AddrInfo) bool {
-			return p.ID != d.self && len(fit(p.Addrs, scopePublic)) > 0
-		})
-	})
+	d.reach.Start()
 	for _, conn := range d.host.Network().Conns() {
-		d.surveyed(conn)
-		d.meet(conn.RemotePeer())
+		d.reach.Observe(conn)
+		d.identified(conn.RemotePeer())
 	}
-	d.tasks.run(func(ctx context.Context) {
-		d.keeper.maintain(ctx, sub.Out())
-		d.keeper.stopRelay()
+	d.tasks.Go(func(ctx context.Context) {
+		d.loop.Run(ctx, sub.Out(), d.handle)
+		d.relay.Close()
 		_ = sub.Close()
 	})
 	return nil
+}
+
+// switched sets or removes the protocol handler; identify then informs connected peers.
+// When the handler is removed, streams that are open are reset too.
+func (d *DHT) switched(was, now reach.Decision) {
+	d.loop.Wake()
+	d.relay.Wake()
+	switch {
+	case was.Serve == now.Serve:
+	case now.Serve:
+		d.host.SetStreamHandler(d.cfg.protocolID(), d.serve.Handle)
+	default:
+		d.host.RemoveStreamHandler(d.cfg.protocolID())
+		d.serve.Reset()
+	}
 }
 
 // Close stops serving, ends everything that the DHT started, waits for that
 // (less than a second), and leaves the host as it found it. Operations that are
 // under way return [ErrClosed]. Closing twice is fine.
 //
-// The presence of a node that does not serve is withdrawn first, with those holders
-// that answer within 400ms. Others, and those of other implementations, which have
-// no such request, keep it until it expires: see Config.DisablePresence.
+// The presence of a node that does not serve is withdrawn first, with the holders that
+// answer within 400ms. Other holders keep it until it expires, and so do holders of
+// other implementations, which have no such request: see Config.DisablePresence.
 func (d *DHT) Close() error {
 	d.closing.Do(func() {
-		if err := d.withdrawPresence(d.tasks.ctx, true); err != nil {
+		if err := d.presence.Withdraw(d.tasks.Context(), true); err != nil {
 			log.Debugw("presence not withdrawn", "error", err)
 		}
-		d.tasks.cancel(ErrClosed)
-		d.mode.close()
-		d.inbound.close()
-		d.tasks.wait(&d.inbound.done)
-		d.closed = d.keepContacts()
+		d.tasks.Cancel()
+		d.reach.Close()
+		d.serve.Close()
+		d.tasks.Wait(d.serve.Done())
+		d.closed = d.table.Save()
 		if d.cfg.Store == nil {
 			d.closed = errors.Join(d.closed, d.store.Close())
 		}
@@ -200,49 +280,50 @@ func (d *DHT) Close() error {
 	return d.closed
 }
 
-// begin returns the context of an operation: it ends with that of the caller,
-// or when the DHT is closed. The function that it returns releases it.
-func (d *DHT) begin(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	if d.tasks.ctx.Err() != nil {
-		cancel(ErrClosed) // at once: AfterFunc is another goroutine
+// Leave is [DHT.Close] for a node that does not come back soon. Before it closes, it
+// gives each record that it holds to the peer that is among the k closest to it once
+// the node is gone, for as long as ctx lasts; 10s if that has no deadline. Without
+// Leave, the other holders of the same records do that within Config.ReplicateInterval.
+//
+// The error is that of Close. A record that was not handed over in time is not an error.
+func (d *DHT) Leave(ctx context.Context) error {
+	if !d.cfg.PublisherOnly && d.table.Live() {
+		leaving, end := d.tasks.Begin(ctx)
+		if err := d.replicate.Leave(leaving); err != nil {
+			log.Debugw("leave", "error", err)
+		}
+		end()
 	}
-	stop := context.AfterFunc(d.tasks.ctx, func() { cancel(ErrClosed) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
+	return d.Close()
 }
 
-// switched sets or removes the protocol handler. The host tells connected
-// peers of it. Without it, streams that are open are reset too.
-func (d *DHT) switched(was, now decision) {
-	poke(d.keeper.wake)
-	poke(d.relays.wake)
-	if was.serve == now.serve {
-		return
-	}
-	if now.serve {
-		d.host.SetStreamHandler(d.protocol, d.serve)
-		return
-	}
-	d.host.RemoveStreamHandler(d.protocol)
-	d.inbound.reset()
+// Bootstrap joins the network: it connects to the bootstrap peers, looks up our
+// own ID, and fills every bucket farther away than the closest neighbours.
+// It returns when that is done, or a [*NotReadyError] if no peer answered.
+//
+// There is no need to call it: a DHT joins by itself, tries again while its
+// routing table is empty or it is offline, and every operation waits until that
+// is over.
+//
+// Spec: libp2p kad-dht, "Bootstrap process".
+func (d *DHT) Bootstrap(ctx context.Context) error {
+	ctx, end := d.tasks.Begin(ctx)
+	defer end()
+	return public(d.join.Join(ctx))
 }
 
-// listensPublic reports whether the host has a public IPv4 address of its own.
-func (d *DHT) listensPublic() bool {
-	addrs, err := d.host.Network().InterfaceListenAddresses()
-	return err == nil && listensPublic(addrs)
-}
+// Ready waits until lookups will work: until a peer in the routing table has answered,
+// and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
+// deadline. Then it returns a [*NotReadyError], which says why they will not, as far
+// as that is known: no bootstrap peers, or why they could not be dialled, or what else
+// they speak, or what filtered them; or that the node is offline, since no contact
+// answers. Meanwhile the DHT goes on trying.
+//
+// All operations call Ready first, so there is no need to.
+func (d *DHT) Ready(ctx context.Context) error { return public(d.table.Ready(ctx)) }
 
 // ID returns the ID of the host's peer, which is the node's.
-func (d *DHT) ID() peer.ID { return d.self }
+func (d *DHT) ID() peer.ID { return d.host.ID() }
 
 // Host returns the host that the DHT is attached to.
 func (d *DHT) Host() lhost.Host { return d.host }
-
-// connected reports whether there is a connection to a peer.
-func (d *DHT) connected(id peer.ID) bool {
-	return d.host.Network().Connectedness(id) == network.Connected
-}

@@ -29,7 +29,7 @@ func TestIdleGoroutines(t *testing.T) { synctest.Test(t, testIdleGoroutines) }
 func testIdleGoroutines(t *testing.T) {
 	n := newTestNet(t)
 	a, b := n.host(), n.host()
-	join(t, a, b)
+	dialHost(t, a, b)
 	synctest.Wait()
 	before := goroutines()
 	d := n.attach(a, Config{})
@@ -53,7 +53,7 @@ func testClose(t *testing.T) {
 	n := newTestNet(t)
 	other := n.node(Config{})
 	d, puppets := crowd(t, n, 3)
-	connect(t, d, other)
+	link(t, d, other)
 	time.Sleep(time.Second)
 	synctest.Wait()
 
@@ -102,7 +102,7 @@ func testClose(t *testing.T) {
 
 	ping.NewPingService(other.host)
 	ctx, cancel := context.WithCancel(t.Context())
-	if res := <-ping.Ping(ctx, d.host, other.self); res.Error != nil {
+	if res := <-ping.Ping(ctx, d.host, other.ID()); res.Error != nil {
 		t.Errorf("the host does not work any more: %v", res.Error)
 	}
 	cancel()
@@ -117,18 +117,18 @@ func testClose(t *testing.T) {
 func TestCloseWaits(t *testing.T) { synctest.Test(t, testCloseWaits) }
 
 func testCloseWaits(t *testing.T) {
-	d := newTestNet(t).inert(Config{})
+	n := newTestNet(t)
 	ended := false
-	d.rpc = requestFunc(func(ctx context.Context, _ peer.ID, _ protocol.Request) (protocol.Response, error) {
+	d := n.asking(requestFunc(func(ctx context.Context, _ peer.ID, _ protocol.Request) (protocol.Response, error) {
 		<-ctx.Done()
 		time.Sleep(300 * time.Millisecond)
 		ended = true
 		return protocol.Response{}, ctx.Err()
-	})
+	}))
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
-	acquaint(d, 1, private)
+	acquaint(d, 1, aPrivate)
 	time.Sleep(time.Second) // it has begun to join
 	spent := took(func() { _ = d.Close() })
 	if !ended || spent != 300*time.Millisecond {
@@ -220,7 +220,7 @@ func testCloseWhileJoining(t *testing.T) {
 	p := n.puppet(silent)
 	for _, after := range []time.Duration{0, latency, 5 * latency, 20 * latency} {
 		d := n.node(Config{Bootstrap: nil})
-		join(t, d.host, p)
+		dialHost(t, d.host, p)
 		joined := make(chan error, 1)
 		go func() { joined <- d.Bootstrap(context.WithoutCancel(t.Context())) }()
 		time.Sleep(after)

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -61,14 +60,14 @@ func testDiagnoseAsks(t *testing.T) {
 	if g := diagnose(t, client); g.Asked != maxAskedOfUs || g.Told != 0 {
 		t.Errorf("client that is not announced: %d of %d", g.Told, g.Asked)
 	}
-	if _, err := client.announce(t.Context(), client.closestBy(0), []byte(client.self), 0); err != nil {
+	if _, err := client.publish.Announce(t.Context(), []byte(client.ID()), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	g = diagnose(t, client)
 	if g.Asked != maxAskedOfUs || g.Told != maxAskedOfUs {
 		t.Errorf("client that is announced: %d of %d", g.Told, g.Asked)
 	}
-	if tells(protocol.Response{Closer: []protocol.Peer{{ID: client.self, Addrs: client.host.Addrs()}}}, client.self, []multiaddr.Multiaddr{multiaddr.StringCast(public)}) {
+	if has(protocol.Response{Closer: []protocol.Peer{{ID: client.ID(), Addrs: client.host.Addrs()}}}, client.ID(), []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}) {
 		t.Error("an address that is not announced counts")
 	}
 }
@@ -132,9 +131,9 @@ func testDiagnoseHidden(t *testing.T) {
 		}
 	}
 
-	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: []multiaddr.Multiaddr{multiaddr.StringCast(public + "/p2p/" + relay + "/p2p-circuit")}})
+	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: []multiaddr.Multiaddr{multiaddr.StringCast(aPublic + "/p2p/" + aRelay + "/p2p-circuit")}})
 	g = diagnose(t, d)
-	if len(g.Relays) != 1 || g.Relays[0].String() != relay {
+	if len(g.Relays) != 1 || g.Relays[0].String() != aRelay {
 		t.Errorf("relays %v", g.Relays)
 	}
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
@@ -142,36 +141,4 @@ func testDiagnoseHidden(t *testing.T) {
 	if g := diagnose(t, d); g.Reachability != network.ReachabilityPublic || len(g.Advice) > 1 {
 		t.Errorf("reachable: %+v", g)
 	}
-}
-
-// Each sign of being reachable has its words.
-func TestVerdictSource(t *testing.T) {
-	type s = surroundings
-	for _, tt := range []struct {
-		around surroundings
-		want   network.Reachability
-		source string
-	}{
-		{s{}, network.ReachabilityUnknown, "nobody has checked it"},
-		{s{publicListen: true}, network.ReachabilityUnknown, "listens on a public IPv4"},
-		{s{dialled: time.Now()}, network.ReachabilityUnknown, "has reached the host"},
-		{s{confirmed: true, reachability: network.ReachabilityPrivate}, network.ReachabilityPublic, "AutoNAT v2"},
-		{s{reachability: network.ReachabilityPrivate, publicListen: true}, network.ReachabilityPrivate, "the host says so"},
-		{s{reachability: network.ReachabilityPublic}, network.ReachabilityPublic, "the host says so"},
-		{s{denied: true}, network.ReachabilityPrivate, "AutoNAT v2"},
-		{s{denied: true, confirmed: true}, network.ReachabilityPublic, "AutoNAT v2 has confirmed"},
-	} {
-		got, source := tt.around.verdict(teller(nil))
-		if got != tt.want {
-			t.Errorf("%+v: %v, want %v", tt.around, got, tt.want)
-		}
-		mentions(t, source, tt.source)
-	}
-}
-
-// Who tells the reachability is told apart where that can be seen.
-func TestTeller(t *testing.T) {
-	mentions(t, teller(onLoopback(t, libp2p.ForceReachabilityPrivate())), "it was set: libp2p")
-	mentions(t, teller(onLoopback(t)), "AutoNAT v1 says so")
-	mentions(t, teller(nil), "AutoNAT v1, or it was set")
 }

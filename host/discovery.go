@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -10,37 +9,25 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/discovery"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multihash"
+
+	"github.com/go-kad/kad/host/internal/find"
 )
 
 // advertiseTTL is for how long an advertisement is good if the caller does not
 // say; the routing discovery of go-libp2p uses the same.
 const advertiseTTL = 3 * time.Hour
 
-// errNoNamespace is returned for an empty rendezvous namespace.
-var errNoNamespace = errors.New("kad: empty namespace: name what is to be found, for example \"my-app/lobby\"")
-
 // NamespaceCID returns the CID under which the peers of a rendezvous namespace
 // announce themselves: the one that the routing discovery of go-libp2p uses, so
-// that both find each other.
-func NamespaceCID(ns string) (cid.Cid, error) {
-	if ns == "" {
-		return cid.Undef, errNoNamespace
-	}
-	hash, err := multihash.Sum([]byte(ns), multihash.SHA2_256, -1)
-	if err != nil {
-		return cid.Undef, fmt.Errorf("kad: hashing a namespace: %w", err)
-	}
-	return cid.NewCidV1(cid.Raw, hash), nil
-}
+// that both find each other. It fails for the empty namespace.
+func NamespaceCID(ns string) (cid.Cid, error) { return find.NamespaceCID(ns) }
 
-// Advertise announces that we can be found under a namespace, and returns for
-// how long: advertise again before that is over, for unlike what [DHT.Announce]
-// announces, an advertisement is not published again by itself. That is the option TTL, 3h by
-// default, at most Config.RecordAge. Peers with another implementation may keep the
-// announcement for longer.
+// Advertise announces that this node can be found under a namespace, and returns for
+// how long: the option TTL, 3h by default, at most Config.RecordAge. Advertise again
+// before that is over: unlike an announcement of [DHT.Announce], an advertisement is not
+// published again by itself. Peers with another implementation may keep it for longer.
 //
-// The error is that of [DHT.Announce]: a [*PutError] if nobody stored it.
+// The error is that of [DHT.Announce]: a [*PutError] if no peer stored it.
 func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {
@@ -58,15 +45,15 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if d.cfg.RecordAge > 0 {
 		ttl = min(ttl, d.cfg.RecordAge)
 	}
-	ctx, end := d.begin(ctx)
+	ctx, end := d.tasks.Begin(ctx)
 	defer end()
-	if _, err := d.announce(ctx, d.closestBy(0), c.Hash(), ttl); err != nil {
-		return 0, err
+	if _, err := d.publish.Announce(ctx, []byte(c.Hash()), ttl); err != nil {
+		return 0, public(err)
 	}
 	return ttl, nil
 }
 
-// FindPeers looks for peers that advertise a namespace, without us. The channel
+// FindPeers looks for peers that advertise a namespace, without this node. The channel
 // is closed when the k closest peers have been asked, or when as many are found
 // as the option Limit says. It waits for readiness first, and fails with a
 // [*NotReadyError]; to see later errors, use [DHT.Discover]. Cancel ctx if you do
@@ -79,13 +66,13 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 	if _, err := NamespaceCID(ns); err != nil {
 		return nil, err
 	}
-	if err := d.readyWithin(ctx); err != nil {
-		return nil, err
+	if err := d.table.ReadyWithin(ctx); err != nil {
+		return nil, public(err)
 	}
 	return d.channel(ctx, d.Discover(ctx, ns, o.Limit)), nil
 }
 
-// Discover yields the peers that advertise a namespace, each once, without us;
+// Discover yields the peers that advertise a namespace, each once, without this node;
 // if limit is above 0, no more than that. An error comes last. It looks once:
 // peers that come later are found by calling it again.
 func (d *DHT) Discover(ctx context.Context, ns string, limit int) iter.Seq2[peer.AddrInfo, error] {

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -22,7 +22,7 @@ func testOldHolders(t *testing.T) {
 	const k = 3
 	n := newTestNet(t)
 	// Holders pass nothing on: whom they told, the client does not know.
-	cfg := Config{K: k, HandoverRate: -1, ReplicateInterval: -1}
+	cfg := Config{K: k, PublisherOnly: true}
 	nodes := n.nodes(3, cfg)
 	join := []peer.AddrInfo{info(nodes[0].host)}
 	cfg.Bootstrap = join
@@ -30,7 +30,7 @@ func testOldHolders(t *testing.T) {
 	client := n.attach(h, Config{K: k, Mode: ModeClient, Bootstrap: join})
 	time.Sleep(3 * time.Second)
 	for range 12 { // newcomers that are closer
-		key := routing.KeyOf([]byte(client.self))
+		key := routing.KeyOf([]byte(client.ID()))
 		x := n.hostAt(func(other routing.Key) bool { return key.CPL(other) >= 4 })
 		nodes = append(nodes, n.attach(x, cfg))
 	}
@@ -39,13 +39,13 @@ func testOldHolders(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	holders := 0
 	for _, d := range nodes {
-		p, ok := presenceAt(t, d, client.self)
+		p, ok := presenceAt(t, d, client.ID())
 		if !ok {
 			continue
 		}
 		holders++
-		if at, ok := parseKept(p.Addrs).peer(time.Now()); !ok || at.Addrs[0].String() != secondPlaceAddr {
-			t.Errorf("%v holds %v after the change", d.self, at.Addrs)
+		if at, ok := announce.ParseKept(p.Addrs).Peer(time.Now()); !ok || at.Addrs[0].String() != secondPlaceAddr {
+			t.Errorf("%v holds %v after the change", d.ID(), at.Addrs)
 		}
 	}
 	if holders <= k {
@@ -80,44 +80,19 @@ func TestPresenceUnderWayIsWithdrawn(t *testing.T) {
 					}
 				}
 				time.Sleep(10 * time.Millisecond)
-				if got := len(presentAt(t, nodes, d.self)); got != 3 {
+				if got := len(presentAt(t, nodes, d.ID())); got != 3 {
 					t.Fatalf("%d of 3 have been told", got)
 				}
 				if err := end(d); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(2 * time.Second)
-				if got := presentAt(t, nodes, d.self); len(got) != 0 {
+				if got := presentAt(t, nodes, d.ID()); len(got) != 0 {
 					t.Errorf("%d still hold it", len(got))
 				}
 				_ = d.Close()
 			})
 		})
-	}
-}
-
-// Holders are bounded, and forgotten when they have forgotten us.
-func TestHoldersAreBounded(t *testing.T) { synctest.Test(t, testHoldersBounded) }
-
-func testHoldersBounded(t *testing.T) {
-	var p presence
-	first, second := addrList(firstPlaceAddr), addrList(secondPlaceAddr)
-	for i := range maxPresenceHolders + 2 {
-		p.hold(time.Now(), routing.ContactOf(peer.ID(fmt.Sprint(i))), first)
-		time.Sleep(time.Second)
-	}
-	if len(p.holders) != maxPresenceHolders || p.holders["0"].told != (time.Time{}) || p.holders["1"].told != (time.Time{}) {
-		t.Errorf("%d holders, or not those that were told last", len(p.holders))
-	}
-	if got := len(p.outdated(time.Now(), second)); got != maxPresenceHolders {
-		t.Errorf("%d hold other addresses, want all", got)
-	}
-	if got := len(p.outdated(time.Now(), first)); got != 0 {
-		t.Errorf("%d hold other addresses, want none", got)
-	}
-	time.Sleep(presenceLifetime)
-	if got := len(p.outdated(time.Now(), second)); got != 0 || len(p.holders) != 0 {
-		t.Errorf("%d hold other addresses, %d in all, after they have forgotten them", got, len(p.holders))
 	}
 }
 
@@ -150,7 +125,7 @@ func testChangesSlowDown(t *testing.T) {
 	if k := announced(30*time.Minute, 1500*time.Millisecond); k < 20 || k > 45 {
 		t.Errorf("%d announcements in 30 minutes of changes", k)
 	}
-	time.Sleep(4 * maxPresencePause)
+	time.Sleep(4 * time.Minute)
 	if k := announced(4*time.Second, 2*time.Second); k != 2 {
 		t.Errorf("%d announcements of two changes after some calm", k)
 	}

@@ -32,13 +32,13 @@ func testJoinOrder(t *testing.T) {
 	before := 0                 // requests for our ID before those for buckets
 	for _, req := range p.requests() {
 		target := req.(protocol.FindNode).Target
-		switch self := string(target) == string(d.self); {
+		switch self := string(target) == string(d.ID()); {
 		case self && len(looked) == 0:
 			before++
 		case self:
 			t.Error("our ID was looked up after the first bucket")
 		default:
-			looked[routing.KeyOf([]byte(d.self)).CPL(routing.KeyOf(target))]++
+			looked[routing.KeyOf([]byte(d.ID())).CPL(routing.KeyOf(target))]++
 		}
 	}
 	if before < 2 {
@@ -72,7 +72,7 @@ func testJoinLine(t *testing.T) {
 		time.Sleep(time.Second)
 	}
 	for i, d := range nodes {
-		if got := d.peers.stats().Contacts; got != len(nodes)-1 {
+		if got := d.table.Stats().Contacts; got != len(nodes)-1 {
 			t.Errorf("node %d knows %d others, want all %d", i, got, len(nodes)-1)
 		}
 	}
@@ -96,7 +96,7 @@ func testJoinRing(t *testing.T) {
 	time.Sleep(time.Minute)
 	sum := 0
 	for i, d := range nodes {
-		got := d.peers.stats().Contacts
+		got := d.table.Stats().Contacts
 		sum += got
 		if got < 7 {
 			t.Errorf("node %d has %d contacts, want 7 or more", i, got)
@@ -180,11 +180,11 @@ func testReconnect(t *testing.T) {
 	d, puppets := crowd(t, n, 1)
 	n.cut(puppets[0])
 	time.Sleep(time.Hour)
-	if d.peers.isLive() {
+	if d.table.Live() {
 		t.Fatal("it has not noticed")
 	}
 	n.mend(puppets[0])
-	join(t, puppets[0], d.host)
+	dialHost(t, puppets[0], d.host)
 	time.Sleep(time.Second)
 	if !knows(d, puppets[0]) {
 		t.Error("it is connected to a peer of its network, and has an empty table")
@@ -193,7 +193,7 @@ func testReconnect(t *testing.T) {
 
 // keyAt returns a key that shares exactly cpl bits with that of d.
 func keyAt(d *DHT, cpl int) []byte {
-	return routing.Preimage(routing.KeyOf([]byte(d.self)), cpl, rand.New(rand.NewPCG(1, uint64(cpl))))
+	return routing.Preimage(routing.KeyOf([]byte(d.ID())), cpl, rand.New(rand.NewPCG(1, uint64(cpl))))
 }
 
 // A bucket that was not looked into for RefreshInterval is looked up at a random
@@ -212,7 +212,7 @@ func testRefresh(t *testing.T) {
 	looked := make(map[int]int)
 	keys := make(map[string]bool)
 	for _, target := range p.lookups(d) {
-		looked[routing.KeyOf([]byte(d.self)).CPL(routing.KeyOf(target))]++
+		looked[routing.KeyOf([]byte(d.ID())).CPL(routing.KeyOf(target))]++
 		keys[string(target)] = true
 	}
 	total := 0

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -41,7 +41,7 @@ func TestQuickLiarsDoNotEndLocate(t *testing.T) {
 				key, id := identity(t)
 				d, puppets := crowd(t, newTestNet(t), 8)
 				honest := says(protocol.Response{Providers: []protocol.Peer{{
-					ID: id, Addrs: addrList(firstPlaceAddr), Certified: certify(key, id, addrList(firstPlaceAddr), time.Now()),
+					ID: id, Addrs: addrList(firstPlaceAddr), Certified: announce.Certify(key, id, addrList(firstPlaceAddr), time.Now()),
 				}}})
 				for i, p := range puppets {
 					if i < tt.liars {
@@ -60,31 +60,6 @@ func TestQuickLiarsDoNotEndLocate(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// However many addresses some tell, that which most tell is in the location, first.
-func TestLiarsDoNotFillLocation(t *testing.T) { synctest.Test(t, testLiarsDoNotFill) }
-
-func testLiarsDoNotFill(t *testing.T) {
-	d := newTestNet(t).inert(Config{})
-	_, id := identity(t)
-	l := newLocator(d, id)
-	for liar := range 5 {
-		var fakes []multiaddr.Multiaddr
-		for i := range protocol.MaxAddrs {
-			fakes = append(fakes, multiaddr.StringCast(fmt.Sprintf("/ip4/60.%d.0.%d/tcp/1", liar, i+1)))
-		}
-		l.heard(idOf(liar+1), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fakes}}})
-		if got := len(l.location().Addrs); got != min((liar+1)*maxTold, maxLocated) {
-			t.Fatalf("%d addresses of %d peers", got, liar+1)
-		}
-	}
-	for i := range 3 {
-		l.heard(idOf(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr, publicAddr)}}})
-	}
-	if got := l.location().Addrs[0]; got.Addr.String() != publicAddr || got.From != idOf(6) {
-		t.Errorf("the first address is %v of %v, not that which three tell", got.Addr, got.From)
 	}
 }
 

@@ -16,53 +16,6 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// In auto mode, a node serves on a private network, and on the public one if it
-// is known to be reachable; the reason says what decided.
-func TestDecide(t *testing.T) {
-	type s = surroundings
-	now := time.Now()
-	const (
-		unknown = network.ReachabilityUnknown
-		private = network.ReachabilityPrivate
-		public  = network.ReachabilityPublic
-	)
-	tests := []struct {
-		wanted    Mode
-		around    surroundings
-		serve     bool
-		reachable bool
-		reason    string
-	}{
-		{ModeServer, s{publicPeer: true}, true, true, "set to server"},
-		{ModeServer, s{publicPeer: true, reachability: private}, true, false, "set to server"},
-		{ModeClient, s{publicListen: true}, false, false, "set to client"},
-		{ModeClient, s{reachability: public, publicListen: true}, false, true, "set to client"},
-		{ModeAuto, s{}, true, false, "private network"},
-		{ModeAuto, s{reachability: private}, true, false, "private network"},
-		{ModeAuto, s{publicListen: true}, true, true, "private network"},
-		{ModeAuto, s{publicListen: true, reachability: private}, true, false, "private network"},
-		{ModeAuto, s{reachability: public}, true, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: public}, true, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, confirmed: true}, true, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, confirmed: true, reachability: private}, true, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: private}, false, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: private, publicListen: true}, false, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, publicListen: true}, true, true, "public IPv4 address"},
-		{ModeAuto, s{publicPeer: true, dialled: now}, true, true, "has reached the host"},
-		{ModeAuto, s{publicPeer: true, dialled: now, reachability: private}, false, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, dialled: now, publicListen: true, denied: true}, false, false, "not publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: public, denied: true}, true, true, "publicly reachable"},
-		{ModeAuto, s{publicPeer: true, reachability: unknown}, false, false, "not known yet"},
-	}
-	for _, tt := range tests {
-		got := decide(tt.wanted, tt.around)
-		if got.serve != tt.serve || got.reachable != tt.reachable {
-			t.Errorf("%v, %+v: serves %v, reachable %v, want %v, %v", tt.wanted, tt.around, got.serve, got.reachable, tt.serve, tt.reachable)
-		}
-		mentions(t, got.reason, tt.reason)
-	}
-}
-
 // emit sends an event of the host.
 func emit[E any](t *testing.T, d *DHT, e E) {
 	t.Helper()
@@ -84,7 +37,7 @@ func emit[E any](t *testing.T, d *DHT, e E) {
 func TestReachability(t *testing.T) { synctest.Test(t, testReachability) }
 
 func testReachability(t *testing.T) {
-	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}}
 	d := newTestNet(t).node(Config{Bootstrap: []peer.AddrInfo{boot}})
 	want := func(want Mode, reason string) {
 		t.Helper()
@@ -127,7 +80,7 @@ func testReachability(t *testing.T) {
 func TestFlapping(t *testing.T) { synctest.Test(t, testFlapping) }
 
 func testFlapping(t *testing.T) {
-	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
+	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}}
 	d := newTestNet(t).node(Config{Bootstrap: []peer.AddrInfo{boot}})
 	find := func(r network.Reachability) {
 		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: r})
@@ -186,37 +139,6 @@ func testFlapping(t *testing.T) {
 	}
 }
 
-// Findings that alternate for long, each lasting for longer than the patience, are
-// never followed at once.
-func TestPatienceIsBounded(t *testing.T) { synctest.Test(t, testPatienceIsBounded) }
-
-func testPatienceIsBounded(t *testing.T) {
-	boot := peer.AddrInfo{ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(public)}}
-	d := newTestNet(t).inert(Config{Bootstrap: []peer.AddrInfo{boot}})
-	find := func(r network.Reachability) Mode {
-		d.mode.change(func(_ *Mode, around *surroundings) { around.publicPeer, around.reachability = true, r })
-		now, _ := d.mode.current()
-		return now
-	}
-	before := find(network.ReachabilityPublic)
-	for i := range 80 {
-		found := network.ReachabilityPrivate
-		if i%2 == 1 {
-			found = network.ReachabilityPublic
-		}
-		if find(found) != before {
-			t.Fatalf("finding %d was followed at once", i)
-		}
-		time.Sleep(maxSettle)
-		d.mode.settle(time.Now())
-		if now, _ := d.mode.current(); now == before {
-			t.Fatalf("finding %d was not followed after %v", i, maxSettle)
-		} else {
-			before = now
-		}
-	}
-}
-
 // A node of a network that turns out to be public stops to serve until the host
 // knows that it is reachable, or listens on a public address.
 func TestPublicPeer(t *testing.T) { synctest.Test(t, testPublicPeer) }
@@ -228,12 +150,12 @@ func testPublicPeer(t *testing.T) {
 	if mode, why := d.Mode(); mode != ModeServer {
 		t.Fatalf("mode %v: %s", mode, why)
 	}
-	join(t, d.host, far)
+	dialHost(t, d.host, far)
 	time.Sleep(time.Second)
 	if mode, why := d.Mode(); mode != ModeClient {
 		t.Errorf("mode %v (%s), want client", mode, why)
 	}
-	if err := d.host.Network().Listen(multiaddr.StringCast(public)); err != nil {
+	if err := d.host.Network().Listen(multiaddr.StringCast(aPublic)); err != nil {
 		t.Fatal(err)
 	}
 	emit(t, d, event.EvtLocalAddressesUpdated{})
@@ -252,7 +174,7 @@ func testPrivateNetworkServes(t *testing.T) {
 	for _, d := range []*DHT{a, b} {
 		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
 	}
-	connect(t, a, b)
+	link(t, a, b)
 	time.Sleep(time.Second)
 	if !knows(a, b.host) || !knows(b, a.host) {
 		t.Error("they do not know each other")
@@ -314,7 +236,7 @@ func testClient(t *testing.T) {
 	nodes := n.nodes(4, Config{})
 	client := n.node(Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
 	time.Sleep(5 * time.Second)
-	if got := client.peers.stats().Contacts; got != 4 {
+	if got := client.table.Stats().Contacts; got != 4 {
 		t.Errorf("the client knows %d nodes, want 4", got)
 	}
 	if err := client.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
@@ -323,7 +245,7 @@ func testClient(t *testing.T) {
 	if err := client.Provide(t.Context(), testCID("content"), true); err != nil {
 		t.Error(err)
 	}
-	if got := providers(t, nodes[3], testCID("content"), 0); len(got) != 1 || got[0].ID != client.self {
+	if got := providers(t, nodes[3], testCID("content"), 0); len(got) != 1 || got[0].ID != client.ID() {
 		t.Errorf("found %v, want the client", got)
 	}
 	time.Sleep(time.Hour)
@@ -336,25 +258,6 @@ func testClient(t *testing.T) {
 		t.Error("the client answered")
 	}
 }
-
-// A public IPv4 address that the host listens on itself counts; a relayed one
-// does not, nor an IPv6 one, which may be behind a firewall.
-func TestListensPublic(t *testing.T) {
-	for addr, want := range map[string]bool{
-		public:                    true,
-		private:                   false,
-		loopback:                  false,
-		"/ip6/2a00:1450::1/tcp/1": false,
-		"/dns4/example.com/tcp/1": false,
-		public + "/p2p/" + relay + "/p2p-circuit": false,
-	} {
-		if got := listensPublic([]multiaddr.Multiaddr{multiaddr.StringCast(addr)}); got != want {
-			t.Errorf("%s: %v, want %v", addr, got, want)
-		}
-	}
-}
-
-const relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
 
 // The modes have names.
 func TestModeString(t *testing.T) {

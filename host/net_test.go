@@ -20,6 +20,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -131,7 +132,18 @@ func (n *testNet) attach(h lhost.Host, cfg Config) *DHT {
 // inert returns a DHT that does nothing of itself.
 func (n *testNet) inert(cfg Config) *DHT {
 	n.t.Helper()
-	d, err := newDHT(n.host(), testConfig(cfg))
+	d, err := newDHT(n.host(), testConfig(cfg), nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// asking returns an inert DHT that asks through a transport.
+func (n *testNet) asking(transport call.Transport) *DHT {
+	n.t.Helper()
+	d, err := newDHT(n.host(), testConfig(Config{}), transport)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -186,13 +198,13 @@ func (n *testNet) mend(h lhost.Host) {
 
 func info(h lhost.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }
 
-func connect(t *testing.T, a, b *DHT) {
+func link(t *testing.T, a, b *DHT) {
 	t.Helper()
-	join(t, a.host, b.host)
+	dialHost(t, a.host, b.host)
 }
 
 // join connects two hosts.
-func join(t *testing.T, a, b lhost.Host) {
+func dialHost(t *testing.T, a, b lhost.Host) {
 	t.Helper()
 	if err := a.Connect(t.Context(), info(b)); err != nil {
 		t.Fatal(err)
@@ -201,7 +213,7 @@ func join(t *testing.T, a, b lhost.Host) {
 
 // knows reports whether h is in the table of d.
 func knows(d *DHT, h lhost.Host) bool {
-	closest := d.peers.sound(routing.KeyOf([]byte(h.ID())), 1)
+	closest := d.table.Closest(routing.KeyOf([]byte(h.ID())), 1)
 	return len(closest) == 1 && closest[0].ID == h.ID()
 }
 
@@ -275,14 +287,14 @@ func TestTwoNodes(t *testing.T) {
 				for _, h := range hosts[:tt.early] {
 					nodes = append(nodes, n.attach(h, Config{}))
 				}
-				join(t, hosts[0], hosts[1])
+				dialHost(t, hosts[0], hosts[1])
 				synctest.Wait()
 				for _, h := range hosts[tt.early:] {
 					nodes = append(nodes, n.attach(h, Config{}))
 				}
 				time.Sleep(time.Second)
 				for i, d := range nodes {
-					if got := d.peers.stats().Contacts; got != 1 {
+					if got := d.table.Stats().Contacts; got != 1 {
 						t.Errorf("node %d has %d contacts, want 1", i, got)
 					}
 				}

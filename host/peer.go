@@ -3,49 +3,141 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/protocol"
 )
 
-// connectedAddrs returns the addresses of a peer that we are connected to; nil
-// if we are not.
-func (d *DHT) connectedAddrs(id peer.ID) []multiaddr.Multiaddr {
-	if !d.connected(id) {
-		return nil
-	}
-	if addrs := d.host.Peerstore().Addrs(id); len(addrs) > 0 {
-		return addrs
-	}
-	var addrs []multiaddr.Multiaddr
-	for _, conn := range d.host.Network().ConnsToPeer(id) {
-		addrs = append(addrs, conn.RemoteMultiaddr())
-	}
-	return addrs
+// A Source says where an address of a peer comes from, the best first.
+type Source uint8
+
+const (
+	// SourceConnected is the peer itself, over a connection: the address that the
+	// connection leads to, and what the peer has signed of itself on it.
+	SourceConnected Source = iota
+
+	// SourceCertified is the signature of the peer: the newest that a peer holds.
+	SourceCertified
+
+	// SourcePresence is a holder of the peer's presence, without a signature. An
+	// address that more holders name comes first.
+	SourcePresence
+
+	// SourceHearsay is any other peer, such as one that has the peer in its routing
+	// table, or our own host. An address that more of them name comes first.
+	SourceHearsay
+)
+
+// String returns connected, certified, presence or hearsay.
+func (s Source) String() string {
+	return [...]string{"connected", "certified", "presence", "hearsay"}[min(s, SourceHearsay)]
 }
 
-// ClosestPeers returns the k peers closest to a key that answer, the closest
-// first, with the addresses they were reached at. Those who answered a lookup near
-// that key within Config.RegionAge are asked again only if something has changed. We are not among them. The
-// key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
+// A LocatedAddr is an address of a peer, and where it comes from.
+type LocatedAddr struct {
+	Addr   multiaddr.Multiaddr
+	Source Source
+
+	// From is the peer that named it first; this node itself is possible.
+	From peer.ID
+
+	// Age is how long ago the peer stated it: 0 if it is connected, and negative if
+	// that is not known, as with SourcePresence and SourceHearsay.
+	Age time.Duration
+}
+
+// A Location has the addresses of a peer, and where each comes from.
+type Location struct {
+	ID    peer.ID
+	Addrs []LocatedAddr // the best first: by Source, and as their source orders them; each once
+}
+
+// FindPeer returns the addresses of [DHT.Locate].
+//
+// Spec: libp2p kad-dht, "Peer routing".
+func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	ctx, end := d.tasks.Begin(ctx)
+	defer end()
+	found, err := d.find.Peer(ctx, id)
+	if err != nil {
+		return peer.AddrInfo{}, public(err)
+	}
+	return found.Info(), nil
+}
+
+// Locate looks for a peer, and returns its addresses and where each comes from. One
+// lookup asks for both the peer and its presence: a peer that does not serve keeps a
+// presence with the peers closest to it. The lookup ends when
+//
+//   - the peer is connected, as when it is in a routing table and then answers itself;
+//   - three of the k closest that are known have given the same certified presence, and
+//     no peer a newer one;
+//   - half of the k closest that are known have answered, three of them have the peer
+//     in their tables at the same address, and no peer has given a presence: a peer that
+//     serves has none;
+//   - the peers closest to it have answered.
+//
+// So no single peer ends it, and fewer than three of the closest do not. An address
+// that is not certified may be a lie wherever it comes from.
+//
+// Of the addresses that the peer has certified within the last hour, those of the
+// newest signature are returned. Private ones are not believed across the public
+// network.
+//
+// The error is [ErrNotFound] if the closest peers have answered, and none knows it.
+func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
+	ctx, end := d.tasks.Begin(ctx)
+	defer end()
+	found, err := d.find.Peer(ctx, id)
+	if err != nil {
+		return Location{}, public(err)
+	}
+	location := Location{ID: found.ID}
+	for _, a := range found.Addrs {
+		location.Addrs = append(location.Addrs, LocatedAddr{a.Addr, Source(a.Source), a.From, a.Age})
+	}
+	return location, nil
+}
+
+// ClosestPeers returns the k peers closest to a key that answer, the closest first,
+// with the addresses they were reached at, without this node. Peers that answered a
+// lookup near that key within 5 minutes are asked again only if something has changed.
+// The key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
 func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, error) {
-	ctx, end := d.begin(ctx)
+	ctx, end := d.tasks.Begin(ctx)
 	defer end()
 	if len(key) == 0 || len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
-	closest, err := d.closestBy(0)(ctx, key, nil)
+	closest, err := d.lookup.Closest(0)(ctx, key, nil)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	infos := make([]peer.AddrInfo, len(closest))
 	for i, c := range closest {
 		infos[i] = peer.AddrInfo{ID: c.ID, Addrs: d.connectedAddrs(c.ID)}
-		if p, err := announcement(c.Wire).peer(); err == nil && infos[i].Addrs == nil {
+		if p, err := announce.Wire(c.Wire).Peer(); err == nil && infos[i].Addrs == nil {
 			infos[i].Addrs = p.Addrs
 		}
 	}
 	return infos, nil
+}
+
+// connectedAddrs returns the addresses of a connected peer; nil if it is not connected.
+func (d *DHT) connectedAddrs(id peer.ID) []multiaddr.Multiaddr {
+	if !d.table.Connected(id) {
+		return nil
+	}
+	addrs := slices.Clone(d.host.Peerstore().Addrs(id))
+	if len(addrs) == 0 {
+		for _, conn := range d.host.Network().ConnsToPeer(id) {
+			addrs = append(addrs, conn.RemoteMultiaddr())
+		}
+	}
+	return addrs
 }

@@ -20,8 +20,8 @@ func testFindPeer(t *testing.T) {
 	nodes := n.nodes(8, Config{K: 3})
 	for i, d := range nodes {
 		for j, other := range nodes {
-			got, err := d.FindPeer(t.Context(), other.self)
-			if err != nil || got.ID != other.self || len(got.Addrs) == 0 {
+			got, err := d.FindPeer(t.Context(), other.ID())
+			if err != nil || got.ID != other.ID() || len(got.Addrs) == 0 {
 				t.Errorf("node %d looks for node %d: %v, %v", i, j, got, err)
 			}
 		}
@@ -49,7 +49,7 @@ func testFindClient(t *testing.T) {
 	if err := client.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got, err := nodes[4].FindPeer(t.Context(), client.self)
+	got, err := nodes[4].FindPeer(t.Context(), client.ID())
 	if err != nil || len(got.Addrs) == 0 {
 		t.Errorf("FindPeer() = %v, %v", got, err)
 	}
@@ -61,7 +61,7 @@ func TestFindPeerLocally(t *testing.T) { synctest.Test(t, testFindPeerLocally) }
 func testFindPeerLocally(t *testing.T) {
 	n := newTestNet(t)
 	d, puppets := crowd(t, n, 2)
-	for _, id := range []peer.ID{d.self, puppets[0].ID()} {
+	for _, id := range []peer.ID{d.ID(), puppets[0].ID()} {
 		if got, err := d.FindPeer(t.Context(), id); err != nil || len(got.Addrs) == 0 {
 			t.Errorf("FindPeer() = %v, %v", got, err)
 		}
@@ -108,7 +108,7 @@ func testClosestPeers(t *testing.T) {
 	n.cut(nodes[7].host)
 	for _, target := range []string{"a", "b", "c"} {
 		want := slices.SortedFunc(slices.Values(nodes[1:]), func(a, b *DHT) int {
-			return routing.KeyOf([]byte(target)).Compare(routing.KeyOf([]byte(a.self)), routing.KeyOf([]byte(b.self)))
+			return routing.KeyOf([]byte(target)).Compare(routing.KeyOf([]byte(a.ID())), routing.KeyOf([]byte(b.ID())))
 		})
 		want = slices.DeleteFunc(want, func(d *DHT) bool { return d == nodes[7] })[:5]
 		got, err := nodes[0].ClosestPeers(t.Context(), []byte(target))
@@ -116,8 +116,8 @@ func testClosestPeers(t *testing.T) {
 			t.Fatalf("target %q: %d peers, %v; want %d", target, len(got), err, len(want))
 		}
 		for i, p := range got {
-			if p.ID != want[i].self || len(p.Addrs) == 0 {
-				t.Errorf("target %q: peer %d is %v with %v, want %v", target, i, p.ID, p.Addrs, want[i].self)
+			if p.ID != want[i].ID() || len(p.Addrs) == 0 {
+				t.Errorf("target %q: peer %d is %v with %v, want %v", target, i, p.ID, p.Addrs, want[i].ID())
 			}
 		}
 	}

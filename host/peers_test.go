@@ -2,16 +2,15 @@ package host
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -62,7 +61,7 @@ func testDisconnectProbes(t *testing.T) {
 	p := n.puppet(says(protocol.Response{}))
 	meet(t, d, p)
 
-	if err := n.net.DisconnectPeers(d.self, p.ID()); err != nil {
+	if err := n.net.DisconnectPeers(d.ID(), p.ID()); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second)
@@ -79,7 +78,7 @@ func ask(t *testing.T, from lhost.Host, to *DHT, req protocol.Request) (protocol
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return (&streams{host: from, protocol: to.protocol}).Request(ctx, to.self, req)
+	return call.Streams(from, to.cfg.protocolID()).Request(ctx, to.ID(), req)
 }
 
 // A peer that asks us something has proved nothing: it enters the table when it
@@ -90,7 +89,7 @@ func testAskingProvesNothing(t *testing.T) {
 	n := newTestNet(t)
 	d := n.node(Config{})
 	p := n.puppet(silent)
-	join(t, p, d.host)
+	dialHost(t, p, d.host)
 	find := protocol.FindNode{Target: []byte("target")}
 	for range 3 {
 		if _, err := ask(t, p, d, find); err != nil {
@@ -146,7 +145,7 @@ func testAdvertisingProvesNothing(t *testing.T) {
 	}
 	closes := func(s network.Stream, _ protocol.Request) { _ = s.Close() }
 	for i, p := range []*puppet{n.puppet(silent), n.puppet(resets), n.puppet(garbage), n.puppet(closes)} {
-		join(t, p, d.host)
+		dialHost(t, p, d.host)
 		time.Sleep(30 * time.Second)
 		if knows(d, p) {
 			t.Errorf("peer %d is in the table", i)
@@ -207,56 +206,6 @@ func testContactStopsServing(t *testing.T) {
 	}
 }
 
-// A probe that was under way when a contact stopped serving does not bring it
-// back.
-func TestCheckDoesNotResurrect(t *testing.T) { synctest.Test(t, testCheckDoesNotResurrect) }
-
-func testCheckDoesNotResurrect(t *testing.T) {
-	n := newTestNet(t)
-	d := n.inert(Config{})
-	c := routing.ContactOf("contact")
-	d.peers.seen(c)
-	d.peers.doubt(c, true)
-	probe, _ := d.peers.due(time.Now(), 1)
-	if len(probe) != 1 {
-		t.Fatal("the contact is not due")
-	}
-	d.rpc = requestFunc(func(context.Context, peer.ID, protocol.Request) (protocol.Response, error) {
-		d.peers.removed(c) // it said that it stops, then its answer arrives
-		return protocol.Response{}, nil
-	})
-	if err := d.check(t.Context(), probe[0]); err != nil {
-		t.Fatal(err)
-	}
-	if d.peers.has(c) {
-		t.Error("the contact is back")
-	}
-}
-
-// A probe that we gave up says nothing about the contact.
-func TestCheckGivenUp(t *testing.T) { synctest.Test(t, testCheckGivenUp) }
-
-func testCheckGivenUp(t *testing.T) {
-	n := newTestNet(t)
-	d := n.inert(Config{})
-	c := routing.ContactOf("contact")
-	d.peers.seen(c)
-	d.peers.doubt(c, false)
-	probe, _ := d.peers.due(time.Now(), 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	d.rpc = requestFunc(func(context.Context, peer.ID, protocol.Request) (protocol.Response, error) {
-		cancel()
-		return protocol.Response{}, context.Canceled
-	})
-	if err := d.check(ctx, probe[0]); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Hour)
-	if _, _ = d.peers.due(time.Now(), 1); !d.peers.has(c) {
-		t.Error("the contact was evicted")
-	}
-}
-
 // A peer that has not proved itself is not told to others.
 func TestUnverifiedIsNotHandedOut(t *testing.T) { synctest.Test(t, testUnverifiedIsNotHandedOut) }
 
@@ -264,7 +213,7 @@ func testUnverifiedIsNotHandedOut(t *testing.T) {
 	n := newTestNet(t)
 	d := n.node(Config{})
 	proved, unproved, asker := n.puppet(says(protocol.Response{})), n.puppet(silent), n.host()
-	join(t, unproved, d.host)
+	dialHost(t, unproved, d.host)
 	meet(t, d, proved)
 	resp, err := ask(t, asker, d, protocol.FindNode{Target: []byte("target")})
 	if err != nil {
@@ -295,35 +244,5 @@ func testNetworksDoNotMix(t *testing.T) {
 				t.Errorf("node %d knows node %d: %v, want %v", i, j, !want, want)
 			}
 		}
-	}
-}
-
-// By default, two contacts of one public network are admitted to a bucket.
-func TestGroupLimit(t *testing.T) { synctest.Test(t, testGroupLimit) }
-
-func testGroupLimit(t *testing.T) {
-	n := newTestNet(t)
-	d := n.inert(Config{})
-	admitted := 0
-	for i := range 5 {
-		c := routing.ContactOf(peer.ID(rune('a' + i)))
-		c.Group = "192.0.2.0"
-		if d.peers.seen(c) == routing.Added {
-			admitted++
-		}
-	}
-	if admitted != 2 {
-		t.Errorf("%d contacts of one network, want 2", admitted)
-	}
-}
-
-// What is kept of peers that others name is bounded.
-func TestMetIsBounded(t *testing.T) {
-	var q metQueue
-	for i := range 2 * maxMet {
-		q.add(idOf(i))
-	}
-	if len(q.in) != maxMet {
-		t.Errorf("%d met, want %d", len(q.in), maxMet)
 	}
 }

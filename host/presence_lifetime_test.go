@@ -7,6 +7,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -26,19 +29,19 @@ func testPresenceLifetime(t *testing.T) {
 			after time.Duration // of the proof
 			want  time.Duration
 		}{
-			"without proof":      {[]byte(id), false, id, 0, presenceLifetime},
-			"for ever":           {[]byte(id), true, id, 0, presenceLifetime},
-			"passed on":          {[]byte(id), true, other, 20 * time.Minute, presenceLifetime - 20*time.Minute},
-			"passed on too late": {[]byte(id), true, other, presenceLifetime, 0},
+			"without proof":      {[]byte(id), false, id, 0, announce.PresenceLifetime},
+			"for ever":           {[]byte(id), true, id, 0, announce.PresenceLifetime},
+			"passed on":          {[]byte(id), true, other, 20 * time.Minute, announce.PresenceLifetime - 20*time.Minute},
+			"passed on too late": {[]byte(id), true, other, announce.PresenceLifetime, 0},
 			"no presence":        {[]byte("key"), true, id, 0, max(age, 0)},
 		} {
 			_ = d.store.RemoveProvider(t.Context(), tt.key, string(id))
 			add := protocol.AddProvider{Key: tt.key, Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr)}}}
 			if tt.sign {
-				add.Proof = proof{network: testProtocol, key: tt.key, published: time.Now()}.sign(key)
+				add.Proof = announce.Proof{Network: testProtocol, Key: tt.key, Published: time.Now()}.Sign(key)
 			}
 			time.Sleep(tt.after)
-			if _, err := d.answer(t.Context(), asker{tt.from, scopePublic}, add); (err != nil) != (tt.want == 0 && tt.from == other) {
+			if _, err := d.serve.Answer(t.Context(), holder.From{ID: tt.from, At: scope.Public}, add, time.Now()); (err != nil) != (tt.want == 0 && tt.from == other) {
 				t.Errorf("%s: %v", name, err)
 			}
 			p, err := d.store.Provider(t.Context(), tt.key, string(id), time.Now())

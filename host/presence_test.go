@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -57,7 +58,7 @@ func presentAt(t *testing.T, nodes []*DHT, id peer.ID) (holders []peer.ID) {
 	t.Helper()
 	for _, d := range nodes {
 		if _, ok := presenceAt(t, d, id); ok {
-			holders = append(holders, d.self)
+			holders = append(holders, d.ID())
 		}
 	}
 	slices.Sort(holders)
@@ -73,7 +74,7 @@ func presenceAt(t *testing.T, d *DHT, id peer.ID) (store.Provider, bool) {
 // nearestTo returns the k of nodes that are closest to a peer, sorted by ID.
 func nearestTo(nodes []*DHT, id peer.ID, k int) (ids []peer.ID) {
 	for _, d := range nodes {
-		ids = append(ids, d.self)
+		ids = append(ids, d.ID())
 	}
 	key := routing.KeyOf([]byte(id))
 	slices.SortFunc(ids, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
@@ -92,17 +93,17 @@ func testPresence(t *testing.T) {
 	h := newMover(t, n.host(), firstPlaceAddr)
 	client := n.attach(h, Config{K: k, Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
 	time.Sleep(2 * time.Second)
-	got := presentAt(t, nodes, client.self)
+	got := presentAt(t, nodes, client.ID())
 	// A lookup with so small tables may miss one of the k.
-	missed := slices.DeleteFunc(nearestTo(nodes, client.self, k), func(id peer.ID) bool { return slices.Contains(got, id) })
+	missed := slices.DeleteFunc(nearestTo(nodes, client.ID(), k), func(id peer.ID) bool { return slices.Contains(got, id) })
 	if len(got) < k || len(missed) > 1 {
 		t.Fatalf("%d hold it, and not %d of the %d closest", len(got), len(missed), k)
 	}
-	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+	checkFound(t, n, nodes, client.ID(), firstPlaceAddr)
 
 	h.move(secondPlaceAddr)
 	time.Sleep(2 * time.Second)
-	checkFound(t, n, nodes, client.self, secondPlaceAddr)
+	checkFound(t, n, nodes, client.ID(), secondPlaceAddr)
 
 	// Many changes: the last counts.
 	for range 10 {
@@ -113,23 +114,23 @@ func testPresence(t *testing.T) {
 	}
 	h.move(firstPlaceAddr)
 	time.Sleep(10 * time.Second)
-	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+	checkFound(t, n, nodes, client.ID(), firstPlaceAddr)
 
 	// It is renewed before it is forgotten.
 	var before time.Time
 	for _, d := range nodes {
-		if p, ok := presenceAt(t, d, client.self); ok {
+		if p, ok := presenceAt(t, d, client.ID()); ok {
 			before = p.Expires
 		}
 	}
-	if left := time.Until(before); left <= presenceInterval || left > presenceLifetime {
+	if left := time.Until(before); left <= presenceInterval || left > announce.PresenceLifetime {
 		t.Errorf("it expires in %v", left)
 	}
-	time.Sleep(3 * presenceLifetime)
-	checkFound(t, n, nodes, client.self, firstPlaceAddr)
+	time.Sleep(3 * announce.PresenceLifetime)
+	checkFound(t, n, nodes, client.ID(), firstPlaceAddr)
 
 	spent := took(func() { _ = client.Close() })
-	if got := presentAt(t, nodes, client.self); len(got) != 0 || spent > time.Second {
+	if got := presentAt(t, nodes, client.ID()); len(got) != 0 || spent > time.Second {
 		t.Errorf("%d hold it after Close, which took %v", len(got), spent)
 	}
 }
@@ -169,7 +170,7 @@ func testPresenceMode(t *testing.T) {
 	settled := func(what string, want int) {
 		t.Helper()
 		time.Sleep(presenceCalm + 3*time.Second)
-		if got := len(presentAt(t, nodes, d.self)); got != want {
+		if got := len(presentAt(t, nodes, d.ID())); got != want {
 			t.Errorf("%s: %d hold its presence, want %d", what, got, want)
 		}
 	}
@@ -191,7 +192,7 @@ func testPresenceMode(t *testing.T) {
 	h.move(secondPlaceAddr)
 	settled("somewhere", 3)
 	for _, other := range append(nodes[1:], shy) {
-		if got := len(presentAt(t, nodes, other.self)); got != 0 {
+		if got := len(presentAt(t, nodes, other.ID())); got != 0 {
 			t.Errorf("%d hold the presence of a node that has none", got)
 		}
 	}
@@ -216,7 +217,7 @@ func testPresenceAgain(t *testing.T) {
 			names()(s, req)
 			return
 		}
-		if string(add.Key) != string(d.self) {
+		if string(add.Key) != string(d.ID()) {
 			t.Errorf("an announcement of %x", add.Key)
 		}
 		if refuse.Load() {
@@ -268,12 +269,12 @@ func testPresenceNewcomers(t *testing.T) {
 	first := n.puppet(names(late.Host, nodes[0].host, nodes[1].host, nodes[2].host, nodes[3].host))
 	client := n.attach(n.host(), Config{Mode: ModeClient, Bootstrap: []peer.AddrInfo{info(first.Host)}})
 	time.Sleep(newcomerPause + 5*time.Second)
-	if got := presentAt(t, nodes, client.self); len(got) != len(nodes) {
+	if got := presentAt(t, nodes, client.ID()); len(got) != len(nodes) {
 		t.Errorf("%d of %d hold it", len(got), len(nodes))
 	}
 	if !slices.ContainsFunc(late.requests(), func(req protocol.Request) bool {
 		add, ok := req.(protocol.AddProvider)
-		return ok && string(add.Key) == string(client.self)
+		return ok && string(add.Key) == string(client.ID())
 	}) {
 		t.Error("the one who was late was not told")
 	}
@@ -281,101 +282,11 @@ func testPresenceNewcomers(t *testing.T) {
 	time.Sleep(time.Minute)
 	newcomer := n.node(Config{Bootstrap: []peer.AddrInfo{info(nodes[0].host)}})
 	time.Sleep(time.Second)
-	if _, err := client.ClosestPeers(t.Context(), []byte(newcomer.self)); err != nil {
+	if _, err := client.ClosestPeers(t.Context(), []byte(newcomer.ID())); err != nil {
 		t.Error(err)
 	}
 	time.Sleep(5 * time.Second)
-	if _, ok := presenceAt(t, newcomer, client.self); !ok {
+	if _, ok := presenceAt(t, newcomer, client.ID()); !ok {
 		t.Error("the one who came later was not told")
 	}
-}
-
-// Only the peer itself can announce and withdraw its presence, and whoever holds it can
-// pass it on with what it has certified.
-func TestPresenceIsItsOwn(t *testing.T) { synctest.Test(t, testPresenceOwn) }
-
-func testPresenceOwn(t *testing.T) {
-	n := newTestNet(t)
-	holder, heir := n.inert(Config{}), n.inert(Config{})
-	key, id := identity(t)
-	_, other := identity(t)
-	sign := func(lifetime time.Duration) []byte {
-		return proof{network: testProtocol, key: []byte(id), published: time.Now(), lifetime: lifetime}.sign(key)
-	}
-	self := protocol.Peer{ID: id, Addrs: addrList(publicAddr), Certified: certify(key, id, addrList(publicAddr), time.Now())}
-	from := func(id peer.ID) asker { return asker{id, scopePublic} }
-	send := func(d *DHT, as peer.ID, p protocol.Peer, proof []byte) error {
-		_, err := d.answer(t.Context(), from(as), protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof})
-		return err
-	}
-	if send(holder, other, protocol.Peer{ID: other, Addrs: addrList(publicAddr)}, nil) == nil {
-		t.Error("another peer is announced under the ID")
-	}
-	if err := send(holder, id, self, sign(presenceLifetime)); err != nil {
-		t.Fatal(err)
-	}
-	held, _ := presenceAt(t, holder, id)
-	req, ok := holder.passOn([]byte(id), held, time.Now())
-	if !ok || send(heir, other, req.Providers[0], req.Proof) != nil {
-		t.Fatalf("it is not passed on: %v", req)
-	}
-	for _, d := range []*DHT{holder, heir} {
-		got := askProviders(t, d, from(other), id)
-		if len(got) != 1 || len(got[0].Addrs) != 1 {
-			t.Fatalf("providers = %v", got)
-		}
-		if _, err := verifyCertified(got[0].Certified, id, time.Now()); err != nil {
-			t.Error(err)
-		}
-	}
-	if send(heir, other, protocol.Peer{ID: id}, sign(withdrawn)) == nil || len(askProviders(t, heir, from(other), id)) != 1 {
-		t.Error("another peer has withdrawn it")
-	}
-	if err := send(heir, id, protocol.Peer{ID: id}, sign(withdrawn)); err != nil || len(askProviders(t, heir, from(other), id)) != 0 {
-		t.Errorf("it is not withdrawn: %v", err)
-	}
-	time.Sleep(presenceLifetime)
-	if len(askProviders(t, holder, from(other), id)) != 0 {
-		t.Error("it is told after its lifetime")
-	}
-}
-
-// What a holder cannot check, or may not tell, it does not keep.
-func TestBadCertificateIsNotKept(t *testing.T) { synctest.Test(t, testBadCertificate) }
-
-func testBadCertificate(t *testing.T) {
-	d := newTestNet(t).inert(Config{})
-	key, id := identity(t)
-	otherKey, other := identity(t)
-	for name, certified := range map[string][]byte{
-		"foreign": certify(otherKey, other, addrList(publicAddr), time.Now()),
-		"forged":  certify(otherKey, id, addrList(publicAddr), time.Now()),
-		"private": certify(key, id, addrList(publicAddr, privateAddr), time.Now()),
-	} {
-		at := asker{id, scopePublic}
-		_, err := d.answer(t.Context(), at, protocol.AddProvider{
-			Key: []byte(id), Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr), Certified: certified}},
-		})
-		got := askProviders(t, d, asker{other, scopePublic}, id)
-		if err != nil || len(got) != 1 || got[0].Certified != nil {
-			t.Errorf("%s: %v, %v", name, got, err)
-		}
-	}
-}
-
-// askProviders returns what a node answers about the presence of a peer.
-func askProviders(t *testing.T, d *DHT, from asker, id peer.ID) (providers []protocol.Peer) {
-	t.Helper()
-	a, err := d.answer(t.Context(), from, protocol.GetProviders{Key: []byte(id)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range a.providers {
-		p, err := protocol.ParsePeer(e.Wire)
-		if err != nil {
-			t.Fatal(err)
-		}
-		providers = append(providers, p)
-	}
-	return providers
 }

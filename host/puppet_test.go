@@ -60,7 +60,7 @@ func (n *testNet) puppet(react reaction) *puppet {
 // puppetAt returns a puppet whose key shares exactly cpl bits with that of d.
 func (n *testNet) puppetAt(d *DHT, cpl int, react reaction) *puppet {
 	n.t.Helper()
-	self := routing.KeyOf([]byte(d.self))
+	self := routing.KeyOf([]byte(d.ID()))
 	return puppetOn(n.hostAt(func(k routing.Key) bool { return self.CPL(k) == cpl }), react)
 }
 
@@ -108,7 +108,7 @@ func (p *puppet) requests() []protocol.Request {
 // without those of probes and of lookups for the asker itself.
 func (p *puppet) lookups(asker *DHT) (targets [][]byte) {
 	for _, req := range p.requests() {
-		if find, ok := req.(protocol.FindNode); ok && string(find.Target) != string(asker.self) {
+		if find, ok := req.(protocol.FindNode); ok && string(find.Target) != string(asker.ID()) {
 			targets = append(targets, find.Target)
 		}
 	}
@@ -119,7 +119,7 @@ func (p *puppet) lookups(asker *DHT) (targets [][]byte) {
 func meet(t *testing.T, d *DHT, puppets ...*puppet) {
 	t.Helper()
 	for _, p := range puppets {
-		join(t, d.host, p.Host)
+		dialHost(t, d.host, p.Host)
 	}
 	time.Sleep(time.Second)
 	for i, p := range puppets {

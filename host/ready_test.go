@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -155,7 +156,7 @@ func TestOperationWaitsForContact(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.AfterFunc(2*time.Second, func() { connect(t, d, peers[0]) })
+				time.AfterFunc(2*time.Second, func() { link(t, d, peers[0]) })
 				var err error
 				spent := took(func() { err = op.run(t.Context(), d) })
 				if op.name == "FindPeer" {
@@ -242,13 +243,13 @@ func testNotReadyWrongProtocol(t *testing.T) {
 	other := n.node(Config{Network: "/other"})
 	boot := n.node(Config{Network: "/third"})
 	d := n.node(Config{Bootstrap: []peer.AddrInfo{info(boot.host)}})
-	connect(t, d, other)
+	link(t, d, other)
 	notReady, text := notReadyText(t, d)
 	mentions(t, text,
 		"none speaks /test/kad/1.0.0",
-		"/other/kad/1.0.0", "/third/kad/1.0.0", other.self.String(),
+		"/other/kad/1.0.0", "/third/kad/1.0.0", other.ID().String(),
 		"all bootstrap peers failed", "it does not speak /test/kad/1.0.0")
-	if len(notReady.Others[other.self]) == 0 {
+	if len(notReady.Others[other.ID()]) == 0 {
 		t.Errorf("Others = %v, want the peer and its protocols", notReady.Others)
 	}
 }
@@ -284,7 +285,7 @@ func testNotReadyFiltered(t *testing.T) {
 	p := n.puppet(says(protocol.Response{}))
 	h := limitedHost{n.host().(*wireHost)}
 	d := n.attach(h, Config{})
-	join(t, h, p)
+	dialHost(t, h, p)
 	notReady, text := notReadyText(t, d)
 	mentions(t, text, "filtered", p.ID().String(), "relay")
 	if notReady.Filtered[p.ID()] == "" {
@@ -300,13 +301,13 @@ func testFilteredByGroup(t *testing.T) {
 	d := n.inert(Config{MaxPerGroup: 1})
 	var kept peer.ID
 	for i := range 2 {
-		h := n.hostAt(func(k routing.Key) bool { return routing.KeyOf([]byte(d.self)).CPL(k) == 0 })
+		h := n.hostAt(func(k routing.Key) bool { return routing.KeyOf([]byte(d.ID())).CPL(k) == 0 })
 		addr := multiaddr.StringCast("/ip4/8.8.8.8/tcp/" + string(rune('1'+i)))
 		d.host.Peerstore().AddAddr(h.ID(), addr, time.Hour)
-		d.answered(h.ID())
+		d.table.Heard(routing.ContactOf(h.ID()), table.Answered, 0)
 		kept = h.ID()
 	}
-	report := d.notReady(nil)
+	report := d.table.NotReady(nil)
 	mentions(t, report.Error(), "filtered", kept.String(), "Config.MaxPerGroup", "8.8.8.0")
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/scope"
 )
 
 // Who connects to a peer one of whose relays has died is not held up by that, though
@@ -25,20 +27,20 @@ func testConnectPastDeadRelay(t *testing.T) {
 	servers := w.relays(4)
 	cfg := Config{Bootstrap: []peer.AddrInfo{info(servers[0])}}
 	hidden, d := w.host("192.168.1.2", cfg)
-	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+	until(t, "two relays", func() bool { return len(d.relay.Held()) == 2 })
 	time.Sleep(5 * time.Second)
-	held := d.relays.holds()
+	held := d.relay.Held()
 	for i := range 4 {
 		_, other := w.host(fmt.Sprintf("192.168.3.%d", i+1), cfg)
 		if err := other.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range servers {
-			join(t, other.Host(), s)
+			dialHost(t, other.Host(), s)
 		}
 		dead := slices.IndexFunc(servers, func(s lhost.Host) bool { return s.ID() == held[i%2] })
 		ip := fmt.Sprintf("40.%d.0.%d", dead+1, dead+1)
-		through := slices.DeleteFunc(hidden.Addrs(), func(a multiaddr.Multiaddr) bool { return !has(a, multiaddr.P_CIRCUIT) })
+		through := slices.DeleteFunc(hidden.Addrs(), func(a multiaddr.Multiaddr) bool { return !scope.HasProtocol(a, multiaddr.P_CIRCUIT) })
 		other.Host().Peerstore().AddAddrs(hidden.ID(), through, time.Hour)
 		w.cut(ip)
 		spent := took(func() {
@@ -63,15 +65,15 @@ func TestRelaysDieSilently(t *testing.T) {
 }
 
 func testRelaysDieSilently(t *testing.T) {
-	const noticedAfter = relayCheckInterval + 3*silence
+	const noticedAfter = 5*time.Second + 3*1500*time.Millisecond // an interval of checks, and three times its patience
 	w := newSimWorld(t)
 	relays := w.relays(5)
 	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
-	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+	until(t, "two relays", func() bool { return len(d.relay.Held()) == 2 })
 	until(t, "all servers", func() bool { return len(h.Network().Peers()) == 5 })
 	time.Sleep(time.Minute)
 
-	held := d.relays.holds()
+	held := d.relay.Held()
 	w.cut("192.168.1.2")
 	time.Sleep(noticedAfter)
 	w.mend("192.168.1.2")
@@ -83,7 +85,7 @@ func testRelaysDieSilently(t *testing.T) {
 	time.Sleep(time.Minute)
 
 	for _, n := range []int{1, 2} {
-		held := d.relays.holds()
+		held := d.relay.Held()
 		for _, id := range held[:n] {
 			i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == id })
 			w.cut("40." + string(rune('1'+i)) + ".0." + string(rune('1'+i)))
@@ -91,7 +93,7 @@ func testRelaysDieSilently(t *testing.T) {
 		took := until(t, "loss", func() bool {
 			return !slices.ContainsFunc(held[:n], func(id peer.ID) bool { return slices.Contains(announced(h), id) })
 		})
-		again := until(t, "replacement", func() bool { return len(d.relays.holds()) == 2 })
+		again := until(t, "replacement", func() bool { return len(d.relay.Held()) == 2 })
 		t.Logf("loss of %d noticed after %v, replaced %v later", n, took, again)
 		if took > noticedAfter {
 			t.Errorf("loss of %d noticed after %v, want %v at most", n, took, noticedAfter)

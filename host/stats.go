@@ -1,14 +1,9 @@
 package host
 
 import (
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
-
-	"github.com/go-kad/kad/protocol"
 )
 
 // Stats are the counters of a DHT since it was made, and its gauges now.
@@ -19,10 +14,10 @@ type Stats struct {
 	Probes         uint64 // requests that check whether a peer serves
 	Joins          uint64 // attempts to join the network
 	Corrections    uint64 // records sent to holders of a worse one or none
-	Cached         uint64 // copies left with a peer on the way of a get
+	Cached         uint64 // copies left with peers that a get passed
 	Republished    uint64 // records and announcements of ours published again
-	Replicated     uint64 // records and announcements of others sent to those closest to them
-	HandedOver     uint64 // records and announcements given to those who are to hold them instead of or beside us
+	Replicated     uint64 // records and announcements of other peers sent to the peers closest to them
+	HandedOver     uint64 // records and announcements given to peers that became one of the k closest
 	Shed           uint64 // records and announcements dropped from a full store for nearer ones
 
 	InboundFindNode     uint64 // requests answered, by kind
@@ -36,7 +31,7 @@ type Stats struct {
 	Contacts       int  // in the routing table
 	Suspects       int  // of them, those that did not answer when they were last asked
 	Pending        int  // peers that wait for a place in it
-	Offline        bool // nobody answers any more
+	Offline        bool // there are contacts, and none answers
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
@@ -44,71 +39,45 @@ type Stats struct {
 	Server         bool // whether the node serves
 }
 
-// counters are the counters of [Stats], as they are counted.
-type counters struct {
-	lookups, requests, requestsFailed, probes, joins               atomic.Uint64
-	corrections, cached, republished, replicated, handedOver, shed atomic.Uint64
-	findNode, getValue, putValue, getProviders, addProvider, ping  atomic.Uint64
-	inboundRefused                                                 atomic.Uint64
-}
-
-// countInbound counts a request that was answered.
-func (c *counters) countInbound(req protocol.Request, err error) {
-	if err != nil {
-		return // counted when the stream is reset
-	}
-	switch req.(type) {
-	case protocol.FindNode:
-		c.findNode.Add(1)
-	case protocol.GetValue:
-		c.getValue.Add(1)
-	case protocol.PutValue:
-		c.putValue.Add(1)
-	case protocol.GetProviders:
-		c.getProviders.Add(1)
-	case protocol.AddProvider:
-		c.addProvider.Add(1)
-	case protocol.Ping:
-		c.ping.Add(1)
-	}
-}
-
 // Stats returns the counters and gauges of the DHT.
 func (d *DHT) Stats() Stats {
-	c := &d.stats
-	values, providers := d.store.Len()
-	table := d.peers.stats()
-	serving, _ := d.mode.current()
+	requests, failed, probes := d.call.Stats()
+	corrected, cached := d.find.Stats()
+	replicated, handedOver := d.replicate.Stats()
+	inbound := d.serve.Stats()
+	table := d.table.Stats()
+	values, providers := d.holder.Len()
+	mode, _ := d.Mode()
 	return Stats{
-		Lookups:        c.lookups.Load(),
-		Requests:       c.requests.Load(),
-		RequestsFailed: c.requestsFailed.Load(),
-		Probes:         c.probes.Load(),
-		Joins:          c.joins.Load(),
-		Corrections:    c.corrections.Load(),
-		Cached:         c.cached.Load(),
-		Republished:    c.republished.Load(),
-		Replicated:     c.replicated.Load(),
-		HandedOver:     c.handedOver.Load(),
-		Shed:           c.shed.Load(),
+		Lookups:        d.lookup.Lookups(),
+		Requests:       requests,
+		RequestsFailed: failed,
+		Probes:         probes,
+		Joins:          d.join.Joins(),
+		Corrections:    corrected,
+		Cached:         cached,
+		Republished:    d.publish.Republished(),
+		Replicated:     replicated,
+		HandedOver:     handedOver,
+		Shed:           d.holder.Shed(),
 
-		InboundFindNode:     c.findNode.Load(),
-		InboundGetValue:     c.getValue.Load(),
-		InboundPutValue:     c.putValue.Load(),
-		InboundGetProviders: c.getProviders.Load(),
-		InboundAddProvider:  c.addProvider.Load(),
-		InboundPing:         c.ping.Load(),
-		InboundRefused:      c.inboundRefused.Load(),
+		InboundFindNode:     inbound.FindNode,
+		InboundGetValue:     inbound.GetValue,
+		InboundPutValue:     inbound.PutValue,
+		InboundGetProviders: inbound.GetProviders,
+		InboundAddProvider:  inbound.AddProvider,
+		InboundPing:         inbound.Ping,
+		InboundRefused:      inbound.Refused,
 
 		Contacts:       table.Contacts,
 		Suspects:       table.Suspects,
 		Pending:        table.Pending,
 		Offline:        table.Offline,
-		InboundStreams: d.inbound.len(),
+		InboundStreams: d.serve.Len(),
 		Values:         values,
 		Providers:      providers,
-		Publications:   d.agenda.len(),
-		Server:         serving == ModeServer,
+		Publications:   d.publish.Len(),
+		Server:         mode == ModeServer,
 	}
 }
 
@@ -130,36 +99,13 @@ type Contact struct {
 
 // Table returns the routing table.
 func (d *DHT) Table() []Bucket {
-	var table []Bucket
-	for _, b := range d.peers.buckets() {
-		out := Bucket{CPL: b.CPL, Pending: b.Pending, Contacts: make([]Contact, 0, len(b.Contacts))}
-		for _, c := range b.Contacts {
-			var addrs []multiaddr.Multiaddr
-			if p, err := announcement(c.Wire).peer(); err == nil {
-				addrs = p.Addrs
-			}
-			out.Contacts = append(out.Contacts, Contact{
-				AddrInfo: peer.AddrInfo{ID: c.ID, Addrs: addrs},
-				LastSeen: c.Seen,
-				Suspect:  c.Suspect,
-				RTT:      d.host.Peerstore().LatencyEWMA(c.ID),
-			})
+	var out []Bucket
+	for _, b := range d.table.View() {
+		bucket := Bucket{CPL: b.CPL, Pending: b.Pending, Contacts: make([]Contact, len(b.Contacts))}
+		for i, c := range b.Contacts {
+			bucket.Contacts[i] = Contact(c)
 		}
-		table = append(table, out)
+		out = append(out, bucket)
 	}
-	return table
-}
-
-// recent returns the contacts that have addresses, the most recently seen first.
-func (d *DHT) recent() []keptContact {
-	var kept []keptContact
-	for _, b := range d.Table() {
-		for _, c := range b.Contacts {
-			if len(c.Addrs) > 0 {
-				kept = append(kept, keptContact{c.AddrInfo, c.RTT, c.LastSeen})
-			}
-		}
-	}
-	slices.SortFunc(kept, func(a, b keptContact) int { return b.Proof.Compare(a.Proof) })
-	return kept
+	return out
 }

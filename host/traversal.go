@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -17,13 +16,16 @@ import (
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/autonat"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
-	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"go.uber.org/fx"
+
+	"github.com/go-kad/kad/host/internal/connect"
+	"github.com/go-kad/kad/host/internal/relay"
+	"github.com/go-kad/kad/host/internal/scope"
 )
 
 // directDialTimeout bounds an attempt to reach a peer directly that is connected
@@ -31,7 +33,7 @@ import (
 // behind NATs, and each hole punch. Four round trips of 400 ms fit in.
 const directDialTimeout = 2 * time.Second
 
-// Traversal is an option of libp2p.New that makes a host find others, and be found
+// Traversal is an option of libp2p.New that makes a host find other peers, and be found
 // and reached by them, wherever it is: also behind a NAT. It attaches a DHT to the
 // host, and sets *d to it before libp2p.New returns:
 //
@@ -40,10 +42,10 @@ const directDialTimeout = 2 * time.Second
 //
 // It is the routing of the host, so that host.Connect finds a peer of which only the
 // ID is known. Relays come from the DHT ([DHT.RelaySource]), and are looked for at
-// once, while reachability is unknown, not when AutoNAT has found out. Beside
-// that: hole punching, port mapping, AutoNAT of both versions, of oneself and for
-// others, and dials over TCP now and then, so that the host learns its address on
-// both transports.
+// once, while reachability is unknown, not when AutoNAT has found out. It also enables
+// hole punching, port mapping, AutoNAT of both versions, for this host and for other
+// hosts, and dials over TCP now and then, so that the host learns its address on both
+// transports.
 //
 // What libp2p takes once, it has: leave out libp2p.Routing and NATPortMap; an error of
 // libp2p.New says so. Of the others, such as SwarmOpts, the option that comes last wins.
@@ -71,24 +73,25 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
 		libp2p.EnableHolePunching(
-			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(punchFilter{})),
+			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(connect.PunchFilter{})),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
-		// A node that has not dialled much yet would refuse to help others to find out.
+		// Without these, a node that has not dialled much yet refuses the dials by which
+		// AutoNAT helps other hosts.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.SwarmOpts(swarm.WithDialRanker(new(ranker).rank)),
+		libp2p.SwarmOpts(swarm.WithDialRanker(new(connect.Ranker).Rank)),
 	)
 }
 
-// autoRelayOptions are those that go with RelaySource, which proposes what is missing
-// and no more: so whatever it proposes is used at once, and it is asked again at once.
-// Of libp2p's defaults, one waits for 3 minutes for 4 relays to choose from, others ask
-// again only after 30 s, or an hour if a relay had no room.
+// autoRelayOptions are the options that go with RelaySource, which proposes what is missing
+// and no more: what it proposes is used at once, and it is asked again at once. libp2p's
+// defaults wait 3 minutes for 4 relays to choose from, and ask again after 30 s, or an
+// hour if a relay had no room.
 func autoRelayOptions() []autorelay.Option {
 	return []autorelay.Option{
-		autorelay.WithNumRelays(relaysHeld),
+		autorelay.WithNumRelays(relay.Reservations),
 		autorelay.WithMinCandidates(1),
 		autorelay.WithBootDelay(0),
 		autorelay.WithMinInterval(time.Second),
@@ -110,13 +113,7 @@ func (t *traversal) start(d **DHT, h lhost.Host, cfg Config) error {
 	}
 	t.dht.Store(dht)
 	*d = dht
-	// AutoRelay begins with the first word on reachability. That it is not known
-	// yet is one, and true. AutoNAT, which starts after this, has the next one.
-	emitter, err := h.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
-	if err == nil {
-		err = emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
-		err = errors.Join(err, emitter.Close())
-	}
+	err = relay.StartAutoRelay(h)
 	if err != nil {
 		return errors.Join(err, dht.Close())
 	}
@@ -136,20 +133,19 @@ func (t *traversal) Trace(e *holepunch.Event) {
 	ended, ok := e.Evt.(*holepunch.EndHolePunchEvt)
 	if d := t.dht.Load(); ok && d != nil && !ended.Success {
 		log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
-		d.punchFailed()
+		d.connect.PunchFailed()
 	}
 }
 
-// FindPeer implements [lrouting.PeerRouting]. The host asks it when all else has failed,
-// and so is not kept waiting where there is no way into the network: see
-// [DHT.joined].
+// FindPeer implements [lrouting.PeerRouting]. The host asks it last. It does not wait for
+// readiness between two attempts to join.
 func (t *traversal) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	d := t.dht.Load()
 	if d == nil {
 		return peer.AddrInfo{}, errNotStarted
 	}
-	if err := d.joined(ctx); err != nil {
-		return peer.AddrInfo{}, err
+	if err := d.join.AwaitJoin(ctx); err != nil {
+		return peer.AddrInfo{}, public(err)
 	}
 	return d.FindPeer(ctx, id)
 }
@@ -164,12 +160,12 @@ func (t *traversal) relaySource(ctx context.Context, num int) <-chan peer.AddrIn
 	return none
 }
 
-// CheckTraversal says what a host lacks to be found and reached behind a NAT, and to
-// help others with that, each with the option that adds it; nothing if it lacks
-// nothing that can be seen from outside. Whether AutoRelay asks the DHT for relays
-// is not; [DHT.Diagnose] tells.
+// CheckTraversal returns what a host lacks to be found and reached behind a NAT, and to
+// help other hosts with that, each with the option that adds it; nil if it lacks nothing
+// that can be seen from outside. Whether AutoRelay asks the DHT for relays cannot be
+// seen: [DHT.Diagnose] says it.
 //
-// Hole punching begins when a peer on the internet has told the host its address.
+// Hole punching begins when a peer on the internet has given the host its address.
 // Check after that.
 func CheckTraversal(h lhost.Host) []string {
 	var missing []string
@@ -182,10 +178,10 @@ func CheckTraversal(h lhost.Host) []string {
 	lacks(!dialsRelays(h), "peers behind relays cannot be dialled: leave out libp2p.DisableRelay")
 	punches, public := serves(holepunch.Protocol), knowsPublic(h)
 	lacks(!punches && public, "hole punching is off: pass libp2p.EnableHolePunching")
-	lacks(!punches && !public, "hole punching is off, or no peer on the internet has told the host its address yet: "+
+	lacks(!punches && !public, "hole punching is off, or no peer on the internet has given the host its address yet: "+
 		"pass libp2p.EnableHolePunching, or check again when it is connected")
-	lacks(!serves(autonat.AutoNATProto) && !finds(h), "others are not helped to find out whether they are reachable: pass libp2p.EnableNATService")
-	lacks(!serves(autonatv2.DialProtocol), "single addresses are not checked for whether others can dial them: pass libp2p.EnableAutoNATv2")
+	lacks(!serves(autonat.AutoNATProto) && !finds(h), "other hosts are not helped to find out whether they are reachable: pass libp2p.EnableNATService")
+	lacks(!serves(autonatv2.DialProtocol), "it is not checked whether other hosts can dial single addresses: pass libp2p.EnableAutoNATv2")
 	lacks(!listens(h, multiaddr.P_TCP), "the host does not listen on TCP, which some networks let through alone: "+
 		`add libp2p.ListenAddrStrings("/ip4/0.0.0.0/tcp/0")`)
 	lacks(!listens(h, multiaddr.P_QUIC_V1), "the host does not listen on QUIC, over which it is easiest to punch holes: "+
@@ -208,12 +204,12 @@ func knowsPublic(h lhost.Host) bool {
 		addrs = append(slices.Clone(addrs), all.AllAddrs()...)
 	}
 	return slices.ContainsFunc(addrs, func(a multiaddr.Multiaddr) bool {
-		return manet.IsPublicAddr(a) && !has(a, multiaddr.P_CIRCUIT)
+		return manet.IsPublicAddr(a) && !scope.HasProtocol(a, multiaddr.P_CIRCUIT)
 	})
 }
 
 // finds reports whether a host has found out that it is not reachable: it does not
-// help others with AutoNAT then.
+// serve AutoNAT then.
 func finds(h lhost.Host) bool {
 	found, ok := h.(interface{ GetAutoNat() autonat.AutoNAT })
 	return ok && found.GetAutoNat() != nil && found.GetAutoNat().Status() == network.ReachabilityPrivate
@@ -221,5 +217,5 @@ func finds(h lhost.Host) bool {
 
 // listens reports whether a host listens on a transport.
 func listens(h lhost.Host, code int) bool {
-	return slices.ContainsFunc(h.Network().ListenAddresses(), func(a multiaddr.Multiaddr) bool { return has(a, code) })
+	return slices.ContainsFunc(h.Network().ListenAddresses(), func(a multiaddr.Multiaddr) bool { return scope.HasProtocol(a, code) })
 }

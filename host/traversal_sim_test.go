@@ -20,6 +20,8 @@ import (
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/scope"
 )
 
 // A simWorld is a network of real hosts over QUIC, with packets in memory: for a
@@ -127,7 +129,7 @@ func (w *simWorld) dials(id peer.ID, through lhost.Host) error {
 func announced(h lhost.Host) []peer.ID {
 	var r []peer.ID
 	for _, a := range h.Addrs() {
-		if id, ok := relayOf(a); ok && !slices.Contains(r, id) {
+		if id, ok := scope.RelayOf(a); ok && !slices.Contains(r, id) {
 			r = append(r, id)
 		}
 	}
@@ -236,22 +238,18 @@ func testOfferRelay(t *testing.T) {
 	r, rd := w.host("50.2.0.2", Config{Bootstrap: boot, OfferRelay: true})
 	h, d := w.host("192.168.1.2", Config{Bootstrap: boot, Mode: ModeClient})
 	until(t, "relay", func() bool { return slices.Equal(announced(h), []peer.ID{r.ID()}) })
-	if found := d.announcedRelays(t.Context()); len(found) > 0 {
-		t.Errorf("found %v, which is in use", found)
+	if held := d.relay.Held(); !slices.Equal(held, []peer.ID{r.ID()}) {
+		t.Errorf("holds %v, want the relay", held)
 	}
 
-	other, od := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
+	other, _ := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
 	time.Sleep(20 * time.Second) // what was proposed may be again
-	od.relays.hold(nil)
 	if err := other.Network().ClosePeer(r.ID()); err != nil {
 		t.Fatal(err)
 	}
 	other.Peerstore().ClearAddrs(r.ID())
 	other.Peerstore().RemovePeer(r.ID())
-	found := od.announcedRelays(t.Context())
-	if len(found) != 1 || found[0].ID != r.ID() || found[0].rtt <= 0 || found[0].group != "50.2.0.0" {
-		t.Errorf("found %v, want the relay with its round trip and group", found)
-	}
+	until(t, "relay again", func() bool { return slices.Equal(announced(other), []peer.ID{r.ID()}) })
 
 	relaying := func() bool { return slices.Contains(r.Mux().Protocols(), circuit.ProtoIDv2Hop) }
 	emit(t, rd, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
@@ -259,7 +257,7 @@ func testOfferRelay(t *testing.T) {
 	if relaying() {
 		t.Error("it relays, though it found that it is not reachable")
 	}
-	key, err := NamespaceCID(rd.relayNamespace())
+	key, err := NamespaceCID(string(rd.cfg.protocolID()) + "/relay")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +269,7 @@ func testOfferRelay(t *testing.T) {
 	if !relaying() {
 		t.Error("it does not relay, though it found that it is reachable")
 	}
-	time.Sleep(3 * relayAge)
+	time.Sleep(3 * offerAge)
 	if found := providers(t, d, key, 0); len(found) != 1 || found[0].ID != r.ID() {
 		t.Errorf("found %v long after, want the relay", found)
 	}
@@ -281,7 +279,7 @@ func testOfferRelay(t *testing.T) {
 	if relaying() {
 		t.Error("the relay outlives the DHT")
 	}
-	time.Sleep(relayAge)
+	time.Sleep(offerAge)
 	if found := providers(t, d, key, 0); len(found) > 0 {
 		t.Errorf("found %v, which is long gone", found)
 	}
@@ -299,7 +297,7 @@ func testVerdict(t *testing.T) {
 	w := newSimWorld(t)
 	relays := w.relays(3)
 	h, d := w.host("192.168.1.2", Config{Bootstrap: []peer.AddrInfo{info(relays[0])}})
-	until(t, "two relays", func() bool { return len(d.relays.holds()) == 2 })
+	until(t, "two relays", func() bool { return len(d.relay.Held()) == 2 })
 
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
 	if mode, why := d.Mode(); mode != ModeServer {
@@ -318,7 +316,7 @@ func testVerdict(t *testing.T) {
 	time.Sleep(time.Minute)
 	emit(t, d, event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate})
 	time.Sleep(minSettle + time.Second)
-	took := until(t, "relays again", func() bool { return len(d.relays.holds()) == 2 })
+	took := until(t, "relays again", func() bool { return len(d.relay.Held()) == 2 })
 	t.Logf("two relays %v after the verdict", minSettle+time.Second+took)
 	for _, id := range announced(h) {
 		i := slices.IndexFunc(relays, func(r lhost.Host) bool { return r.ID() == id })

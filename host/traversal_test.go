@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +54,7 @@ func TestTraversal(t *testing.T) {
 	if err := second.Connect(ctx, peer.AddrInfo{ID: third.ID()}); err != nil {
 		t.Errorf("connecting by ID: %v", err)
 	}
-	if missing := CheckTraversal(second); len(missing) != 1 || !strings.Contains(missing[0], "has told the host its address yet") {
+	if missing := CheckTraversal(second); len(missing) != 1 || !strings.Contains(missing[0], "has given the host its address yet") {
 		t.Errorf("missing %q, want the public address", missing)
 	}
 	if err := second.Close(); err != nil {
@@ -128,91 +127,5 @@ func TestCheckTraversal(t *testing.T) {
 	h.SetStreamHandler(holepunch.Protocol, func(network.Stream) {})
 	if got := CheckTraversal(h); len(got) != 0 {
 		t.Errorf("missing %q, want nothing", got)
-	}
-}
-
-// The best relays are in networks of their own, and near.
-func TestBestRelays(t *testing.T) {
-	candidate := func(id string, rtt time.Duration, addr string) relayCandidate {
-		return relayCandidate{AddrInfo: peer.AddrInfo{ID: peer.ID(id)}, rtt: rtt, group: relayGroup(multiaddr.StringCast(addr))}
-	}
-	all := []relayCandidate{
-		candidate("unknown", 0, "/ip4/1.1.1.1/tcp/1"),
-		candidate("far", 90*time.Millisecond, "/ip4/2.2.2.2/tcp/1"),
-		candidate("near", 10*time.Millisecond, "/ip4/3.3.3.3/tcp/1"),
-		candidate("beside", 20*time.Millisecond, "/ip4/3.3.4.4/tcp/1"),
-		candidate("six", 30*time.Millisecond, "/ip6/2a00:1:2::1/tcp/1"),
-		candidate("six too", 40*time.Millisecond, "/ip6/2a00:1:3::1/tcp/1"),
-	}
-	tests := []struct {
-		taken string
-		n     int
-		want  []peer.ID
-	}{
-		{"/ip4/9.9.9.9/tcp/1", 9, []peer.ID{"near", "six", "far", "unknown", "beside", "six too"}},
-		{"/ip4/9.9.9.9/tcp/1", 2, []peer.ID{"near", "six"}},
-		{"/ip4/3.3.9.9/tcp/1", 2, []peer.ID{"six", "far"}},
-		{"/ip4/3.3.9.9/tcp/1", 5, []peer.ID{"six", "far", "unknown", "near", "beside"}},
-		{"/ip4/3.3.9.9/tcp/1", 0, nil},
-	}
-	for _, tt := range tests {
-		var got []peer.ID
-		for _, c := range bestRelays(slices.Clone(all), []string{relayGroup(multiaddr.StringCast(tt.taken))}, tt.n) {
-			got = append(got, c.ID)
-		}
-		if !slices.Equal(got, tt.want) {
-			t.Errorf("%d beside %s: %v, want %v", tt.n, tt.taken, got, tt.want)
-		}
-	}
-}
-
-// A relay is proposed once in a while, not while it is in use, and at once when
-// another was lost; lookups become rare while they bring nothing.
-func TestRelayMemory(t *testing.T) {
-	r := relays{wake: make(chan struct{}, 1)}
-	now := time.Now()
-	via := func(id string) multiaddr.Multiaddr {
-		return multiaddr.StringCast("/ip4/1.2.3.4/tcp/1/p2p/" + id + "/p2p-circuit")
-	}
-	used, err := peer.Decode(relay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.hold([]multiaddr.Multiaddr{via(relay), via(relay), multiaddr.StringCast("/ip4/1.2.3.4/tcp/1")})
-	if got := r.holds(); !slices.Equal(got, []peer.ID{used}) {
-		t.Errorf("holds %v", got)
-	}
-	if r.propose(now, used) {
-		t.Error("a relay in use was proposed")
-	}
-	if !r.propose(now, aPeer) || r.propose(now.Add(offerAgain-1), aPeer) || !r.propose(now.Add(offerAgain), aPeer) {
-		t.Error("not proposed first, at once again, or not later")
-	}
-	for _, want := range []time.Duration{minRelayPause, 2 * minRelayPause, 4 * minRelayPause} {
-		if due, next := r.due(now); !due || next.Sub(now) != want {
-			t.Errorf("due %v, next after %v, want %v", due, next.Sub(now), want)
-		}
-		if due, _ := r.due(now.Add(want - 1)); due {
-			t.Error("due too early")
-		}
-		now = now.Add(want)
-	}
-	for range 10 {
-		now = now.Add(maxRelayPause)
-		if due, next := r.due(now); !due || next.Sub(now) > maxRelayPause {
-			t.Errorf("due %v, next after %v", due, next.Sub(now))
-		}
-	}
-	r.lose(now, aPeer, true) // not a relay of ours
-	r.lose(now, used, true)
-	if len(r.holds()) != 0 || len(r.overlooked(now)) != 0 || !slices.Equal(r.overlooked(now.Add(overlookedAfter)), []peer.ID{used}) {
-		t.Error("a lost relay counts, or is overlooked at once, or never")
-	}
-	r.hold(nil)
-	if due, _ := r.due(now); !due {
-		t.Error("a relay was lost, and no lookup is due")
-	}
-	if len(r.overlooked(now.Add(time.Hour))) != 0 {
-		t.Error("it is overlooked, though it is not held any more")
 	}
 }

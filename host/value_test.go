@@ -90,7 +90,7 @@ func testPutRefused(t *testing.T) {
 	d := n.node(Config{})
 	strict := []*DHT{n.node(Config{Validators: map[string]record.Validator{"x": digits{}}}), n.node(Config{Validators: map[string]record.Validator{}})}
 	for _, other := range strict {
-		connect(t, d, other)
+		link(t, d, other)
 	}
 	time.Sleep(time.Second)
 	_, err := d.Put(t.Context(), "/v/key", []byte("1"))
@@ -102,9 +102,9 @@ func testPutRefused(t *testing.T) {
 		t.Errorf("error %v, want ErrRefused and ErrInvalidRecord", err)
 	}
 	for _, other := range strict {
-		mentions(t, err.Error(), other.self.String())
-		if !errors.Is(put.Failed[other.self], ErrInvalidRecord) {
-			t.Errorf("%v failed with %v, want ErrInvalidRecord", other.self, put.Failed[other.self])
+		mentions(t, err.Error(), other.ID().String())
+		if !errors.Is(put.Failed[other.ID()], ErrInvalidRecord) {
+			t.Errorf("%v failed with %v, want ErrInvalidRecord", other.ID(), put.Failed[other.ID()])
 		}
 		if !knows(d, other.host) {
 			t.Error("who refuses is alive, and was evicted")
@@ -112,7 +112,7 @@ func testPutRefused(t *testing.T) {
 	}
 	mentions(t, err.Error(), "stored by 0 of 2 peers")
 
-	connect(t, d, n.node(Config{}))
+	link(t, d, n.node(Config{}))
 	time.Sleep(time.Second)
 	receipt, err := d.Put(t.Context(), "/v/key", []byte("1"))
 	if err != nil || len(receipt.Stored) != 1 || len(receipt.Failed) != 2 {
@@ -178,10 +178,10 @@ func testSupersede(t *testing.T) {
 	d := n.inert(Config{})
 	for i, tt := range tests {
 		key := fmt.Sprintf("/v/%d", i)
-		if err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
+		if err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
 			t.Fatal(err)
 		}
-		err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
+		err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
 		if errors.Is(err, ErrOldRecord) != tt.refused || err != nil && !tt.refused {
 			t.Errorf("%q after %q: %v, refused want %v", tt.second, tt.first, err, tt.refused)
 		}
@@ -202,7 +202,7 @@ func TestSupersedeConcurrently(t *testing.T) {
 		for i := range 100 {
 			puts.Go(func() {
 				value := fmt.Appendf(nil, "%d %02d", i%10, i)
-				err := d.storeRecords(t.Context(), "a peer", protocol.Record{Key: []byte("/v/key"), Value: value})
+				err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte("/v/key"), Value: value})
 				if err != nil && !errors.Is(err, ErrOldRecord) {
 					t.Error(err)
 				}
@@ -307,27 +307,27 @@ func testCorrection(t *testing.T) {
 
 // A get that ends with its quorum corrects those who gave a worse value. Those
 // who gave none may not be among the closest: the closest of them is left a copy.
-// Both can be turned off.
+// The copy can be turned off.
 func TestCorrectionAfterQuorum(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(cfg *Config)
+		cfg    Config
 		want   map[string]int // how often the holder of a value is sent the best one
 	}{
-		{"both", func(*Config) {}, map[string]int{"1": 1, "": 1}},
-		{"no caching", func(cfg *Config) { cfg.DisableCaching = true }, map[string]int{"1": 1}},
-		{"no correction", func(cfg *Config) { cfg.DisableCorrection = true }, map[string]int{"": 1}},
+		{"both", Config{}, map[string]int{"1": 1, "": 1}},
+		{"no caching", Config{PublisherOnly: true}, map[string]int{"1": 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testCorrectionAfterQuorum(t, tt.change, tt.want) })
+			synctest.Test(t, func(t *testing.T) { testCorrectionAfterQuorum(t, tt.cfg, tt.want) })
 		})
 	}
 }
 
-func testCorrectionAfterQuorum(t *testing.T, change func(*Config), want map[string]int) {
+func testCorrectionAfterQuorum(t *testing.T, cfg Config, want map[string]int) {
 	n := newTestNet(t)
-	d, puppets := crowd(t, n, 4)
-	change(&d.cfg) // before anything that reads it runs
+	d := n.node(cfg)
+	puppets := n.crowd(4)
+	meet(t, d, puppets...)
 	values := []string{"", "1", "2", "2"}
 	for i, p := range puppets {
 		p.will(func(s network.Stream, req protocol.Request) {

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/amino"
 )
 
 // settings are what the flags come to, once they are known to make sense.
@@ -55,11 +56,11 @@ type usageError struct{ error }
 func (e *usageError) Unwrap() error { return e.error }
 
 const (
-	amino    = "/ipfs" // the name of the public IPFS network
-	aminoK   = 20
-	maxK     = 32
-	maxAlpha = 128
-	maxJoin  = 64
+	ipfsNetwork = "/ipfs" // the name of the public IPFS network
+	aminoK      = 20
+	maxK        = 32
+	maxAlpha    = 128
+	maxJoin     = 64
 )
 
 // command returns the command line: it parses and checks args, then calls serve.
@@ -95,9 +96,9 @@ func command(args []string, stdout io.Writer, serve func(settings) error) *cobra
 func (f *flags) define(set *pflag.FlagSet) {
 	f.set = set
 	set.SortFlags = false
-	set.StringVar(&f.network, "network", "", "`NAME` of the network, such as /chat; "+amino+" is the public IPFS network (required)")
+	set.StringVar(&f.network, "network", "", "`NAME` of the network, such as /chat; "+ipfsNetwork+" is the public IPFS network (required)")
 	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
-	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+amino+" they replace the public ones")
+	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+ipfsNetwork+" they replace the public ones")
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
@@ -132,8 +133,8 @@ func (f *flags) settings() (settings, error) {
 	check(f.checkAPI())
 
 	s.dht = kad.Config{Network: f.network}
-	if f.network == amino {
-		s.dht = kad.Amino()
+	if f.network == ipfsNetwork {
+		s.dht = amino.Config()
 	}
 	s.dht.K, s.dht.Alpha = f.k, f.alpha
 	s.dht.OfferRelay = f.offerRelay
@@ -161,7 +162,7 @@ func (f *flags) checkNetwork() error {
 	const after = "/kad/1.0.0"
 	switch {
 	case f.network == "":
-		return fmt.Errorf("--network is missing: name your network, such as --network /chat, or use %s for the public IPFS network", amino)
+		return fmt.Errorf("--network is missing: name your network, such as --network /chat, or use %s for the public IPFS network", ipfsNetwork)
 	case !strings.HasPrefix(f.network, "/") || strings.HasSuffix(f.network, "/"):
 		return fmt.Errorf("--network is %q: it begins with a slash and does not end with one, such as /chat", f.network)
 	case strings.HasSuffix(f.network, after):
@@ -174,8 +175,8 @@ func (f *flags) checkNumbers() error {
 	switch {
 	case f.k < 1 || f.k > maxK:
 		return fmt.Errorf("--k is %d: use 1 to %d", f.k, maxK)
-	case f.network == amino && f.k != aminoK:
-		return fmt.Errorf("--k is %d: on %s all nodes use %d, leave it out", f.k, amino, aminoK)
+	case f.network == ipfsNetwork && f.k != aminoK:
+		return fmt.Errorf("--k is %d: on %s all nodes use %d, leave it out", f.k, ipfsNetwork, aminoK)
 	case f.alpha < 1 || f.alpha > maxAlpha:
 		return fmt.Errorf("--alpha is %d: use 1 to %d", f.alpha, maxAlpha)
 	}
@@ -248,8 +249,8 @@ func (f *flags) setValidators(cfg *kad.Config) error {
 		namespaces []string
 		validator  record.Validator
 	}{{"--open-namespace", f.namespaces, openValidator{}}, {"--open-set", f.sets, openSet{}}} {
-		if len(open.namespaces) > 0 && f.network == amino {
-			return fmt.Errorf("%s is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", open.flag, amino)
+		if len(open.namespaces) > 0 && f.network == ipfsNetwork {
+			return fmt.Errorf("%s is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", open.flag, ipfsNetwork)
 		}
 		for _, ns := range open.namespaces {
 			if ns == "" || strings.Contains(ns, "/") {

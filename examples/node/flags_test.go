@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/amino"
 )
 
 const somebody = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x"
@@ -141,7 +142,7 @@ func TestTraversalSettings(t *testing.T) {
 
 func TestAminoSettings(t *testing.T) {
 	s := parsed(t, "--network", "/ipfs")
-	if want := kad.Amino(); len(s.dht.Bootstrap) != len(want.Bootstrap) || len(s.dht.Validators) != len(want.Validators) {
+	if want := amino.Config(); len(s.dht.Bootstrap) != len(want.Bootstrap) || len(s.dht.Validators) != len(want.Validators) {
 		t.Errorf("settings = %+v, want %+v", s.dht, want)
 	}
 	s = parsed(t, "--network", "/ipfs", "--join", somebody)

@@ -91,4 +91,3 @@ func TestDialled(t *testing.T) {
 		t.Error("after too many, a stranger is taken for one at once, or they are not forgotten")
 	}
 }
-

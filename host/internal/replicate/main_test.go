@@ -100,7 +100,7 @@ func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
 func (n *node) run() (inLoop func(func())) {
 	n.round.survey, n.round.next, n.round.begins = n.cfg.Lookup.NewSurvey(), time.Now(), time.Now()
 	loop := tasks.NewLoop(n.group)
-	loop.Add(n.Jobs()...)
+	loop.Add(n.jobs()...)
 	calls := make(chan any)
 	n.group.Go(func(ctx context.Context) { loop.Run(ctx, calls, func(call any) { call.(func())() }) })
 	return func(f func()) { calls <- f }
@@ -192,4 +192,12 @@ func (digits) Select(_ string, values [][]byte) (best int, _ error) {
 		}
 	}
 	return best, nil
+}
+
+// jobs returns the jobs of a node, as package host has them.
+func (n *node) jobs() []tasks.Job {
+	if n.cfg.Interval < 0 {
+		return []tasks.Job{n.Newcomers()}
+	}
+	return []tasks.Job{n.Round(), n.Newcomers()}
 }

@@ -51,13 +51,13 @@ func New(cfg Config) *Replicator {
 	}
 }
 
-// Jobs returns the jobs: the rounds, unless there are none, and the hand-over.
-func (r *Replicator) Jobs() []tasks.Job {
-	jobs := []tasks.Job{{Name: "hand-over", Limit: handovers, Due: r.handOverDue}}
-	if r.cfg.Interval >= 0 {
-		jobs = append([]tasks.Job{{Name: "replicate", Due: r.roundDue}}, jobs...)
-	}
-	return jobs
+// Round returns the job of the rounds. Config.Interval is not negative then. It is due
+// only while the node has joined.
+func (r *Replicator) Round() tasks.Job { return tasks.Job{Name: "replicate", Due: r.roundDue} }
+
+// Newcomers returns the job that hands records over to the peers of HandOver.
+func (r *Replicator) Newcomers() tasks.Job {
+	return tasks.Job{Name: "hand-over", Limit: handovers, Due: r.handOverDue}
 }
 
 // Stats returns how many records and announcements were replicated in rounds, and how

@@ -243,7 +243,7 @@ func TestFirstRound(t *testing.T) {
 			n := newNode(t, 16, time.Hour)
 			n.hold(t, 0, 1)
 			loop := tasks.NewLoop(n.group)
-			loop.Add(n.Jobs()...)
+			loop.Add(n.jobs()...)
 			time.Sleep(time.Hour)
 			n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
 			time.Sleep(30 * time.Minute)

@@ -1,0 +1,194 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/go-kad/kad/host/internal/connect"
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+)
+
+// public returns an error of a room as users see it: the errors that have a type of
+// this package become one, wherever they are in the chain. Every exported method
+// returns its error through it.
+func public(err error) error {
+	var notReady *table.NotReadyError
+	var put *deliver.PutError
+	var conn *connect.Error
+	switch {
+	case errors.As(err, &conn):
+		return &ConnectError{ID: conn.ID, Steps: stepsOf(conn.Steps), Cause: conn.Cause}
+	case errors.As(err, &notReady):
+		return (*NotReadyError)(notReady)
+	case errors.As(err, &put):
+		e := &PutError{receiptOf(put.Receipt)}
+		if cause := outside(err, put); cause != nil {
+			return fmt.Errorf("%w: %w", cause, e)
+		}
+		return e
+	}
+	return err
+}
+
+// outside returns the error that was joined to inner in err: the cause of a context;
+// nil if there is none.
+func outside(err error, inner *deliver.PutError) error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost alone
+	if !ok || err == error(inner) {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		if e != error(inner) {
+			return e
+		}
+	}
+	return nil
+}
+
+// A Receipt says what became of a record that was sent to its k closest peers. If
+// a [Quorum] was asked for, it is made when that is reached, and the peers that are
+// in neither Stored nor Failed have not answered by then: see [Receipt.Wait].
+type Receipt struct {
+	Stored []peer.ID         // the peers that stored it, closest to the key first
+	Failed map[peer.ID]error // why each of the others refused or failed
+	Wanted int               // how many peers are asked to store it, as far as they are found by now
+
+	rest *deliver.Receipt // not nil: it may go on
+}
+
+// receiptOf returns a receipt of the room that delivers, as users see it.
+func receiptOf(r deliver.Receipt) Receipt {
+	return Receipt{Stored: r.Stored, Failed: r.Failed, Wanted: r.Wanted, rest: &r}
+}
+
+// Wait returns the receipt when all peers have answered: at once if they have.
+// If ctx ends before that, it returns what is known by then, and the cause.
+func (r Receipt) Wait(ctx context.Context) (Receipt, error) {
+	if r.rest == nil {
+		return r, nil
+	}
+	rest, err := r.rest.Wait(ctx)
+	return receiptOf(rest), err
+}
+
+// A PutError is returned when a record was stored by none of the peers it is
+// for, or by fewer than its [Quorum].
+type PutError struct {
+	Receipt
+}
+
+// Error names the most frequent reasons.
+func (e *PutError) Error() string {
+	return (&deliver.PutError{Receipt: deliver.Receipt{Stored: e.Stored, Failed: e.Failed, Wanted: e.Wanted}}).Error()
+}
+
+// Unwrap returns the failures of the peers, so that errors.Is finds, for
+// instance, a [context.DeadlineExceeded] among them.
+func (e *PutError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
+
+// A NotReadyError says why lookups cannot work: the routing table is empty, and
+// nothing that was tried has filled it, or the node is offline. It wraps [ErrNoContacts].
+type NotReadyError struct {
+	Offline   bool                       // there are contacts, and none of many has answered for 3s
+	Protocol  lprotocol.ID               // what other peers would have to speak
+	Bootstrap int                        // how many bootstrap peers are configured
+	Dials     map[peer.ID]error          // bootstrap peers that could not be used, and why
+	Others    map[peer.ID][]lprotocol.ID // connected peers that do not speak Protocol, and what they speak
+	Filtered  map[peer.ID]string         // peers that were not admitted to the table, and by what
+	Cause     error                      // what ended the wait: the error of the context
+}
+
+// Error says what is wrong, most important first, and what would help.
+func (e *NotReadyError) Error() string { return (*table.NotReadyError)(e).Error() }
+
+// Unwrap returns [ErrNoContacts], the dial errors, and what ended the wait.
+func (e *NotReadyError) Unwrap() []error { return (*table.NotReadyError)(e).Unwrap() }
+
+// A ConnectError is returned by [DHT.Connect] when a peer was not reached.
+type ConnectError struct {
+	ID    peer.ID
+	Steps []Step // what was tried with which addresses, and why it failed
+	Cause error  // of the context, if that has ended; else nil
+}
+
+// Error says what was tried, and why it failed.
+func (e *ConnectError) Error() string {
+	tried := make([]string, len(e.Steps))
+	for i, s := range e.Steps {
+		tried[i] = s.String()
+	}
+	text := "kad: not connected to " + e.ID.String()
+	if e.Cause != nil {
+		text += " in time"
+	}
+	if len(tried) > 0 {
+		text += ": tried " + strings.Join(tried, "; ")
+	}
+	return text
+}
+
+// Unwrap returns the reasons, so that errors.Is finds, for instance, [ErrNotFound].
+func (e *ConnectError) Unwrap() []error {
+	var errs []error
+	if e.Cause != nil {
+		errs = append(errs, e.Cause)
+	}
+	for _, s := range e.Steps {
+		if s.Err != nil {
+			errs = append(errs, s.Err)
+		}
+	}
+	return errs
+}
+
+// stepsOf returns the steps of the room that connects, as users see them.
+func stepsOf(steps []connect.Step) []Step {
+	out := make([]Step, len(steps))
+	for i, s := range steps {
+		s.Err = public(s.Err)
+		out[i] = Step(s)
+	}
+	return out
+}
+
+var (
+	// ErrNotFound is returned when a lookup ended without the value, the peer or
+	// the provider it was for. The lookup itself worked. It wraps libp2p's own
+	// routing.ErrNotFound.
+	ErrNotFound = kaderr.ErrNotFound
+
+	// ErrNoContacts is returned when the routing table is empty, so that no
+	// lookup can start. The error is a [*NotReadyError], which says why.
+	ErrNoContacts = kaderr.ErrNoContacts
+
+	// ErrRefused is wrapped by the error of a peer that answered, and did not
+	// accept what it was asked to store.
+	ErrRefused = kaderr.ErrRefused
+
+	// ErrInvalidRecord is returned when a value does not pass the validator of
+	// its namespace, or when its namespace has none.
+	ErrInvalidRecord = kaderr.ErrInvalidRecord
+
+	// ErrOldRecord is returned when a better value, by the order of the
+	// validator, is already known.
+	ErrOldRecord = kaderr.ErrOldRecord
+
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = kaderr.ErrClosed
+)
+
+// Errors of arguments.
+var (
+	errNoHost      = errors.New("kad: New needs a libp2p host")
+	errUnknownMode = errors.New("kad: unknown mode: use ModeAuto, ModeClient or ModeServer")
+	errNoCID       = errors.New("kad: undefined CID")
+)
