@@ -1,0 +1,2 @@
+// Package kadtest makes networks of DHTs in memory.
+package kadtest
