@@ -1,11 +1,15 @@
 package network_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -152,4 +156,32 @@ func TestLookupOfKeyNearby(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A second after lookups were cancelled, whenever that was, no goroutine of them is
+// left, with or without a dial that hangs.
+func TestCancelledLookupsLeaveNothing(t *testing.T) { bubble(t, testCancelledLookups) }
+
+func testCancelledLookups(t *testing.T) {
+	n := kadtest.New(t, kadtest.Config{Latency: wide})
+	nodes := joined(n, 40, kad.Config{})
+	n.Unplug(nodes[30:]...)
+	n.Kill(nodes[30:]...)
+	time.Sleep(5 * time.Second)
+	idle := runtime.NumGoroutine()
+	for after := range 10 {
+		var lookups sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 8 {
+			lookups.Go(func() { _, _ = nodes[0].DHT.ClosestPeers(ctx, []byte{byte(after), byte(i)}) })
+		}
+		time.Sleep(time.Duration(after) * 20 * time.Millisecond) // none has ended by then
+		cancel()
+		lookups.Wait()
+	}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if now := runtime.NumGoroutine(); now > idle+6 { // a probe that is due takes three
+		t.Errorf("%d goroutines, %d before", now, idle)
+	}
 }

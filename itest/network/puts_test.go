@@ -23,8 +23,8 @@ func hangUp(d *kadtest.Node) {
 	}
 }
 
-// Puts of a node without connections are stored by the closest, though few dials may be
-// in flight.
+// Puts of a node that has just started are stored by the closest, though few dials may
+// be in flight.
 func TestColdPuts(t *testing.T) {
 	for _, count := range []int{1, 16} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
@@ -35,10 +35,16 @@ func TestColdPuts(t *testing.T) {
 
 func testColdPuts(t *testing.T, count int) {
 	n := kadtest.New(t, kadtest.Config{Latency: wide})
-	d := n.Add(1, with(kad.Config{MaxDials: 16}))[0]
 	joined(n, 59, kad.Config{})
+	d := n.Add(1, with(kad.Config{MaxDials: 16, Dir: t.TempDir()}))[0]
 	time.Sleep(time.Minute)
-	hangUp(d)
+	n.Restart(d)
+	if err := d.DHT.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if connected := len(d.Host.Network().Conns()); connected > 30 {
+		t.Errorf("it is connected to %d of 59 nodes at once", connected)
+	}
 	var mu sync.Mutex
 	right, wanted, failed := 0, 0, 0
 	worst := time.Duration(0)
