@@ -41,7 +41,7 @@ func testKill(t *testing.T) {
 	}
 	n.Restart(d)
 	n.Settle()
-	if d.ID() != id || n.Find(id) != d || !found(t, n, d, "key") || !found(t, n, nodes[0], "key") {
+	if d.ID() != id || n.Find(id) != d || !found(t, n, d) || !found(t, n, nodes[0]) {
 		t.Error("the node is not back")
 	}
 }
@@ -201,9 +201,9 @@ func TestPartition(t *testing.T) { synctest.Test(t, testPartition) }
 
 func testPartition(t *testing.T) {
 	n := kadtest.New(t, kadtest.Config{})
-	nodes := n.Add(20, kad.Config{Validators: validators, RefreshInterval: 10 * time.Minute})
+	nodes := n.Add(10, kad.Config{Validators: validators})
 	n.Settle()
-	n.Partition(nodes[:10])
+	n.Partition(nodes[:5])
 	time.Sleep(10 * time.Minute)
 	put := func(d *kadtest.Node, value string) {
 		if err := d.DHT.PutValue(t.Context(), "/v/"+value, []byte(value)); err != nil {
@@ -215,13 +215,13 @@ func testPartition(t *testing.T) {
 		return err == nil
 	}
 	put(nodes[0], "left")
-	put(nodes[10], "right")
-	if !get(nodes[9], "left") || get(nodes[19], "left") || get(nodes[9], "right") || !get(nodes[19], "right") {
+	put(nodes[5], "right")
+	if !get(nodes[4], "left") || get(nodes[9], "left") || get(nodes[4], "right") || !get(nodes[9], "right") {
 		t.Error("values are found on the wrong side")
 	}
 	n.Heal()
 	time.Sleep(30 * time.Minute)
-	if !get(nodes[19], "left") || !get(nodes[9], "right") {
+	if !get(nodes[9], "left") || !get(nodes[4], "right") {
 		t.Error("the partition has not healed")
 	}
 }
@@ -231,15 +231,15 @@ func TestChurn(t *testing.T) { synctest.Test(t, testChurn) }
 
 func testChurn(t *testing.T) {
 	n := kadtest.New(t, kadtest.Config{})
-	nodes := n.Add(20, kad.Config{})
+	nodes := n.Add(10, kad.Config{})
 	n.Settle()
-	if spent := took(func() { n.Churn(time.Hour, 30, kad.Config{}, nodes[0]) }); spent != time.Hour {
+	if spent := took(func() { n.Churn(10*time.Minute, 15, kad.Config{}, nodes[0]) }); spent != 10*time.Minute {
 		t.Errorf("it took %v", spent)
 	}
-	if n.Find(nodes[0].ID()) == nil || len(n.Nodes()) != 20 {
+	if n.Find(nodes[0].ID()) == nil || len(n.Nodes()) != 10 {
 		t.Errorf("%d nodes are left", len(n.Nodes()))
 	}
-	if !found(t, n, nodes[0], "key") {
+	if !found(t, n, nodes[0]) {
 		t.Error("the network has come apart")
 	}
 }

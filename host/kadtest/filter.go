@@ -44,7 +44,7 @@ func (s *stream) filtered(b []byte) []byte {
 	var kept []byte
 	for {
 		length, prefix := binary.Uvarint(f.partial)
-		if prefix <= 0 || length > uint64(len(f.partial)-prefix) {
+		if prefix <= 0 || length > uint64(len(f.partial)-prefix) { //nolint:gosec // prefix is at most the length
 			return kept // it is not complete yet
 		}
 		frame := f.partial[:prefix+int(length)] //nolint:gosec // at most the length of partial

@@ -194,7 +194,7 @@ func (n *Network) node() *Node {
 	n.made++
 	seed := make([]byte, ed25519.SeedSize)
 	for i := range seed {
-		seed[i] = byte(n.rng.Uint32())
+		seed[i] = byte(n.rng.UintN(256)) //nolint:gosec // it fits
 	}
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
 	if err != nil {
@@ -205,7 +205,7 @@ func (n *Network) node() *Node {
 		n.t.Fatal(err)
 	}
 	addr, err := multiaddr.NewMultiaddrBytes([]byte{
-		multiaddr.P_IP4, 127, byte(n.made >> 16), byte(n.made >> 8), byte(n.made),
+		multiaddr.P_IP4, 127, byte(n.made >> 16), byte(n.made >> 8), byte(n.made), //nolint:gosec // three bytes of a number
 		multiaddr.P_TCP, 4001 >> 8, 4001 & 0xff,
 	})
 	if err != nil {

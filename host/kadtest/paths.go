@@ -12,8 +12,8 @@ import (
 func (n *Network) latency(a, b *memHost) time.Duration {
 	const parts = 1 << 16
 	low, high := min(a.node.number, b.node.number), max(a.node.number, b.node.number)
-	mixed := mix(mix(mix(n.cfg.Seed)+uint64(low)) + uint64(high))           //nolint:gosec // numbers are positive
-	return n.cfg.Latency/2 + time.Duration(mixed%parts)*n.cfg.Latency/parts //nolint:gosec // less than 1<<16
+	mixed := mix(mix(mix(n.cfg.Seed)+uint64(low)) + uint64(high)) //nolint:gosec // numbers are positive
+	return n.cfg.Latency/2 + time.Duration(mixed%parts)*n.cfg.Latency/parts
 }
 
 // mix returns a number that looks random, and is the same for the same x.

@@ -147,7 +147,7 @@ func (s *stream) put(now time.Time, b []byte) (n int, next time.Time, err error)
 	case expired(s.writeBy, now):
 		return 0, next, os.ErrDeadlineExceeded
 	case to.readClosed || to.own != nil:
-		return len(b), next, nil // the other end drops them
+		return len(b), next, nil //nolint:nilerr // the other end is done, and drops them
 	}
 	if n = min(len(b), window-to.size); n > 0 {
 		to.inbox = append(to.inbox, chunk{slices.Clone(b[:n]), to.sent(now)})
@@ -217,7 +217,7 @@ func (s *stream) Reset() error { return s.ResetWithError(network.StreamNoError) 
 // ResetWithError ends both directions at once. The other end learns the code.
 func (s *stream) ResetWithError(code network.StreamErrorCode) error {
 	s.pair.mu.Lock()
-	if s.own == nil && !(s.readClosed && s.writeClosed) {
+	if !s.done() {
 		s.own = &network.StreamError{ErrorCode: code}
 		s.inbox, s.size = nil, 0
 		s.wake()

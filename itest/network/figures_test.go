@@ -89,8 +89,8 @@ func (n *measured) lookup(t *testing.T, f *figures, d *kadtest.Node, key string)
 	}
 }
 
-// sample returns nodes that can look something up, of all parts of the network.
-func (n *measured) sample(count int) []*kadtest.Node { return n.Pick(count, n.silent...) }
+// sample returns the nodes that look something up.
+func (n *measured) sample() []*kadtest.Node { return n.Pick(figureLookups, n.silent...) }
 
 // warm connects nodes to all others, which after some lookups they are in any case,
 // unless the network is large.
@@ -136,7 +136,7 @@ func testFigures(t *testing.T) {
 	time.Sleep(20 * time.Minute) // all have refreshed their tables, and remember no lookup
 
 	warm, again := &figures{name: "warm"}, &figures{name: "same key again"}
-	nodes := n.sample(figureLookups)
+	nodes := n.sample()
 	n.warm(t, nodes...)
 	for i, d := range nodes {
 		n.lookup(t, warm, d, fmt.Sprint("warm", i))
@@ -152,7 +152,7 @@ func testFigures(t *testing.T) {
 	fifth := n.Pick(figureNodes(t) / 5)
 	n.silent = fifth
 	n.Silence(fifth...)
-	nodes = n.sample(figureLookups)
+	nodes = n.sample()
 	n.warm(t, nodes...)
 	n.lookups(t, "warm, a fifth silent", nodes).check(t, bound{ms(600), ms(1500), 50, 0.95})
 	n.Heal(fifth...)
@@ -160,7 +160,7 @@ func testFigures(t *testing.T) {
 	time.Sleep(20 * time.Minute)
 
 	cold := &figures{name: "cold"}
-	for i, d := range n.sample(figureLookups) {
+	for i, d := range n.sample() {
 		hangUp(d)
 		n.lookup(t, cold, d, fmt.Sprint("cold", i))
 		time.Sleep(ms(100))
@@ -171,7 +171,7 @@ func testFigures(t *testing.T) {
 
 	n.Unplug(fifth...) // dials to them hang
 	n.Kill(fifth...)
-	nodes = n.sample(figureLookups)
+	nodes = n.sample()
 	n.warm(t, nodes...)
 	n.lookups(t, "warm, a fifth dead", nodes).check(t, bound{ms(600), ms(1500), 50, 0.95})
 }
@@ -188,7 +188,7 @@ func (n *measured) joins(t *testing.T) {
 				t.Error(err)
 			}
 		}))
-		joins.requests += int(d.DHT.Stats().Requests) //nolint:gosec // a few hundred
+		joins.requests += int(d.DHT.Stats().Requests)
 		for _, other := range n.Closest(string(d.ID()), defaultK, d) {
 			joins.wanted++
 			if knows(d, other.ID()) {
