@@ -15,15 +15,15 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// A book is a peerstore. What it says of a connected peer is what is true of it. Of
-// others it has the addresses that were put into it, until their time is over; of keys
-// those that are in peer IDs.
+// A book is a peerstore. It reads the addresses and protocols of a connected peer from
+// its host. Of another peer it has the addresses that were put into it, until their time
+// is over. Keys come from peer IDs.
 type book struct {
 	host *memHost
 
 	mu    sync.Mutex
 	known map[peer.ID]entry
-	sweep int // how many entries there are when those that are over are dropped
+	sweep int // at how many entries the expired ones are dropped
 	data  map[string]any
 }
 
@@ -65,7 +65,7 @@ func (b *book) AddAddrs(id peer.ID, addrs []multiaddr.Multiaddr, ttl time.Durati
 	b.put(now, id, e)
 }
 
-// put sets an entry, and drops those that are over now and then. The caller holds the
+// put sets an entry, and drops expired ones now and then. The caller holds the
 // lock.
 func (b *book) put(now time.Time, id peer.ID, e entry) {
 	if b.known == nil {

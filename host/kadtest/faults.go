@@ -103,7 +103,7 @@ func (n *Network) set(change func(*Node), nodes []*Node) {
 	for _, d := range n.order {
 		for _, c := range d.host.connections() {
 			switch {
-			case c.remote.node.host != c.remote: // a killed node, whose end is not seen yet
+			case c.remote.node.host != c.remote: // a killed node: its end is not seen yet
 			case apart(d, c.remote.node):
 				c.link.block()
 			default:

@@ -20,7 +20,7 @@ func (h *memHost) serves() bool {
 
 func isDHT(id lprotocol.ID) bool { return strings.HasSuffix(string(id), suffix) }
 
-// A filter passes on the requests that are written to a stream, but for those that are
+// A filter passes on the requests that are written to a stream, except the ones that are
 // to be lost. A stream is written by one goroutine at a time.
 type filter struct {
 	keep    func(protocol.Request) bool // nil if all are kept

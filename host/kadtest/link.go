@@ -117,11 +117,11 @@ func (p *pair) postpone(at time.Time) {
 	defer p.mu.Unlock()
 	for i := range p.ends {
 		s := &p.ends[i]
-		for _, t := range []*time.Time{&s.last, &s.fin, &s.reset} {
+		for _, t := range []*time.Time{&s.in.last, &s.in.fin, &s.reset} {
 			p.link.raise(t, at)
 		}
-		for j := range s.inbox {
-			p.link.raise(&s.inbox[j].at, at)
+		for j := range s.in.chunks {
+			p.link.raise(&s.in.chunks[j].at, at)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type Config struct {
 	Latency time.Duration
 
 	// Loss is the share of messages that are lost on the way, from 0 to less than 1.
-	// Streams are reliable, as those of TCP and QUIC are: a lost message arrives later,
+	// Streams are reliable, as with TCP and QUIC: a lost message arrives later,
 	// by 200ms and a round trip, and by twice that if it is lost again.
 	Loss float64
 
@@ -114,7 +114,7 @@ type Node struct {
 	place  routing.Key
 	cfg    *kad.Config // that of DHT
 
-	host      *memHost // this and those below are guarded by the lock of the network
+	host      *memHost // guarded by the lock of the network, as are the fields below
 	unplugged bool
 	side      int // of a partition
 }

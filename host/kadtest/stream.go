@@ -33,10 +33,7 @@ type stream struct {
 	conn  *conn
 	proto lprotocol.ID
 
-	inbox       []chunk   // written by the other end, in order of arrival
-	size        int       // bytes in inbox
-	last        time.Time // when the last of all that was sent to this end arrives
-	fin         time.Time // when the end of what the other end writes arrives; zero if it goes on
+	in          inbox
 	reset       time.Time // when the failure below arrives; zero if there is none
 	failure     error     // of the stream, as the other end or the link caused it
 	own         error     // of the stream, as this end caused it
@@ -44,12 +41,21 @@ type stream struct {
 	writeClosed bool
 	readBy      time.Time // the deadlines
 	writeBy     time.Time
-
-	data chan struct{} // length 1; made when a reader waits
-	room chan struct{} // length 1; made when a writer waits
-
-	requests filter // of the end that opened the stream
+	waits       waits
+	requests    filter // of the end that opened the stream
 }
+
+// An inbox is what the other end has written.
+type inbox struct {
+	chunks []chunk   // in order of arrival
+	size   int       // bytes in chunks
+	last   time.Time // when the last of all that was sent to this end arrives
+	fin    time.Time // when the end of what the other end writes arrives; zero if it goes on
+}
+
+// waits wake a reader, and a writer. The channels have length 1, and are made when they
+// are waited for.
+type waits struct{ data, room chan struct{} }
 
 // A chunk is bytes that one Write has sent.
 type chunk struct {
@@ -64,13 +70,13 @@ func (s *stream) Read(b []byte) (int, error) {
 		s.pair.mu.Lock()
 		n, next, err := s.take(now, b)
 		if n > 0 || err != nil || len(b) == 0 {
-			if n > 0 && len(s.inbox) > 0 {
-				poke(s.data) // another reader may wait
+			if n > 0 && len(s.in.chunks) > 0 {
+				poke(s.waits.data) // another reader may wait
 			}
 			s.pair.mu.Unlock()
 			return n, err
 		}
-		wake := made(&s.data)
+		wake := made(&s.waits.data)
 		s.pair.mu.Unlock()
 		await(wake, now, next)
 	}
@@ -90,27 +96,27 @@ func (s *stream) take(now time.Time, b []byte) (n int, next time.Time, err error
 	case expired(s.readBy, now):
 		return 0, next, os.ErrDeadlineExceeded
 	}
-	for len(s.inbox) > 0 && n < len(b) && link.arrived(s.inbox[0].at, now) {
-		k := copy(b[n:], s.inbox[0].data)
+	for len(s.in.chunks) > 0 && n < len(b) && link.arrived(s.in.chunks[0].at, now) {
+		k := copy(b[n:], s.in.chunks[0].data)
 		n += k
-		if s.inbox[0].data = s.inbox[0].data[k:]; len(s.inbox[0].data) == 0 {
-			s.inbox = s.inbox[1:]
+		if s.in.chunks[0].data = s.in.chunks[0].data[k:]; len(s.in.chunks[0].data) == 0 {
+			s.in.chunks = s.in.chunks[1:]
 		}
 	}
 	if n > 0 {
-		s.size -= n
-		poke(s.other.room)
+		s.in.size -= n
+		poke(s.other.waits.room)
 		return n, next, nil
 	}
-	if len(s.inbox) == 0 && link.arrived(s.fin, now) {
+	if len(s.in.chunks) == 0 && link.arrived(s.in.fin, now) {
 		return 0, next, io.EOF
 	}
 	next = s.readBy
-	for _, at := range []time.Time{s.fin, s.reset} {
+	for _, at := range []time.Time{s.in.fin, s.reset} {
 		next = link.earlier(next, at)
 	}
-	if len(s.inbox) > 0 {
-		next = link.earlier(next, s.inbox[0].at)
+	if len(s.in.chunks) > 0 {
+		next = link.earlier(next, s.in.chunks[0].at)
 	}
 	return 0, next, nil
 }
@@ -128,7 +134,7 @@ func (s *stream) Write(b []byte) (int, error) {
 			s.pair.mu.Unlock()
 			return total - len(b), err
 		}
-		wake := made(&s.room)
+		wake := made(&s.waits.room)
 		s.pair.mu.Unlock()
 		await(wake, now, next)
 	}
@@ -149,10 +155,10 @@ func (s *stream) put(now time.Time, b []byte) (n int, next time.Time, err error)
 	case to.readClosed || to.own != nil:
 		return len(b), next, nil //nolint:nilerr // the other end is done, and drops them
 	}
-	if n = min(len(b), window-to.size); n > 0 {
-		to.inbox = append(to.inbox, chunk{slices.Clone(b[:n]), to.sent(now)})
-		to.size += n
-		poke(to.data)
+	if n = min(len(b), window-to.in.size); n > 0 {
+		to.in.chunks = append(to.in.chunks, chunk{slices.Clone(b[:n]), to.sent(now)})
+		to.in.size += n
+		poke(to.waits.data)
 	}
 	return n, link.earlier(s.writeBy, s.reset), nil
 }
@@ -160,10 +166,10 @@ func (s *stream) put(now time.Time, b []byte) (n int, next time.Time, err error)
 // sent returns when something that is sent to this end now arrives: after all that was
 // sent before it. The caller holds the lock.
 func (s *stream) sent(now time.Time) time.Time {
-	if at := now.Add(s.pair.link.delay()); at.After(s.last) {
-		s.last = at
+	if at := now.Add(s.pair.link.delay()); at.After(s.in.last) {
+		s.in.last = at
 	}
-	return s.last
+	return s.in.last
 }
 
 // CloseWrite ends what this end writes.
@@ -180,9 +186,9 @@ func (s *stream) closeWrite(now time.Time) error {
 	}
 	if !s.writeClosed {
 		s.writeClosed = true
-		s.other.fin = s.other.sent(now)
-		poke(s.other.data)
-		poke(s.room)
+		s.other.in.fin = s.other.sent(now)
+		poke(s.other.waits.data)
+		poke(s.waits.room)
 	}
 	return nil
 }
@@ -197,9 +203,9 @@ func (s *stream) CloseRead() error {
 }
 
 func (s *stream) closeRead() {
-	s.readClosed, s.inbox, s.size = true, nil, 0
-	poke(s.data)
-	poke(s.other.room)
+	s.readClosed, s.in.chunks, s.in.size = true, nil, 0
+	poke(s.waits.data)
+	poke(s.other.waits.room)
 }
 
 // Close ends both directions. What was written still arrives.
@@ -219,7 +225,7 @@ func (s *stream) ResetWithError(code network.StreamErrorCode) error {
 	s.pair.mu.Lock()
 	if !s.done() {
 		s.own = &network.StreamError{ErrorCode: code}
-		s.inbox, s.size = nil, 0
+		s.in.chunks, s.in.size = nil, 0
 		s.wake()
 		s.other.fail(s.other.sent(time.Now()), &network.StreamError{ErrorCode: code, Remote: true})
 	}
@@ -243,16 +249,16 @@ func (s *stream) lose(err error) {
 	defer s.pair.mu.Unlock()
 	if s.own == nil {
 		s.own = err
-		s.inbox, s.size = nil, 0
+		s.in.chunks, s.in.size = nil, 0
 		s.wake()
 	}
 }
 
 // wake lets readers and writers look again. The caller holds the lock.
 func (s *stream) wake() {
-	poke(s.data)
-	poke(s.room)
-	poke(s.other.room)
+	poke(s.waits.data)
+	poke(s.waits.room)
+	poke(s.other.waits.room)
 }
 
 // forgetIfDone takes the pair out of its link when both ends are done with it.
@@ -279,7 +285,7 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	s.pair.mu.Lock()
 	defer s.pair.mu.Unlock()
 	s.readBy = t
-	poke(s.data)
+	poke(s.waits.data)
 	return nil
 }
 
@@ -288,7 +294,7 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.pair.mu.Lock()
 	defer s.pair.mu.Unlock()
 	s.writeBy = t
-	poke(s.room)
+	poke(s.waits.room)
 	return nil
 }
 
