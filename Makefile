@@ -82,12 +82,12 @@ bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
 	go run $(BENCHSTAT) base=bin/bench-base.txt new=bin/bench-new.txt
 
 .PHONY: month
-month: ## 30 simulated days of 200 nodes, a tenth replaced every hour; takes about 40 minutes
-	KAD_LIFE_HOURS=720 go test -count=1 -v -timeout 4h -run '^TestMonth$$' ./host
+month: ## 30 simulated days of 200 nodes, a tenth replaced every hour; takes about an hour and a half
+	KAD_LIFE_HOURS=720 go test -count=1 -v -timeout 4h -run '^TestMonth$$' ./itest/network
 
 .PHONY: figures
 figures: ## how long lookups take: of FIGURE_NODES (1000) nodes, and of FIGURE_HOSTS (200) real hosts
-	KAD_FIGURE_NODES=$(FIGURE_NODES) go test -count=1 -v -timeout 1h -run '^TestFigures' ./host
+	KAD_FIGURE_NODES=$(FIGURE_NODES) go test -count=1 -v -timeout 1h -run '^TestFigures$$' ./itest/network
 	KAD_FIGURE_NODES=$(FIGURE_HOSTS) go test -count=1 -v -timeout 1h -run '^TestFigures$$' ./itest/net
 
 .PHONY: itest
