@@ -30,7 +30,7 @@ func (r *Reach) AwaitAddr(ctx context.Context) error {
 	defer cancel()
 	sub, err := r.cfg.Host.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("kad-announce"))
 	if err != nil {
-		return nil //nolint:nilerr // the host is closed
+		return nil // the host is closed
 	}
 	defer sub.Close() //nolint:errcheck // it is open
 	for r.NeedsRelay() && len(scope.Reaching(r.cfg.Host.Addrs(), scope.Public)) == 0 {

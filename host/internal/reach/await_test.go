@@ -43,7 +43,7 @@ func testAwaitAddr(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer emitter.Close() //nolint:errcheck // it is open
+	defer func() { _ = emitter.Close() }()
 	time.AfterFunc(time.Second, func() { _ = emitter.Emit(event.EvtLocalAddressesUpdated{}) })
 	time.AfterFunc(2*time.Second, func() {
 		n.host.move(relayedAddr)

@@ -11,7 +11,7 @@ import (
 // Source proposes relays to AutoRelay: see host.DHT.RelaySource.
 func (r *Relays) Source(ctx context.Context, num int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
-	started := r.cfg.Tasks.Go(func(context.Context) { //nolint:contextcheck // it ends with ctx, too
+	started := r.cfg.Tasks.Go(func(context.Context) {
 		defer close(out)
 		ctx, end := r.cfg.Tasks.Begin(ctx)
 		defer end()
