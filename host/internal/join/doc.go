@@ -17,8 +17,8 @@
 // Bootstrap peers are a fallback.
 //
 //   - Context: all nodes of a network would dial the same few at a restart.
-//   - Decision: connected peers and saved contacts come first; bootstrap peers are dialled
-//     when none of them has answered within a second.
+//   - Decision: while there are saved contacts, bootstrap peers are dialled if no peer has
+//     answered within a second.
 //   - Consequence: a restart is ready after two round trips.
 //   - It would change if bootstrap peers were many.
 //
