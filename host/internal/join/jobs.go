@@ -43,9 +43,10 @@ type state struct {
 	pause  time.Duration // how long to wait for that after the next time
 
 	introducing map[peer.ID]bool // peers that are being introduced, and whether they came up again
-	reunite     time.Duration    // how long to wait after the next attempt to reunite
-	reuniteAt   time.Time        // zero: not decided
+	reunite     time.Duration    // how long to wait for the next attempt to reunite, while the table is small
+	reuniteAt   time.Time        // when that is; zero: not decided
 	save        time.Time        // when to save the contacts; zero: not decided
+	saveAfter   time.Duration    // how long to wait for that; zero: the first time
 }
 
 // Joined reports whether the node has joined. Call it in the background loop only.
@@ -148,8 +149,12 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	if s.reuniteAt.IsZero() {
-		s.reunite = minReuniteAfter
-		s.reuniteAt = now.Add(tasks.Jittered(s.reunite))
+		s.reunite = max(s.reunite, minReuniteAfter)
+		wait := s.reunite
+		if wait > minReuniteAfter && !j.cfg.Table.Small() {
+			wait = max(j.cfg.RefreshInterval, maxReuniteAfter)
+		}
+		s.reuniteAt = now.Add(tasks.Jittered(wait))
 	}
 	if now.Before(s.reuniteAt) {
 		return s.reuniteAt
@@ -158,12 +163,7 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 		if err != nil {
 			log.Debugw("reunite", "error", err)
 		}
-		s.reunite = min(2*s.reunite, maxReuniteAfter)
-		wait := s.reunite
-		if !j.cfg.Table.Small() {
-			wait = max(j.cfg.RefreshInterval, maxReuniteAfter)
-		}
-		s.reuniteAt = time.Now().Add(tasks.Jittered(wait))
+		s.reunite, s.reuniteAt = min(2*s.reunite, maxReuniteAfter), time.Time{}
 	})
 	return time.Time{}
 }
@@ -207,7 +207,7 @@ func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	if s.save.IsZero() {
-		s.save = now.Add(settleAfter)
+		s.save = now.Add(max(s.saveAfter, settleAfter))
 	}
 	if now.Before(s.save) {
 		return s.save
@@ -218,7 +218,7 @@ func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
 			if err != nil {
 				log.Warnw("the contacts are not saved", "error", err) // the operator must see to the disk
 			}
-			s.save = time.Now().Add(saveAfter)
+			s.save, s.saveAfter = time.Time{}, saveAfter
 		})
 	return time.Time{}
 }

@@ -19,7 +19,7 @@
 //     no other way back.
 //   - Decision: up to 256 contacts that left the table are dialled now and then. A restart
 //     begins with the saved contacts in their place.
-//   - Consequence: a node that only ever knew one dead bootstrap peer still finds no one:
+//   - Consequence: a node that only ever knew one dead bootstrap peer still finds no peer:
 //     configure several.
 //   - It would change if bootstrap peers were found by another way.
 //
