@@ -155,7 +155,7 @@ func TestHandOver(t *testing.T) { bubble(t, testHandOver) }
 
 func testHandOver(t *testing.T) {
 	var sent tally
-	n := kadtest.New(t, kadtest.Config{Latency: link, Filter: sent.count})
+	n := kadtest.New(t, kadtest.Config{Seed: 2, Latency: link, Filter: sent.count})
 	cfg := kad.Config{K: 8, RepublishInterval: -1, ReplicateInterval: 24 * time.Hour}
 	nodes := joined(n, 40, cfg)
 	p := newProber(n)
