@@ -8,13 +8,10 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/routing"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Holders are bounded, and dropped when the presence has expired with them.
 func TestHoldersAreBounded(t *testing.T) { synctest.Test(t, testHoldersBounded) }

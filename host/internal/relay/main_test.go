@@ -193,9 +193,11 @@ type scriptedNetwork struct {
 }
 
 func (n *scriptedNetwork) InterfaceListenAddresses() ([]multiaddr.Multiaddr, error) { return nil, nil }
+
 func (n *scriptedNetwork) ResourceManager() network.ResourceManager {
 	return &network.NullResourceManager{}
 }
+
 func (n *scriptedNetwork) Notify(network.Notifiee)     {}
 func (n *scriptedNetwork) StopNotify(network.Notifiee) {}
 
