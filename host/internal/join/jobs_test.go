@@ -168,7 +168,9 @@ func TestCheck(t *testing.T) {
 func TestReunite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed, other := calltest.ID(1), calltest.ID(2)
-		n := newNode(t, through(seed), "")
+		cfg := through(seed)
+		cfg.RefreshInterval = -1 // no other lookups
+		n := newNode(t, cfg, "")
 		n.serve(t, calltest.Names(other), seed)
 		n.serve(t, calltest.Names(), other)
 		n.start()
