@@ -44,7 +44,7 @@ type Connector struct {
 // New returns a Connector.
 func New(cfg Config) *Connector { return &Connector{cfg: cfg} }
 
-// Via is the kind of a connection. Its values are those of host.Via.
+// Via is the kind of a connection. It has the values of host.Via.
 type Via uint8
 
 // The kinds of a connection, as in package host.
@@ -61,7 +61,7 @@ type Connection struct {
 	Steps []Step              // in the order in which they began
 }
 
-// A Step is one part of an attempt. Its fields are those of host.Step.
+// A Step is one part of an attempt. It has the fields of host.Step.
 type Step struct {
 	Name  string
 	Addrs []multiaddr.Multiaddr

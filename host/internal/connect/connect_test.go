@@ -107,7 +107,7 @@ func TestTo(t *testing.T) {
 	}
 }
 
-// stepNames returns the names of steps, those that failed with an exclamation mark.
+// stepNames returns the names of steps, with an exclamation mark if one failed.
 func stepNames(steps []Step) string {
 	var names []string
 	for _, s := range steps {

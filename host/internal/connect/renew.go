@@ -79,7 +79,7 @@ func (c *Connector) PunchFailed() {
 	c.cfg.Wake()
 }
 
-// renew closes idle connections, those that are open for longest, and opens them again. If
+// renew closes the idle connections that are open for longest, and opens them again. If
 // there are too few, it connects to contacts that are not connected.
 func (c *Connector) renew(ctx context.Context) error {
 	idle := c.idleConns()

@@ -17,7 +17,7 @@ import (
 )
 
 // The oldest idle connections over QUIC to contacts on the internet are closed and opened
-// again; others are left alone: those to relays, those that are used or protected.
+// again; connections to relays, and connections in use or protected, are left alone.
 func TestRenew(t *testing.T) { synctest.Test(t, testRenew) }
 
 func testRenew(t *testing.T) {

@@ -60,7 +60,7 @@ func (a *attempt) busy() bool {
 	return slices.ContainsFunc(a.steps, func(s *step) bool { return s.running })
 }
 
-// story returns the steps. It ends those that are under way.
+// story returns the steps. It ends the steps that are under way.
 func (a *attempt) story() []Step {
 	story := make([]Step, len(a.steps))
 	for i, s := range a.steps {

@@ -175,3 +175,20 @@ func testLateNeighbour(t *testing.T) {
 		t.Errorf("%d hold it, want all three neighbours", count)
 	}
 }
+
+// A peer that was sent older addresses, and is no contact any more, is sent the new ones.
+func TestFormerHolder(t *testing.T) { synctest.Test(t, testFormerHolder) }
+
+func testFormerHolder(t *testing.T) {
+	n := newNode(t, 2)
+	former := calltest.ID(9)
+	n.add(t, former)
+	n.hold(time.Now(), []routing.Contact{calltest.Contact(former)}, n.host.Addrs())
+	n.host.move(secondAddr)
+	n.run()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	if count, _ := n.holds(secondAddr); count != 3 {
+		t.Errorf("%d hold the new address, want the two closest, and the one that had an older address", count)
+	}
+}

@@ -105,8 +105,17 @@ func (n *node) run() (inLoop func(func())) {
 	return func(f func()) { calls <- f }
 }
 
-// enter puts a peer into the table. It keeps a presence, and names the others.
+// enter puts a peer into the table.
 func (n *node) enter(t *testing.T, id peer.ID) {
+	t.Helper()
+	n.add(t, id)
+	if _, err := n.call.Request(t.Context(), nil, calltest.Contact(id), protocol.Ping{}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// add adds a peer that can be dialled. It keeps a presence, and names the others.
+func (n *node) add(t *testing.T, id peer.ID) {
 	t.Helper()
 	knows := calltest.Knows(testK, append(slices.Clone(n.peers), id)...)
 	n.net.Add(id, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
@@ -128,9 +137,6 @@ func (n *node) enter(t *testing.T, id peer.ID) {
 		n.keep(t, id, add)
 		return protocol.Response{}, nil
 	})
-	if _, err := n.call.Request(t.Context(), nil, calltest.Contact(id), protocol.Ping{}, nil); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // keep has a peer keep a presence.

@@ -51,7 +51,7 @@ const (
 	withdrawTimeout = 400 * time.Millisecond
 )
 
-// maxHolders bounds the peers that may hold the presence: k at a time, and those from
+// maxHolders bounds the peers that may hold the presence: k at a time, and peers from
 // before the k closest were others.
 const maxHolders = 256
 

@@ -60,6 +60,8 @@ func testRelaysAreAsked(t *testing.T) {
 	c := n.host.net.open(id, 0)
 	asked := func(what string, want int) {
 		t.Helper()
+		time.Sleep(time.Second)
+		synctest.Wait() // a check that was under way has ended
 		n.host.net.mu.Lock()
 		before := c.asked
 		n.host.net.mu.Unlock()

@@ -70,8 +70,7 @@ func newNode(t *testing.T, offer bool) *node {
 		Host: h, Table: contacts, Call: caller, Lookup: engine, Deliver: sender, Holder: held, Tasks: n.group,
 		K: testK, SlowAfter: time.Second, RecordAge: time.Hour,
 	})
-	around := reach.New(reach.Config{Host: h, Table: contacts, PublicPeer: true, Switched: func(_, _ reach.Decision) {}})
-	around.Start()
+	around := reach.New(reach.Config{Host: h, Table: contacts, PublicPeer: true, Switched: func(_, _ reach.Decision) { n.Wake() }})
 	n.Relays = New(Config{
 		Host: h, Protocol: "/test", Table: contacts, Call: caller, Find: finder, Reach: around, Tasks: n.group,
 		Publish: publish.New(publish.Config{
@@ -80,6 +79,7 @@ func newNode(t *testing.T, offer bool) *node {
 		}),
 		K: testK, Offer: offer, Limits: Limits{Duration: time.Minute, Bytes: 1 << 20, Reservations: 4, ReservationsPerIP: 4, Circuits: 4},
 	})
+	around.Start()
 	n.loop = tasks.NewLoop(n.group)
 	n.loop.Add(around.Job())
 	n.loop.Add(n.Jobs()...)
@@ -181,7 +181,7 @@ func (m mux) Protocols() (ids []lprotocol.ID) {
 	return ids
 }
 
-// A scriptedNetwork has the connections of a calltest.Network, and those of a test.
+// A scriptedNetwork has the connections of a calltest.Network, and what a test adds.
 type scriptedNetwork struct {
 	network.Network
 
