@@ -86,7 +86,7 @@ func newNode(t *testing.T) *node {
 	n.host = h
 	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)); _ = dialler.Close() })
 	contacts := table.New(table.Config{
-		Host: h, Protocol: "/test", Tasks: n.group, K: 4, ProbeAfter: time.Hour, MaxPerGroup: -1, SlowAfter: time.Second, Wake: func() {},
+		Host: h, Protocol: "/test", Tasks: n.group, K: 20, ProbeAfter: time.Hour, MaxPerGroup: -1, SlowAfter: time.Second, Wake: func() {},
 	})
 	caller := call.New(call.Config{
 		Host: h, Transport: n.net, Table: contacts, Tasks: n.group, RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,

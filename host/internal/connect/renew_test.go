@@ -24,9 +24,14 @@ func testRenew(t *testing.T) {
 	n := newNode(t)
 	const quic = "/ip4/50.1.0.1/udp/4001/quic-v1"
 	id := func(i int) peer.ID { return calltest.ID(100 + i) }
-	for i := range 9 {
+	for i := range 10 {
 		if i != 5 {
 			n.enter(t, id(i), calltest.Names())
+		}
+	}
+	for i := range 10 {
+		if n.cfg.Table.Has(id(i)) != (i != 5) {
+			t.Fatalf("peer %d is in the table: %v", i, i == 5)
 		}
 	}
 	conns := make(map[int]*conn)
@@ -42,7 +47,13 @@ func testRenew(t *testing.T) {
 		time.Sleep(time.Second)
 		conns[i] = n.host.net.open(id(i), addr)
 	}
-	conns[0].opened = time.Now() // the youngest
+	for i := range 3 { // younger than all that are left alone, 0 the youngest
+		conns[(i+1)%3].opened = time.Now().Add(time.Duration(i+1) * time.Millisecond)
+	}
+	for i := range 2 { // the swarm may use either
+		conns[9+i] = n.host.net.open(id(9), quic)
+		conns[9+i].opened = time.Time{}
+	}
 	n.held = []peer.ID{id(6)}
 	conns[7].streams = make([]network.Stream, 1)
 	n.host.protected[id(8)] = true
@@ -122,5 +133,10 @@ func testRenewAfterFailure(t *testing.T) {
 		if got := renewals.Load(); got != want {
 			t.Errorf("failure %d: %d renewals, want %d", i, got, want)
 		}
+	}
+	time.Sleep(2 * time.Minute) // the last failure leads to one more, and to no others
+	synctest.Wait()
+	if got := renewals.Load(); got != 3 {
+		t.Errorf("%d renewals in the end, want 3", got)
 	}
 }
