@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -103,14 +104,26 @@ func testFindPeerStops(t *testing.T) {
 func TestClosestPeers(t *testing.T) { synctest.Test(t, testClosestPeers) }
 
 func testClosestPeers(t *testing.T) {
+	// Half of the keys begin with each bit, so that no bucket has more peers than places:
+	// a full bucket keeps its oldest contacts, and may lack one of the closest.
+	const k = 10
 	n := newTestNet(t)
-	nodes := n.nodes(20, Config{K: 5})
+	var nodes []*DHT
+	for i := range 2 * k {
+		cfg := Config{K: k}
+		if i > 0 {
+			cfg.Bootstrap = []peer.AddrInfo{info(nodes[0].host)}
+		}
+		h := n.hostAt(func(key routing.Key) bool { return int(key[0]>>7) == i%2 })
+		nodes = append(nodes, n.attach(h, cfg))
+	}
+	time.Sleep(5 * time.Second)
 	n.cut(nodes[7].host)
 	for _, target := range []string{"a", "b", "c"} {
 		want := slices.SortedFunc(slices.Values(nodes[1:]), func(a, b *DHT) int {
 			return routing.KeyOf([]byte(target)).Compare(routing.KeyOf([]byte(a.ID())), routing.KeyOf([]byte(b.ID())))
 		})
-		want = slices.DeleteFunc(want, func(d *DHT) bool { return d == nodes[7] })[:5]
+		want = slices.DeleteFunc(want, func(d *DHT) bool { return d == nodes[7] })[:k]
 		got, err := nodes[0].ClosestPeers(t.Context(), []byte(target))
 		if err != nil || len(got) != len(want) {
 			t.Fatalf("target %q: %d peers, %v; want %d", target, len(got), err, len(want))
