@@ -1,32 +1,76 @@
-package host
+package host_test
 
 import (
 	"errors"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-cid"
+	record "github.com/libp2p/go-libp2p-record"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multihash"
+
+	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/kadtest"
+	"github.com/go-kad/kad/host/store"
 )
 
-// holds reports whether a node holds the value and the announcement of the test.
-func holds(t *testing.T, d *DHT) (value, provider bool) {
+// anyValue is a validator: of two values, the later in the alphabet is the better one.
+type anyValue struct{}
+
+func (anyValue) Validate(string, []byte) error { return nil }
+
+func (anyValue) Select(_ string, values [][]byte) (int, error) {
+	best := 0
+	for i, v := range values {
+		if string(v) > string(values[best]) {
+			best = i
+		}
+	}
+	return best, nil
+}
+
+// pair returns two nodes that know each other, the first of them with cfg, and what the
+// other one holds. Their hosts are those of kadtest: in virtual time, a day of a libp2p
+// host costs half a second.
+func pair(t *testing.T, cfg kad.Config) (n *kadtest.Network, d, other *kadtest.Node, held *store.Memory) {
 	t.Helper()
-	_, err := d.GetValue(t.Context(), "/v/key", lrouting.Offline)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	held = store.NewMemory(store.Limits{})
+	rest := kad.Config{RefreshInterval: 6 * time.Hour, Store: held, Validators: map[string]record.Validator{"v": anyValue{}}}
+	cfg.RefreshInterval, cfg.Validators = rest.RefreshInterval, rest.Validators
+	n = kadtest.New(t, kadtest.Config{})
+	d, other = n.Add(1, cfg)[0], n.Add(1, rest)[0]
+	n.Settle()
+	return n, d, other, held
+}
+
+func someContent(t *testing.T) cid.Cid {
+	t.Helper()
+	hash, err := multihash.Sum([]byte("content"), multihash.SHA2_256, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cid.NewCidV1(cid.Raw, hash)
+}
+
+// holds reports whether a node, which has a store of the test, holds the value and the
+// announcement of the test.
+func holds(t *testing.T, d *kadtest.Node, held *store.Memory) (value, provider bool) {
+	t.Helper()
+	_, err := d.DHT.GetValue(t.Context(), "/v/key", lrouting.Offline)
+	if err != nil && !errors.Is(err, kad.ErrNotFound) {
 		t.Error(err)
 	}
-	key, keyErr := providerKey(testCID("content"))
-	providers, listErr := d.store.Providers(t.Context(), key, time.Now(), 0)
-	if keyErr != nil || listErr != nil {
-		t.Error(keyErr, listErr)
+	providers, listErr := held.Providers(t.Context(), someContent(t).Hash(), time.Now(), 0)
+	if listErr != nil {
+		t.Error(listErr)
 	}
 	return err == nil, len(providers) > 0
 }
 
-// What we published lives for as long as we do: it is published again before it
-// expires, until it is announce.Withdrawn. Without that, it is gone after its age.
+// What a node published lives as long as the node: it is published again before it
+// expires, until it is withdrawn. Without that, it is gone after its age.
 func TestRepublish(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -43,83 +87,70 @@ func TestRepublish(t *testing.T) {
 }
 
 func testRepublish(t *testing.T, interval time.Duration, lives bool) {
-	n := newTestNet(t)
-	d, other := n.node(Config{RepublishInterval: interval}), n.node(Config{})
-	link(t, d, other)
-	time.Sleep(time.Second)
-	if err := d.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
+	_, d, other, held := pair(t, kad.Config{RepublishInterval: interval})
+	if err := d.DHT.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Announce(t.Context(), testCID("content")); err != nil {
+	if _, err := d.DHT.Announce(t.Context(), someContent(t)); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(5 * 24 * time.Hour)
-	if value, provider := holds(t, other); value != lives || provider != lives {
+	if value, provider := holds(t, other, held); value != lives || provider != lives {
 		t.Errorf("after five days: value %v, announcement %v; want %v", value, provider, lives)
 	}
 	if !lives {
 		return
 	}
-	if got := d.Stats(); got.Publications != 2 || got.Republished < 2*5 || got.Republished > 2*6 {
+	if got := d.DHT.Stats(); got.Publications != 2 || got.Republished < 2*5 || got.Republished > 2*6 {
 		t.Errorf("%d publications, published again %d times in five days", got.Publications, got.Republished)
 	}
 
-	if err := d.StopProviding(t.Context(), testCID("content")); err != nil {
+	if err := d.DHT.StopProviding(t.Context(), someContent(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.StopPublishing(t.Context(), "/v/key"); err != nil {
+	if err := d.DHT.StopPublishing(t.Context(), "/v/key"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(3 * 24 * time.Hour)
-	if value, provider := holds(t, other); value || provider {
-		t.Errorf("three days after it was announce.Withdrawn: value %v, announcement %v", value, provider)
+	if value, provider := holds(t, other, held); value || provider {
+		t.Errorf("three days after both were withdrawn: value %v, announcement %v", value, provider)
 	}
 }
 
-// A restart does not forget what is to be published again, nor when.
+// A node that was restarted still publishes again what it published, when that is due.
 func TestRepublishAfterRestart(t *testing.T) { synctest.Test(t, testRepublishAfterRestart) }
 
 func testRepublishAfterRestart(t *testing.T) {
-	n := newTestNet(t)
-	cfg := Config{Dir: filepath.Join(t.TempDir(), "dir")}
-	d, other := n.node(cfg), n.node(Config{})
-	link(t, d, other)
-	time.Sleep(time.Second)
-	if err := d.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
+	n, d, _, _ := pair(t, kad.Config{Dir: t.TempDir()})
+	if err := d.DHT.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(12 * time.Hour)
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again := n.attach(d.host, cfg)
+	n.Restart(d)
 	time.Sleep(7 * time.Hour) // 19 of at least 19.8
-	if got := again.Stats(); got.Publications != 1 || got.Republished != 0 {
+	if got := d.DHT.Stats(); got.Publications != 1 || got.Republished != 0 {
 		t.Errorf("%d publications, published again %d times; want it to be due later", got.Publications, got.Republished)
 	}
 	time.Sleep(4 * time.Hour)
-	if got := again.Stats(); got.Republished != 1 {
+	if got := d.DHT.Stats(); got.Republished != 1 {
 		t.Errorf("published again %d times after 23 h, want once", got.Republished)
 	}
 }
 
-// Who learns of a better value does not publish its own again.
+// A node does not publish its value again when it has learnt of a better one.
 func TestSupersededIsNotRepublished(t *testing.T) { synctest.Test(t, testSupersededIsNotRepublished) }
 
 func testSupersededIsNotRepublished(t *testing.T) {
-	n := newTestNet(t)
-	d, other := n.node(Config{}), n.node(Config{})
-	link(t, d, other)
-	time.Sleep(time.Second)
-	if err := d.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
+	_, d, other, _ := pair(t, kad.Config{})
+	if err := d.DHT.PutValue(t.Context(), "/v/key", []byte("1")); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Hour)
-	if err := other.PutValue(t.Context(), "/v/key", []byte("2")); err != nil {
+	if err := other.DHT.PutValue(t.Context(), "/v/key", []byte("2")); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(24 * time.Hour)
-	if got := d.Stats(); got.Publications != 0 || got.Republished != 0 {
+	if got := d.DHT.Stats(); got.Publications != 0 || got.Republished != 0 {
 		t.Errorf("%d publications, published again %d times; want none", got.Publications, got.Republished)
 	}
 }
