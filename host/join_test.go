@@ -56,57 +56,6 @@ func testJoinOrder(t *testing.T) {
 	}
 }
 
-// In a small network whose nodes came one after the other, and each knew only
-// the one before, everybody knows everybody.
-func TestJoinLine(t *testing.T) { synctest.Test(t, testJoinLine) }
-
-func testJoinLine(t *testing.T) {
-	n := newTestNet(t)
-	var nodes []*DHT
-	for i := range 15 {
-		var cfg Config
-		if i > 0 {
-			cfg.Bootstrap = []peer.AddrInfo{info(nodes[i-1].host)}
-		}
-		nodes = append(nodes, n.node(cfg))
-		time.Sleep(time.Second)
-	}
-	for i, d := range nodes {
-		if got := d.table.Stats().Contacts; got != len(nodes)-1 {
-			t.Errorf("node %d knows %d others, want all %d", i, got, len(nodes)-1)
-		}
-	}
-}
-
-// In a ring of which each node knows the next one only, and where buckets are
-// small, joining fills the tables.
-func TestJoinRing(t *testing.T) { synctest.Test(t, testJoinRing) }
-
-func testJoinRing(t *testing.T) {
-	const size = 30
-	n := newTestNet(t)
-	hosts := make([]lhost.Host, size)
-	for i := range hosts {
-		hosts[i] = n.host()
-	}
-	nodes := make([]*DHT, size)
-	for i, h := range hosts {
-		nodes[i] = n.attach(h, Config{Bootstrap: []peer.AddrInfo{info(hosts[(i+1)%size])}})
-	}
-	time.Sleep(time.Minute)
-	sum := 0
-	for i, d := range nodes {
-		got := d.table.Stats().Contacts
-		sum += got
-		if got < 7 {
-			t.Errorf("node %d has %d contacts, want 7 or more", i, got)
-		}
-	}
-	if mean := float64(sum) / size; mean < 10 {
-		t.Errorf("%.1f contacts on average, want 10 or more", mean)
-	}
-}
-
 // A dialSpy notes when its host is asked to dial.
 type dialSpy struct {
 	lhost.Host
