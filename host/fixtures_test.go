@@ -1,17 +1,13 @@
 package host
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -43,7 +39,6 @@ func keyPair(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
 const (
 	publicAddr  = "/ip4/60.1.0.1/udp/4001/quic-v1"
 	relayedAddr = "/ip4/40.1.0.1/tcp/4001/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp/p2p-circuit"
-	privateAddr = "/ip4/192.168.1.2/tcp/4001"
 )
 
 func addrList(texts ...string) []multiaddr.Multiaddr {
@@ -54,79 +49,22 @@ func addrList(texts ...string) []multiaddr.Multiaddr {
 	return addrs
 }
 
-// The codes of resets, as they are on the wire.
-const (
-	codeInvalid network.StreamErrorCode = 0x6b01 + iota
-	codeOld
-	codeFull
-	codeBadPeer
-	codeBusy
-	codeMalformed
-	_
-	codeTooMany
-	codeOverQuota
-	codeExpired
-)
-
 // What the rooms take: tests of a whole node wait for it.
 const (
 	minSettle        = 15 * time.Second
 	maxSettle        = 8 * time.Minute
 	calmAfter        = 30 * time.Minute
-	dialledAge       = time.Hour
 	settleAfter      = 10 * time.Second
 	presenceInterval = 25 * time.Minute
 	presenceCalm     = 10 * time.Second
 	newcomerPause    = 10 * time.Second
-	closeTimeout     = 600 * time.Millisecond
 	readyTimeout     = 10 * time.Second
 	punchTime        = 20 * time.Second
 	settleTime       = 50 * time.Millisecond
 	findAfter        = 500 * time.Millisecond
 	fallbackAfter    = time.Second
 	addrTimeout      = 5 * time.Second
-	offerAge         = 30 * time.Minute
 )
-
-// authors is a Reducer: a value is a letter, its author, and digits, its version. Of
-// each author the newest is held.
-type authors struct{ values, size int }
-
-var errNoAuthor = errors.New("a value is a letter and digits")
-
-func (authors) Validate(_ string, value []byte) error {
-	if len(value) < 2 || value[0] < 'a' || value[0] > 'z' {
-		return errNoAuthor
-	}
-	return nil
-}
-
-func (authors) Select(_ string, values [][]byte) (int, error) {
-	best := 0
-	for i, v := range values {
-		if bytes.Compare(v[1:], values[best][1:]) > 0 || bytes.Equal(v[1:], values[best][1:]) && v[0] < values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
-}
-
-func (authors) Reduce(_ string, values [][]byte) ([][]byte, error) {
-	newest := make(map[byte][]byte)
-	for _, v := range values {
-		if old := newest[v[0]]; old == nil || bytes.Compare(v[1:], old[1:]) > 0 {
-			newest[v[0]] = v
-		}
-	}
-	var out [][]byte
-	for _, v := range newest { // in no order: the DHT must not depend on it
-		out = append(out, v)
-	}
-	return out, nil
-}
-
-// Limits are those of the values of one key.
-func (a authors) Limits() (values, size int) { return a.values, a.size }
 
 // aPeer is the ID of no host.
 var aPeer = peer.ID("\x12\x20" + strings.Repeat("p", 32))
@@ -136,30 +74,12 @@ func idOf(i int) peer.ID {
 	return peer.ID("\x12\x20" + string(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i))))
 }
 
-// Addresses of one machine, of a private network, and of the internet, and a relay.
+// Addresses of a private network and of the internet, and a relay.
 const (
-	aLoopback = "/ip4/127.0.0.1/tcp/1"
-	aPrivate  = "/ip4/192.168.1.1/tcp/2"
-	aPublic   = "/ip4/8.8.8.8/tcp/3"
-	aRelay    = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+	aPrivate = "/ip4/192.168.1.1/tcp/2"
+	aPublic  = "/ip4/8.8.8.8/tcp/3"
+	aRelay   = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
 )
-
-// addrStrings returns addresses as sorted texts.
-func addrStrings(addrs []multiaddr.Multiaddr) (out []string) {
-	for _, a := range addrs {
-		out = append(out, a.String())
-	}
-	slices.Sort(out)
-	return out
-}
-
-// peerIDs returns the IDs of peers.
-func peerIDs(peers []protocol.Peer) (out []peer.ID) {
-	for _, p := range peers {
-		out = append(out, p.ID)
-	}
-	return out
-}
 
 // acquaint fills the table of an inert node with made-up contacts.
 func acquaint(d *DHT, count int, addrs ...string) []routing.Contact {

@@ -49,7 +49,7 @@ func testRenew(t *testing.T) {
 		name := "in time"
 		if wait < 20*time.Second {
 			name = "after a failure"
-			time.Sleep(20*time.Second)
+			time.Sleep(20 * time.Second)
 			trace(d, &holepunch.EndHolePunchEvt{Success: true})
 			trace(d, &holepunch.StartHolePunchEvt{})
 			same := opened(d, all)

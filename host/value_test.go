@@ -310,9 +310,9 @@ func testCorrection(t *testing.T) {
 // The copy can be turned off.
 func TestCorrectionAfterQuorum(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		cfg    Config
-		want   map[string]int // how often the holder of a value is sent the best one
+		name string
+		cfg  Config
+		want map[string]int // how often the holder of a value is sent the best one
 	}{
 		{"both", Config{}, map[string]int{"1": 1, "": 1}},
 		{"no caching", Config{PublisherOnly: true}, map[string]int{"1": 1}},

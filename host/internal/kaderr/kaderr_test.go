@@ -54,7 +54,7 @@ func TestRefusals(t *testing.T) {
 // A reset of our own is no refusal; one of the other side is, with or without a code.
 func TestOfReset(t *testing.T) {
 	own := &network.StreamError{ErrorCode: codeOld}
-	if err := OfReset(own); errors.Is(err, ErrRefused) || err != error(own) {
+	if err := OfReset(own); errors.Is(err, ErrRefused) || !errors.Is(err, own) {
 		t.Errorf("our own reset is %v", err)
 	}
 	if err := OfReset(&network.StreamError{ErrorCode: 7, Remote: true}); !errors.Is(err, ErrRefused) {
