@@ -1,0 +1,133 @@
+package gossip
+
+import (
+	"sync"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// links has the peers to which pubsub has a stream to write to, and the messages that
+// it has not written yet. It is a tracer of pubsub, which does not report either (see
+// Decisions).
+//
+// Its methods are called by the goroutines of pubsub, and do not block.
+type links struct {
+	ignored
+	changed func() // called after a link was opened or closed
+
+	mu     sync.Mutex
+	open   map[peer.ID]bool
+	unsent map[sending]bool
+	idle   chan struct{} // closed while unsent is empty
+}
+
+// A sending is a message on its way to one peer.
+type sending struct {
+	rpc *pubsub.RPC
+	to  peer.ID
+}
+
+func newLinks(changed func()) *links {
+	l := &links{
+		changed: changed,
+		open:    make(map[peer.ID]bool),
+		unsent:  make(map[sending]bool),
+		idle:    make(chan struct{}),
+	}
+	close(l.idle)
+	return l
+}
+
+// has reports whether a message that is published now will be written to a peer.
+func (l *links) has(id peer.ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open[id]
+}
+
+// drained returns a channel that is closed when all published messages have been written.
+func (l *links) drained() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.idle
+}
+
+// OnNewOutboundStream notes that there is a stream to a peer.
+func (l *links) OnNewOutboundStream(id peer.ID, _ lprotocol.ID) {
+	l.mu.Lock()
+	l.open[id] = true
+	l.mu.Unlock()
+	l.changed()
+}
+
+// OnClosedOutboundStream notes that there is none.
+func (l *links) OnClosedOutboundStream(id peer.ID) {
+	l.mu.Lock()
+	delete(l.open, id)
+	l.update(func() {
+		for s := range l.unsent {
+			if s.to == id {
+				delete(l.unsent, s)
+			}
+		}
+	})
+	l.mu.Unlock()
+	l.changed()
+}
+
+// SendRPC notes that messages were queued for a peer.
+func (l *links) SendRPC(rpc *pubsub.RPC, to peer.ID) { l.toggle(rpc, to) }
+
+// SendRPCCompleted notes that they were written.
+func (l *links) SendRPCCompleted(rpc *pubsub.RPC, to peer.ID, _ time.Duration) { l.toggle(rpc, to) }
+
+// toggle notes one of the two events that each RPC has. Their order is not known: they
+// come from different goroutines.
+func (l *links) toggle(rpc *pubsub.RPC, to peer.ID) {
+	if len(rpc.GetPublish()) == 0 {
+		return // control messages of pubsub
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.open[to] {
+		return
+	}
+	l.update(func() {
+		if s := (sending{rpc, to}); l.unsent[s] {
+			delete(l.unsent, s)
+		} else {
+			l.unsent[s] = true
+		}
+	})
+}
+
+// update changes unsent, and idle with it. The lock is held.
+func (l *links) update(change func()) {
+	before := len(l.unsent)
+	change()
+	switch after := len(l.unsent); {
+	case before == 0 && after > 0:
+		l.idle = make(chan struct{})
+	case before > 0 && after == 0:
+		close(l.idle)
+	}
+}
+
+// ignored has the events of a tracer that do not matter here.
+type ignored struct{}
+
+func (ignored) Join(string)                           {}
+func (ignored) Leave(string)                          {}
+func (ignored) Graft(peer.ID, string)                 {}
+func (ignored) Prune(peer.ID, string)                 {}
+func (ignored) ValidateMessage(*pubsub.Message)       {}
+func (ignored) DeliverMessage(*pubsub.Message)        {}
+func (ignored) RejectMessage(*pubsub.Message, string) {}
+func (ignored) DuplicateMessage(*pubsub.Message)      {}
+func (ignored) ThrottlePeer(peer.ID)                  {}
+func (ignored) RecvRPC(*pubsub.RPC)                   {}
+func (ignored) DropRPC(*pubsub.RPC, peer.ID)          {}
+func (ignored) UndeliverableMessage(*pubsub.Message)  {}
