@@ -2,6 +2,8 @@ package carry
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -32,7 +34,7 @@ type Host struct {
 	cfg     Config
 	ctx     context.Context // of what runs in the background
 	stop    context.CancelFunc
-	running sync.WaitGroup // moves, and waits for readers
+	running sync.WaitGroup // moves, and a watch for each stream
 	watcher *network.NotifyBundle
 	ended   chan struct{} // buffered, length 1: a writer has ended
 
@@ -74,46 +76,41 @@ func New(h lhost.Host, cfg Config) *Host {
 	return c
 }
 
+// ErrClosed is returned for streams of a host that is closed.
+var ErrClosed = errors.New("carry: closed")
+
 // Close waits until streams to write to have been closed, and read by the other peers,
-// but not longer than half a second. Then it ends all that the Host runs by itself. It
-// leaves the host below open. Closing twice is fine.
+// but not longer than half a second for each. Then it ends all that the Host runs by
+// itself, and resets streams that are still open to write to. It leaves the host below
+// open. Closing twice is fine.
 func (h *Host) Close() error {
-	timeout := time.NewTimer(readTimeout)
-	defer timeout.Stop()
-	for h.writing() {
-		select {
-		case <-h.ended:
-			continue
-		case <-timeout.C:
-		}
-		break
-	}
-	h.Host.Network().StopNotify(h.watcher)
-	h.RemoveStreamHandler(moveProtocol)
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
+	timeout := time.NewTimer(readTimeout)
+	defer timeout.Stop()
+	for waiting := true; waiting && len(h.open()) > 0; {
+		select {
+		case <-h.ended:
+		case <-timeout.C:
+			waiting = false
+		}
+	}
+	h.Host.Network().StopNotify(h.watcher)
+	h.RemoveStreamHandler(moveProtocol)
 	h.stop()
+	for _, w := range h.open() {
+		_ = w.Reset()
+	}
 	h.running.Wait()
 	return nil
 }
 
-// writing reports whether a stream to write to is open.
-func (h *Host) writing() bool {
+// open returns the writers.
+func (h *Host) open() []*writer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.writers) > 0
-}
-
-// run runs f in a goroutine that Close waits for. It is false if the host is closed.
-func (h *Host) run(f func()) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return false
-	}
-	h.running.Go(f)
-	return true
+	return slices.Collect(maps.Values(h.writers))
 }
 
 // IsRelayed reports whether a connection goes through a relay. A relayed connection is
@@ -145,21 +142,39 @@ func (n unlimited) Connectedness(id peer.ID) network.Connectedness {
 }
 
 // NewStream opens a stream to write to, on the best connection that there is. It does
-// not dial.
+// not dial. A stream to the same peer with the same protocol ID that is open is reset.
 func (h *Host) NewStream(ctx context.Context, id peer.ID, protocols ...lprotocol.ID) (network.Stream, error) {
 	ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, "carry"), "carry")
 	s, err := h.Host.NewStream(ctx, id, protocols...)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{Stream: s, key: keyOf(s), host: h, now: s}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.writers[w.key] = w
-	if h.hasDirect(id) { // it may have been opened since
-		h.startMove(w)
+	w := &writer{Stream: s, key: keyOf(s), host: h, now: s, over: make(chan struct{})}
+	before, err := h.add(w)
+	if err != nil {
+		_ = s.Reset()
+		return nil, err
+	}
+	if before != nil {
+		_ = before.Reset()
 	}
 	return w, nil
+}
+
+// add makes a writer part of the host, and returns the one before, or nil.
+func (h *Host) add(w *writer) (before *writer, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
+	before = h.writers[w.key]
+	h.writers[w.key] = w
+	h.running.Go(func() { w.watch(w.Stream) })
+	if h.hasDirect(w.key.peer) { // it may have been opened since
+		h.startMove(w)
+	}
+	return before, nil
 }
 
 // SetStreamHandler makes handler read the streams that peers write to. A stream ends

@@ -117,17 +117,10 @@ func (w *writer) continueOn(ctx context.Context, s network.Stream) error {
 	if !reset() || err != nil {
 		return fmt.Errorf("moving a stream: not agreed: %w", err)
 	}
-	old := w.swap(s)
-	if old == nil {
+	if !w.swap(s) {
 		return errWriterEnded
 	}
-	if !w.host.run(func() {
-		if err := awaitReader(old, moveTimeout); !isEnd(err) && w.host.cfg.Lost != nil {
-			w.host.cfg.Lost(w.key.peer) // the reader has not come to the end
-		}
-	}) {
-		_ = old.Close()
-	}
+	w.host.running.Go(func() { w.watch(s) }) // this is one of running itself
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -26,7 +27,13 @@ type writer struct {
 	now    network.Stream
 	moving chan struct{} // closed when the move that is under way ends; nil: there is none
 	ended  bool
+
+	over chan struct{} // closed when the other peer reads no more
+	err  error         // why; written before over is closed
 }
+
+// errReaderWrites ends a writer whose other peer does not keep to one direction.
+var errReaderWrites = errors.New("the other peer wrote to a stream that it reads")
 
 // current returns the stream that is written to now.
 func (w *writer) current() network.Stream {
@@ -35,9 +42,9 @@ func (w *writer) current() network.Stream {
 	return w.now
 }
 
-// swap makes s the current stream, and ends the writing on the one before, which it
-// returns; nil if the writer has ended. It waits while a message is written.
-func (w *writer) swap(s network.Stream) network.Stream {
+// swap makes s the current stream, and ends the writing on the one before. It is false
+// if the writer has ended. It waits while a message is written.
+func (w *writer) swap(s network.Stream) bool {
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	w.mu.Lock()
@@ -47,10 +54,11 @@ func (w *writer) swap(s network.Stream) network.Stream {
 	}
 	w.mu.Unlock()
 	if ended {
-		return nil
+		return false
 	}
-	_ = old.CloseWrite() // if it fails, the reader finds that messages are missing
-	return old
+	_ = old.SetReadDeadline(time.Now().Add(moveTimeout)) // of watch
+	_ = old.CloseWrite()                                 // if it fails, the reader finds that messages are missing
+	return true
 }
 
 // hasMoved reports whether the writer has left s. It waits for a move that is under way.
@@ -90,13 +98,32 @@ func (w *writer) write(p []byte) (network.Stream, int, error) {
 
 // Read returns when the other peer reads no more, which is what protocols use it for: a
 // writer has nothing to read.
-func (w *writer) Read(p []byte) (int, error) {
-	for {
-		s := w.current()
-		n, err := s.Read(p)
-		if err == nil || !w.hasMoved(s) {
-			return n, err
+func (w *writer) Read([]byte) (int, error) {
+	<-w.over
+	return 0, w.err
+}
+
+// watch waits until the other peer reads s no more, and closes it then. It is the only
+// goroutine that reads s: of two, yamux v5.1.0 wakes one when a stream ends.
+func (w *writer) watch(s network.Stream) {
+	n, err := s.Read(make([]byte, 1))
+	if n > 0 {
+		err = errReaderWrites
+	}
+	if !w.hasMoved(s) {
+		w.err = err
+		close(w.over)
+		if n > 0 {
+			_ = w.Reset()
 		}
+	} else if !isEnd(err) && w.host.cfg.Lost != nil {
+		w.host.cfg.Lost(w.key.peer) // the reader has not come to the end of s
+	}
+	w.mu.Lock()
+	ended := w.ended
+	w.mu.Unlock()
+	if ended || w.current() != s {
+		_ = s.Close()
 	}
 }
 
@@ -106,11 +133,14 @@ func (w *writer) Close() error {
 	if !first {
 		return nil
 	}
+	_ = s.SetReadDeadline(time.Now().Add(readTimeout))
 	err := s.CloseWrite()
-	if !w.host.run(func() { _ = awaitReader(s, readTimeout) }) {
+	select {
+	case <-w.over:
 		return s.Close()
+	default: // watch closes s
+		return err
 	}
-	return err
 }
 
 // Reset ends the writer at once. After Close, it does nothing: what was written is still
@@ -139,13 +169,4 @@ func (w *writer) end() (s network.Stream, first bool) {
 	defer w.mu.Unlock()
 	first, w.ended = !w.ended, true
 	return w.now, first
-}
-
-// awaitReader closes a stream when the other peer has read it to its end, or after a
-// time. The error says how it ended: [isEnd] if all was read.
-func awaitReader(s network.Stream, timeout time.Duration) error {
-	_ = s.SetReadDeadline(time.Now().Add(timeout))
-	_, err := s.Read(make([]byte, 1))
-	_ = s.Close()
-	return err
 }

@@ -18,10 +18,13 @@ type links struct {
 	ignored
 	changed func() // called after a link was opened or closed
 
-	mu     sync.Mutex
-	open   map[peer.ID]bool
-	unsent map[sending]bool
-	idle   chan struct{} // closed while unsent is empty
+	self peer.ID
+
+	mu      sync.Mutex
+	open    map[peer.ID]bool
+	handing int // messages that pubsub has accepted, and not looked at
+	unsent  map[sending]bool
+	idle    chan struct{} // closed while handing is 0, and unsent is empty
 }
 
 // A sending is a message on its way to one peer.
@@ -30,8 +33,9 @@ type sending struct {
 	to  peer.ID
 }
 
-func newLinks(changed func()) *links {
+func newLinks(self peer.ID, changed func()) *links {
 	l := &links{
+		self:    self,
 		changed: changed,
 		open:    make(map[peer.ID]bool),
 		unsent:  make(map[sending]bool),
@@ -48,7 +52,33 @@ func (l *links) has(id peer.ID) bool {
 	return l.open[id]
 }
 
-// drained returns a channel that is closed when all published messages have been written.
+// publish calls publish, which hands a message to pubsub.
+func (l *links) publish(publish func() error) error {
+	l.hand(1)
+	err := publish()
+	if err != nil {
+		l.hand(-1)
+	}
+	return err
+}
+
+// hand changes the number of messages that pubsub has not looked at.
+func (l *links) hand(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.update(func() { l.handing += n })
+}
+
+// DeliverMessage notes that pubsub has looked at a message of ours. It goes on to send
+// the message, before it does anything else.
+func (l *links) DeliverMessage(msg *pubsub.Message) {
+	if msg.ReceivedFrom == l.self {
+		l.hand(-1)
+	}
+}
+
+// drained returns a channel that is closed when all published messages have been
+// written, but for the one that pubsub is sending.
 func (l *links) drained() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,11 +134,11 @@ func (l *links) toggle(rpc *pubsub.RPC, to peer.ID) {
 	})
 }
 
-// update changes unsent, and idle with it. The lock is held.
+// update changes handing or unsent, and idle with it. The lock is held.
 func (l *links) update(change func()) {
-	before := len(l.unsent)
+	before := l.handing + len(l.unsent)
 	change()
-	switch after := len(l.unsent); {
+	switch after := l.handing + len(l.unsent); {
 	case before == 0 && after > 0:
 		l.idle = make(chan struct{})
 	case before > 0 && after == 0:
@@ -124,7 +154,6 @@ func (ignored) Leave(string)                          {}
 func (ignored) Graft(peer.ID, string)                 {}
 func (ignored) Prune(peer.ID, string)                 {}
 func (ignored) ValidateMessage(*pubsub.Message)       {}
-func (ignored) DeliverMessage(*pubsub.Message)        {}
 func (ignored) RejectMessage(*pubsub.Message, string) {}
 func (ignored) DuplicateMessage(*pubsub.Message)      {}
 func (ignored) ThrottlePeer(peer.ID)                  {}

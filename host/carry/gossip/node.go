@@ -56,7 +56,7 @@ func New(h lhost.Host, cfg Config) (*Node, error) {
 	}
 	n := &Node{topics: make(map[*Topic]struct{})}
 	n.close = sync.OnceValue(n.shutDown)
-	n.links = newLinks(func() { n.each(func(t *Topic) { poke(t.look) }) })
+	n.links = newLinks(h.ID(), func() { n.each(func(t *Topic) { poke(t.look) }) })
 	n.host = carry.New(h, carry.Config{
 		MaxMessage: cfg.MaxMessage,
 		Lost:       func(peer.ID) { n.each(func(t *Topic) { poke(t.repeat) }) },
@@ -101,17 +101,26 @@ func (n *Node) shutDown() error {
 		topics = append(topics, t)
 	}
 	n.mu.Unlock()
-	timeout := time.NewTimer(drainTimeout)
-	defer timeout.Stop()
-	select {
-	case <-n.links.drained():
-	case <-timeout.C:
-	}
+	n.drain()
 	for _, t := range topics {
 		t.stop()
 	}
 	n.cancel()
 	return n.host.Close()
+}
+
+// drain waits until all published messages have been written.
+func (n *Node) drain() {
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	for range 2 {
+		select {
+		case <-n.links.drained():
+			n.pubsub.GetTopics() // comes back when pubsub has sent the message that it is sending
+		case <-timeout.C:
+			return
+		}
+	}
 }
 
 // poke sends on a channel of length 1. Several signals that were not read yet are one.

@@ -41,7 +41,7 @@ func (t *Topic) Publish(ctx context.Context, data []byte) error {
 // publish sends a message with the next number. Only the owner calls it.
 func (t *Topic) publish(ctx context.Context, data []byte) error {
 	f := frame{kind: frameMessage, session: t.session, number: t.sent + 1, data: data}.marshal()
-	if err := t.topic.Publish(ctx, f); err != nil {
+	if err := t.send(ctx, f); err != nil {
 		return fmt.Errorf("gossip: publishing: %w", err)
 	}
 	t.sent++
@@ -52,10 +52,15 @@ func (t *Topic) publish(ctx context.Context, data []byte) error {
 	return nil
 }
 
+// send hands a frame to pubsub.
+func (t *Topic) send(ctx context.Context, f []byte) error {
+	return t.node.links.publish(func() error { return t.topic.Publish(ctx, f) })
+}
+
 // publishRecent repeats the last messages. Peers that have received them drop them.
 func (t *Topic) publishRecent(ctx context.Context) {
 	for _, f := range t.recent {
-		_ = t.topic.Publish(ctx, f) // fails only if the node is closing
+		_ = t.send(ctx, f) // fails only if the node is closing
 	}
 }
 

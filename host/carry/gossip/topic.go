@@ -338,7 +338,7 @@ func (t *Topic) reach(ctx context.Context) {
 	}
 	if len(t.members) <= maxHello {
 		hello := frame{kind: frameHello, session: t.session, number: t.sent + 1, data: t.cfg.Hello}
-		_ = t.topic.Publish(ctx, hello.marshal()) // fails only if the node is closing
+		_ = t.send(ctx, hello.marshal()) // fails only if the node is closing
 	}
 	if missed {
 		t.publishRecent(ctx)
