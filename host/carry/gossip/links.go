@@ -69,11 +69,15 @@ func (l *links) hand(n int) {
 	l.update(func() { l.handing += n })
 }
 
-// DeliverMessage notes that pubsub has looked at a message of ours. It goes on to send
-// the message, before it does anything else.
-func (l *links) DeliverMessage(msg *pubsub.Message) {
+// looked notes that pubsub has looked at a message of ours, and passed it to the
+// subscription. It goes on to send the message, before it does anything else.
+func (l *links) looked() { l.hand(-1) }
+
+// UndeliverableMessage notes that pubsub has looked at a message, and that the
+// subscription has no room for it.
+func (l *links) UndeliverableMessage(msg *pubsub.Message) {
 	if msg.ReceivedFrom == l.self {
-		l.hand(-1)
+		l.looked()
 	}
 }
 
@@ -158,5 +162,5 @@ func (ignored) RejectMessage(*pubsub.Message, string) {}
 func (ignored) DuplicateMessage(*pubsub.Message)      {}
 func (ignored) ThrottlePeer(peer.ID)                  {}
 func (ignored) RecvRPC(*pubsub.RPC)                   {}
+func (ignored) DeliverMessage(*pubsub.Message)        {}
 func (ignored) DropRPC(*pubsub.RPC, peer.ID)          {}
-func (ignored) UndeliverableMessage(*pubsub.Message)  {}

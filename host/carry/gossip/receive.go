@@ -28,6 +28,9 @@ type gap struct {
 // received handles a frame. Its sender is certain, since it is signed.
 func (t *Topic) received(msg *pubsub.Message) {
 	from := msg.GetFrom()
+	if msg.ReceivedFrom == t.node.host.ID() {
+		t.node.links.looked()
+	}
 	f, ok := msg.ValidatorData.(frame)
 	if from == t.node.host.ID() || !ok {
 		return
