@@ -42,16 +42,22 @@ func NamespaceCID(ns string) (cid.Cid, error) {
 //
 // The error is that of [DHT.Announce]: a [*PutError] if nobody stored it.
 func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
+	_, ttl, err := d.advertise(ctx, ns, opts...)
+	return ttl, err
+}
+
+// advertise is [DHT.Advertise] with the receipt.
+func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option) (Receipt, time.Duration, error) {
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {
-		return 0, err
+		return Receipt{}, 0, err
 	}
 	if o.Ttl < 0 {
-		return 0, fmt.Errorf("kad: TTL %v is negative", o.Ttl)
+		return Receipt{}, 0, fmt.Errorf("kad: TTL %v is negative", o.Ttl)
 	}
 	c, err := NamespaceCID(ns)
 	if err != nil {
-		return 0, err
+		return Receipt{}, 0, err
 	}
 	ttl := o.Ttl
 	setDefault(&ttl, advertiseTTL)
@@ -60,10 +66,11 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	}
 	ctx, end := d.begin(ctx)
 	defer end()
-	if _, err := d.announce(ctx, d.closestBy(0), c.Hash(), ttl); err != nil {
-		return 0, err
+	receipt, err := d.announce(ctx, d.closestBy(0), c.Hash(), ttl)
+	if err != nil {
+		return receipt, 0, err
 	}
-	return ttl, nil
+	return receipt, ttl, nil
 }
 
 // FindPeers looks for peers that advertise a namespace, without us. The channel
