@@ -42,6 +42,11 @@ func (r *rendezvous) update(id peer.ID, here bool) bool {
 // next returns the next change. It waits for one until done is closed.
 func (r *rendezvous) next(done <-chan struct{}) (groupChange, bool) {
 	for {
+		select {
+		case <-done:
+			return groupChange{}, false
+		default:
+		}
 		if c, ok := r.take(); ok {
 			poke(r.changed) // there may be more, for another reader
 			return c, true
