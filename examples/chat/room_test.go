@@ -26,8 +26,8 @@ func enter(t *testing.T, topic, nick string) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{events: make(chan event, burst)}
-	if g.room, err = joinRoom(t.Context(), host, topic, nick, func(e event) { g.events <- e }); err != nil {
+	g := &guest{events: make(chan event, 1024)}
+	if g.room, err = joinRoom(host, topic, nick, func(e event) { g.events <- e }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -96,7 +96,7 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 	bob.expect(t, event{kind: eventLine, nick: "ann", text: "hi bob"})
 	bob.close()
 	ann.expect(t, event{kind: eventLeft, nick: "bob", n: 0})
-	if ann.people.Load() != 0 {
+	if ann.topic.Peers() != 0 {
 		t.Error("ann counts somebody in an empty room")
 	}
 }
@@ -132,7 +132,7 @@ func TestRoomForgetsTheOldest(t *testing.T) {
 	ann.expect(t, event{kind: eventLost})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if kept := ann.flush(ctx); kept != maxKept {
+	if kept, _ := ann.topic.Flush(ctx); kept != maxKept {
 		t.Errorf("%d lines are kept, want %d", kept, maxKept)
 	}
 }
