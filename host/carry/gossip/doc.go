@@ -6,8 +6,7 @@
 //	defer n.Close()
 //	topic, err := n.Join("/my-app/lobby", gossip.TopicConfig{})
 //	err = topic.Publish(ctx, []byte("hello"))
-//	for {
-//		e, err := topic.Next(ctx)
+//	for e := range topic.Events() {
 //		...
 //	}
 //

@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -56,13 +55,16 @@ func (g *guest) publish(t *testing.T, text string) {
 // next returns the next event.
 func (g *guest) next(t *testing.T) Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	e, err := g.Next(ctx)
-	if err != nil {
-		t.Fatalf("%s has no event: %v", g.name, err)
+	select {
+	case e, ok := <-g.Events():
+		if !ok {
+			t.Fatalf("%s is closed", g.name)
+		}
+		return e
+	case <-time.After(patience):
+		t.Fatalf("%s has no event", g.name)
+		return Event{}
 	}
-	return e
 }
 
 // await waits for an event of a kind, past others.

@@ -17,7 +17,7 @@ const (
 	// costs a message from every peer to every peer.
 	maxHello = 32
 
-	// maxEvents bounds the events that wait for Next. While there are so many, messages
+	// maxEvents bounds the events that wait to be read. While there are so many, messages
 	// are left to pubsub, which drops them beyond burst.
 	maxEvents = 1024
 )
@@ -156,6 +156,7 @@ func (t *Topic) start(name string) error {
 	var running sync.WaitGroup
 	changes, arrivals := pump(ctx, &running, peers.NextPeerEvent), pump(ctx, &running, messages.Next)
 	running.Go(func() {
+		defer close(t.out)
 		defer close(t.done)
 		t.own(ctx, changes, arrivals)
 	})
@@ -218,18 +219,9 @@ func (t *Topic) Close() error {
 	return t.node.pubsub.UnregisterTopicValidator(t.topic.String())
 }
 
-// Next returns the next event. It waits for one until ctx ends, or the topic is closed.
-// Read events all the time: see Limits.
-func (t *Topic) Next(ctx context.Context) (Event, error) {
-	select {
-	case e := <-t.out:
-		return e, nil
-	case <-t.done:
-		return Event{}, ErrClosed
-	case <-ctx.Done():
-		return Event{}, context.Cause(ctx)
-	}
-}
+// Events returns the channel of events, which is closed with the topic. Read it all the
+// time: see Limits of the package.
+func (t *Topic) Events() <-chan Event { return t.out }
 
 // Peers returns the number of peers that a message which is published now is sent to.
 func (t *Topic) Peers() int { return int(t.count.Load()) }

@@ -129,8 +129,8 @@ func TestTopicsDoNotMix(t *testing.T) {
 	if err := attic.Publish(t.Context(), []byte("hello?")); err != nil {
 		t.Fatal(err)
 	}
-	if e, err := attic.Next(t.Context()); err != nil || e.Kind != Kept {
-		t.Errorf("in the attic: %+v, %v", e, err)
+	if e := <-attic.Events(); e.Kind != Kept {
+		t.Errorf("in the attic: %+v", e)
 	}
 	for range 2 {
 		if err := attic.Close(); err != nil {
@@ -244,8 +244,8 @@ func TestClosed(t *testing.T) {
 	if err := ann.Publish(t.Context(), nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Publish() = %v", err)
 	}
-	if _, err := ann.Next(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("Next() = %v", err)
+	if e, ok := <-ann.Events(); ok {
+		t.Errorf("an event after Close: %+v", e)
 	}
 	if _, err := ann.Flush(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Flush() = %v", err)
