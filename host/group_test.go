@@ -135,7 +135,7 @@ func testJoinEnds(t *testing.T) {
 	if took := took(func() { _ = d.Close() }); took > 0 {
 		t.Errorf("closing the DHT took %v", took)
 	}
-	for range second.Events() { //nolint:revive // it ends
+	for range second.Events() {
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)

@@ -89,7 +89,7 @@ func readMessage(in *bufio.Reader, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size > uint64(limit) {
+	if size > uint64(max(0, limit)) {
 		return nil, fmt.Errorf("a message of %d bytes: %w", size, errMessageSize)
 	}
 	message := binary.AppendUvarint(nil, size)

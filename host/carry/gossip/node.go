@@ -41,7 +41,8 @@ type Node struct {
 	host   *carry.Host
 	pubsub *pubsub.PubSub
 	links  *links
-	cancel context.CancelFunc // of pubsub
+	ctx    context.Context // of pubsub
+	cancel context.CancelFunc
 	close  func() error
 
 	mu     sync.Mutex
@@ -61,10 +62,9 @@ func New(h lhost.Host, cfg Config) (*Node, error) {
 		MaxMessage: cfg.MaxMessage,
 		Lost:       func(peer.ID) { n.each(func(t *Topic) { poke(t.repeat) }) },
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
-	n.pubsub, err = pubsub.NewGossipSub(ctx, n.host, append([]pubsub.Option{
+	n.pubsub, err = pubsub.NewGossipSub(n.ctx, n.host, append([]pubsub.Option{
 		pubsub.WithFloodPublish(true), // to all connected peers, from the first moment
 		pubsub.WithValidateWorkers(1), // more of them would change the order of messages
 		pubsub.WithMaxMessageSize(cfg.MaxMessage),
@@ -73,7 +73,7 @@ func New(h lhost.Host, cfg Config) (*Node, error) {
 		pubsub.WithRawTracer(n.links),
 	}, cfg.Options...)...)
 	if err != nil {
-		cancel()
+		n.cancel()
 		_ = n.host.Close()
 		return nil, err
 	}

@@ -58,16 +58,16 @@ func (t *Topic) send(ctx context.Context, f []byte) error {
 }
 
 // publishRecent repeats the last messages. Peers that have received them drop them.
-func (t *Topic) publishRecent(ctx context.Context) {
+func (t *Topic) publishRecent() {
 	for _, f := range t.recent {
-		_ = t.send(ctx, f) // fails only if the node is closing
+		_ = t.send(t.ctx, f) // fails only if the node is closing
 	}
 }
 
 // publishKept sends the messages that were kept.
-func (t *Topic) publishKept(ctx context.Context) {
+func (t *Topic) publishKept() {
 	sent := 0
-	for len(t.kept) > 0 && t.publish(ctx, t.kept[0]) == nil {
+	for len(t.kept) > 0 && t.publish(t.ctx, t.kept[0]) == nil {
 		t.kept = t.kept[1:]
 		sent++
 	}

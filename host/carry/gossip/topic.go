@@ -76,11 +76,12 @@ type Topic struct {
 	node   *Node
 	cfg    TopicConfig
 	topic  *pubsub.Topic
-	stop   func()        // ends and awaits the owner
-	done   chan struct{} // closed when the owner ends
-	look   chan struct{} // buffered, length 1: a link was opened or closed
-	repeat chan struct{} // buffered, length 1: messages may have got lost
-	asked  chan func()   // what other goroutines want the owner to do
+	ctx    context.Context // of the owner
+	stop   func()          // ends and awaits the owner
+	done   chan struct{}   // closed when the owner ends
+	look   chan struct{}   // buffered, length 1: a link was opened or closed
+	repeat chan struct{}   // buffered, length 1: messages may have got lost
+	asked  chan func()     // what other goroutines want the owner to do
 	out    chan Event
 	count  atomic.Int32 // members that are reached
 
@@ -152,13 +153,14 @@ func (t *Topic) start(name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	var cancel context.CancelFunc
+	t.ctx, cancel = context.WithCancel(t.node.ctx)
 	var running sync.WaitGroup
-	changes, arrivals := pump(ctx, &running, peers.NextPeerEvent), pump(ctx, &running, messages.Next)
+	changes, arrivals := pump(t.ctx, &running, peers.NextPeerEvent), pump(t.ctx, &running, messages.Next)
 	running.Go(func() {
 		defer close(t.out)
 		defer close(t.done)
-		t.own(ctx, changes, arrivals)
+		t.own(changes, arrivals)
 	})
 	t.stop = func() {
 		cancel()
@@ -241,7 +243,7 @@ func (t *Topic) do(ctx context.Context, f func()) error {
 }
 
 // own is the goroutine that owns the topic.
-func (t *Topic) own(ctx context.Context, changes <-chan pubsub.PeerEvent, arrivals <-chan *pubsub.Message) {
+func (t *Topic) own(changes <-chan pubsub.PeerEvent, arrivals <-chan *pubsub.Message) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -269,13 +271,13 @@ func (t *Topic) own(ctx context.Context, changes <-chan pubsub.PeerEvent, arriva
 			do()
 		case <-t.look:
 		case <-t.repeat:
-			t.publishRecent(ctx)
+			t.publishRecent()
 		case <-timer.C:
 			t.closeGaps(time.Now())
-		case <-ctx.Done():
+		case <-t.ctx.Done():
 			return
 		}
-		t.reach(ctx)
+		t.reach()
 	}
 }
 
@@ -311,7 +313,7 @@ func (t *Topic) unreach(id peer.ID) {
 
 // reach sends a hello to members that are reached from now on, and the messages that
 // they may have missed.
-func (t *Topic) reach(ctx context.Context) {
+func (t *Topic) reach() {
 	fresh, missed := false, false
 	for id, reached := range t.members {
 		switch has := t.node.links.has(id); {
@@ -330,10 +332,10 @@ func (t *Topic) reach(ctx context.Context) {
 	}
 	if len(t.members) <= maxHello {
 		hello := frame{kind: frameHello, session: t.session, number: t.sent + 1, data: t.cfg.Hello}
-		_ = t.send(ctx, hello.marshal()) // fails only if the node is closing
+		_ = t.send(t.ctx, hello.marshal()) // fails only if the node is closing
 	}
 	if missed {
-		t.publishRecent(ctx)
+		t.publishRecent()
 	}
-	t.publishKept(ctx)
+	t.publishKept()
 }
