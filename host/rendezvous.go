@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxGroupDials bounds the peers of a group that are dialled at the same time, and
-	// maxGroupSearch those that one search dials.
+	// maxGroupSearch the peers that one search dials.
 	maxGroupDials  = 16
 	maxGroupSearch = 64
 

@@ -279,7 +279,7 @@ func TestGroupRenewsShortAnnouncements(t *testing.T) {
 	})
 }
 
-// The changes of a peer alternate, and those that are not read take no room.
+// The changes of a peer alternate, and changes that are not read take no room.
 func TestGroupChanges(t *testing.T) {
 	here, gone := groupChange{id: "bob", here: true}, groupChange{id: "bob"}
 	tests := []struct {

@@ -77,7 +77,7 @@ func (g *guest) heard(t *testing.T) string {
 	}
 }
 
-// together lets two guests meet through a relay.
+// together returns two guests that are connected through a relay.
 func together(t *testing.T, relay lhost.Host) (ann, bob *guest) {
 	t.Helper()
 	ann, bob = enter(t, "room", "ann"), enter(t, "room", "bob")

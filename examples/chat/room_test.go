@@ -78,8 +78,8 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 
 	bob.meet(t, ann)
 	ann.expectAll(t, event{kind: eventSent, n: 2}, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaDirect})
-	// PubSub tells of who came and of what was said on two channels. What was said
-	// keeps its order.
+	// A peer that joins and its messages come on two channels. Messages keep their
+	// order.
 	joined, lines := event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaDirect}, []event{
 		{kind: eventLine, nick: "ann", text: "hello?"},
 		{kind: eventLine, nick: "ann", text: "anybody?"},
@@ -89,7 +89,7 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 		t.Fatalf("bob: got %+v, want %+v", got, lines)
 	}
 
-	// Nothing comes back to who said it, and what is said later is not kept.
+	// No line comes back to its sender, and later lines are not kept.
 	bob.tell(t, "here I am")
 	ann.expect(t, event{kind: eventLine, nick: "bob", text: "here I am"})
 	ann.tell(t, "hi bob")
@@ -194,8 +194,8 @@ func TestRoomsDoNotMix(t *testing.T) {
 	cat.expect(t, event{kind: eventLine, nick: "ann", text: "hi"})
 }
 
-// A stranger with a program of his own cannot write to the terminals of others
-// what he likes, nor have it passed on.
+// A peer with a program of its own cannot write control characters to the terminals of
+// other peers, and they do not pass on what is no message.
 func TestRoomRefusesNonsense(t *testing.T) {
 	ann, eve := enter(t, "room", "ann"), enter(t, "room", "eve")
 	eve.meet(t, ann)

@@ -101,8 +101,8 @@ func (g *guest) hello(t *testing.T, from *guest) {
 	}
 }
 
-// meet connects guests directly.
-func meet(t *testing.T, a, b *guest) {
+// pair connects guests directly, and waits for their hellos.
+func pair(t *testing.T, a, b *guest) {
 	t.Helper()
 	pathtest.Direct(t, a.host, b.host)
 	a.hello(t, b)

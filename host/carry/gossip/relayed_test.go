@@ -129,7 +129,7 @@ func TestRepeats(t *testing.T) {
 	relay := pathtest.Relay(t)
 	ann, bob := together(t, relay)
 	cat := enter(t, "room", "cat", TopicConfig{})
-	meet(t, cat, ann)
+	pair(t, cat, ann)
 	ann.publish(t, "all receive this")
 	for _, g := range []*guest{bob, cat} {
 		if e := g.await(t, Message); string(e.Data) != "all receive this" {

@@ -32,7 +32,8 @@ const (
 	// Hello is the hello of a peer, with its Data.
 	Hello
 
-	// Joined is a peer that takes part in the topic, and is connected.
+	// Joined is a peer that takes part in the topic, and is connected. Its hello and its
+	// first messages may come before, since pubsub reports them elsewhere.
 	Joined
 
 	// Left is a peer that has left the topic, or is connected no more.

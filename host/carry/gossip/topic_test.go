@@ -43,13 +43,13 @@ func TestKept(t *testing.T) {
 		t.Errorf("ann: %+v", e)
 	}
 	ann.publish(t, "hi bob")
-	if got := bob.hears(t); got != "hi bob" {
-		t.Errorf("bob: %q", got)
+	if e := bob.await(t, Message); string(e.Data) != "hi bob" {
+		t.Errorf("bob: %+v", e)
 	}
 	if err := bob.Close(); err != nil {
 		t.Error(err)
 	}
-	if e := ann.next(t); e.Kind != Left || e.Peer != idOf(bob) {
+	if e := ann.await(t, Left); e.Peer != idOf(bob) {
 		t.Errorf("ann: %+v", e)
 	}
 	if n := ann.Peers(); n != 0 {
@@ -98,9 +98,9 @@ func TestKeepNone(t *testing.T) {
 func TestNothingIsLost(t *testing.T) {
 	const count = 300
 	ann, bob, cat := enter(t, "room", "ann", TopicConfig{}), enter(t, "room", "bob", TopicConfig{}), enter(t, "room", "cat", TopicConfig{})
-	meet(t, bob, ann)
+	pair(t, bob, ann)
 	pathtest.Direct(t, cat.host, bob.host)
-	meet(t, cat, ann)
+	pair(t, cat, ann)
 	for i := range count {
 		ann.publish(t, fmt.Sprint(i))
 	}
@@ -125,7 +125,7 @@ func TestTopicsDoNotMix(t *testing.T) {
 	if _, err := ann.node.Join("attic", TopicConfig{}); err == nil {
 		t.Error("a topic is joined twice")
 	}
-	meet(t, ann, bob)
+	pair(t, ann, bob)
 	if err := attic.Publish(t.Context(), []byte("hello?")); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestTopicsDoNotMix(t *testing.T) {
 func TestInvalid(t *testing.T) {
 	short := func(_ peer.ID, data []byte) bool { return len(data) < 100 }
 	ann, eve := enter(t, "room", "ann", TopicConfig{Validate: short}), enter(t, "room", "eve", TopicConfig{})
-	meet(t, eve, ann)
+	pair(t, eve, ann)
 	if err := eve.topic.Publish(t.Context(), []byte("no frame")); err == nil {
 		t.Error("a message that is no frame is published")
 	}
@@ -170,7 +170,7 @@ func TestInvalid(t *testing.T) {
 // A message that is missing for good holds up later ones only for a time.
 func TestGap(t *testing.T) {
 	ann, bob := enter(t, "room", "ann", TopicConfig{}), enter(t, "room", "bob", TopicConfig{})
-	meet(t, bob, ann)
+	pair(t, bob, ann)
 	ann.publish(t, "one")
 	for range 2 {
 		if err := ann.do(t.Context(), func() { ann.sent++ }); err != nil {
