@@ -29,16 +29,22 @@ func NamespaceCID(ns string) (cid.Cid, error) { return find.NamespaceCID(ns) }
 //
 // The error is that of [DHT.Announce]: a [*PutError] if no peer stored it.
 func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
+	_, ttl, err := d.advertise(ctx, ns, opts...)
+	return ttl, err
+}
+
+// advertise is [DHT.Advertise] with the receipt.
+func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option) (Receipt, time.Duration, error) {
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {
-		return 0, err
+		return Receipt{}, 0, err
 	}
 	if o.Ttl < 0 {
-		return 0, fmt.Errorf("kad: TTL %v is negative", o.Ttl)
+		return Receipt{}, 0, fmt.Errorf("kad: TTL %v is negative", o.Ttl)
 	}
 	c, err := NamespaceCID(ns)
 	if err != nil {
-		return 0, err
+		return Receipt{}, 0, err
 	}
 	ttl := o.Ttl
 	setDefault(&ttl, advertiseTTL)
@@ -47,10 +53,11 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 	}
 	ctx, end := d.tasks.Begin(ctx)
 	defer end()
-	if _, err := d.publish.Announce(ctx, []byte(c.Hash()), ttl); err != nil {
-		return 0, public(err)
+	receipt, err := d.publish.Announce(ctx, []byte(c.Hash()), ttl)
+	if err != nil {
+		return receiptOf(receipt), 0, public(err)
 	}
-	return ttl, nil
+	return receiptOf(receipt), ttl, nil
 }
 
 // FindPeers looks for peers that advertise a namespace, without this node. The channel

@@ -18,7 +18,7 @@ func bestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach stri
 	score := -1
 	for _, a := range addrs {
 		if _, err := a.ValueForProtocol(multiaddr.P_CIRCUIT); err == nil {
-			continue // who needs a relay to be reached serves nobody, and so leads nowhere
+			continue // a node that needs a relay does not serve the DHT
 		}
 		far := 1
 		switch {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,46 +13,39 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/mattn/go-isatty"
 
 	kad "github.com/go-kad/kad/host"
 )
 
 const (
-	// pipePatience is how long the lines of a pipe wait for somebody to hear
-	// them, after its end.
+	// pipePatience is how long the lines of a pipe wait for another peer, after its end.
 	pipePatience = 10 * time.Second
 
-	// readyPatience is how long joining may take before the user is told why it
-	// does.
+	// readyPatience is how long joining may take before the user sees why it does.
 	readyPatience = 3 * time.Second
 
-	// linePause is the pause between two lines that are sent: a pasted book
-	// should not flood the room. Nobody types that fast.
+	// linePause is the pause between two lines, so that a pasted book does not flood the
+	// room. It is shorter than people type.
 	linePause = 5 * time.Millisecond
 
-	// announcementAge is how long this node keeps the announcements of others.
-	// Who is there announces more often; who has crashed is forgotten sooner
-	// than after the two days that are the default.
+	// announcementAge is how long this node keeps the announcements of other nodes. A
+	// node that has crashed is forgotten sooner than after the two days of the default.
 	announcementAge = time.Hour
 )
 
-// A chatter is all that takes part in a chat: a libp2p host, a DHT on it, a room
-// to talk in, and a finder that brings the others there.
+// A chatter has all that takes part in a chat: a libp2p host, a DHT on it, and a room to
+// talk in.
 type chatter struct {
-	host   lhost.Host
-	dht    *kad.DHT
-	room   *room
-	finder *finder
+	host lhost.Host
+	dht  *kad.DHT
+	room *room
 }
 
-// newChatter puts the parts together. Nobody is searched yet: see finder.
-func newChatter(ctx context.Context, o options, notify func(event)) (*chatter, error) {
-	c := &chatter{}
-	var err error
-	c.host, c.dht, err = newNode(o.listen, kad.Config{
+// newChatter puts the parts together. The other peers of the room are searched with
+// Join of the DHT: see runChat.
+func newChatter(o options, notify func(event)) (*chatter, error) {
+	host, dht, err := newNode(o.listen, kad.Config{
 		Network:    o.network,
 		Bootstrap:  o.bootstrap,
 		RecordAge:  announcementAge,
@@ -63,46 +55,20 @@ func newChatter(ctx context.Context, o options, notify func(event)) (*chatter, e
 	if err != nil {
 		return nil, err
 	}
-	if err := c.enter(ctx, o, notify); err != nil {
+	c := &chatter{host: host, dht: dht}
+	if c.room, err = joinRoom(host, topicOf(o.network, o.room), o.nick, notify); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// enter makes the node part of the room.
-func (c *chatter) enter(ctx context.Context, o options, notify func(event)) (err error) {
-	topic := topicOf(o.network, o.room)
-	if c.room, err = joinRoom(ctx, c.host, topic, o.nick, notify); err != nil {
-		return err
-	}
-	// The namespace in the DHT is the name of the room in PubSub.
-	if c.finder, err = newFinder(c.dht, topic); err != nil {
-		return err
-	}
-	c.finder.connect = c.connect
-	c.finder.people = func() int { return int(c.room.people.Load()) }
-	c.finder.left = c.room.left
-	return nil
-}
-
-// connect connects to a friend, wherever that is, and waits for a direct connection
-// as long as ctx. If none comes, a relayed one will do: libp2p goes on to punch.
-func (c *chatter) connect(ctx context.Context, friend peer.AddrInfo) error {
-	c.host.Peerstore().AddAddrs(friend.ID, friend.Addrs, peerstore.TempAddrTTL)
-	_, err := c.dht.Connect(ctx, friend.ID)
-	return err
-}
-
-// close leaves the room and the network, in that order. The finder must not run
-// any more.
+// close leaves the room and the network, in that order.
 func (c *chatter) close() {
 	if c.room != nil {
 		c.room.close()
 	}
-	if c.dht != nil {
-		_ = c.dht.Close()
-	}
+	_ = c.dht.Close()
 	_ = c.host.Close()
 }
 
@@ -140,69 +106,9 @@ func newHost(listen []string, opts ...libp2p.Option) (lhost.Host, error) {
 	return host, nil
 }
 
-// A screen is where the chat writes: lines of others to out, all else to err.
-type screen struct {
-	mu       sync.Mutex
-	out, err io.Writer
-}
-
-// status writes a line that nobody said.
-func (s *screen) status(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, _ = fmt.Fprintf(s.err, "* "+format+"\n", args...)
-}
-
-// newLine ends a line of the terminal that we did not write.
-func (s *screen) newLine() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, _ = fmt.Fprintln(s.err)
-}
-
-// show writes what happened in the room.
-func (s *screen) show(e event) {
-	switch e.kind {
-	case eventLine:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		_, _ = fmt.Fprintf(s.out, "%s: %s\n", e.nick, e.text)
-	case eventJoined:
-		s.status("%s is here, %s: %s", e.nick, inWords(e.via), company(e.n))
-	case eventLeft:
-		s.status("%s has left: %s", e.nick, company(e.n))
-	case eventVia:
-		s.status("%s is connected %s now", e.nick, inWords(e.via))
-	case eventKept:
-		if e.n == 1 {
-			s.status("nobody is here; what you say is kept for the first who comes")
-		}
-	case eventLost:
-		s.status("more than %d lines are waiting: the oldest is forgotten", maxKept)
-	case eventSent:
-		s.status("somebody came: what you said before is sent (%s)", count(e.n, "line"))
-	}
-}
-
-// company says how many are in the room, with n others.
-func company(n int) string {
-	if n == 0 {
-		return "you are alone"
-	}
-	return fmt.Sprintf("you and %s", count(n, "other"))
-}
-
-// count writes a number of things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
 // runChat chats until ctx ends or stdin does.
 func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error {
-	c, err := newChatter(ctx, o, out.show)
+	c, err := newChatter(o, out.show)
 	if err != nil {
 		return err
 	}
@@ -219,8 +125,11 @@ func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error
 	if h.first {
 		h.report(kad.ErrNoContacts)
 	}
-	c.finder.report = h.report
-	background.Go(func() { c.finder.run(running) })
+	group, err := c.dht.Join(running, topicOf(o.network, o.room)) // finds the others, and connects to them
+	if err != nil {
+		return err
+	}
+	background.Go(func() { h.follow(group) })
 	background.Go(func() { h.watch(running, c) })
 
 	err = talk(ctx, c.room, stdin)
@@ -260,14 +169,14 @@ func talk(ctx context.Context, r *room, stdin io.Reader) error {
 			if err := r.say(ctx, line); err != nil && ctx.Err() == nil {
 				return err
 			}
-			pause(ctx, linePause, nil)
+			time.Sleep(linePause)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// flush waits until somebody has come to hear the lines that are kept.
+// flush waits until another peer has come, to which the lines that are kept are sent.
 func flush(ctx context.Context, r *room, patience time.Duration, out *screen) error {
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -275,86 +184,14 @@ func flush(ctx context.Context, r *room, patience time.Duration, out *screen) er
 		out.status("end of input; waiting up to %v for somebody to hear it", patience)
 	})
 	defer slow.Stop()
-	if kept := r.flush(waiting); kept > 0 && ctx.Err() == nil {
+	if kept, _ := r.topic.Flush(waiting); kept > 0 && ctx.Err() == nil {
 		return fmt.Errorf("nobody came within %v: %s not delivered", patience, count(kept, "line"))
 	}
 	return nil
 }
 
-// isTerminal reports whether somebody types what is read from r.
+// isTerminal reports whether r is a terminal.
 func isTerminal(r io.Reader) bool {
 	f, ok := r.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
-}
-
-// health tells the user how it stands with the network, and only when that
-// changes.
-type health struct {
-	out   *screen
-	start time.Time
-	first bool // nobody to join through was named
-
-	mu     sync.Mutex
-	said   bool // that we are waiting
-	joined bool
-	warned bool // of something else
-}
-
-// watch says when the network has been joined.
-func (h *health) watch(ctx context.Context, c *chatter) {
-	for ctx.Err() == nil {
-		waiting, cancel := context.WithTimeout(ctx, readyPatience)
-		err := c.dht.Ready(waiting)
-		cancel()
-		if ctx.Err() == nil {
-			h.report(err)
-		}
-		if err == nil {
-			return
-		}
-	}
-}
-
-// report takes note of what became of an operation of the DHT. While we are the
-// first, that nobody else is there is no error.
-func (h *health) report(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case err == nil && !h.joined:
-		h.joined, h.said, h.warned = true, false, false
-		if h.first {
-			h.out.status("somebody has joined the network; looking for others in the room")
-			return
-		}
-		h.out.status("joined the network (%v); looking for others in the room", time.Since(h.start).Round(time.Millisecond))
-	case err == nil || h.said:
-	case h.joined && !errors.Is(err, kad.ErrNoContacts):
-		if !h.warned {
-			h.warned = true
-			h.out.status("trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
-		}
-	case h.first && !h.joined:
-		h.said = true
-		h.out.status("you are the first: waiting for somebody to join")
-	default:
-		h.said, h.joined = true, false
-		h.out.status("not connected to the network, trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
-	}
-}
-
-// invite shows what a friend types to come here.
-func invite(host lhost.Host, o options, out *screen) {
-	addr, reach := bestAddr(host.Addrs())
-	if addr == nil {
-		out.status("nobody can join through you: there is no address to listen on")
-		return
-	}
-	cmd := "go run ./examples/chat"
-	if o.network != "/chat" {
-		cmd += " --network " + quote(o.network)
-	}
-	cmd += " --room " + quote(o.room)
-	info := peer.AddrInfo{ID: host.ID()}
-	out.status("a friend %s joins with:\n\n    %s --join %s/p2p/%s\n", reach, cmd, addr, info.ID)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// Three people, of whom each knows the address of the first.
+// Three chats, the second and the third of which know the address of an earlier one.
 func TestChat(t *testing.T) {
 	ann := open(t, "--nick", "ann")
 	ann.err.await(t, `you are the first`)

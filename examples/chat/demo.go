@@ -12,8 +12,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +26,8 @@ const (
 	demoNodes   = 20
 	demoTimeout = 20 * time.Second
 
+	demoEvents = 1024 // that wait to be shown
+
 	// demoK is so much less than the usual 20 that 20 nodes do not all know each
 	// other, and a lookup has a way to go.
 	demoK = 4
@@ -31,10 +35,12 @@ const (
 
 var errDemoTimeout = fmt.Errorf("the demo is not over after %v", demoTimeout)
 
-// A demo is the story of two people who find each other in a DHT. Everything in
-// it is what the chat itself uses, but that each step is shown.
+// A demo is the story of two people that find each other in a DHT. It uses what the chat
+// uses, and shows each step.
 type demo struct {
 	opts  options
+	topic string  // of the room
+	key   cid.Cid // of the room, in the DHT
 	out   io.Writer
 	live  bool
 	nodes []*node
@@ -43,7 +49,7 @@ type demo struct {
 	steps []step
 }
 
-// A node is a peer that only serves the DHT.
+// A node is a peer that serves the DHT, and does not chat.
 type node struct {
 	host lhost.Host
 	dht  *kad.DHT
@@ -62,13 +68,18 @@ type step struct {
 	took time.Duration
 }
 
-// runDemo tells the story on out. An error says what failed.
+// runDemo writes the story to out. An error says what failed.
 func runDemo(ctx context.Context, o options, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, demoTimeout, errDemoTimeout)
 	defer cancel()
 	f, ok := out.(*os.File)
 	d := &demo{opts: o, out: out, live: ok && isatty.IsTerminal(f.Fd())}
 	d.opts.k = demoK
+	d.topic = topicOf(o.network, o.room)
+	var err error
+	if d.key, err = kad.NamespaceCID(d.topic); err != nil {
+		return err
+	}
 	if len(d.opts.listen) == 0 {
 		d.opts.listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	}
@@ -79,7 +90,7 @@ func runDemo(ctx context.Context, o options, out io.Writer) error {
 	d.say("each, and nothing of each other but the name of a room.\n")
 	for _, part := range []struct {
 		what string
-		tell func(context.Context) error
+		play func(context.Context) error
 	}{
 		{fmt.Sprintf("starting %d nodes", demoNodes), d.startNodes},
 		{"ann joining", func(ctx context.Context) (err error) { d.ann, err = d.join(ctx, "ann", 0); return err }},
@@ -88,9 +99,9 @@ func runDemo(ctx context.Context, o options, out io.Writer) error {
 		{"bob finding ann", d.find},
 		{"the two talking", d.talk},
 	} {
-		if err := part.tell(ctx); err != nil {
+		if err := part.play(ctx); err != nil {
 			if cause := context.Cause(ctx); cause != nil && !strings.Contains(err.Error(), cause.Error()) {
-				err = fmt.Errorf("%w: %w", cause, err) // that is why, and the rest is the consequence
+				err = fmt.Errorf("%w: %w", cause, err) // the cause comes first
 			}
 			return fmt.Errorf("demo: %s failed: %w", part.what, err)
 		}
@@ -149,7 +160,7 @@ func (d *demo) startNodes(ctx context.Context) error {
 	return nil
 }
 
-// info is what others need to join through a node.
+// info is what a peer needs to join through a node.
 func (n *node) info() []peer.AddrInfo {
 	return []peer.AddrInfo{{ID: n.host.ID(), Addrs: n.host.Addrs()}}
 }
@@ -157,17 +168,14 @@ func (n *node) info() []peer.AddrInfo {
 // join starts a chatter that joins through one of the nodes that are farthest
 // from the key of the room: 0 is the farthest.
 func (d *demo) join(ctx context.Context, name string, nth int) (*actor, error) {
-	key, err := kad.NamespaceCID(topicOf(d.opts.network, d.opts.room))
-	if err != nil {
-		return nil, err
-	}
-	through := d.byDistance(key.Hash())[len(d.nodes)-1-nth]
+	through := d.byDistance(d.key.Hash())[len(d.nodes)-1-nth]
 	start := time.Now()
-	a := &actor{name: name, events: make(chan event, burst)}
+	a := &actor{name: name, events: make(chan event, demoEvents)}
 	o := d.opts
 	o.nick = name
 	o.bootstrap = d.nodes[through].info()
-	if a.chatter, err = newChatter(ctx, o, func(e event) { a.events <- e }); err != nil {
+	var err error
+	if a.chatter, err = newChatter(o, func(e event) { a.events <- e }); err != nil {
 		return nil, err
 	}
 	if err := a.dht.Ready(ctx); err != nil {
@@ -192,8 +200,8 @@ func (d *demo) byDistance(key []byte) []int {
 }
 
 // progress returns what shows a lookup of the key of the room.
-func (d *demo) progress(a *actor) *progress {
-	key := []byte(a.finder.key.Hash())
+func (d *demo) progress() *progress {
+	key := []byte(d.key.Hash())
 	closest := d.nodes[d.byDistance(key)[0]]
 	return &progress{out: d.out, live: d.live, room: d.opts.room, key: key, goal: sharedBits([]byte(closest.host.ID()), key)}
 }
@@ -205,8 +213,8 @@ func (d *demo) announce(ctx context.Context) error {
 	d.say("names closer ones, and tells those at the end that she is in the room:")
 	start := time.Now()
 	ctx, trace := kad.WithTrace(ctx)
-	watched, done := d.progress(d.ann).watch(ctx)
-	receipt, err := d.ann.dht.Announce(watched, d.ann.finder.key)
+	watched, done := d.progress().watch(ctx)
+	receipt, err := d.ann.dht.Announce(watched, d.key)
 	done()
 	if err != nil {
 		return err
@@ -217,36 +225,29 @@ func (d *demo) announce(ctx context.Context) error {
 	return nil
 }
 
-// find lets bob search the room, and connect to whom he finds there.
+// find lets bob search the room, and connect to ann.
 func (d *demo) find(ctx context.Context) error {
 	d.say("\nBob hashes the name too, and asks on the way to the same key who is in the room:")
 	start := time.Now()
-	found, connected := make(chan time.Duration, 1), make(chan error, 1)
-	connect := d.bob.finder.connect
-	d.bob.finder.connect = func(ctx context.Context, info peer.AddrInfo) error {
-		if info.ID != d.ann.host.ID() {
-			return connect(ctx, info)
+	var found time.Duration
+	watched, done := d.progress().watch(ctx)
+	for info, err := range d.bob.dht.Discover(watched, d.topic, 0) {
+		if err != nil {
+			done()
+			return err
 		}
-		found <- time.Since(start)
-		err := connect(ctx, info)
-		connected <- err
-		return err
+		if info.ID == d.ann.host.ID() {
+			found = time.Since(start)
+			d.bob.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
+		}
 	}
-	watched, done := d.progress(d.bob).watch(ctx)
-	err := d.bob.finder.search(watched)
-	d.bob.finder.dials.Wait()
 	done()
-	if err != nil {
-		return err
-	}
-	select {
-	case t := <-found:
-		d.say("bob finds ann in %s", d.took("bob found ann", t))
-	default:
+	if found == 0 {
 		return errors.New("the nodes that he asked do not know of ann")
 	}
-	if err := <-connected; err != nil {
-		return fmt.Errorf("connecting: %w", err)
+	d.say("bob finds ann in %s", d.took("bob found ann", found))
+	if _, err := d.bob.dht.Connect(ctx, d.ann.host.ID()); err != nil {
+		return err
 	}
 	for _, a := range []*actor{d.ann, d.bob} {
 		if err := a.await(ctx, eventJoined, ""); err != nil {

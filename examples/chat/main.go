@@ -1,40 +1,31 @@
 // Command chat is a chat over a distributed hash table: no server, and no
-// address of a friend to know. Who is in a room announces that in the DHT,
-// looks there for the others, connects to them and talks over GossipSub.
+// address of a friend to know. A peer of a room announces itself in the DHT,
+// searches the other peers there, connects to them and talks over GossipSub.
 //
 //	go run ./examples/chat
 //	go run ./examples/chat --room lobby --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...
 //	go run ./examples/chat --demo
 //
 // The first starts a network, and prints what a friend types to join it. The
-// address that --join wants is that of any one peer of the network, be it a
-// stranger. The third runs the whole story in one process, and shows how each
-// lookup closes in on its key.
+// address that --join wants is that of any one peer of the network. The third
+// plays the whole story in one process, and shows how each lookup closes in on
+// its key.
 //
-// What others say goes to standard output as "nick: text", everything else to
+// Lines of other peers go to standard output as "nick: text", everything else to
 // standard error. When standard input ends, the chat leaves; lines that came
-// from a pipe are delivered before, to the first who is there within 10s:
+// from a pipe are sent before, to the first peer that is there within 10s:
 //
 //	echo "the build is done" | go run ./examples/chat --nick ci --join ...
 //
 // Behind a NAT, nothing has to be configured: the node finds relays in the DHT, is found
 // and reached through them, and connects directly where a hole can be punched. The chat
-// says of each friend whether the way is direct, punched, or through a relay. Whoever can
-// be dialled may offer to relay with --offer-relay.
+// shows for each friend whether the path is direct, punched, or through a relay. A node
+// that can be dialled may relay with --offer-relay.
 //
-// PubSub by itself does not use connections through relays, which are limited, and never
-// moves a stream. So it is given a host that shows it all connections alike, and lets its
-// streams use them: what is said passes at once. When a direct connection comes, the
-// streams go over to it, between two messages, without PubSub noticing; when a connection
-// breaks, what was said lastly is said again, and who has heard it drops it. The cost: all
-// of the room, PubSub's gossip of a few hundred bytes a minute included, counts against
-// the limits of the relay, which by default carries 16 MiB an hour for each connection
-// (relays of others often just 128 KiB in 2 minutes). At the limit, the connection ends,
-// the friend leaves, and is found again.
-//
-// To read on: newChatter in chat.go puts the parts together, finder.go is how
-// the peers of a room find each other, room.go how they talk, carrier.go
-// how relays come in, demo.go tells the story.
+// To read on: newChatter and runChat in chat.go put the parts together, room.go is what
+// happens in a room, screen.go what is shown, demo.go plays the story. The work is done
+// by two packages: kad.DHT.Join finds the peers of the room, and host/carry/gossip moves
+// messages to direct connections, in order, without loss.
 package main
 
 import (
@@ -71,8 +62,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// quieten keeps the libraries from writing to the terminal that we talk in: what
-// matters of it is returned as an error too. GOLOG_LOG_LEVEL=info, for example,
+// quieten keeps the libraries from writing to the terminal of the chat: what matters is
+// returned as an error too. GOLOG_LOG_LEVEL=info, for example,
 // brings it back.
 func quieten() {
 	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
@@ -88,11 +79,11 @@ type options struct {
 	offerRelay, demo    bool
 
 	bootstrap []peer.AddrInfo // join, parsed
-	k         int             // of the DHT; 0 but in the demo
-	patience  time.Duration   // how long the lines of a pipe wait for a listener
+	k         int             // of the DHT; 0 except in the demo
+	patience  time.Duration   // how long the lines of a pipe wait for another peer
 }
 
-// run is the program, but for the process around it. It returns the exit code.
+// run is the program without its process. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var failed error // what went wrong after the command line was understood
 	cmd := newCommand(func(o options) {

@@ -173,7 +173,7 @@ func TestBadFlags(t *testing.T) {
 		{"network with a slash at the end", []string{"--network", "/chat/"}, "for example /chat"},
 		{"listen", []string{"--listen", "0.0.0.0:4001"}, "/ip4/0.0.0.0/tcp/4001"},
 		{"join without an ID", []string{"--join", "/ip4/192.0.2.1/tcp/4001"}, "/p2p/12D3Koo"},
-		{"join without an address", []string{"--join", id}, "not where"},
+		{"join without an address", []string{"--join", id}, "no address"},
 		{"join with neither", []string{"--join", "192.0.2.1"}, "such as /ip4/192.0.2.1/tcp/4001/p2p/"},
 		{"demo that joins", []string{"--demo", "--join", "/ip4/192.0.2.1/tcp/4001" + id}, "leave --join out"},
 	}

@@ -9,15 +9,11 @@ import (
 // maxMessage bounds the bytes of a message. JSON writes some characters in six.
 const maxMessage = 8 << 10
 
-// A message is what peers of a room send each other. Without text it only says
-// who is there.
+// A message is what peers of a room send each other. Without text it is a hello, which
+// has the nick of a peer.
 type message struct {
 	Nick string `json:"nick"`
 	Text string `json:"text,omitempty"`
-
-	// No is the number of the line among those of its peer, from 1 on, or of the next
-	// one if there is no text. With 0, lines are shown as they come.
-	No uint64 `json:"no,omitempty"`
 }
 
 var (
@@ -25,8 +21,7 @@ var (
 	errMessageNick = errors.New("the message has no nick that can be shown")
 )
 
-// parseMessage reads what a stranger sent. What it returns is fit for a
-// terminal.
+// parseMessage reads what any peer sent. What it returns is fit for a terminal.
 func parseMessage(data []byte) (message, error) {
 	if len(data) > maxMessage {
 		return message{}, errMessageSize

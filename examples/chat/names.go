@@ -15,7 +15,7 @@ const (
 	maxText = 1024 // bytes in a line
 )
 
-// cleanText returns what of a stranger's line may reach a terminal: no control
+// cleanText returns what of a line of any peer may reach a terminal: no control
 // characters, which could move the cursor, forge lines or rename the window, no
 // marks that turn the direction of writing, no broken encoding, and no more than
 // maxText bytes.
@@ -97,8 +97,7 @@ func friendlyName(intN func(int) int) string {
 	return moods[intN(len(moods))] + "-" + animals[intN(len(animals))]
 }
 
-// shortID is enough of a peer ID to tell people apart. All begin alike, so it
-// is the end.
+// shortID is enough of a peer ID to tell peers apart: its end, since all begin alike.
 func shortID(id peer.ID) string {
 	s := id.String()
 	return s[max(0, len(s)-4):]

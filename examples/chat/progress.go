@@ -33,7 +33,7 @@ type progress struct {
 	key  []byte // what is hashed to the key
 	goal int    // shared bits of the closest node there is
 
-	trail           []int // shared bits of those who answered, whenever one was closer than all before
+	trail           []int // shared bits of the nodes that answered, each closer than all before
 	asked, answered int
 	last            string
 }
@@ -70,7 +70,7 @@ func (p *progress) take(e *lrouting.QueryEvent) {
 	}
 }
 
-// best is the shared bits of the closest node that has answered, -1 if none has.
+// best is the shared bits of the closest node that has answered, -1 if there is none.
 func (p *progress) best() int {
 	if len(p.trail) == 0 {
 		return -1
@@ -82,7 +82,7 @@ func (p *progress) best() int {
 // lookup came closer.
 func (p *progress) draw(end bool) {
 	if len(p.trail) == 0 {
-		return // nobody has answered
+		return // no node has answered
 	}
 	const width = 12
 	filled := width

@@ -26,8 +26,8 @@ func enter(t *testing.T, topic, nick string) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{events: make(chan event, burst)}
-	if g.room, err = joinRoom(t.Context(), host, topic, nick, func(e event) { g.events <- e }); err != nil {
+	g := &guest{events: make(chan event, 1024)}
+	if g.room, err = joinRoom(host, topic, nick, func(e event) { g.events <- e }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -78,8 +78,8 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 
 	bob.meet(t, ann)
 	ann.expectAll(t, event{kind: eventSent, n: 2}, event{kind: eventJoined, nick: "bob", n: 1, via: kad.ViaDirect})
-	// PubSub tells of who came and of what was said on two channels. What was said
-	// keeps its order.
+	// A peer that joins and its messages come on two channels. Messages keep their
+	// order.
 	joined, lines := event{kind: eventJoined, nick: "ann", n: 1, via: kad.ViaDirect}, []event{
 		{kind: eventLine, nick: "ann", text: "hello?"},
 		{kind: eventLine, nick: "ann", text: "anybody?"},
@@ -89,14 +89,14 @@ func TestRoomKeepsWhatIsSaidAlone(t *testing.T) {
 		t.Fatalf("bob: got %+v, want %+v", got, lines)
 	}
 
-	// Nothing comes back to who said it, and what is said later is not kept.
+	// No line comes back to its sender, and later lines are not kept.
 	bob.tell(t, "here I am")
 	ann.expect(t, event{kind: eventLine, nick: "bob", text: "here I am"})
 	ann.tell(t, "hi bob")
 	bob.expect(t, event{kind: eventLine, nick: "ann", text: "hi bob"})
 	bob.close()
 	ann.expect(t, event{kind: eventLeft, nick: "bob", n: 0})
-	if ann.people.Load() != 0 {
+	if ann.topic.Peers() != 0 {
 		t.Error("ann counts somebody in an empty room")
 	}
 }
@@ -132,7 +132,7 @@ func TestRoomForgetsTheOldest(t *testing.T) {
 	ann.expect(t, event{kind: eventLost})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if kept := ann.flush(ctx); kept != maxKept {
+	if kept, _ := ann.topic.Flush(ctx); kept != maxKept {
 		t.Errorf("%d lines are kept, want %d", kept, maxKept)
 	}
 }
@@ -194,8 +194,8 @@ func TestRoomsDoNotMix(t *testing.T) {
 	cat.expect(t, event{kind: eventLine, nick: "ann", text: "hi"})
 }
 
-// A stranger with a program of his own cannot write to the terminals of others
-// what he likes, nor have it passed on.
+// A peer with a program of its own cannot write control characters to the terminals of
+// other peers, and they do not pass on what is no message.
 func TestRoomRefusesNonsense(t *testing.T) {
 	ann, eve := enter(t, "room", "ann"), enter(t, "room", "eve")
 	eve.meet(t, ann)

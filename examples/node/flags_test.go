@@ -44,7 +44,7 @@ func TestBadFlags(t *testing.T) {
 		{"listen on a name", append(chat, "--listen", "/dns4/example.com/tcp/1"), "use an IP address"},
 		{"join is no multiaddr", append(chat, "--join", "192.0.2.1"), "not the address of a peer"},
 		{"join without ID", append(chat, "--join", "/ip4/192.0.2.1/tcp/4001"), "such as /ip4/"},
-		{"join without address", append(chat, "--join", somebody[strings.Index(somebody, "/p2p/"):]), "but not where"},
+		{"join without address", append(chat, "--join", somebody[strings.Index(somebody, "/p2p/"):]), "no address"},
 		{"API for all", append(chat, "--api", "0.0.0.0:0"), "--api-any"},
 		{"API for all, implied", append(chat, "--api", ":0"), "--api-any"},
 		{"API for the network", append(chat, "--api", "192.0.2.1:80"), "--api-any"},

@@ -50,7 +50,8 @@ var Rooms = []Room{ //nolint:gochecknoglobals // a constant
 	{"publish", Does, "our records, again and again", []string{"find", "deliver", "lookup", "holder", "validate", "reach"}},
 	{"replicate", Does, "passes on what we hold", []string{"publish", "find", "deliver", "lookup", "holder", "table"}},
 	{"relay", Reached, "relays to be reached through", []string{"publish", "find", "lookup", "call", "table", "reach"}},
-	{"connect", Reached, "direct, relayed, punched", []string{"relay", "find", "call", "table", "reach"}},
+	{"connect", Reached, "direct, relayed, punched", []string{"find", "call", "table", "reach"}},
+	{"rendezvous", Does, "a member of a namespace", nil},
 }
 
 // room returns the room of a name, and its place in the table.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// health shows the user how the node stands in the network, when that changes.
+type health struct {
+	out   *screen
+	start time.Time
+	first bool // without a peer to join through
+
+	mu     sync.Mutex
+	said   bool // the user knows that the node waits
+	joined bool
+	warned bool // the user knows of another error
+}
+
+// follow reports the operations of a group, until that ends.
+func (h *health) follow(group *kad.Group) {
+	for e := range group.Events() {
+		switch e.Kind {
+		case kad.GroupWorks:
+			h.report(nil)
+		case kad.GroupFails:
+			h.report(e.Err)
+		default: // the room shows the peers
+		}
+	}
+}
+
+// watch says when the network has been joined.
+func (h *health) watch(ctx context.Context, c *chatter) {
+	for ctx.Err() == nil {
+		waiting, cancel := context.WithTimeout(ctx, readyPatience)
+		err := c.dht.Ready(waiting)
+		cancel()
+		if ctx.Err() == nil {
+			h.report(err)
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
+// report notes the result of an operation of the DHT. While the node is the first of
+// its network, it is no error that there is no other one.
+func (h *health) report(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil && !h.joined:
+		h.joined, h.said, h.warned = true, false, false
+		if h.first {
+			h.out.status("somebody has joined the network; looking for others in the room")
+			return
+		}
+		h.out.status("joined the network (%v); looking for others in the room", time.Since(h.start).Round(time.Millisecond))
+	case err == nil || h.said:
+	case h.joined && !errors.Is(err, kad.ErrNoContacts):
+		if !h.warned {
+			h.warned = true
+			h.out.status("trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
+		}
+	case h.first && !h.joined:
+		h.said = true
+		h.out.status("you are the first: waiting for somebody to join")
+	default:
+		h.said, h.joined = true, false
+		h.out.status("not connected to the network, trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
+	}
+}
