@@ -13,7 +13,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	"github.com/multiformats/go-multiaddr"
-	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/table"
@@ -21,8 +20,6 @@ import (
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const publicAddr = "/ip4/60.1.0.1/udp/4001/quic-v1"
 

@@ -1,0 +1,109 @@
+package find
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/protocol"
+)
+
+// collect returns the providers of testKey, up to a limit.
+func (n *node) collect(t *testing.T, limit int) (infos []peer.AddrInfo) {
+	t.Helper()
+	for info, err := range n.Providers(t.Context(), testKey, limit) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+// provider returns a peer with its address, and bare one without.
+func provider(i int) protocol.Peer {
+	return protocol.Peer{ID: calltest.ID(i), Addrs: []multiaddr.Multiaddr{calltest.Addr(calltest.ID(i))}}
+}
+
+func bare(i int) protocol.Peer { return protocol.Peer{ID: calltest.ID(i)} }
+
+// Each provider is yielded once, without this node. A provider that no holder names with
+// an address comes last, with the address that its lookup finds, or without.
+func TestProviders(t *testing.T) { synctest.Test(t, testProviders) }
+
+func testProviders(t *testing.T) {
+	const lost, found = 90, 91
+	n := newNode(t, testK, 1, false)
+	if got := n.collect(t, 0); len(got) > 0 {
+		t.Errorf("%v, though there is no provider", got)
+	}
+	n.gives(n.peers[0], nil, bare(lost), bare(found), bare(50), provider(51))
+	n.gives(n.peers[1], nil, provider(50), provider(51), protocol.Peer{ID: n.self})
+	knows := calltest.Knows(testK, n.peers...)
+	for _, id := range n.peers[2:] {
+		n.net.Add(id, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if get, ok := req.(protocol.GetProviders); ok && string(get.Key) == string(calltest.ID(found)) {
+				return protocol.Response{Providers: []protocol.Peer{provider(found)}}, nil
+			}
+			return knows(ctx, req)
+		})
+	}
+	got := n.collect(t, 0)
+	var order []peer.ID
+	for _, info := range got {
+		order = append(order, info.ID)
+		if want := info.ID != calltest.ID(lost); (len(info.Addrs) > 0) != want {
+			t.Errorf("%v has the addresses %v", info.ID, info.Addrs)
+		}
+	}
+	if len(order) != 4 || !slices.Equal(order[2:], []peer.ID{calltest.ID(lost), calltest.ID(found)}) {
+		t.Errorf("yielded %v, want 50 and 51, and the two without an address after them", order)
+	}
+}
+
+// A search for providers ends when the limit is reached, or the caller has enough, and
+// then asks no further peer. What this node holds costs no request.
+func TestProvidersStop(t *testing.T) { synctest.Test(t, testProvidersStop) }
+
+func testProvidersStop(t *testing.T) {
+	n := newNode(t, testK, 1, false)
+	for _, id := range n.peers {
+		n.gives(id, nil, provider(50), provider(51), provider(52))
+	}
+	if got := n.collect(t, 2); len(got) != 2 {
+		t.Errorf("%d providers, want 2", len(got))
+	}
+	if got := len(n.net.Asked()); got != 1 {
+		t.Errorf("%d requests for 2 providers, want one", got)
+	}
+	for range n.Providers(t.Context(), testKey, 0) {
+		break
+	}
+	if got := len(n.net.Asked()); got != 1 {
+		t.Errorf("%d requests until the caller had enough, want one", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range n.Providers(ctx, testKey, 0) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+	}
+}
+
+// The CID of a namespace is that of its hash; the empty namespace has none.
+func TestNamespaceCID(t *testing.T) {
+	c, err := NamespaceCID("room")
+	if want := "bafkreibdw2bwpk5yqe5c7zxi3xhcj3myjbkkhiziwaayfkxhyrbdqojkxm"; err != nil || len(c.String()) != len(want) {
+		t.Errorf("NamespaceCID() = %v, %v", c, err)
+	}
+	if _, err := NamespaceCID(""); !errors.Is(err, errNoNamespace) {
+		t.Errorf("empty: %v", err)
+	}
+}

@@ -1,0 +1,183 @@
+package find
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/protocol"
+)
+
+// A get returns the best value, and reports each better one on its way; invalid values
+// count as none. Without a valid value the error is ErrNotFound.
+func TestValues(t *testing.T) { synctest.Test(t, testValues) }
+
+func testValues(t *testing.T) {
+	n := newNode(t, 6, 1, false)
+	var improved []string
+	o := ValuesOptions{Improved: func(v []byte) { improved = append(improved, string(v)) }}
+	if _, err := n.Values(t.Context(), testKey, o); !errors.Is(err, kaderr.ErrNotFound) {
+		t.Errorf("no holder: %v", err)
+	}
+	n.gives(n.peers[0], value("invalid", 0))
+	if _, err := n.Values(t.Context(), testKey, o); !errors.Is(err, kaderr.ErrNotFound) || len(improved) > 0 {
+		t.Errorf("an invalid value: %v, %q", err, improved)
+	}
+	if _, err := n.Values(t.Context(), []byte("/unknown/key"), o); err == nil {
+		t.Error("a value without a validator")
+	}
+	for i, v := range []string{"1", "3", "2"} {
+		n.gives(n.peers[i], value(v, 0))
+	}
+	got, err := n.Values(t.Context(), testKey, o)
+	if err != nil || !slices.Equal(texts(got), []string{"3"}) {
+		t.Errorf("%q, %v; want the best value", got, err)
+	}
+	if !slices.IsSorted(improved) || len(improved) == 0 || improved[len(improved)-1] != "3" {
+		t.Errorf("reported %q, want better and better values", improved)
+	}
+}
+
+// A quorum ends a get when so many holders have the best value: this node is one of them,
+// a holder of a worse value is not.
+func TestValuesQuorum(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		quorum  int
+		held    bool
+		answers int // of four peers, which give 1, 2, 2 and 2
+	}{
+		{"none", 0, false, 4},
+		{"one", 1, false, 1},
+		{"two", 2, false, 3},
+		{"three", 3, false, 4},
+		{"more than there are", 9, false, 4},
+		{"one, and we hold it", 1, true, 0},
+		{"two, and we hold it", 2, true, 2},
+		{"three, and we hold it", 3, true, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 4, 1, false)
+				var answered atomic.Int32
+				for i, v := range []string{"1", "2", "2", "2"} { // one answer after the other, however they are asked
+					n.net.Add(n.peers[i], calltest.After(time.Duration(5*i+5)*time.Millisecond, func(context.Context, protocol.Request) (resp protocol.Response, _ error) {
+						answered.Add(1)
+						resp.Record = &value(v, 0)[0]
+						return resp, nil
+					}))
+				}
+				if tt.held {
+					if err := n.holder.Store(t.Context(), n.self, value("2", 0)...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := n.Values(t.Context(), testKey, ValuesOptions{Quorum: tt.quorum}); err != nil {
+					t.Error(err)
+				}
+				if got := int(answered.Load()); got != tt.answers {
+					t.Errorf("it waited for %d answers, want %d", got, tt.answers)
+				}
+			})
+		})
+	}
+}
+
+// Offline, a get asks no peer; it returns what has expired if the caller wants that.
+func TestValuesOffline(t *testing.T) { synctest.Test(t, testValuesOffline) }
+
+func testValuesOffline(t *testing.T) {
+	n := newNode(t, 4, 1, false)
+	n.gives(n.peers[0], value("9", 0))
+	offline := ValuesOptions{Offline: true}
+	if _, err := n.Values(t.Context(), testKey, offline); !errors.Is(err, kaderr.ErrNotFound) {
+		t.Errorf("not held: %v", err)
+	}
+	if err := n.holder.Store(t.Context(), n.self, value("1", time.Hour)...); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := n.Values(t.Context(), testKey, offline); err != nil || !slices.Equal(texts(got), []string{"1"}) {
+		t.Errorf("held: %q, %v", got, err)
+	}
+	time.Sleep(2 * time.Hour)
+	if _, err := n.Values(t.Context(), testKey, offline); !errors.Is(err, kaderr.ErrNotFound) {
+		t.Errorf("expired: %v", err)
+	}
+	offline.Expired = true
+	if got, err := n.Values(t.Context(), testKey, offline); err != nil || !slices.Equal(texts(got), []string{"1"}) {
+		t.Errorf("expired, and wanted: %q, %v", got, err)
+	}
+	if asked := n.net.Asked(); len(asked) > 0 {
+		t.Errorf("asked %v", asked)
+	}
+}
+
+// After a get, the k closest hold the best value, holders of a worse value and this node
+// too; the closest peer beyond them that holds none is left a copy, with a shorter life.
+func TestCorrect(t *testing.T) { synctest.Test(t, testCorrect) }
+
+func testCorrect(t *testing.T) {
+	const ttl = 10 * time.Hour
+	n := newNode(t, 2*testK, 10, true)
+	for i, v := range map[int]string{0: "2", 1: "1", testK + 1: "1"} {
+		n.gives(n.peers[i], value(v, ttl))
+	}
+	if err := n.holder.Store(t.Context(), n.self, value("0", 0)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Values(t.Context(), testKey, ValuesOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	puts := n.puts()
+	for i, want := range []bool{false, true, true, true, true, true, false, false} {
+		rec, sent := puts[n.peers[i]]
+		if sent != want || sent && string(rec.Value) != "2" {
+			t.Errorf("peer %d was sent %q: %v, want %v", i, rec.Value, sent, want)
+		}
+		if copied := i == testK; sent && (rec.TTL < 9*time.Hour) != copied {
+			t.Errorf("peer %d was sent a record that lives for %v", i, rec.TTL)
+		}
+	}
+	if got, err := n.Values(t.Context(), testKey, ValuesOptions{Offline: true}); err != nil || !slices.Equal(texts(got), []string{"2"}) {
+		t.Errorf("we hold %q, %v; want it corrected", got, err)
+	}
+	if corrected, cached := n.Stats(); corrected != 4 || cached != 1 {
+		t.Errorf("%d corrections and %d copies, want 4 and 1", corrected, cached)
+	}
+}
+
+// A get leaves no copy if it is not to, and corrects nothing if it wants what has expired,
+// or if the value is about to expire.
+func TestCorrectNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ttl  time.Duration
+		o    ValuesOptions
+		want int
+	}{
+		{"no copies", time.Hour, ValuesOptions{}, testK - 1},
+		{"expired values too", time.Hour, ValuesOptions{Expired: true}, 0},
+		{"about to expire", 1500 * time.Millisecond, ValuesOptions{}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 2*testK, 10, false)
+				n.gives(n.peers[0], value("1", tt.ttl))
+				if _, err := n.Values(t.Context(), testKey, tt.o); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				if puts := n.puts(); len(puts) != tt.want {
+					t.Errorf("%d records were sent, want %d", len(puts), tt.want)
+				}
+			})
+		})
+	}
+}
