@@ -72,10 +72,10 @@ func (w *simWorld) isDead(ip string) bool {
 }
 
 // host returns a host at an address, with Traversal.
-func (w *simWorld) host(ip string, cfg Config) (lhost.Host, *DHT) {
+func (w *simWorld) host(ip string, cfg Config, opts ...libp2p.Option) (lhost.Host, *DHT) {
 	w.t.Helper()
 	var d *DHT
-	h, err := libp2p.New(
+	h, err := libp2p.New(append(opts,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/4001/quic-v1", ip)),
 		simlibp2p.QUICSimnet(w.net, simnet.NodeBiDiLinkSettings{
 			Downlink: simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps},
@@ -90,7 +90,7 @@ func (w *simWorld) host(ip string, cfg Config) (lhost.Host, *DHT) {
 			cfg.EnableAutoNATv2 = net.ParseIP(ip).IsPrivate() // a public host has no peer to ask
 			return nil
 		},
-	)
+	)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

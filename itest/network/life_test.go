@@ -259,6 +259,27 @@ func testPartitionHeals(t *testing.T) {
 	}
 }
 
+// With PublisherOnly, as on the public IPFS network, holders send no record: neither again,
+// nor to newcomers.
+func TestPublisherOnly(t *testing.T) { bubble(t, testPublisherOnly) }
+
+func testPublisherOnly(t *testing.T) {
+	var sent tally
+	n := kadtest.New(t, kadtest.Config{Latency: link, Filter: sent.count})
+	cfg := kad.Config{K: 4, PublisherOnly: true, RepublishInterval: -1}
+	publish(t, joined(n, 10, cfg)[0], 3)
+	if sent.total() == 0 {
+		t.Fatal("nothing was published")
+	}
+	sent.reset()
+	time.Sleep(10 * time.Hour)
+	n.Add(1, with(cfg))
+	time.Sleep(time.Minute)
+	if sent.total() > 0 {
+		t.Errorf("%d records were sent", sent.total())
+	}
+}
+
 // A get leaves a copy with the closest peer on its way that has none, with a shorter
 // life.
 func TestCacheOnTheWay(t *testing.T) { bubble(t, testCacheOnTheWay) }

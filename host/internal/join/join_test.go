@@ -42,7 +42,8 @@ func TestJoinOrder(t *testing.T) {
 	})
 }
 
-// The peers that others name are in the table after a join, in far buckets too.
+// The peers that others name are in the table after a join, in far buckets too. All dials
+// are in the bounds for dials.
 func TestJoinFills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := calltest.ID(1)
@@ -64,6 +65,12 @@ func TestJoinFills(t *testing.T) {
 		}
 		if s := n.table.Stats(); far != testK || s.Contacts < 3*testK || time.Since(start) > routing.MaxFillTime {
 			t.Errorf("%d contacts, %d of them far away, after %v", s.Contacts, far, time.Since(start))
+		}
+		for _, a := range n.net.Asked() {
+			if n.mu.Lock(); n.dials[a.To] == nil {
+				t.Errorf("%s was not dialled within the bounds for dials", a.To)
+			}
+			n.mu.Unlock()
 		}
 	})
 }

@@ -75,6 +75,23 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// A public IPv4 address that a socket is bound to counts; a relayed address does not, nor
+// an IPv6 address, which may be behind a firewall.
+func TestListensPublic(t *testing.T) {
+	for addr, want := range map[string]bool{
+		public:                    true,
+		private:                   false,
+		loopback:                  false,
+		"/ip6/2a00:1450::1/tcp/1": false,
+		"/dns4/example.com/tcp/1": false,
+		public + "/p2p/" + relay + "/p2p-circuit": false,
+	} {
+		if got := ListensPublic([]multiaddr.Multiaddr{multiaddr.StringCast(private), multiaddr.StringCast(addr)}); got != want {
+			t.Errorf("%s: %v, want %v", addr, got, want)
+		}
+	}
+}
+
 // A relayed address names its relay; other addresses name none.
 func TestRelayOf(t *testing.T) {
 	for addr, want := range map[string]string{
