@@ -157,6 +157,9 @@ func (v *delivery) allStored() (all, decided bool) {
 
 // await waits until all have been settled, and not for longer than some time.
 func (v *delivery) await(ctx context.Context, patience time.Duration) {
+	if patience <= 0 {
+		return
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {

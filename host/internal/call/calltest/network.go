@@ -227,6 +227,9 @@ func (n *Network) Request(ctx context.Context, to peer.ID, req protocol.Request)
 
 // pause waits for d; it is an error if ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
