@@ -18,6 +18,7 @@ import (
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -166,6 +167,8 @@ func (l *locator) ask(
 		return resp, err
 	case err != nil && ctx.Err() != nil:
 		return resp, err
+	case err != nil: // it serves: a contact that keeps no provider records refuses the first
+		l.finder.cfg.Table.Heard(to, table.Answered, 0)
 	}
 	return l.join(to.ID, resp, node.Closer), nil
 }
