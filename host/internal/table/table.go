@@ -76,12 +76,12 @@ func New(cfg Config) *Table {
 	return t
 }
 
-// locked runs a call that needs the time under the lock. All reads of the clock are here.
+// locked runs a call that needs the time under the lock. All reads of the clock are here,
+// after the lock is taken: the times of the calls do not go back, as routing.Table asks.
 func (t *Table) locked(call func(now time.Time)) {
-	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	call(now)
+	call(time.Now())
 }
 
 // change runs a call that may add or remove contacts, and follows what it changed: the
