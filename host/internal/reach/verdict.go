@@ -9,9 +9,10 @@ import (
 // Verdict returns what is known of whether other peers can dial the host, and where that
 // is known from, in words.
 func (r *Reach) Verdict() (network.Reachability, string) {
+	from := source(r.cfg.Host)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.facts.verdict(source(r.cfg.Host))
+	return r.facts.verdict(from)
 }
 
 // verdict returns what is known of whether other peers can dial the host, and where that
