@@ -336,7 +336,7 @@ func TestBounds(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		b.set(func() { b.listed = b.listed[100:] })
-		time.Sleep(10 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		if _, known, here := r.State(); known > maxKnown || here != 10 {
 			t.Errorf("%d peers are known, %d of them connected", known, here)
 		}
