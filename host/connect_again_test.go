@@ -14,7 +14,7 @@ import (
 )
 
 // A relayed connection that is old stays what it is, unless a direct address is known
-// or found: nobody punches for it.
+// or found: no hole is punched.
 func TestConnectFromOldRelay(t *testing.T) {
 	tests := []struct {
 		name         string

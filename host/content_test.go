@@ -46,8 +46,8 @@ func addrOf(i int) []multiaddr.Multiaddr {
 	return []multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1))}
 }
 
-// Who announces content is found by everybody else, each once and with its
-// addresses; nobody finds itself.
+// Each node finds the other nodes that announced content, each once and with its
+// addresses, and not itself.
 func TestProvide(t *testing.T) { synctest.Test(t, testProvide) }
 
 func testProvide(t *testing.T) {
@@ -183,8 +183,8 @@ func testProvideWithFullStore(t *testing.T) {
 	}
 }
 
-// Providers without an address are looked up, once each, and come last; those
-// that cannot be found come without.
+// Providers without an address are looked up, once each, and come last; a provider that is
+// not found comes without an address.
 func TestProvidersResolved(t *testing.T) { synctest.Test(t, testProvidersResolved) }
 
 func testProvidersResolved(t *testing.T) {
@@ -238,8 +238,8 @@ func testProvidersNamedTwice(t *testing.T) {
 	}
 }
 
-// Who stops reading stops the lookup: nothing is asked after that, and nothing
-// of it goes on.
+// A caller that stops reading stops the lookup: no peer is asked after that, and no
+// goroutine goes on.
 func TestProvidersStop(t *testing.T) { synctest.Test(t, testProvidersStop) }
 
 func testProvidersStop(t *testing.T) {
@@ -274,8 +274,7 @@ func testProvidersStop(t *testing.T) {
 	}
 }
 
-// A channel of providers that nobody reads ends with its context, or with the
-// DHT.
+// A channel of providers without a reader ends with its context, or with the DHT.
 func TestProvidersAbandoned(t *testing.T) { synctest.Test(t, testProvidersAbandoned) }
 
 func testProvidersAbandoned(t *testing.T) {

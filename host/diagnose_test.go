@@ -72,7 +72,7 @@ func testDiagnoseAsks(t *testing.T) {
 	}
 }
 
-// A node that knows nobody says why, and what to do.
+// A node without contacts says why it has none, and what to do.
 func TestDiagnoseAlone(t *testing.T) { synctest.Test(t, testDiagnoseAlone) }
 
 func testDiagnoseAlone(t *testing.T) {
@@ -92,7 +92,8 @@ func testDiagnoseAlone(t *testing.T) {
 	}
 }
 
-// What is wrong with a host that cannot be dialled is said in words, and who says it.
+// The diagnosis of a host that cannot be dialled says what is wrong, and where that is
+// known from.
 func TestDiagnoseHidden(t *testing.T) { synctest.Test(t, testDiagnoseHidden) }
 
 func testDiagnoseHidden(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	rdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
 )
 
-// Who advertises a namespace is found under it, by others and not by itself, and
-// under no other.
+// A node that advertises a namespace is found under it, by other nodes and not by itself,
+// and under no other namespace.
 func TestAdvertise(t *testing.T) { synctest.Test(t, testAdvertise) }
 
 func testAdvertise(t *testing.T) {

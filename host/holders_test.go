@@ -14,14 +14,14 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// A node whose addresses change tells all that hold the old ones, also those that are
-// not among the k closest any more.
+// A node whose addresses change announces the new ones to all holders of the old ones,
+// also to holders that are no longer among the k closest.
 func TestOldHoldersAreTold(t *testing.T) { synctest.Test(t, testOldHolders) }
 
 func testOldHolders(t *testing.T) {
 	const k = 3
 	n := newTestNet(t)
-	// Holders pass nothing on: whom they told, the client does not know.
+	// Holders pass nothing on: the client would not know which peers have it.
 	cfg := Config{K: k, PublisherOnly: true}
 	nodes := n.nodes(3, cfg)
 	join := []peer.AddrInfo{info(nodes[0].host)}
@@ -53,8 +53,8 @@ func testOldHolders(t *testing.T) {
 	}
 }
 
-// Those who are told a presence that is under way are told to forget it when the node
-// is closed, or becomes a server, meanwhile.
+// A presence that is under way when the node is closed, or becomes a server, is withdrawn
+// from the peers that it reached.
 func TestPresenceUnderWayIsWithdrawn(t *testing.T) {
 	for name, end := range map[string]func(d *DHT) error{
 		"closed": (*DHT).Close,

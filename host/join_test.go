@@ -44,8 +44,8 @@ func testJoinOrder(t *testing.T) {
 	if before < 2 {
 		t.Errorf("%d requests for our ID, want a probe and a lookup", before)
 	}
-	// The neighbour shares 3 bits. There is nobody at CPL 0, so that nobody is
-	// expected beyond CPL 2.
+	// The neighbour shares 3 bits. There is no peer at CPL 0, so that none is expected
+	// beyond CPL 2.
 	for cpl := range 3 {
 		if looked[cpl] != 1 {
 			t.Errorf("CPL %d was looked up %d times, want once", cpl, looked[cpl])
@@ -86,7 +86,8 @@ func (s *dialSpy) dials() []time.Time {
 	return times
 }
 
-// A node that knows nobody tries its bootstrap peers, more and more seldom, from 0.2s to 30s, and is back by itself when they are.
+// A node without contacts tries its bootstrap peers, more and more seldom, from every 0.2s
+// to every 30s, and is back by itself when they are.
 func TestJoinAgain(t *testing.T) { synctest.Test(t, testJoinAgain) }
 
 func testJoinAgain(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/go-kad/kad/protocol"
 )
 
-// Some of those closest to a peer lie, and are quicker than the others, which hold its
-// certified presence: that wins.
+// A certified presence wins against lies of some of the closest peers, though these are
+// quicker than its holders.
 func TestQuickLiarsDoNotEndLocate(t *testing.T) {
 	_, id := identity(t)
 	fake := protocol.Peer{ID: id, Addrs: addrList("/ip6/100::bad/tcp/6")}

@@ -9,8 +9,8 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// crowd returns a node that knows count puppets, which answer with nobody. It asks
-// all of them each time.
+// crowd returns a node that knows count puppets, which name no peer. A lookup asks all of
+// them.
 func crowd(t *testing.T, n *testNet, count int) (*DHT, []*puppet) {
 	t.Helper()
 	d := n.node(Config{})

@@ -47,14 +47,14 @@ type testNet struct {
 func newTestNet(t *testing.T) *testNet {
 	t.Helper()
 	n := &testNet{t: t, net: mocknet.New()}
-	// Without latency, each message is a timer that is due when it is set. Two
-	// of those at a time, in a bubble, crash the race detector of Go 1.26.
+	// Without latency, each message is a timer that is due when it is set. Two such
+	// timers at a time, in a bubble, crash the race detector of Go 1.26.
 	n.net.SetLinkDefaults(mocknet.LinkOptions{Latency: latency})
 	t.Cleanup(func() { _ = n.net.Close() })
 	return n
 }
 
-// newWiredNet returns a network whose hosts have streams with what those of
+// newWiredNet returns a network whose hosts have streams with what the streams of
 // mocknet lack: deadlines, and codes of resets.
 func newWiredNet(t *testing.T) *testNet {
 	t.Helper()
@@ -203,7 +203,7 @@ func link(t *testing.T, a, b *DHT) {
 	dialHost(t, a.host, b.host)
 }
 
-// join connects two hosts.
+// dialHost connects two hosts.
 func dialHost(t *testing.T, a, b lhost.Host) {
 	t.Helper()
 	if err := a.Connect(t.Context(), info(b)); err != nil {

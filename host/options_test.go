@@ -69,8 +69,7 @@ func testOffline(t *testing.T) {
 	}
 }
 
-// The paths of one operation are those that it says, not those of the Config, and
-// what cannot be is refused.
+// An operation has as many paths as its option says; a number that cannot be is refused.
 func TestPathsOfOneOperation(t *testing.T) { synctest.Test(t, testPathsOfOneOperation) }
 
 func testPathsOfOneOperation(t *testing.T) {

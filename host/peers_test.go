@@ -156,7 +156,7 @@ func testAdvertisingProvesNothing(t *testing.T) {
 	}
 }
 
-// A contact that tells of other addresses is announced with those, and probed.
+// A contact that announces other addresses is named with the new ones, and probed.
 func TestAddressChange(t *testing.T) { synctest.Test(t, testAddressChange) }
 
 func testAddressChange(t *testing.T) {

@@ -83,7 +83,7 @@ func nearestTo(nodes []*DHT, id peer.ID, k int) (ids []peer.ID) {
 	return ids
 }
 
-// A node that does not serve is found where it is, by anybody, until it is closed.
+// Each node finds a node that does not serve where it is, until that is closed.
 func TestPresence(t *testing.T) { synctest.Test(t, testPresence) }
 
 func testPresence(t *testing.T) {
@@ -135,8 +135,8 @@ func testPresence(t *testing.T) {
 	}
 }
 
-// checkFound checks that somebody who has no connection to a peer finds it where it is,
-// by what it has certified a short time ago.
+// checkFound checks that a node without a connection to a peer finds it where it is, by
+// what the peer has certified a short time ago.
 func checkFound(t *testing.T, n *testNet, nodes []*DHT, id peer.ID, want string) {
 	t.Helper()
 	finder := n.node(Config{K: nodes[0].cfg.K, Mode: ModeClient, DisablePresence: true, Bootstrap: []peer.AddrInfo{info(nodes[5].host)}})
@@ -254,7 +254,8 @@ func testPresenceAgain(t *testing.T) {
 	}
 }
 
-// Who is late when a peer announces itself, and who comes later, is told where it is.
+// A holder that answers late when a peer announces itself, and a holder that comes later,
+// hold its presence too.
 func TestPresenceReachesNewcomers(t *testing.T) { synctest.Test(t, testPresenceNewcomers) }
 
 func testPresenceNewcomers(t *testing.T) {

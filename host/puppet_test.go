@@ -104,8 +104,8 @@ func (p *puppet) requests() []protocol.Request {
 	return asked
 }
 
-// lookups returns the targets that the puppet was asked for since the last call,
-// without those of probes and of lookups for the asker itself.
+// lookups returns the targets that the puppet was asked for since the last call, without
+// probes, and without lookups of the ID of the asker.
 func (p *puppet) lookups(asker *DHT) (targets [][]byte) {
 	for _, req := range p.requests() {
 		if find, ok := req.(protocol.FindNode); ok && string(find.Target) != string(asker.ID()) {

@@ -127,7 +127,7 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// Bootstrap does not wait for contacts that nobody looks for: it says at once
+// Bootstrap does not wait for contacts when no bootstrap peer is known: it says at once
 // why there are none.
 func TestBootstrapNotReady(t *testing.T) { synctest.Test(t, testBootstrapNotReady) }
 

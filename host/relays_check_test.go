@@ -15,8 +15,8 @@ import (
 	"github.com/go-kad/kad/host/internal/scope"
 )
 
-// Who connects to a peer one of whose relays has died is not held up by that, though
-// the connection to it seems to be there.
+// A dead relay of a peer does not hold up a connection to the peer, though the connection
+// to the relay seems to be there.
 func TestConnectPastDeadRelay(t *testing.T) {
 	withoutRace(t)
 	synctest.Test(t, testConnectPastDeadRelay)
@@ -57,7 +57,7 @@ func testConnectPastDeadRelay(t *testing.T) {
 	}
 }
 
-// Relays that die without a word are missed within 10s, both at once too. Who is
+// Relays that die without a word are missed within 10s, both at once too. A node that is
 // offline itself for that long keeps its relays.
 func TestRelaysDieSilently(t *testing.T) {
 	withoutRace(t)

@@ -35,7 +35,7 @@ func testRelayEvents(t *testing.T) {
 	}
 }
 
-// Nobody on the host is told that a peer is gone who is connected.
+// A reminder that a peer is gone does not reach the host while the peer is connected.
 func TestReminderIsTrue(t *testing.T) {
 	withoutRace(t)
 	synctest.Test(t, testReminderIsTrue)

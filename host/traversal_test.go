@@ -29,7 +29,7 @@ func onLoopback(t *testing.T, opts ...libp2p.Option) lhost.Host {
 	return h
 }
 
-// noPortMap leaves the router of whoever runs the test alone.
+// noPortMap leaves the router of the machine alone.
 func noPortMap(cfg *libp2p.Config) error {
 	cfg.NATManager = nil
 	return nil
@@ -86,7 +86,7 @@ func TestTraversalUnstarted(t *testing.T) {
 		t.Errorf("FindPeer: %v", err)
 	}
 	if _, open := <-unstarted.relaySource(t.Context(), 1); open {
-		t.Error("a relay of nobody")
+		t.Error("a relay of a host that has not started")
 	}
 	if err := unstarted.stop(); err != nil {
 		t.Error(err)

@@ -57,7 +57,7 @@ func gives(value string) reaction {
 	}
 }
 
-// What was put is got by every node, and the receipt names who stored it.
+// Each node gets a value that was put, and the receipt names its holders.
 func TestPutGet(t *testing.T) { synctest.Test(t, testPutGet) }
 
 func testPutGet(t *testing.T) {
@@ -82,7 +82,7 @@ func testPutGet(t *testing.T) {
 }
 
 // Peers that refuse a value are in the receipt, each with its reason, and the
-// error is that reason if nobody stored it.
+// error is that reason if no peer stored it.
 func TestPutRefused(t *testing.T) { synctest.Test(t, testPutRefused) }
 
 func testPutRefused(t *testing.T) {
@@ -280,8 +280,8 @@ func testQuorumInvalid(t *testing.T) {
 	}
 }
 
-// After a get, all holders of a worse value, and those of the k closest that
-// have none, have the best one.
+// After a get, all holders of a worse value have the best one, and so have the k closest
+// peers that had none.
 func TestCorrection(t *testing.T) { synctest.Test(t, testCorrection) }
 
 func testCorrection(t *testing.T) {
@@ -305,9 +305,9 @@ func testCorrection(t *testing.T) {
 	}
 }
 
-// A get that ends with its quorum corrects those who gave a worse value. Those
-// who gave none may not be among the closest: the closest of them is left a copy.
-// The copy can be turned off.
+// A get that ends with its quorum corrects the peers that gave a worse value. A peer that
+// gave none may not be among the closest: the closest of them is left a copy. The copy can
+// be turned off.
 func TestCorrectionAfterQuorum(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -380,7 +380,7 @@ func testSearchValue(t *testing.T) {
 	if _, err := d.SearchValue(ctx, "/v/key"); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Wait() // the best value waits for somebody who never reads it
+	synctest.Wait() // the best value waits for a reader, and there is none
 	cancel()
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// A wireHost is a host whose streams are wires. Its connections, and identify,
-// are those of the host inside.
+// A wireHost is a host whose streams are wires. The host inside has the connections, and
+// identify.
 type wireHost struct {
 	lhost.Host
 	net *testNet

@@ -102,7 +102,7 @@ func TestPassable(t *testing.T) {
 	key, id := identity(t)
 	for _, tt := range []struct {
 		addrs []string
-		want  []scope.Scope // of those who may have it
+		want  []scope.Scope // of the requesters that may have it
 	}{
 		{[]string{publicAddr, relayedAddr}, []scope.Scope{scope.Loopback, scope.Private, scope.Public}},
 		{[]string{publicAddr, privateAddr}, []scope.Scope{scope.Loopback, scope.Private}},
@@ -120,7 +120,7 @@ func TestPassable(t *testing.T) {
 	}
 }
 
-// Whoever gets addresses gets what is certified with them, unless it says more.
+// A requester gets the certificate with the addresses, unless the certificate says more.
 func TestAnnounceCertified(t *testing.T) {
 	key, id := identity(t)
 	for _, tt := range []struct {

@@ -63,8 +63,8 @@ var someAddrs = []struct {
 	{private + "/p2p/" + relay + "/p2p-circuit", scope.Private},
 }
 
-// Whatever the addresses of a peer, what a scope is told of them can be read, and
-// is exactly those that reach as far, each once.
+// A requester of a scope gets exactly the addresses of a peer that reach as far, each
+// once, whatever they are; they can be read.
 func TestAnnouncement(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var addrs []multiaddr.Multiaddr
@@ -104,7 +104,7 @@ func TestAnnouncement(t *testing.T) {
 	})
 }
 
-// What is none of ours is told to nobody.
+// Bytes that this package has not written are sent to no peer.
 func TestAnnouncementOfBytes(t *testing.T) {
 	for _, a := range []Wire{nil, {}, {1}, {0, 0, 0}} {
 		for _, s := range []scope.Scope{scope.Loopback, scope.Private, scope.Public} {

@@ -64,7 +64,7 @@ func addrList(texts ...string) []multiaddr.Multiaddr {
 	return addrs
 }
 
-// What is told of a peer is ordered by who vouches for it.
+// The addresses of a peer are ordered by the peers that vouch for them.
 func TestLocatorMerges(t *testing.T) { synctest.Test(t, testLocatorMerges) }
 
 // A tale is what one peer answers about the one that is looked for.
@@ -89,7 +89,7 @@ func testLocatorMerges(t *testing.T) {
 	tests := []struct {
 		name    string
 		tales   []tale
-		near    int // how many of the k closest are known, those with tales first; 0: only those with tales
+		near    int // how many of the k closest are known, peers with tales first; 0: peers with tales only
 		enough  int // after how many; 0: never
 		want    []string
 		sources []Source
@@ -126,7 +126,7 @@ func testLocatorMerges(t *testing.T) {
 			}
 		}
 		if l.enough(nearby(0)) {
-			t.Errorf("%s: enough of those who are not near", tt.name)
+			t.Errorf("%s: enough of peers that are not near", tt.name)
 		}
 		var got []string
 		var sources []Source
@@ -143,7 +143,7 @@ func testLocatorMerges(t *testing.T) {
 	}
 }
 
-// nearby returns count contacts, the first of those who tell tales.
+// nearby returns count contacts, the peers with tales first.
 func nearby(count int) (near []routing.Contact) {
 	for i := range count {
 		near = append(near, routing.ContactOf(idOf(i+1)))
@@ -167,7 +167,8 @@ func (a tale) answer(l *locator, from, id peer.ID, key crypto.PrivKey) (resp pro
 	return resp
 }
 
-// However many addresses some tell, that which most tell is in the location, first.
+// The address that most peers name is in the location, first, however many addresses some
+// peers name.
 func TestLiarsDoNotFillLocation(t *testing.T) { synctest.Test(t, testLiarsDoNotFill) }
 
 func testLiarsDoNotFill(t *testing.T) {
@@ -188,6 +189,6 @@ func testLiarsDoNotFill(t *testing.T) {
 		l.heard(idOf(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr, publicAddr)}}})
 	}
 	if got := l.location().Addrs[0]; got.Addr.String() != publicAddr || got.From != idOf(6) {
-		t.Errorf("the first address is %v of %v, not that which three tell", got.Addr, got.From)
+		t.Errorf("the first address is %v of %v, not the one that three name", got.Addr, got.From)
 	}
 }
