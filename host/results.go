@@ -31,7 +31,7 @@ func public(err error) error {
 		return (*NotReadyError)(notReady)
 	case errors.As(err, &put):
 		e := &PutError{receiptOf(put.Receipt)}
-		if cause := outside(err, put); cause != nil {
+		if cause := outside(err); cause != nil {
 			return fmt.Errorf("%w: %w", cause, e)
 		}
 		return e
@@ -39,15 +39,15 @@ func public(err error) error {
 	return err
 }
 
-// outside returns the error that was joined to inner in err: the cause of a context;
+// outside returns the error that was joined to a PutError in err: the cause of a context;
 // nil if there is none.
-func outside(err error, inner *deliver.PutError) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost alone
-	if !ok || err == error(inner) {
+func outside(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if _, same := err.(*deliver.PutError); !ok || same { //nolint:errorlint // the outermost alone
 		return nil
 	}
 	for _, e := range joined.Unwrap() {
-		if e != error(inner) {
+		if _, same := e.(*deliver.PutError); !same { //nolint:errorlint // likewise
 			return e
 		}
 	}

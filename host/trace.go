@@ -38,4 +38,9 @@ func WithTrace(ctx context.Context) (context.Context, *Trace) {
 }
 
 // Stats returns what has been counted so far.
-func (t *Trace) Stats() LookupStats { return LookupStats(t.trace.Stats()) }
+func (t *Trace) Stats() LookupStats {
+	if t.trace == nil {
+		return LookupStats{}
+	}
+	return LookupStats(t.trace.Stats())
+}

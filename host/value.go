@@ -134,7 +134,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 		}
 		values <- value // there is room: no other goroutine sends
 	}
-	started := d.tasks.Go(func(context.Context) { //nolint:contextcheck // the search is of the caller
+	started := d.tasks.Go(func(context.Context) {
 		defer close(values)
 		ctx, end := d.tasks.Begin(ctx)
 		defer end()

@@ -33,7 +33,7 @@ func TestAutoRelayWaitsForReachability(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer h.Close() //nolint:errcheck // the test is over
+		defer h.Close()
 		time.Sleep(time.Minute)
 		if n := asked.Load(); n != 0 {
 			t.Errorf("AutoRelay asked %d times without an event: relay.StartAutoRelay is not needed any more", n)
@@ -42,7 +42,7 @@ func TestAutoRelayWaitsForReachability(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer emitter.Close() //nolint:errcheck // the test is over
+		defer emitter.Close()
 		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown}); err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ func TestWorkaroundsNameTheVersion(t *testing.T) {
 	}
 	named := regexp.MustCompile(`\b(go-libp2p[a-z-]*|pubsub) \(?(v\d+\.\d+\.\d+)`)
 	found := 0
-	err = filepath.WalkDir(filepath.Join(root, "host"), func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Join(root, "host"), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") {
 			return err
 		}

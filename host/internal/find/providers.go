@@ -126,16 +126,19 @@ const (
 func (p *providers) resolve(ctx context.Context) error {
 	unknown := slices.DeleteFunc(p.unknown, func(id peer.ID) bool { return p.named[id] })
 	infos := make([]peer.AddrInfo, len(unknown))
+	for i, id := range unknown {
+		infos[i].ID = id
+	}
 	err := tasks.Each(ctx, resolveLimit, indices(len(unknown)), func(ctx context.Context, i int) error {
 		found, err := p.finder.Peer(ctx, unknown[i])
 		if err != nil {
 			log.Debugw("provider without address", "peer", unknown[i], "error", err)
 		}
-		infos[i] = peer.AddrInfo{ID: unknown[i], Addrs: found.Info().Addrs}
+		infos[i].Addrs = found.Info().Addrs
 		return nil
 	})
 	for _, info := range infos {
-		if info.ID != "" && !p.over {
+		if !p.over {
 			p.send(info)
 		}
 	}

@@ -30,7 +30,7 @@ var ErrBusy = fmt.Errorf("%w: it is busy", ErrRefused)
 
 // refusals are the codes, each with the errors it stands for, where a server has
 // them, and what the requester is told.
-var refusals = []struct {
+var refusals = []struct { //nolint:gochecknoglobals // a constant
 	code   network.StreamErrorCode
 	causes []error
 	told   error

@@ -19,6 +19,7 @@ import (
 // into a private network.
 type Scope uint8
 
+// The scopes, the narrowest first.
 const (
 	Loopback Scope = iota // this machine
 	Private               // this local network

@@ -65,6 +65,9 @@ func readContacts(dir string) (saved []savedContact) {
 	return saved
 }
 
+// Saves reports whether contacts are saved: Config.Dir is set.
+func (t *Table) Saves() bool { return t.cfg.Dir != "" }
+
 // Save writes the contacts to Config.Dir for the next run, unless there are none: then
 // the file of the earlier run is better. The file is replaced as a whole, so that it is
 // never half written.
