@@ -32,7 +32,7 @@ func TestPaths(t *testing.T) { synctest.Test(t, testPaths) }
 
 func testPaths(t *testing.T) {
 	n := newTestNet(t)
-	nodes := n.nodes(12, Config{K: 8, Alpha: 8}) // with less, a full bucket may lack one of the closest
+	nodes := n.halves(12, Config{K: 8, Alpha: 8})
 	key := []byte("key")
 	want := slices.SortedFunc(slices.Values(nodes[1:]), func(a, b *DHT) int {
 		return routing.KeyOf(key).Compare(routing.KeyOf([]byte(a.ID())), routing.KeyOf([]byte(b.ID())))

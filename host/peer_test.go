@@ -99,25 +99,28 @@ func testFindPeerStops(t *testing.T) {
 	}
 }
 
+// halves is nodes, and half of the keys begin with each bit, so that no bucket of nodes[0]
+// has more peers than places if count is 2k at most: a full bucket keeps its oldest
+// contacts, and may lack one of the closest.
+func (n *testNet) halves(count int, cfg Config) (nodes []*DHT) {
+	n.t.Helper()
+	for i := range count {
+		h := n.hostAt(func(key routing.Key) bool { return int(key[0]>>7) == i%2 })
+		nodes = append(nodes, n.attach(h, cfg))
+		cfg.Bootstrap = []peer.AddrInfo{info(nodes[0].host)}
+	}
+	time.Sleep(5 * time.Second)
+	return nodes
+}
+
 // ClosestPeers returns the k closest peers that answer, closest first, with
 // addresses, and without us.
 func TestClosestPeers(t *testing.T) { synctest.Test(t, testClosestPeers) }
 
 func testClosestPeers(t *testing.T) {
-	// Half of the keys begin with each bit, so that no bucket has more peers than places:
-	// a full bucket keeps its oldest contacts, and may lack one of the closest.
 	const k = 10
 	n := newTestNet(t)
-	var nodes []*DHT
-	for i := range 2 * k {
-		cfg := Config{K: k}
-		if i > 0 {
-			cfg.Bootstrap = []peer.AddrInfo{info(nodes[0].host)}
-		}
-		h := n.hostAt(func(key routing.Key) bool { return int(key[0]>>7) == i%2 })
-		nodes = append(nodes, n.attach(h, cfg))
-	}
-	time.Sleep(5 * time.Second)
+	nodes := n.halves(2*k, Config{K: k})
 	n.cut(nodes[7].host)
 	for _, target := range []string{"a", "b", "c"} {
 		want := slices.SortedFunc(slices.Values(nodes[1:]), func(a, b *DHT) int {
