@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -156,30 +157,23 @@ const (
 
 // withDefaults returns c with every zero field set to its default.
 func (c Config) withDefaults() Config {
-	setDefault(&c.K, defaultK)
-	setDefault(&c.Alpha, defaultAlpha)
-	setDefault(&c.RequestTimeout, 10*time.Second)
-	setDefault(&c.SlowAfter, time.Second)
-	setDefault(&c.MaxDials, 64)
-	setDefault(&c.RefreshInterval, 10*time.Minute)
-	setDefault(&c.RecordAge, 48*time.Hour)
-	setDefault(&c.ReplicateInterval, time.Hour)
-	setDefault(&c.MaxBytesPerPeer, 16<<20)
-	setDefault(&c.MaxInbound, 256)
+	c.K = cmp.Or(c.K, defaultK)
+	c.Alpha = cmp.Or(c.Alpha, defaultAlpha)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
+	c.SlowAfter = cmp.Or(c.SlowAfter, time.Second)
+	c.MaxDials = cmp.Or(c.MaxDials, 64)
+	c.RefreshInterval = cmp.Or(c.RefreshInterval, 10*time.Minute)
+	c.RecordAge = cmp.Or(c.RecordAge, 48*time.Hour)
+	c.ReplicateInterval = cmp.Or(c.ReplicateInterval, time.Hour)
+	c.MaxBytesPerPeer = cmp.Or(c.MaxBytesPerPeer, 16<<20)
+	c.MaxInbound = cmp.Or(c.MaxInbound, 256)
 	interval := 22 * time.Hour
 	if c.RecordAge > 0 {
 		interval = min(interval, c.RecordAge/2)
 	}
-	setDefault(&c.RepublishInterval, interval)
+	c.RepublishInterval = cmp.Or(c.RepublishInterval, interval)
 	c.Relay = c.Relay.withDefaults()
 	return c
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // validate says what is wrong with c, defaults set, and how to correct it.

@@ -2,77 +2,10 @@ package host
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
-	"github.com/multiformats/go-multiaddr"
-
-	"github.com/go-kad/kad/host/internal/kaderr"
 )
-
-// Via is the way in which a peer is connected.
-type Via uint8
-
-const (
-	// ViaDirect is a connection that was direct from the beginning.
-	ViaDirect Via = iota + 1
-
-	// ViaPunched is a direct connection that came after a relayed one, as by hole
-	// punching.
-	ViaPunched
-
-	// ViaRelayed is a connection through a relay. It is limited, as a rule: streams on
-	// it need network.WithAllowLimitedConn, and it ends after some minutes and bytes.
-	ViaRelayed
-)
-
-// String returns direct, punched or relayed.
-func (v Via) String() string {
-	switch v {
-	case ViaDirect:
-		return "direct"
-	case ViaPunched:
-		return "punched"
-	case ViaRelayed:
-		return "relayed"
-	default:
-		return "none"
-	}
-}
-
-// A Connection says how a peer was reached.
-type Connection struct {
-	Via   Via                 // 0 if it was not reached
-	Addr  multiaddr.Multiaddr // of the peer, as the connection has it
-	Steps []Step              // what was done for it, in the order in which it began
-}
-
-// A Step is a part of [DHT.Connect].
-type Step struct {
-	// Name says what was tried: "known", the addresses that the host knew; "find", a
-	// lookup; "direct", a dial without relay; "relay", a dial through one; "punch",
-	// the wait for a direct connection after that.
-	Name string
-
-	Addrs []multiaddr.Multiaddr // that were known, found or dialled; none for punch
-	Took  time.Duration         // steps overlap
-	Err   error                 // nil if it succeeded
-}
-
-// String returns the step in words.
-func (s Step) String() string {
-	text := fmt.Sprintf("%s (%v", s.Name, s.Took.Round(time.Millisecond))
-	if len(s.Addrs) > 0 {
-		text += ", " + kaderr.Plural(len(s.Addrs), "address")
-	}
-	if s.Err == nil {
-		return text + ")"
-	}
-	return text + "): " + strings.TrimPrefix(strings.ReplaceAll(s.Err.Error(), "\n", " "), "kad: ")
-}
 
 // Connect connects to a peer, wherever it is: with the addresses that the host knows,
 // and with those of [DHT.Locate] if there are none, if they fail, or if they have not
@@ -89,7 +22,7 @@ func (s Step) String() string {
 func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (Connection, error) {
 	ctx, end := d.tasks.Begin(ctx)
 	defer end()
-	o, err := d.options(opts)
+	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return Connection{}, err
 	}

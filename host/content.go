@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -38,7 +40,7 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 	}
 	ctx, end := d.tasks.Begin(ctx)
 	defer end()
-	return public(d.holder.Provide(ctx, key, 0))
+	return public(d.holder.Provide(ctx, key, 0, time.Now()))
 }
 
 // Announce announces to the k peers closest to c that this node has its content. The
@@ -79,13 +81,13 @@ func (d *DHT) StopProviding(ctx context.Context, c cid.Cid) error {
 // end. An error ends it too: use Providers to see it. Cancel ctx if you do not
 // read to the end.
 func (d *DHT) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
-	return d.channel(ctx, d.Providers(ctx, c, count))
+	return channel(ctx, d.tasks, d.Providers(ctx, c, count))
 }
 
 // channel sends what peers yields to a channel.
-func (d *DHT) channel(ctx context.Context, peers iter.Seq2[peer.AddrInfo, error]) <-chan peer.AddrInfo {
+func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrInfo, error]) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
-	started := d.tasks.Go(func(closing context.Context) {
+	started := group.Go(func(closing context.Context) {
 		defer close(out)
 		for info, err := range peers {
 			if err != nil {

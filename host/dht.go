@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/discovery"
@@ -53,24 +54,6 @@ type DHT struct {
 
 	closing sync.Once
 	closed  error // what Close returns
-}
-
-// rooms are the parts of a node: see ARCHITECTURE.md.
-type rooms struct {
-	table     *table.Table
-	call      *call.Caller
-	lookup    *lookup.Engine
-	join      *join.Joiner
-	holder    *holder.Holder
-	serve     *serve.Server
-	deliver   *deliver.Sender
-	find      *find.Finder
-	publish   *publish.Publisher
-	replicate *replicate.Replicator
-	reach     *reach.Reach
-	presence  *presence.Presence
-	relay     *relay.Relays
-	connect   *connect.Connector
 }
 
 var (
@@ -128,7 +111,7 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 	d.buildContacts(transport)
 	d.buildRecords()
 	d.buildPaths()
-	d.loop.Add(d.jobs()...)
+	d.loop.Add(d.jobs(cfg)...)
 	return d, nil
 }
 
@@ -224,7 +207,7 @@ func (d *DHT) start() error {
 	if d.cfg.RepublishInterval > 0 {
 		d.publish.Resume(d.tasks.Context())
 	}
-	sub, err := d.subscribe()
+	sub, err := subscribe(d.host)
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
 	}
@@ -265,7 +248,7 @@ func (d *DHT) switched(was, now reach.Decision) {
 // other implementations, which have no such request: see Config.DisablePresence.
 func (d *DHT) Close() error { //nolint:contextcheck // it ends the context of the node itself
 	d.closing.Do(func() {
-		if err := d.presence.Withdraw(d.tasks.Context(), true); err != nil {
+		if err := d.presence.Withdraw(d.tasks.Context(), time.Now(), true); err != nil {
 			log.Debugw("presence not withdrawn", "error", err)
 		}
 		d.tasks.Cancel()
@@ -321,6 +304,27 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 //
 // All operations call Ready first, so there is no need to.
 func (d *DHT) Ready(ctx context.Context) error { return public(d.table.Ready(ctx)) }
+
+// Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and
+// the reason in words.
+func (d *DHT) Mode() (Mode, string) {
+	mode, reason := d.reach.Mode()
+	return Mode(mode), reason
+}
+
+// SetMode changes the mode at run time. When it returns, the node serves or
+// does not, as [DHT.Mode] tells; peers are notified by identify within a round
+// trip.
+func (d *DHT) SetMode(m Mode) error {
+	if m > ModeServer {
+		return errUnknownMode
+	}
+	if d.tasks.Closed() {
+		return ErrClosed
+	}
+	d.reach.SetMode(reach.Mode(m))
+	return nil
+}
 
 // ID returns the ID of the host's peer, which is the node's.
 func (d *DHT) ID() peer.ID { return d.host.ID() }

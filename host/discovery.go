@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -46,8 +47,7 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if err != nil {
 		return Receipt{}, 0, err
 	}
-	ttl := o.Ttl
-	setDefault(&ttl, advertiseTTL)
+	ttl := cmp.Or(o.Ttl, advertiseTTL)
 	if d.cfg.RecordAge > 0 {
 		ttl = min(ttl, d.cfg.RecordAge)
 	}
@@ -76,7 +76,7 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 	if err := d.table.ReadyWithin(ctx); err != nil {
 		return nil, public(err)
 	}
-	return d.channel(ctx, d.Discover(ctx, ns, o.Limit)), nil
+	return channel(ctx, d.tasks, d.Discover(ctx, ns, o.Limit)), nil
 }
 
 // Discover yields the peers that advertise a namespace, each once, without this node;

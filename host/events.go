@@ -1,15 +1,18 @@
 package host
 
 import (
+	"time"
+
 	"github.com/libp2p/go-libp2p/core/event"
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
 // subscribe subscribes to the events that handle takes.
-func (d *DHT) subscribe() (event.Subscription, error) {
-	return d.host.EventBus().Subscribe([]any{
+func subscribe(h lhost.Host) (event.Subscription, error) {
+	return h.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
 		new(event.EvtPeerProtocolsUpdated),
 		new(event.EvtPeerConnectednessChanged),
@@ -22,34 +25,34 @@ func (d *DHT) subscribe() (event.Subscription, error) {
 }
 
 // handle hands an event of the host to the rooms that take it.
-func (d *DHT) handle(e any) {
+func (r *rooms) handle(now time.Time, e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
-		d.reach.Observe(e.Conn)
-		d.call.AskOlder(e.Conn)
-		d.identified(e.Peer)
+		r.reach.Observe(e.Conn)
+		r.call.AskOlder(e.Conn)
+		r.identified(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
-		d.identified(e.Peer)
+		r.identified(e.Peer)
 	case event.EvtPeerConnectednessChanged:
 		if e.Connectedness != network.Connected {
-			d.table.Disconnected(e.Peer)
-			d.reach.Dialled(e.Peer)
+			r.table.Disconnected(e.Peer)
+			r.reach.Dialled(e.Peer)
 		}
 	}
-	d.reach.Handle(e)
-	d.relay.Handle(e)
+	r.reach.Handle(e)
+	r.relay.Handle(now, e)
 }
 
 // identified takes in a peer whose protocols are known now.
-func (d *DHT) identified(id peer.ID) {
-	d.relay.Seen(id)
-	d.join.Introduce(id)
+func (r *rooms) identified(id peer.ID) {
+	r.relay.Seen(id)
+	r.join.Introduce(id)
 }
 
 // asked takes in a peer that has asked for something. It may be introduced: a request
 // proves nothing, an answer does.
-func (d *DHT) asked(conn network.Conn) {
-	if id := conn.RemotePeer(); d.table.WantsAsker(id) {
-		d.join.Introduce(id)
+func (r *rooms) asked(conn network.Conn) {
+	if id := conn.RemotePeer(); r.table.WantsAsker(id) {
+		r.join.Introduce(id)
 	}
 }

@@ -59,7 +59,6 @@ const (
 	presenceCalm     = 10 * time.Second
 	newcomerPause    = 10 * time.Second
 	readyTimeout     = 10 * time.Second
-	punchTime        = 20 * time.Second
 	settleTime       = 50 * time.Millisecond
 	findAfter        = 500 * time.Millisecond
 	fallbackAfter    = time.Second

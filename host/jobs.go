@@ -8,26 +8,26 @@ import (
 
 // jobs returns what the background loop does, in order. It is the only place that
 // knows all of them.
-func (d *DHT) jobs() []tasks.Job {
-	list := []tasks.Job{d.returning(), d.reach.Job()}
-	list = append(list, d.join.Jobs()...)
-	list = append(list, d.newcomers(), d.whileJoined(d.presence.Job()), d.whileJoined(d.publish.Job()))
-	if !d.cfg.PublisherOnly {
-		if d.cfg.ReplicateInterval >= 0 {
-			list = append(list, d.whileJoined(d.replicate.Round()))
+func (r *rooms) jobs(cfg Config) []tasks.Job {
+	list := []tasks.Job{r.returning(), r.reach.Job()}
+	list = append(list, r.join.Jobs()...)
+	list = append(list, r.newcomers(!cfg.PublisherOnly), r.whileJoined(r.presence.Job()), r.whileJoined(r.publish.Job()))
+	if !cfg.PublisherOnly {
+		if cfg.ReplicateInterval >= 0 {
+			list = append(list, r.whileJoined(r.replicate.Round()))
 		}
-		list = append(list, d.replicate.Newcomers())
+		list = append(list, r.replicate.Newcomers())
 	}
-	list = append(list, d.holder.Expire())
-	list = append(list, d.relay.Jobs()...)
-	return append(list, d.whileJoined(d.connect.Job()))
+	list = append(list, r.holder.Expire())
+	list = append(list, r.relay.Jobs()...)
+	return append(list, r.whileJoined(r.connect.Job()))
 }
 
 // whileJoined returns a job that is due only while the node has joined its network.
-func (d *DHT) whileJoined(j tasks.Job) tasks.Job {
+func (r *rooms) whileJoined(j tasks.Job) tasks.Job {
 	due := j.Due
 	j.Due = func(now time.Time, start *tasks.Start) time.Time {
-		if !d.join.Joined() {
+		if !r.join.Joined() {
 			return time.Time{}
 		}
 		return due(now, start)
@@ -36,13 +36,13 @@ func (d *DHT) whileJoined(j tasks.Job) tasks.Job {
 }
 
 // returning gives up the dials that began while the node was offline, once it is back.
-func (d *DHT) returning() tasks.Job {
+func (r *rooms) returning() tasks.Job {
 	var back time.Time // when the node was offline for the last time
 	return tasks.Job{Name: "return", Due: func(time.Time, *tasks.Start) time.Time {
-		if _, last := d.table.Offline(); !last.Equal(back) {
+		if _, last := r.table.Offline(); !last.Equal(back) {
 			back = last
-			d.call.Abandon(back)
-			d.relay.Restore()
+			r.call.Abandon(back) //nolint:contextcheck // dials are of no operation
+			r.relay.Restore()
 		}
 		return time.Time{}
 	}}
@@ -50,12 +50,12 @@ func (d *DHT) returning() tasks.Job {
 
 // newcomers gives the contacts that have entered the table to the rooms that send them
 // something. While the node joins, it is the newcomer itself, and hands nothing over.
-func (d *DHT) newcomers() tasks.Job {
+func (r *rooms) newcomers(handsOver bool) tasks.Job {
 	return tasks.Job{Name: "newcomers", Due: func(now time.Time, _ *tasks.Start) time.Time {
-		entered := d.table.Entered()
-		d.presence.Entered(now, entered)
-		if !d.join.Running() && !d.cfg.PublisherOnly {
-			d.replicate.HandOver(entered)
+		entered := r.table.Entered()
+		r.presence.Entered(now, entered)
+		if handsOver && !r.join.Running() {
+			r.replicate.HandOver(entered)
 		}
 		return time.Time{}
 	}}

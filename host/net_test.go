@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -165,7 +166,7 @@ func (n *testNet) nodes(count int, cfg Config) []*DHT {
 
 // testConfig returns cfg in the test network, with a validator for "/v/".
 func testConfig(cfg Config) Config {
-	setDefault(&cfg.Network, "/test")
+	cfg.Network = cmp.Or(cfg.Network, "/test")
 	if cfg.Validators == nil {
 		cfg.Validators = map[string]record.Validator{"v": digits{}}
 	}

@@ -79,8 +79,8 @@ type options struct {
 	direct time.Duration // how long to wait for a direct connection
 }
 
-// options applies the options of a call.
-func (d *DHT) options(opts []lrouting.Option) (options, error) {
+// optionsOf applies the options of a call. alpha is the most paths.
+func optionsOf(opts []lrouting.Option, alpha int) (options, error) {
 	var o options
 	if err := o.Apply(opts...); err != nil {
 		return o, err
@@ -91,8 +91,8 @@ func (d *DHT) options(opts []lrouting.Option) (options, error) {
 	if wait, ok := o.Other[directKey{}].(time.Duration); ok {
 		o.direct = wait
 	}
-	if o.paths > d.cfg.Alpha {
-		return o, fmt.Errorf("kad: Paths(%d): use no more than Config.Alpha, %d", o.paths, d.cfg.Alpha)
+	if o.paths > alpha {
+		return o, fmt.Errorf("kad: Paths(%d): use no more than Config.Alpha, %d", o.paths, alpha)
 	}
 	return o, nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -120,7 +122,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 	}
 	infos := make([]peer.AddrInfo, len(closest))
 	for i, c := range closest {
-		infos[i] = peer.AddrInfo{ID: c.ID, Addrs: d.connectedAddrs(c.ID)}
+		infos[i] = peer.AddrInfo{ID: c.ID, Addrs: connectedAddrs(d.host, c.ID)}
 		if p, err := announce.Wire(c.Wire).Peer(); err == nil && infos[i].Addrs == nil {
 			infos[i].Addrs = p.Addrs
 		}
@@ -129,13 +131,13 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 }
 
 // connectedAddrs returns the addresses of a connected peer; nil if it is not connected.
-func (d *DHT) connectedAddrs(id peer.ID) []multiaddr.Multiaddr {
-	if !d.table.Connected(id) {
+func connectedAddrs(h lhost.Host, id peer.ID) []multiaddr.Multiaddr {
+	if h.Network().Connectedness(id) != network.Connected {
 		return nil
 	}
-	addrs := slices.Clone(d.host.Peerstore().Addrs(id))
+	addrs := slices.Clone(h.Peerstore().Addrs(id))
 	if len(addrs) == 0 {
-		for _, conn := range d.host.Network().ConnsToPeer(id) {
+		for _, conn := range h.Network().ConnsToPeer(id) {
 			addrs = append(addrs, conn.RemoteMultiaddr())
 		}
 	}

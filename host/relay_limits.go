@@ -1,6 +1,9 @@
 package host
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // RelayLimits bound what a node gives other peers as their relay; see Config.OfferRelay.
 // The zero value of a field means its default, which is fit for a chat: hours of
@@ -36,11 +39,11 @@ type RelayLimits struct {
 
 // withDefaults returns l with every zero field set to its default.
 func (l RelayLimits) withDefaults() RelayLimits {
-	setDefault(&l.Duration, time.Hour)
-	setDefault(&l.Bytes, 16<<20)
-	setDefault(&l.Reservations, 128)
-	setDefault(&l.ReservationsPerIP, 16)
-	setDefault(&l.Circuits, 4)
+	l.Duration = cmp.Or(l.Duration, time.Hour)
+	l.Bytes = cmp.Or(l.Bytes, 16<<20)
+	l.Reservations = cmp.Or(l.Reservations, 128)
+	l.ReservationsPerIP = cmp.Or(l.ReservationsPerIP, 16)
+	l.Circuits = cmp.Or(l.Circuits, 4)
 	return l
 }
 

@@ -7,9 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/connect"
 	"github.com/go-kad/kad/host/internal/deliver"
@@ -112,6 +114,67 @@ func (e *NotReadyError) Error() string { return (*table.NotReadyError)(e).Error(
 
 // Unwrap returns [ErrNoContacts], the dial errors, and what ended the wait.
 func (e *NotReadyError) Unwrap() []error { return (*table.NotReadyError)(e).Unwrap() }
+
+// Via is the way in which a peer is connected.
+type Via uint8
+
+const (
+	// ViaDirect is a connection that was direct from the beginning.
+	ViaDirect Via = iota + 1
+
+	// ViaPunched is a direct connection that came after a relayed one, as by hole
+	// punching.
+	ViaPunched
+
+	// ViaRelayed is a connection through a relay. It is limited, as a rule: streams on
+	// it need network.WithAllowLimitedConn, and it ends after some minutes and bytes.
+	ViaRelayed
+)
+
+// String returns direct, punched or relayed.
+func (v Via) String() string {
+	switch v {
+	case ViaDirect:
+		return "direct"
+	case ViaPunched:
+		return "punched"
+	case ViaRelayed:
+		return "relayed"
+	default:
+		return "none"
+	}
+}
+
+// A Connection says how a peer was reached.
+type Connection struct {
+	Via   Via                 // 0 if it was not reached
+	Addr  multiaddr.Multiaddr // of the peer, as the connection has it
+	Steps []Step              // what was done for it, in the order in which it began
+}
+
+// A Step is a part of [DHT.Connect].
+type Step struct {
+	// Name says what was tried: "known", the addresses that the host knew; "find", a
+	// lookup; "direct", a dial without relay; "relay", a dial through one; "punch",
+	// the wait for a direct connection after that.
+	Name string
+
+	Addrs []multiaddr.Multiaddr // that were known, found or dialled; none for punch
+	Took  time.Duration         // steps overlap
+	Err   error                 // nil if it succeeded
+}
+
+// String returns the step in words.
+func (s Step) String() string {
+	text := fmt.Sprintf("%s (%v", s.Name, s.Took.Round(time.Millisecond))
+	if len(s.Addrs) > 0 {
+		text += ", " + kaderr.Plural(len(s.Addrs), "address")
+	}
+	if s.Err == nil {
+		return text + ")"
+	}
+	return text + "): " + strings.TrimPrefix(strings.ReplaceAll(s.Err.Error(), "\n", " "), "kad: ")
+}
 
 // A ConnectError is returned by [DHT.Connect] when a peer was not reached.
 type ConnectError struct {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
@@ -52,14 +53,15 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (Receipt, error) {
 	ctx, end := d.tasks.Begin(ctx)
 	defer end()
-	o, err := d.options(opts)
+	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return Receipt{}, err
 	}
+	now := time.Now()
 	if o.Offline {
-		return Receipt{}, public(d.publish.PutOffline(ctx, []byte(key), value))
+		return Receipt{}, public(d.publish.PutOffline(ctx, now, []byte(key), value))
 	}
-	receipt, err := d.publish.Put(ctx, []byte(key), value, o.paths, o.quorum)
+	receipt, err := d.publish.Put(ctx, now, []byte(key), value, o.paths, o.quorum)
 	return receiptOf(receipt), public(err)
 }
 
@@ -94,7 +96,7 @@ func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option)
 // first value is the one that GetValue returns. With a [Quorum], it returns as
 // soon as so many peers have all of what was found.
 func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) ([][]byte, error) {
-	o, err := d.options(opts)
+	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +119,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	if _, err := d.rules.Of([]byte(key)); err != nil {
 		return nil, err
 	}
-	o, err := d.options(opts)
+	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}

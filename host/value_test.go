@@ -178,10 +178,10 @@ func testSupersede(t *testing.T) {
 	d := n.inert(Config{})
 	for i, tt := range tests {
 		key := fmt.Sprintf("/v/%d", i)
-		if err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
+		if err := d.holder.Store(t.Context(), time.Now(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.first)}); err != nil {
 			t.Fatal(err)
 		}
-		err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
+		err := d.holder.Store(t.Context(), time.Now(), "a peer", protocol.Record{Key: []byte(key), Value: []byte(tt.second)})
 		if errors.Is(err, ErrOldRecord) != tt.refused || err != nil && !tt.refused {
 			t.Errorf("%q after %q: %v, refused want %v", tt.second, tt.first, err, tt.refused)
 		}
@@ -202,7 +202,7 @@ func TestSupersedeConcurrently(t *testing.T) {
 		for i := range 100 {
 			puts.Go(func() {
 				value := fmt.Appendf(nil, "%d %02d", i%10, i)
-				err := d.holder.Store(t.Context(), "a peer", protocol.Record{Key: []byte("/v/key"), Value: value})
+				err := d.holder.Store(t.Context(), time.Now(), "a peer", protocol.Record{Key: []byte("/v/key"), Value: value})
 				if err != nil && !errors.Is(err, ErrOldRecord) {
 					t.Error(err)
 				}

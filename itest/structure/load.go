@@ -191,11 +191,12 @@ func (m *Module) Package(path string) *Package {
 	return nil
 }
 
-// Host returns package host and its rooms, host/internal and below.
+// Host returns package host and its rooms, host/internal and below, without packages that
+// tests alone import.
 func (m *Module) Host() []*Package {
 	var host []*Package
 	for _, p := range m.Packages {
-		if p.Path == "host" || strings.HasPrefix(p.Path, rooms) {
+		if drawn(p.Path) && (p.Path == "host" || strings.HasPrefix(p.Path, rooms)) {
 			host = append(host, p)
 		}
 	}

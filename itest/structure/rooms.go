@@ -80,8 +80,8 @@ func (r Room) MayImport(path string) bool {
 	return slices.Contains(r.Imports, name)
 }
 
-// Imports returns what the packages of the module import of each other, those for
-// tests of host/store left out.
+// Imports returns what the packages of the module import of each other, without those
+// that tests alone import.
 func (m *Module) Imports() Graph {
 	g := make(Graph)
 	for _, p := range m.Packages {
@@ -93,7 +93,12 @@ func (m *Module) Imports() Graph {
 }
 
 // drawn reports whether a package is in the graph of imports.
-func drawn(path string) bool { return path != "host/store/storetest" }
+func drawn(path string) bool { return !slices.Contains(testHelpers, path) }
+
+// testHelpers are the packages that tests alone import. They are no rooms, and not shipped.
+var testHelpers = []string{ //nolint:gochecknoglobals // a constant
+	"host/store/storetest", rooms + "call/calltest", "host/carry/internal/pathtest",
+}
 
 // A Graph says which packages a package imports.
 type Graph map[string][]string

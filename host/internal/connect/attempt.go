@@ -121,12 +121,12 @@ func (a *attempt) mayFind() bool {
 
 // settle lets the dial end that has led to a new connection, if it was one of ours.
 func (a *attempt) settle() {
-	timer := time.NewTimer(settleTime)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(a.dialling, settleTime)
+	defer cancel()
 	select {
 	case end := <-a.ended:
 		end()
-	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -156,8 +156,8 @@ var (
 // may lead to one. Without one of them, an old relayed connection stays relayed; the peer
 // is looked up before that if it was not yet.
 func (a *attempt) awaitDirect(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	s := a.begin(stepPunch, nil)
 	s.running = false // it is not a step in the background
 	for a.direct() == nil {
@@ -179,11 +179,12 @@ func (a *attempt) awaitDirect(ctx context.Context, wait time.Duration) {
 		case end := <-a.ended:
 			end()
 		case <-a.moved:
-		case <-timer.C:
-			s.end(fmt.Errorf("no direct connection came within %v", wait))
-			return
-		case <-ctx.Done():
-			s.end(context.Cause(ctx))
+		case <-waiting.Done():
+			if ctx.Err() != nil {
+				s.end(context.Cause(ctx))
+			} else {
+				s.end(fmt.Errorf("no direct connection came within %v", wait))
+			}
 			return
 		}
 	}

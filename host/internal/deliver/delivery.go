@@ -121,16 +121,14 @@ func (v *delivery) sendTo(ctx context.Context, c routing.Contact) error {
 // taken reports whether all peers that were added have stored it. It waits until that is
 // decided, and not for longer than patience.
 func (v *delivery) taken(ctx context.Context) bool {
-	late := time.NewTimer(v.patience)
-	defer late.Stop()
+	ctx, cancel := context.WithTimeout(ctx, v.patience)
+	defer cancel()
 	for {
 		if all, decided := v.allStored(); decided {
 			return all
 		}
 		select {
 		case <-v.settled:
-		case <-late.C:
-			return false
 		case <-ctx.Done():
 			return false
 		}
@@ -160,11 +158,10 @@ func (v *delivery) await(ctx context.Context, patience time.Duration) {
 	if patience <= 0 {
 		return
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	select {
 	case <-v.done:
-	case <-timer.C:
 	case <-ctx.Done():
 	}
 }

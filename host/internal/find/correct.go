@@ -43,12 +43,12 @@ func (f *Finder) correct(g *values, result lookup.Result) {
 		return
 	}
 	f.corrections.try(f.cfg.Tasks, func(ctx context.Context) {
-		found := g.found()
+		found := g.found(result.Ended)
 		if len(found) == 0 {
 			return
 		}
 		if ourself {
-			if err := f.cfg.Holder.Store(ctx, f.self, found...); err != nil {
+			if err := f.cfg.Holder.Store(ctx, result.Ended, f.self, found...); err != nil {
 				log.Debugw("correcting our own value", "error", err)
 			}
 		}

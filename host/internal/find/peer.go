@@ -151,7 +151,7 @@ func (l *locator) ask(
 	var node protocol.Response
 	var nodeErr error
 	done := make(chan struct{})
-	if !l.finder.cfg.Tasks.Go(func(context.Context) { //nolint:contextcheck // asking is of the caller
+	if !l.finder.cfg.Tasks.Go(func(context.Context) {
 		defer close(done)
 		node, nodeErr = l.finder.cfg.Call.Beside(asking, turn, to, protocol.FindNode{Target: []byte(l.id)})
 	}) {
@@ -159,7 +159,13 @@ func (l *locator) ask(
 	}
 	resp, err := l.finder.cfg.Call.Request(ctx, turn, to, req, reaches)
 	if err == nil {
-		defer time.AfterFunc(l.finder.cfg.SlowAfter, cancel).Stop()
+		waiting, stop := context.WithTimeout(asking, l.finder.cfg.SlowAfter)
+		defer stop()
+		select {
+		case <-done:
+		case <-waiting.Done():
+			cancel()
+		}
 	}
 	<-done
 	switch {

@@ -28,7 +28,7 @@ type ValuesOptions struct {
 // Values returns the values under a key, merged, the best one first. The error is
 // [kaderr.ErrNotFound] if no peer that answered has a valid one.
 func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]byte, error) {
-	g := &values{finder: f, key: key, improved: o.Improved, given: make(map[string]given)}
+	g := &values{finder: f, key: key, now: time.Now(), improved: o.Improved, given: make(map[string]given)}
 	if _, err := f.cfg.Rules.Of(key); err != nil {
 		return nil, err
 	}
@@ -74,6 +74,7 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 type values struct {
 	finder   *Finder
 	key      []byte
+	now      time.Time          // when the search began
 	improved func(value []byte) // may be nil
 
 	merged  [][]byte         // what was found, the best one first
@@ -96,7 +97,7 @@ type offer struct {
 
 // local takes the values that this node holds into account.
 func (g *values) local(ctx context.Context, expired bool) error {
-	now := time.Now()
+	now := g.now
 	if expired {
 		now = time.Time{}
 	}
@@ -121,7 +122,7 @@ func (g *values) heard(from peer.ID, records []protocol.Record) {
 			known.record = rec
 			known.record.Key = g.key
 		}
-		if expires := time.Now().Add(rec.TTL); rec.TTL > 0 && expires.After(known.until) {
+		if expires := g.now.Add(rec.TTL); rec.TTL > 0 && expires.After(known.until) {
 			known.until = expires
 		}
 		g.given[string(rec.Value)] = known
@@ -162,7 +163,7 @@ func (g *values) gave(id peer.ID) bool {
 
 // found returns what was found as records that can be passed on: each with its
 // remaining lifetime, as far as a holder gave one, without what is about to expire.
-func (g *values) found() (records []protocol.Record) {
+func (g *values) found(now time.Time) (records []protocol.Record) {
 	for _, value := range g.merged {
 		known, ok := g.given[string(value)]
 		rec := known.record
@@ -171,7 +172,7 @@ func (g *values) found() (records []protocol.Record) {
 		}
 		rec.TTL = 0
 		if !known.until.IsZero() {
-			if rec.TTL = time.Until(known.until) - holder.Transit; rec.TTL < time.Second {
+			if rec.TTL = known.until.Sub(now) - holder.Transit; rec.TTL < time.Second {
 				continue
 			}
 		}

@@ -74,7 +74,7 @@ func TestValuesQuorum(t *testing.T) {
 					}))
 				}
 				if tt.held {
-					if err := n.holder.Store(t.Context(), n.self, value("2", 0)...); err != nil {
+					if err := n.holder.Store(t.Context(), time.Now(), n.self, value("2", 0)...); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -99,7 +99,7 @@ func testValuesOffline(t *testing.T) {
 	if _, err := n.Values(t.Context(), testKey, offline); !errors.Is(err, kaderr.ErrNotFound) {
 		t.Errorf("not held: %v", err)
 	}
-	if err := n.holder.Store(t.Context(), n.self, value("1", time.Hour)...); err != nil {
+	if err := n.holder.Store(t.Context(), time.Now(), n.self, value("1", time.Hour)...); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := n.Values(t.Context(), testKey, offline); err != nil || !slices.Equal(texts(got), []string{"1"}) {
@@ -128,7 +128,7 @@ func testCorrect(t *testing.T) {
 	for i, v := range map[int]string{0: "2", 1: "1", testK + 1: "1"} {
 		n.gives(n.peers[i], value(v, ttl))
 	}
-	if err := n.holder.Store(t.Context(), n.self, value("0", 0)...); err != nil {
+	if err := n.holder.Store(t.Context(), time.Now(), n.self, value("0", 0)...); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Values(t.Context(), testKey, ValuesOptions{}); err != nil {

@@ -64,7 +64,7 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 			removed, s.next, err = s.holder.cfg.Store.Expire(ctx, now, expireBatch)
 			return err
 		},
-		func(err error) {
+		func(_ time.Time, err error) {
 			if err != nil {
 				log.Debugw("expire", "error", err)
 			}

@@ -32,7 +32,7 @@ func TestExpire(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			loop.Run(group.Context(), nil, func(any) {})
+			loop.Run(group.Context(), nil, func(time.Time, any) {})
 		}()
 		time.Sleep(time.Minute)
 		for i := range 2*expireBatch + 10 {

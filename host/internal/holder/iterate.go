@@ -68,12 +68,12 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 }
 
 // Copies returns the requests that give what is held under a key to another peer,
-// without announcements that have no proof. If since is not zero, the entries are left
-// out that arrived after it, and our own announcements. The values of a key are copied
+// without announcements that have no proof. If age is above 0, the entries are left out
+// that arrived within it, and our own announcements. The values of a key are copied
 // together, if one of them arrived before.
-func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, since time.Time) (requests []protocol.Request, err error) {
+func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
 	now := time.Now()
-	old := func(received time.Time) bool { return since.IsZero() || !received.After(since) }
+	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age }
 	if kind == store.KindValue {
 		held, err := h.Held(ctx, key, now)
 		if err != nil || !slices.ContainsFunc(held, func(v store.Value) bool { return old(v.Received) }) {
@@ -87,7 +87,7 @@ func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, since 
 	providers, err := h.cfg.Store.Providers(ctx, key, now, 0)
 	for _, p := range providers {
 		if p.ID == string(h.self) {
-			if since.IsZero() {
+			if age <= 0 {
 				requests = append(requests, h.Announcement(key, remaining(p.Expires, now), now))
 			}
 			continue

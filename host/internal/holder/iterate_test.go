@@ -28,7 +28,7 @@ func TestEach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := h.Provide(t.Context(), []byte(recordKey(0)), 0); err != nil {
+	if err := h.Provide(t.Context(), []byte(recordKey(0)), 0, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	prefix := routing.KeyOf([]byte(recordKey(0)))
@@ -82,13 +82,13 @@ func TestCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := h.Provide(t.Context(), key, 0); err != nil {
+		if err := h.Provide(t.Context(), key, 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		copies := func(since time.Time) (values []protocol.Request, named []peer.ID, adds []protocol.Request) {
+		copies := func(age time.Duration) (values []protocol.Request, named []peer.ID, adds []protocol.Request) {
 			t.Helper()
-			values, err := h.Copies(t.Context(), store.KindValue, key, since)
-			adds, err2 := h.Copies(t.Context(), store.KindProvider, key, since)
+			values, err := h.Copies(t.Context(), store.KindValue, key, age)
+			adds, err2 := h.Copies(t.Context(), store.KindProvider, key, age)
 			if err != nil || err2 != nil {
 				t.Fatal(err, err2)
 			}
@@ -97,7 +97,7 @@ func TestCopies(t *testing.T) {
 			}
 			return values, named, adds
 		}
-		values, named, adds := copies(time.Time{})
+		values, named, adds := copies(0)
 		if len(values) != 1 || len(RecordsIn(values[0].(protocol.PutValue))) != 2 {
 			t.Errorf("values: %v", values)
 		}
@@ -110,14 +110,14 @@ func TestCopies(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		if values, named, _ := copies(start.Add(-1)); len(values)+len(named) != 0 {
+		if values, named, _ := copies(1); len(values)+len(named) != 0 {
 			t.Errorf("copies of what arrived later: %v, %v", values, named)
 		}
 		time.Sleep(time.Hour)
 		if err := receive(t, h, "a peer", put("/s/key", "b2")); err != nil {
 			t.Fatal(err)
 		}
-		values, named, adds = copies(start)
+		values, named, adds = copies(time.Since(start))
 		if len(values) != 1 || len(RecordsIn(values[0].(protocol.PutValue))) != 2 || !slices.Equal(named, []peer.ID{provider}) {
 			t.Errorf("copies of what arrived before: %v, %v", values, named)
 		}
@@ -126,7 +126,7 @@ func TestCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if values, named, _ := copies(start); len(values)+len(named) != 0 || held(t, h, "/s/key") != "a1 b2" {
+		if values, named, _ := copies(time.Since(start)); len(values)+len(named) != 0 || held(t, h, "/s/key") != "a1 b2" {
 			t.Errorf("after they were sent: %v, %v", values, named)
 		}
 		for _, req := range slices.Concat(values, adds) {
@@ -134,7 +134,7 @@ func TestCopies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if values, named, _ := copies(time.Time{}); len(values) != 0 || !slices.Equal(named, []peer.ID{h.self}) {
+		if values, named, _ := copies(0); len(values) != 0 || !slices.Equal(named, []peer.ID{h.self}) {
 			t.Errorf("after they were given away: %v, %v", values, named)
 		}
 	})

@@ -70,7 +70,7 @@ func receiveAt(t *testing.T, h *Holder, from From, req protocol.Request) error {
 	}
 	switch req := parsed.(type) {
 	case protocol.PutValue:
-		return h.Store(t.Context(), from.ID, RecordsIn(req)...)
+		return h.Store(t.Context(), time.Now(), from.ID, RecordsIn(req)...)
 	case protocol.AddProvider:
 		return h.Announced(t.Context(), from, req, time.Now())
 	default:

@@ -30,8 +30,7 @@ func (h *Holder) Announcement(key []byte, lifetime time.Duration, now time.Time)
 
 // Provide has us answer for a key at once, for a lifetime; 0 means until
 // StopProviding. A full store is no error.
-func (h *Holder) Provide(ctx context.Context, key []byte, lifetime time.Duration) error {
-	now := time.Now()
+func (h *Holder) Provide(ctx context.Context, key []byte, lifetime time.Duration, now time.Time) error {
 	var until time.Time
 	if lifetime > 0 {
 		until = now.Add(lifetime)

@@ -128,7 +128,7 @@ func TestProvide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHolder(t, Config{})
 		for _, lifetime := range []time.Duration{0, time.Hour} {
-			if err := h.Provide(t.Context(), []byte("key"), lifetime); err != nil {
+			if err := h.Provide(t.Context(), []byte("key"), lifetime, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			if got := providers(t, h, scope.Private, []byte("key")); len(got) != 1 || got[0].ID != h.self || len(got[0].Addrs) == 0 {
@@ -143,7 +143,7 @@ func TestProvide(t *testing.T) {
 				t.Errorf("after %v of %v: %v", wait, lifetime, got)
 			}
 		}
-		if err := h.Provide(t.Context(), []byte("key"), 0); err != nil {
+		if err := h.Provide(t.Context(), []byte("key"), 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.StopProviding(t.Context(), []byte("key")); err != nil || len(providers(t, h, scope.Private, []byte("key"))) != 0 {
@@ -158,7 +158,7 @@ func TestProvide(t *testing.T) {
 // A full store does not keep the node from providing.
 func TestProvideWithFullStore(t *testing.T) {
 	h := newHolder(t, Config{Store: store.NewMemory(store.Limits{ProviderBytes: 1})})
-	if err := h.Provide(t.Context(), []byte("key"), 0); err != nil {
+	if err := h.Provide(t.Context(), []byte("key"), 0, time.Now()); err != nil {
 		t.Error(err)
 	}
 }
@@ -229,7 +229,7 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		if err := send(h, id, self, sign(announce.PresenceLifetime)); err != nil {
 			t.Fatal(err)
 		}
-		copies, err := h.Copies(t.Context(), store.KindProvider, []byte(id), time.Time{})
+		copies, err := h.Copies(t.Context(), store.KindProvider, []byte(id), 0)
 		if err != nil || len(copies) != 1 {
 			t.Fatal(copies, err)
 		}

@@ -104,7 +104,7 @@ func TestManyKeysFromOnePeer(t *testing.T) {
 	h := newHolder(t, Config{MaxBytesPerPeer: 1 << 20})
 	value := append([]byte("1"), make([]byte, 99)...)
 	putAs := func(from peer.ID, key string) error {
-		return h.Store(t.Context(), from, protocol.Record{Key: []byte(key), Value: value})
+		return h.Store(t.Context(), time.Now(), from, protocol.Record{Key: []byte(key), Value: value})
 	}
 	stored := 0
 	for i := range keys {

@@ -71,9 +71,8 @@ func RecordsIn(put protocol.PutValue) []protocol.Record {
 // Store holds the records of one key that pass their validator, unless better ones are
 // held. They came from a peer, or from ourselves. If the store is full, an entry that
 // is farther from us makes room.
-func (h *Holder) Store(ctx context.Context, from peer.ID, records ...protocol.Record) error {
+func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records ...protocol.Record) error {
 	key := records[0].Key
-	now := time.Now()
 	arrived, err := h.arrived(now, from, records)
 	if err != nil {
 		return err
@@ -113,8 +112,8 @@ func (h *Holder) Store(ctx context.Context, from peer.ID, records ...protocol.Re
 }
 
 // StoreOwn is Store for records of ours. A full store is no error.
-func (h *Holder) StoreOwn(ctx context.Context, records ...protocol.Record) error {
-	return tolerateFull(h.Store(ctx, h.self, records...))
+func (h *Holder) StoreOwn(ctx context.Context, now time.Time, records ...protocol.Record) error {
+	return tolerateFull(h.Store(ctx, now, h.self, records...))
 }
 
 // tolerateFull returns err unless it is that our store has no room: a store that other
@@ -129,7 +128,7 @@ func tolerateFull(err error) error {
 
 // Accepts returns nil if Store would hold records of one key, as far as their content
 // decides that.
-func (h *Holder) Accepts(ctx context.Context, records []protocol.Record) error {
+func (h *Holder) Accepts(ctx context.Context, now time.Time, records []protocol.Record) error {
 	key := records[0].Key
 	arrived := make([]store.Value, len(records))
 	for i, rec := range records {
@@ -138,7 +137,7 @@ func (h *Holder) Accepts(ctx context.Context, records []protocol.Record) error {
 		}
 		arrived[i].Data = rec.Value
 	}
-	held, err := h.Held(ctx, key, time.Now())
+	held, err := h.Held(ctx, key, now)
 	if err != nil {
 		return err
 	}

@@ -114,10 +114,10 @@ func TestStoreKeepsTheBest(t *testing.T) {
 	}{{"2", "2", nil}, {"1", "2", kaderr.ErrOldRecord}, {"2", "2", nil}, {"3", "3", nil}, {"x", "3", kaderr.ErrInvalidRecord}} {
 		before := held(t, h, "/v/key")
 		records := RecordsIn(put("/v/key", step.give))
-		if err := h.Accepts(t.Context(), records); !errors.Is(err, step.want) || held(t, h, "/v/key") != before {
+		if err := h.Accepts(t.Context(), time.Now(), records); !errors.Is(err, step.want) || held(t, h, "/v/key") != before {
 			t.Errorf("%q, Accepts() = %v, want %v", step.give, err, step.want)
 		}
-		if err := h.Store(t.Context(), "a peer", records...); !errors.Is(err, step.want) {
+		if err := h.Store(t.Context(), time.Now(), "a peer", records...); !errors.Is(err, step.want) {
 			t.Errorf("%q, Store() = %v, want %v", step.give, err, step.want)
 		}
 		if got := held(t, h, "/v/key"); got != step.held {
@@ -232,7 +232,7 @@ func TestFullStoreSheds(t *testing.T) {
 		t.Errorf("%d were dropped and %d refused, of %d too many", got, refused, 3*room)
 	}
 	farthest := []byte(all[len(all)-1])
-	if err := h.StoreOwn(t.Context(), protocol.Record{Key: farthest, Value: []byte("1")}); err != nil {
+	if err := h.StoreOwn(t.Context(), time.Now(), protocol.Record{Key: farthest, Value: []byte("1")}); err != nil {
 		t.Errorf("a record of ours: %v", err)
 	}
 	for i := range 2 * room {

@@ -81,8 +81,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 	if now.Before(s.next) && (!live || s.found) {
 		return s.next
 	}
-	start.Run(j.Join, func(err error) {
-		now := time.Now()
+	start.Run(j.Join, func(now time.Time, err error) {
 		if err == nil && j.cfg.Table.Live() {
 			s.joined, s.found, s.after, s.pause = true, false, 0, 0
 			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(settleAfter))
@@ -113,7 +112,7 @@ func (j *Joiner) introduceDue(_ time.Time, start *tasks.Start) time.Time {
 		j.state.introducing[id] = false
 		start.Run(
 			func(ctx context.Context) error { return j.introduce(ctx, id) },
-			func(err error) {
+			func(_ time.Time, err error) {
 				again := j.state.introducing[id]
 				delete(j.state.introducing, id)
 				if err != nil {
@@ -159,7 +158,7 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 	if now.Before(s.reuniteAt) {
 		return s.reuniteAt
 	}
-	start.Run(j.reunite, func(err error) {
+	start.Run(j.reunite, func(_ time.Time, err error) {
 		if err != nil {
 			log.Debugw("reunite", "error", err)
 		}
@@ -203,7 +202,7 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 // saveDue saves the contacts, so that a node that is killed has them too.
 func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
 	s := &j.state
-	if !s.joined || start.Room() == 0 {
+	if !s.joined || start.Room() == 0 || !j.cfg.Table.Saves() {
 		return time.Time{}
 	}
 	if s.save.IsZero() {
@@ -214,7 +213,7 @@ func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
 	}
 	start.Run(
 		func(context.Context) error { return j.cfg.Table.Save() },
-		func(err error) {
+		func(_ time.Time, err error) {
 			if err != nil {
 				log.Warnw("the contacts are not saved", "error", err) // the operator must see to the disk
 			}

@@ -99,7 +99,7 @@ func TestOwnFailureTeachesNothing(t *testing.T) {
 				t.Error("a peer is in doubt that could not be asked")
 			}
 		}
-		if known, _ := n.recall.near(time.Now(), routing.KeyOf([]byte("key"))); known != nil {
+		if known, _ := n.recall.near(routing.KeyOf([]byte("key"))); known != nil {
 			t.Errorf("remembered %v", idsOf(known))
 		}
 		n.closestTo(t, n.Closest(0), "key", ids)

@@ -35,8 +35,13 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 	defer close(r.over)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var reached *progress // what there is to apply
 	for {
 		now = time.Now()
+		if reached != nil {
+			reached.apply(l, now)
+			reached = nil
+		}
 		action := l.Next(now)
 		switch action.Kind {
 		case routing.Ask:
@@ -55,7 +60,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 					settle(ctx, a)
 				}
 			case p := <-r.progress:
-				p.apply(l, time.Now())
+				reached = &p
 			case <-timer.C:
 			case <-ctx.Done():
 				r.end(context.Cause(ctx))

@@ -23,6 +23,7 @@ type Result struct {
 	routing.Result
 	Refused int // contacts that refused
 	Unasked int // contacts that could not be asked, because something is lacking here
+	Ended   time.Time
 }
 
 // Converged reports whether a lookup has found the k closest peers.
@@ -71,13 +72,14 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
-	end, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
+	ended, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
 	s.turn.Leave()
 	if err == nil && e.cfg.Tasks.Closed() {
 		err = kaderr.ErrClosed // the requests that failed just now may have ended by it
 	}
 	result := s.result()
-	s.learn(end, result)
+	result.Ended = ended
+	s.learn(result)
 	if s.trace != nil {
 		s.trace(result)
 	}
@@ -94,18 +96,20 @@ func (s *Search) StopPath(id peer.ID) { s.lookup.StopPath(id) }
 // Lookup returns the state of the lookup, to be read. Call it in Heard only.
 func (s *Search) Lookup() *routing.Lookup { return s.lookup }
 
-func (s *Search) result() Result { return Result{s.lookup.Result(), s.refused, s.unasked} }
+func (s *Search) result() Result {
+	return Result{Result: s.lookup.Result(), Refused: s.refused, Unasked: s.unasked}
+}
 
 // learn remembers what the lookup has shown, for later ones: nothing if contacts could not
 // be asked.
-func (s *Search) learn(now time.Time, r Result) {
+func (s *Search) learn(r Result) {
 	if r.Unasked > 0 {
 		return
 	}
 	if r.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
 		s.engine.cfg.Table.Found(s.key, r.Closest)
 	}
-	s.engine.recall.learn(now, s.recalled, s.key, r)
+	s.engine.recall.learn(s.recalled, s.key, r)
 }
 
 // ask sends the request to one contact.

@@ -48,7 +48,7 @@ func testPresence(t *testing.T) {
 		t.Errorf("sent %d times in its lifetime, want it renewed twice", sent)
 	}
 	start := time.Now()
-	if err := n.Withdraw(t.Context(), true); err != nil {
+	if err := n.Withdraw(t.Context(), time.Now(), true); err != nil {
 		t.Error(err)
 	}
 	if count, _ := n.holds(firstAddr); count != 0 || time.Since(start) > withdrawTimeout {
@@ -129,7 +129,7 @@ func testPresenceIsTriedAgain(t *testing.T) {
 	}
 	n.answers(calltest.Silent)
 	start := time.Now()
-	_ = n.Withdraw(t.Context(), true)
+	_ = n.Withdraw(t.Context(), time.Now(), true)
 	if spent := time.Since(start); spent > withdrawTimeout {
 		t.Errorf("the withdrawal took %v", spent)
 	}

@@ -101,7 +101,7 @@ func newNode(t *testing.T, peers int) *node {
 // run runs the loop of a node. What is returned calls a function in its goroutine.
 func (n *node) run() (inLoop func(func())) {
 	calls := make(chan any)
-	n.group.Go(func(ctx context.Context) { n.loop.Run(ctx, calls, func(call any) { call.(func())() }) })
+	n.group.Go(func(ctx context.Context) { n.loop.Run(ctx, calls, func(_ time.Time, call any) { call.(func())() }) })
 	return func(f func()) { calls <- f }
 }
 

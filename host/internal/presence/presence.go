@@ -112,26 +112,25 @@ func (p *Presence) addrs() []multiaddr.Multiaddr {
 // announce announces addrs to the k peers that are closest to this node, to its
 // neighbours, which a lookup may have missed since they were late, and to all peers that
 // may hold other addresses. It returns when nothing of that is sent any more.
-func (p *Presence) announce(ctx context.Context, addrs []multiaddr.Multiaddr) error {
+func (p *Presence) announce(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr) error {
 	closest := p.cfg.Lookup.Closest(0)
-	return p.send(ctx, addrs, func(ctx context.Context, sink *lookup.Sink) error {
+	return p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
 		to, err := closest(ctx, []byte(p.self), sink)
 		sink.Add(ctx, to...)
 		if err != nil {
 			return err
 		}
 		sink.Add(ctx, p.cfg.Table.Neighbours(p.cfg.K)...)
-		sink.Add(ctx, p.outdated(time.Now(), addrs)...)
+		sink.Add(ctx, p.outdated(now, addrs)...)
 		return nil
 	})
 }
 
 // send delivers a presence with addrs to the peers that find adds. It returns when
 // nothing of that is sent any more.
-func (p *Presence) send(ctx context.Context, addrs []multiaddr.Multiaddr, find func(context.Context, *lookup.Sink) error) error {
+func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr, find func(context.Context, *lookup.Sink) error) error {
 	ctx, end := p.begin(ctx)
 	defer end()
-	now := time.Now()
 	req := p.cfg.Holder.Announcement([]byte(p.self), announce.PresenceLifetime, now)
 	req.Providers = []protocol.Peer{{
 		ID: p.self, Addrs: addrs,
@@ -155,14 +154,14 @@ func (p *Presence) send(ctx context.Context, addrs []multiaddr.Multiaddr, find f
 // Withdraw takes the presence back from its holders, within 400ms. Holders of other
 // implementations, which have no such request, keep it until it expires. After the last
 // time, there are no more announcements.
-func (p *Presence) Withdraw(ctx context.Context, last bool) error {
+func (p *Presence) Withdraw(ctx context.Context, now time.Time, last bool) error {
 	ctx, cancel := context.WithTimeout(ctx, withdrawTimeout)
 	defer cancel()
 	holders := p.release(ctx, last)
 	if len(holders) == 0 {
 		return nil
 	}
-	req := p.cfg.Holder.Announcement([]byte(p.self), announce.Withdrawn, time.Now())
+	req := p.cfg.Holder.Announcement([]byte(p.self), announce.Withdrawn, now)
 	if req.Proof == nil {
 		return nil // no holder would believe it
 	}

@@ -60,7 +60,7 @@ func (p *Presence) due(now time.Time, start *tasks.Start) time.Time {
 		due = s.last.Add(s.pause)
 	} else if s.retry == 0 && !s.look.IsZero() && s.look.Before(due) {
 		if !now.Before(s.look) && start.Room() > 0 {
-			p.sendNewcomers(start, addrs)
+			p.sendNewcomers(now, start, addrs)
 			return due
 		}
 		due = s.look
@@ -76,19 +76,19 @@ func (p *Presence) due(now time.Time, start *tasks.Start) time.Time {
 	}
 	s.begin(now, addrs)
 	if len(addrs) == 0 {
-		start.Run(func(ctx context.Context) error { return p.Withdraw(ctx, false) }, func(err error) {
+		start.Run(func(ctx context.Context) error { return p.Withdraw(ctx, now, false) }, func(_ time.Time, err error) {
 			if err != nil {
 				log.Debugw("presence not withdrawn", "error", err)
 			}
 		})
 		return time.Time{}
 	}
-	start.Run(func(ctx context.Context) error { return p.announce(ctx, addrs) }, p.announced)
+	start.Run(func(ctx context.Context) error { return p.announce(ctx, now, addrs) }, p.announced)
 	return time.Time{}
 }
 
 // announced decides when the next announcement is due.
-func (p *Presence) announced(err error) {
+func (p *Presence) announced(now time.Time, err error) {
 	s := &p.schedule
 	wait := tasks.Early(interval)
 	if err == nil {
@@ -98,22 +98,22 @@ func (p *Presence) announced(err error) {
 		s.retry = min(max(2*s.retry, minPause), maxRetry)
 		wait = tasks.Jittered(s.retry)
 	}
-	s.next = time.Now().Add(wait)
+	s.next = now.Add(wait)
 }
 
 // sendNewcomers sends the presence to the neighbours that were not sent it.
-func (p *Presence) sendNewcomers(start *tasks.Start, addrs []multiaddr.Multiaddr) {
+func (p *Presence) sendNewcomers(now time.Time, start *tasks.Start, addrs []multiaddr.Multiaddr) {
 	p.schedule.look = time.Time{}
 	to := p.without(p.cfg.Table.Neighbours(p.cfg.K))
 	if len(to) == 0 {
 		return
 	}
 	start.Run(func(ctx context.Context) error {
-		return p.send(ctx, addrs, func(ctx context.Context, sink *lookup.Sink) error {
+		return p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
 			sink.Add(ctx, to...)
 			return nil
 		})
-	}, func(err error) {
+	}, func(_ time.Time, err error) {
 		if err != nil {
 			log.Debugw("presence, to newcomers", "error", err)
 		}

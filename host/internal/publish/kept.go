@@ -10,14 +10,14 @@ import (
 
 // keep keeps a publication, to publish it again. It does not fail: the value or the
 // announcement is published already.
-func (p *Publisher) keep(ctx context.Context, id publicationID, data []byte) {
-	if p.cfg.Interval >= 0 && p.save(ctx, id, data) {
+func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, data []byte) {
+	if p.cfg.Interval >= 0 && p.save(ctx, now, id, data) {
 		p.cfg.Wake()
 	}
 }
 
 // save adds a publication to the store and to the agenda, and reports whether it could.
-func (p *Publisher) save(ctx context.Context, id publicationID, data []byte) bool {
+func (p *Publisher) save(ctx context.Context, now time.Time, id publicationID, data []byte) bool {
 	p.write.Lock()
 	defer p.write.Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
@@ -25,7 +25,7 @@ func (p *Publisher) save(ctx context.Context, id publicationID, data []byte) boo
 		Kind: id.kind,
 		Key:  []byte(id.key),
 		Data: p.withPublished(ctx, id, data),
-		Next: time.Now().Add(tasks.Early(p.cfg.Interval)),
+		Next: now.Add(tasks.Early(p.cfg.Interval)),
 	}
 	if err := p.cfg.Store.Publish(ctx, pub); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk

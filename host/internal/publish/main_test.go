@@ -87,7 +87,7 @@ func (n *node) run() {
 	loop := tasks.NewLoop(n.group)
 	loop.Add(n.Job())
 	n.cfg.Wake = loop.Wake
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(time.Time, any) {}) })
 }
 
 // writes returns the writes since it was called last.

@@ -64,34 +64,34 @@ func (p *Publisher) Republished() uint64 { return p.republished.Load() }
 // Put delivers a value to the k peers closest to its key, over disjoint paths if paths
 // is above 1, and holds it here. Once a peer has stored it, it is published again until
 // StopPublishing.
-func (p *Publisher) Put(ctx context.Context, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
-	receipt, err := p.put(ctx, p.cfg.Lookup.Closest(paths), quorum, p.record(key, value))
+func (p *Publisher) Put(ctx context.Context, now time.Time, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
+	receipt, err := p.put(ctx, now, p.cfg.Lookup.Closest(paths), quorum, p.record(now, key, value))
 	if len(receipt.Stored) > 0 {
-		p.keep(ctx, publicationID{store.KindValue, string(key)}, value)
+		p.keep(ctx, now, publicationID{store.KindValue, string(key)}, value)
 	}
 	return receipt, err
 }
 
 // PutOffline holds a value here alone.
-func (p *Publisher) PutOffline(ctx context.Context, key, value []byte) error {
-	return p.cfg.Holder.Store(ctx, p.cfg.Self, p.record(key, value))
+func (p *Publisher) PutOffline(ctx context.Context, now time.Time, key, value []byte) error {
+	return p.cfg.Holder.Store(ctx, now, p.cfg.Self, p.record(now, key, value))
 }
 
 // record returns a record of ours, made now.
-func (p *Publisher) record(key, value []byte) protocol.Record {
+func (p *Publisher) record(now time.Time, key, value []byte) protocol.Record {
 	return protocol.Record{
 		Key: key, Value: value,
-		TimeReceived: time.Now(), Publisher: []byte(p.cfg.Self), TTL: max(0, p.cfg.RecordAge),
+		TimeReceived: now, Publisher: []byte(p.cfg.Self), TTL: max(0, p.cfg.RecordAge),
 	}
 }
 
 // put delivers records of ours, of one key, to the k closest peers. They are held here
 // once one of these peers is found.
-func (p *Publisher) put(ctx context.Context, closest lookup.Closest, quorum int, records ...protocol.Record) (deliver.Receipt, error) {
-	if err := p.cfg.Holder.Accepts(ctx, records); err != nil {
+func (p *Publisher) put(ctx context.Context, now time.Time, closest lookup.Closest, quorum int, records ...protocol.Record) (deliver.Receipt, error) {
+	if err := p.cfg.Holder.Accepts(ctx, now, records); err != nil {
 		return deliver.Receipt{}, err
 	}
-	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, records...) }
+	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, now, records...) }
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, records[0].Key, holder.PutOf(records), quorum, hold)
 	if err != nil {
 		return receipt, err
@@ -109,22 +109,23 @@ func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
 // a lifetime. A lifetime of 0 means until StopProviding: once a peer has stored the
 // announcement, it is published again.
 func (p *Publisher) Announce(ctx context.Context, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
-	receipt, err := p.announce(ctx, p.cfg.Lookup.Closest(0), key, lifetime)
+	now := time.Now()
+	receipt, err := p.announce(ctx, now, p.cfg.Lookup.Closest(0), key, lifetime)
 	if lifetime == 0 && len(receipt.Stored) > 0 {
-		p.keep(ctx, publicationID{store.KindProvider, string(key)}, nil)
+		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil)
 	}
 	return receipt, err
 }
 
 // announce announces us to the k closest peers, and has us answer ourselves.
-func (p *Publisher) announce(ctx context.Context, closest lookup.Closest, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
-	if err := p.cfg.Holder.Provide(ctx, key, lifetime); err != nil {
+func (p *Publisher) announce(ctx context.Context, now time.Time, closest lookup.Closest, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
+	if err := p.cfg.Holder.Provide(ctx, key, lifetime, now); err != nil {
 		return deliver.Receipt{}, err
 	}
 	if err := p.cfg.Reach.AwaitAddr(ctx); err != nil {
 		return deliver.Receipt{}, err
 	}
-	add := p.cfg.Holder.Announcement(key, lifetime, time.Now())
+	add := p.cfg.Holder.Announcement(key, lifetime, now)
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, key, add, 0, nil)
 	if err != nil {
 		return receipt, err

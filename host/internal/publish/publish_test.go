@@ -22,7 +22,7 @@ func TestPublish(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t, 20, interval)
 			n.run()
-			put, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0)
+			put, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0)
 			if err != nil || len(put.Stored) != testK {
 				t.Fatalf("Put() = %+v, %v", put, err)
 			}
@@ -86,11 +86,11 @@ func TestAnnounceForAWhile(t *testing.T) {
 func TestPutChecksFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, 22*time.Hour)
-		if err := n.PutOffline(t.Context(), []byte("/v/key"), []byte("2")); err != nil {
+		if err := n.PutOffline(t.Context(), time.Now(), []byte("/v/key"), []byte("2")); err != nil {
 			t.Fatal(err)
 		}
 		for value, want := range map[string]error{"1": kaderr.ErrOldRecord, "x": kaderr.ErrInvalidRecord} {
-			if _, err := n.Put(t.Context(), []byte("/v/key"), []byte(value), 0, 0); !errors.Is(err, want) {
+			if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte(value), 0, 0); !errors.Is(err, want) {
 				t.Errorf("Put(%q) = %v, want %v", value, err, want)
 			}
 		}
@@ -107,14 +107,14 @@ func TestPublicationOutlivesTheCaller(t *testing.T) {
 		n := newNode(t, 2, 22*time.Hour)
 		n.will(n.toPuts(calltest.Refuses))
 		var failed *deliver.PutError
-		if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0); !errors.As(err, &failed) || n.Len() != 0 {
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); !errors.As(err, &failed) || n.Len() != 0 {
 			t.Errorf("Put() = %v, %d publications", err, n.Len())
 		}
 		n.net.Add(n.peers[0], n.toPuts(calltest.Silent))
 		n.net.Add(n.peers[1], calltest.Knows(testK, n.peers...))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		receipt, err := n.Put(ctx, []byte("/v/key"), []byte("1"), 0, 2)
+		receipt, err := n.Put(ctx, time.Now(), []byte("/v/key"), []byte("1"), 0, 2)
 		if err == nil || len(receipt.Stored) != 1 || n.Len() != 1 {
 			t.Errorf("Put() = %+v, %v; %d publications", receipt, err, n.Len())
 		}
@@ -125,7 +125,7 @@ func TestPublicationOutlivesTheCaller(t *testing.T) {
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, 22*time.Hour)
-		if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(12 * time.Hour)
@@ -148,7 +148,7 @@ func TestRepublishRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, 22*time.Hour)
 		n.run()
-		if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		n.will(n.toPuts(calltest.Refuses))
@@ -176,7 +176,7 @@ func TestSuperseded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNode(t, 20, 22*time.Hour)
 				n.run()
-				if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+				if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 					t.Fatal(err)
 				}
 				n.will(holding(tt.shows, n.toPuts(old)))
@@ -195,7 +195,7 @@ func TestSuperseded(t *testing.T) {
 func TestPutDuringRepublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, time.Hour)
-		if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		id := publicationID{store.KindValue, "/v/key"}
@@ -203,12 +203,12 @@ func TestPutDuringRepublish(t *testing.T) {
 		if len(due) != 1 {
 			t.Fatal("it is not due")
 		}
-		if _, err := n.Put(t.Context(), []byte("/v/key"), []byte("2"), 0, 0); err != nil {
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("2"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		old := store.Publication{Kind: id.kind, Key: []byte(id.key), Data: []byte("1")}
 		for _, again := range []time.Duration{0, time.Hour} { // superseded, or not
-			if err := n.conclude(t.Context(), due[0], old, again); err != nil {
+			if err := n.conclude(t.Context(), time.Now(), due[0], old, again); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -246,7 +246,7 @@ func TestStopDuringRepublish(t *testing.T) {
 					t.Error(err)
 				}
 				// As if the run had begun by making us answer only now.
-				if err := n.holder.Provide(ctx, []byte("key"), 0); err != nil {
+				if err := n.holder.Provide(ctx, []byte("key"), 0, time.Now()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -267,7 +267,7 @@ func TestKeepConcurrently(t *testing.T) {
 		ended := make(chan struct{})
 		for i := range 8 {
 			go func() {
-				n.keep(context.Background(), publicationID{store.KindValue, "/s/key"}, []byte{byte('a' + i)})
+				n.keep(context.Background(), time.Now(), publicationID{store.KindValue, "/s/key"}, []byte{byte('a' + i)})
 				ended <- struct{}{}
 			}()
 		}

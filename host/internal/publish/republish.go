@@ -64,6 +64,7 @@ func (p *Publisher) republishAll(ctx context.Context, tickets []ticket) error {
 
 // republish publishes one publication again.
 func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t ticket) error {
+	now := time.Now()
 	pub, err := p.cfg.Store.Publication(ctx, t.kind, []byte(t.key))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // withdrawn meanwhile
@@ -72,7 +73,7 @@ func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t tic
 	if err != nil {
 		again = tasks.Jittered(republishRetry)
 	} else {
-		err = p.publishAgain(ctx, closest, pub)
+		err = p.publishAgain(ctx, now, closest, pub)
 		switch {
 		case err == nil:
 			p.republished.Add(1)
@@ -81,12 +82,12 @@ func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t tic
 			again = tasks.Jittered(republishRetry)
 		}
 	}
-	return errors.Join(err, p.conclude(context.WithoutCancel(ctx), t, pub, again))
+	return errors.Join(err, p.conclude(context.WithoutCancel(ctx), now, t, pub, again))
 }
 
-// conclude sets when a publication that was under way is due next; with 0, it ends. A
+// conclude sets when a publication that began at now is due next; with 0, it ends. A
 // change that the user has made meanwhile prevails.
-func (p *Publisher) conclude(ctx context.Context, t ticket, pub store.Publication, again time.Duration) error {
+func (p *Publisher) conclude(ctx context.Context, now time.Time, t ticket, pub store.Publication, again time.Duration) error {
 	p.write.Lock()
 	defer p.write.Unlock()
 	switch {
@@ -99,7 +100,7 @@ func (p *Publisher) conclude(ctx context.Context, t ticket, pub store.Publicatio
 		p.agenda.drop(t.publicationID)
 		return p.cfg.Store.Unpublish(ctx, t.kind, []byte(t.key))
 	}
-	next := time.Now().Add(again)
+	next := now.Add(again)
 	p.agenda.add(t.publicationID, next)
 	if pub.Key == nil {
 		return nil // it could not be read just now
@@ -129,9 +130,9 @@ func (p *Publisher) stillValid(pub store.Publication) [][]byte {
 }
 
 // publishAgain delivers a publication to the peers that are closest to it now.
-func (p *Publisher) publishAgain(ctx context.Context, closest lookup.Closest, pub store.Publication) error {
+func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) error {
 	if pub.Kind == store.KindProvider {
-		_, err := p.announce(ctx, closest, pub.Key, 0)
+		_, err := p.announce(ctx, now, closest, pub.Key, 0)
 		return err
 	}
 	values := p.stillValid(pub)
@@ -140,13 +141,13 @@ func (p *Publisher) publishAgain(ctx context.Context, closest lookup.Closest, pu
 	}
 	records := make([]protocol.Record, len(values))
 	for i, v := range values {
-		records[i] = p.record(pub.Key, v)
+		records[i] = p.record(now, pub.Key, v)
 	}
-	receipt, err := p.put(ctx, closest, 0, records...)
+	receipt, err := p.put(ctx, now, closest, 0, records...)
 	for _, refused := range receipt.Failed {
 		if errors.Is(refused, kaderr.ErrOldRecord) { // if that is true, the get finds the better one, and we adopt it
 			_, _ = p.cfg.Find.Values(ctx, pub.Key, find.ValuesOptions{})
-			if again := p.cfg.Holder.Accepts(ctx, records); again != nil {
+			if again := p.cfg.Holder.Accepts(ctx, now, records); again != nil {
 				return again
 			}
 			break

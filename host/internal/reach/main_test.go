@@ -59,7 +59,7 @@ func newNode(t *testing.T, mode Mode, publicPeer bool) *node {
 	loop.Add(n.Job())
 	wake := make(chan any)
 	n.host.wake = func() { wake <- nil }
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, wake, func(any) {}) })
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, wake, func(time.Time, any) {}) })
 	return n
 }
 

@@ -13,10 +13,7 @@ import (
 
 // Dialled records that the host dials a peer, or that its connection ended.
 func (r *Reach) Dialled(id peer.ID) {
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dialled.add(now, id)
+	r.locked(func(now time.Time) { r.dialled.add(now, id) })
 }
 
 // Observe takes note of where a connected peer is, and of which side dialled.
@@ -24,15 +21,14 @@ func (r *Reach) Observe(conn network.Conn) {
 	if conn == nil || scope.OfConn(conn) != scope.Public || scope.Relayed(conn) {
 		return
 	}
-	now, speaks := time.Now(), r.cfg.Table.Speaks(conn.RemotePeer())
+	speaks := r.cfg.Table.Speaks(conn.RemotePeer())
 	inbound := conn.Stat().Direction == network.DirInbound
 	apart := inbound && r.apart(conn)
-	reached := false
-	r.change(now, func() {
+	r.change(func(now time.Time) {
 		if conn.Stat().Direction == network.DirOutbound {
 			r.dialled.add(now, conn.RemotePeer())
 		}
-		if reached = apart && !r.dialled.has(now, conn.RemotePeer()); reached {
+		if apart && !r.dialled.has(now, conn.RemotePeer()) {
 			r.facts.dialled = now
 		}
 		r.facts.publicPeer = r.facts.publicPeer || speaks

@@ -79,7 +79,7 @@ func New(cfg Config) *Reach {
 // Start makes the first decision.
 func (r *Reach) Start() {
 	public := r.listensPublic()
-	r.change(time.Now(), func() {
+	r.change(func(time.Time) {
 		r.started = true
 		r.facts.publicListen = public
 		r.facts.publicPeer = r.facts.publicPeer || r.cfg.PublicPeer
@@ -87,21 +87,21 @@ func (r *Reach) Start() {
 }
 
 // SetMode changes the mode. When it returns, the node serves or does not.
-func (r *Reach) SetMode(m Mode) { r.change(time.Now(), func() { r.wanted = m }) }
+func (r *Reach) SetMode(m Mode) { r.change(func(time.Time) { r.wanted = m }) }
 
 // Handle takes in an event of the host, if it is about reachability.
 func (r *Reach) Handle(e any) {
 	switch e := e.(type) {
 	case event.EvtLocalReachabilityChanged:
-		r.change(time.Now(), func() { r.facts.reachability = e.Reachability })
+		r.change(func(time.Time) { r.facts.reachability = e.Reachability })
 	case event.EvtHostReachableAddrsChanged:
-		r.change(time.Now(), func() {
+		r.change(func(time.Time) {
 			r.facts.confirmed = len(e.Reachable) > 0
 			r.facts.denied = len(e.Unreachable) > 0 && len(e.Reachable)+len(e.Unknown) == 0
 		})
 	case event.EvtLocalAddressesUpdated:
 		public := r.listensPublic()
-		r.change(time.Now(), func() { r.facts.publicListen = public })
+		r.change(func(time.Time) { r.facts.publicListen = public })
 	case event.EvtNATDeviceTypeChanged:
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -117,21 +117,28 @@ func (r *Reach) listensPublic() bool {
 
 // change updates the facts, and switches if the decision changes: at once, or once that
 // has lasted.
-func (r *Reach) change(now time.Time, update func()) {
+func (r *Reach) change(update func(now time.Time)) {
+	r.locked(func(now time.Time) {
+		if r.closed {
+			return
+		}
+		wanted, public := r.wanted, r.facts.publicPeer
+		update(now)
+		if r.wanted != wanted || r.facts.publicPeer != public {
+			r.proven = false // no finding is contradicted: the question has changed
+		}
+		if r.started {
+			r.follow(now)
+			r.apply()
+		}
+	})
+}
+
+// locked runs a call that needs the time under the lock.
+func (r *Reach) locked(call func(now time.Time)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return
-	}
-	wanted, public := r.wanted, r.facts.publicPeer
-	update()
-	if r.wanted != wanted || r.facts.publicPeer != public {
-		r.proven = false // no finding is contradicted: the question has changed
-	}
-	if r.started {
-		r.follow(now)
-		r.apply()
-	}
+	call(time.Now())
 }
 
 // apply calls Switched until it has seen the latest decision, one call at a time, so that

@@ -35,8 +35,8 @@ func StartAutoRelay(h lhost.Host) error {
 // remindAutoRelay has AutoRelay notice the relays that it has lost. A relay that is
 // connected again is disconnected, so that no other listener of the host hears of an end
 // that there was not.
-func (r *Relays) remindAutoRelay() {
-	lost := r.forgotten(time.Now())
+func (r *Relays) remindAutoRelay(now time.Time) {
+	lost := r.forgotten(now)
 	if len(lost) == 0 {
 		return
 	}

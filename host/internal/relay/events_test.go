@@ -25,16 +25,16 @@ func testEvents(t *testing.T) {
 	for _, reachability := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
 		n.finds(reachability)
 		n.net.Connect(id)
-		n.Handle(event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
+		n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
 		if !slices.Equal(n.Held(), []peer.ID{id}) {
 			t.Error("not held, though there is another connection by now")
 		}
 		n.net.Disconnect(id)
-		n.Handle(event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
+		n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
 		if len(n.Held()) != 0 {
 			t.Error("held while it is gone")
 		}
-		n.Handle(event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.Connected})
+		n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.Connected})
 		if held := len(n.Held()) == 1; held != (reachability == network.ReachabilityPrivate) {
 			t.Errorf("%v: held %v after its return", reachability, held)
 		}
@@ -53,16 +53,16 @@ func testReminder(t *testing.T) {
 	n.net.Connect(never)
 	n.holds(gone, back, never)
 	for _, id := range []peer.ID{gone, back} {
-		n.Handle(event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
+		n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})
 	}
 	n.net.Connect(back)
-	n.Handle(event.EvtPeerConnectednessChanged{Peer: back, Connectedness: network.Connected})
+	n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: back, Connectedness: network.Connected})
 	sub, err := n.host.bus.Subscribe(new(event.EvtPeerConnectednessChanged))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = sub.Close() }()
-	n.remindAutoRelay()
+	n.remindAutoRelay(time.Now())
 	synctest.Wait()
 	if len(sub.Out()) > 0 || len(n.host.net.closed) > 0 {
 		t.Error("reminded at once: AutoRelay may notice itself")

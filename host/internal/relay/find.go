@@ -107,7 +107,7 @@ func group(a multiaddr.Multiaddr) string { return scope.Network(a, 16, 32) }
 
 // announced looks up the peers that announce to relay, and returns some that do. They are
 // connected then.
-func (r *Relays) announced(ctx context.Context) []candidate {
+func (r *Relays) announced(ctx context.Context, now time.Time) []candidate {
 	ctx, cancel := context.WithTimeout(ctx, findRelaysTimeout)
 	defer cancel()
 	lookup, stop := context.WithTimeout(ctx, findRelaysTimeout/2)
@@ -123,11 +123,11 @@ func (r *Relays) announced(ctx context.Context) []candidate {
 			break
 		}
 		info.Addrs = scope.WithoutRelays(scope.Reaching(info.Addrs, scope.Public))
-		if len(info.Addrs) > 0 && r.standingOf(time.Now(), info.ID) == unknown {
+		if len(info.Addrs) > 0 && r.standingOf(now, info.ID) == unknown {
 			infos = append(infos, info)
 		}
 	}
-	return r.checkAll(ctx, shuffleByNetwork(infos))
+	return r.checkAll(ctx, now, shuffleByNetwork(infos))
 }
 
 // shuffleByNetwork returns peers in a random order that takes their networks by turns, so
@@ -148,7 +148,7 @@ func shuffleByNetwork(infos []peer.AddrInfo) []peer.AddrInfo {
 
 // checkAll returns the peers that relay, until there are enough. It records the peers that
 // do not.
-func (r *Relays) checkAll(ctx context.Context, infos []peer.AddrInfo) []candidate {
+func (r *Relays) checkAll(ctx context.Context, now time.Time, infos []peer.AddrInfo) []candidate {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -161,7 +161,7 @@ func (r *Relays) checkAll(ctx context.Context, infos []peer.AddrInfo) []candidat
 		defer mu.Unlock()
 		switch {
 		case !ok && ctx.Err() == nil:
-			r.refuse(time.Now(), info.ID)
+			r.refuse(now, info.ID)
 		case ok:
 			found = append(found, c)
 		}
@@ -169,8 +169,8 @@ func (r *Relays) checkAll(ctx context.Context, infos []peer.AddrInfo) []candidat
 		case len(found) >= enoughRelays:
 			cancel()
 		case len(found) == Reservations && ok:
-			timer := time.AfterFunc(betterRelayAfter, cancel)
-			context.AfterFunc(ctx, func() { timer.Stop() })
+			waiting, stop := context.WithTimeout(ctx, betterRelayAfter)
+			context.AfterFunc(waiting, func() { stop(); cancel() })
 		}
 		return nil
 	})

@@ -124,7 +124,7 @@ func (n *node) holds(ids ...peer.ID) {
 	for _, id := range ids {
 		addrs = append(addrs, relayedAt(id))
 	}
-	n.Handle(event.EvtAutoRelayAddrsUpdated{RelayAddrs: addrs})
+	n.Handle(time.Now(), event.EvtAutoRelayAddrsUpdated{RelayAddrs: addrs})
 	n.loop.Wake()
 }
 

@@ -81,10 +81,10 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{} // the end of the announcement leads here again
 	}
 	o.announce = now.Add(tasks.Early(offerInterval))
-	start.Run(r.announce, func(err error) {
+	start.Run(r.announce, func(now time.Time, err error) {
 		if err != nil && o.offering {
 			log.Debugw("announcing the relay", "error", err)
-			o.announce = time.Now().Add(offerRetry)
+			o.announce = now.Add(offerRetry)
 		}
 	})
 	return o.announce

@@ -66,14 +66,14 @@ func (r *Relays) Jobs() []tasks.Job {
 }
 
 // Handle takes in an event of the host, if it is about relays.
-func (r *Relays) Handle(e any) {
+func (r *Relays) Handle(now time.Time, e any) {
 	switch e := e.(type) {
 	case event.EvtPeerConnectednessChanged:
 		switch {
 		case e.Connectedness == network.Connected:
 			r.regain(e.Peer)
 		case !r.cfg.Table.Connected(e.Peer):
-			r.lose(time.Now(), e.Peer, r.cfg.Reach.Reachability() != network.ReachabilityPublic)
+			r.lose(now, e.Peer, r.cfg.Reach.Reachability() != network.ReachabilityPublic)
 		}
 	case event.EvtAutoRelayAddrsUpdated:
 		r.hold(e.RelayAddrs)

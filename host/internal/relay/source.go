@@ -34,29 +34,28 @@ func (r *Relays) Source(ctx context.Context, num int) <-chan peer.AddrInfo {
 // that.
 func (r *Relays) missing(ctx context.Context, num int) []peer.AddrInfo {
 	for ctx.Err() == nil {
-		wait := maxPause
+		now, wait := time.Now(), maxPause
 		holding := r.Held()
 		if n := min(num, Reservations-len(holding)); n > 0 && r.cfg.Reach.NeedsRelay() {
-			r.remindAutoRelay()
+			r.remindAutoRelay(now)
 			found := r.proposable(r.connected(), holding, n)
 			if len(found) == 0 {
-				due, next := r.due(time.Now())
+				due, next := r.due(now)
 				if due {
-					found = r.proposable(r.announced(ctx), holding, n)
+					found = r.proposable(r.announced(ctx, now), holding, n)
 				}
-				wait = min(max(time.Until(next), 0), overlookedAfter)
+				wait = min(next.Sub(now), overlookedAfter)
 			}
 			if len(found) > 0 {
 				return found
 			}
 		}
-		timer := time.NewTimer(wait)
+		waiting, stop := context.WithTimeout(ctx, wait)
 		select {
 		case <-r.wake:
-		case <-timer.C:
-		case <-ctx.Done():
+		case <-waiting.Done():
 		}
-		timer.Stop()
+		stop()
 	}
 	return nil
 }

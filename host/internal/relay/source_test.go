@@ -66,7 +66,7 @@ func testSource(t *testing.T) {
 		t.Errorf("yields %v (open: %v) while none is missing", got, open)
 	}
 	n.net.Disconnect(one)
-	n.Handle(event.EvtPeerConnectednessChanged{Peer: one, Connectedness: network.NotConnected})
+	n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: one, Connectedness: network.NotConnected})
 	if got, open := read(source, time.Second); !slices.Equal(got, []peer.ID{three}) || open {
 		t.Errorf("yields %v (open: %v) for a relay that was lost", got, open)
 	}

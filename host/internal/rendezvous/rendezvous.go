@@ -118,7 +118,7 @@ func (r *Rendezvous) keepAnnouncing(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.note(err, func(report *Report) { report.Announced = time.Now() })
+		r.note(err, func(report *Report, now time.Time) { report.Announced = now })
 		var pause time.Duration
 		if err != nil {
 			pause = retryAfter(bad)
@@ -142,7 +142,7 @@ func (r *Rendezvous) keepSearching(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.note(err, func(report *Report) { report.Searched = time.Now() })
+		r.note(err, func(report *Report, now time.Time) { report.Searched = now })
 		if now := r.count() == 0; now != alone {
 			alone, round = now, 0
 		}
@@ -203,35 +203,40 @@ func (r *Rendezvous) dial(ctx context.Context, info peer.AddrInfo) {
 }
 
 // beginDial reports whether a peer is to be dialled now.
-func (r *Rendezvous) beginDial(id peer.ID) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.known[id]
-	if p == nil {
-		r.forget()
-		p = &member{}
-		r.known[id] = p
-	}
-	if p.dialling || p.here || time.Now().Before(p.next) {
-		return false
-	}
-	p.dialling = true
-	return true
+func (r *Rendezvous) beginDial(id peer.ID) (begun bool) {
+	r.locked(func(now time.Time) {
+		p := r.known[id]
+		if p == nil {
+			r.forget()
+			p = &member{}
+			r.known[id] = p
+		}
+		begun = !p.dialling && !p.here && !now.Before(p.next)
+		p.dialling = p.dialling || begun
+	})
+	return begun
 }
 
 // endDial notes the result of a dial. An announcement outlives its peer, so a peer that
 // cannot be reached is dialled ever less often.
 func (r *Rendezvous) endDial(id peer.ID, err error) {
+	r.locked(func(now time.Time) {
+		p := r.known[id]
+		p.dialling = false
+		if err == nil {
+			p.failed, p.next = 0, time.Time{}
+			return
+		}
+		p.next = now.Add(deadAfter(p.failed))
+		p.failed++
+	})
+}
+
+// locked runs a call that needs the time under the lock.
+func (r *Rendezvous) locked(call func(now time.Time)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.known[id]
-	p.dialling = false
-	if err == nil {
-		p.failed, p.next = 0, time.Time{}
-		return
-	}
-	p.next = time.Now().Add(deadAfter(p.failed))
-	p.failed++
+	call(time.Now())
 }
 
 // forget makes room for another peer.
@@ -247,14 +252,14 @@ func (r *Rendezvous) forget() {
 }
 
 // note notes the result of an operation; success changes the report.
-func (r *Rendezvous) note(err error, success func(*Report)) {
-	r.mu.Lock()
-	if err == nil {
-		success(&r.report)
-	}
-	r.report.Err = err
-	r.news = err != nil || !r.good
-	r.mu.Unlock()
+func (r *Rendezvous) note(err error, success func(*Report, time.Time)) {
+	r.locked(func(now time.Time) {
+		if err == nil {
+			success(&r.report, now)
+		}
+		r.report.Err = err
+		r.news = err != nil || !r.good
+	})
 	tasks.Poke(r.changed)
 }
 

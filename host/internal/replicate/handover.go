@@ -69,7 +69,7 @@ func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
 		}
 		start.Run(
 			func(ctx context.Context) error { return r.handOverTo(ctx, c) },
-			func(err error) {
+			func(_ time.Time, err error) {
 				if err != nil {
 					log.Debugw("hand-over", "peer", c.ID, "error", err)
 				}
@@ -108,7 +108,7 @@ func (r *Replicator) handOverTo(ctx context.Context, c routing.Contact) error {
 		if !r.cfg.Table.HandsOver(routing.KeyOf(key), c.Key) {
 			return nil
 		}
-		requests, err := r.cfg.Holder.Copies(ctx, kind, key, time.Time{})
+		requests, err := r.cfg.Holder.Copies(ctx, kind, key, 0)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (r *Replicator) transfers(ctx context.Context, yield func(transfer) bool) e
 		if len(r.withUs(routing.KeyOf(key), closest)) == len(closest) {
 			return nil // all peers that are to hold it are there already
 		}
-		requests, err := r.cfg.Holder.Copies(ctx, kind, key, time.Time{})
+		requests, err := r.cfg.Holder.Copies(ctx, kind, key, 0)
 		for _, req := range requests {
 			if add, ok := req.(protocol.AddProvider); ok && routing.KeyOf([]byte(add.Providers[0].ID)) == r.cfg.Table.Self() {
 				continue // an announcement of ours: we are going

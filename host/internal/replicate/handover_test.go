@@ -111,7 +111,7 @@ func TestHandOverPace(t *testing.T) {
 					}
 					records++
 					rec := protocol.Record{Key: recordKey(i), Value: append([]byte("1"), make([]byte, tt.size-1)...)}
-					if err := n.holder.Store(t.Context(), "a peer", rec); err != nil {
+					if err := n.holder.Store(t.Context(), time.Now(), "a peer", rec); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -161,7 +161,7 @@ func TestLeave(t *testing.T) {
 		n := newNode(t, 16, time.Hour)
 		n.hold(t, 0, count)
 		for i := range count {
-			if err := n.holder.Provide(t.Context(), recordKey(i), 0); err != nil {
+			if err := n.holder.Provide(t.Context(), recordKey(i), 0, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}

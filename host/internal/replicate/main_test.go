@@ -102,7 +102,7 @@ func (n *node) run() (inLoop func(func())) {
 	loop := tasks.NewLoop(n.group)
 	loop.Add(n.jobs()...)
 	calls := make(chan any)
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, calls, func(call any) { call.(func())() }) })
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, calls, func(_ time.Time, call any) { call.(func())() }) })
 	return func(f func()) { calls <- f }
 }
 
@@ -110,7 +110,7 @@ func (n *node) run() (inLoop func(func())) {
 func (n *node) hold(t *testing.T, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
-		if err := n.holder.Store(t.Context(), "a peer", protocol.Record{Key: recordKey(i), Value: []byte("1")}); err != nil {
+		if err := n.holder.Store(t.Context(), time.Now(), "a peer", protocol.Record{Key: recordKey(i), Value: []byte("1")}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -79,7 +79,7 @@ func (r *Replicator) roundDue(now time.Time, start *tasks.Start) time.Time {
 			s.ended, err = r.step(ctx, part)
 			return err
 		},
-		func(err error) {
+		func(_ time.Time, err error) {
 			if err != nil {
 				log.Debugw("replicate", "error", err)
 			}
@@ -202,7 +202,7 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 // due returns the requests that replicate what is held under a key and no peer has sent
 // us for an interval. A value of ours has a clock of its own, in the agenda.
 func (r *Replicator) due(ctx context.Context, h held) ([]protocol.Request, error) {
-	due, err := r.cfg.Holder.Copies(ctx, h.kind, h.key, time.Now().Add(-r.cfg.Interval))
+	due, err := r.cfg.Holder.Copies(ctx, h.kind, h.key, r.cfg.Interval)
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}

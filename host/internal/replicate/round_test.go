@@ -147,10 +147,10 @@ func TestTooFewHaveIt(t *testing.T) {
 func TestOwnValueIsNotReplicated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 16, time.Hour)
-		if _, err := n.publish.Put(t.Context(), recordKey(0), []byte("1"), 0, 0); err != nil {
+		if _, err := n.publish.Put(t.Context(), time.Now(), recordKey(0), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.holder.Provide(t.Context(), recordKey(0), 0); err != nil {
+		if err := n.holder.Provide(t.Context(), recordKey(0), 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -245,7 +245,7 @@ func TestFirstRound(t *testing.T) {
 			loop := tasks.NewLoop(n.group)
 			loop.Add(n.jobs()...)
 			time.Sleep(time.Hour)
-			n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(any) {}) })
+			n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, func(time.Time, any) {}) })
 			time.Sleep(30 * time.Minute)
 			sent := len(n.puts())
 			early += sent

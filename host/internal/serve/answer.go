@@ -29,7 +29,7 @@ func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Requ
 		records, err := s.cfg.Holder.Records(ctx, req.Key, now)
 		return Reply{Records: records, Closer: s.closerTo(from, req.Key, false)}, err
 	case protocol.PutValue:
-		return Reply{}, s.cfg.Holder.Store(ctx, from.ID, holder.RecordsIn(req)...)
+		return Reply{}, s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
 	case protocol.GetProviders:
 		providers, err := s.cfg.Holder.Providers(ctx, from, req.Key, now)
 		return Reply{Providers: providers, Closer: s.closerTo(from, req.Key, false)}, err

@@ -16,7 +16,7 @@ const maxInboundPerPeer = 32
 
 // add admits a stream, or reports that there are too many. When all places are taken,
 // the peer that has the most streams loses one.
-func (s *Server) add(stream network.Stream) bool {
+func (s *Server) add(stream network.Stream, now time.Time) bool {
 	from := stream.Conn().RemotePeer()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +28,7 @@ func (s *Server) add(stream network.Stream) bool {
 		own = make(map[network.Stream]time.Time)
 		s.perPeer[from] = own
 	}
-	own[stream] = time.Now()
+	own[stream] = now
 	s.total++
 	s.done.Add(1)
 	return true

@@ -68,7 +68,8 @@ func New(cfg Config) *Server {
 // Handle answers the requests of one stream, one after the other, until the stream
 // ends, is idle for a minute, or breaks the rules. It is a [network.StreamHandler].
 func (s *Server) Handle(stream network.Stream) {
-	if !s.add(stream) {
+	now := time.Now()
+	if !s.add(stream, now) {
 		s.counts.refused.Add(1)
 		_ = stream.ResetWithError(kaderr.CodeBusy)
 		return
@@ -81,35 +82,35 @@ func (s *Server) Handle(stream network.Stream) {
 	r := bufio.NewReader(stream)
 	var buf []byte // of the answers, reused
 	for {
-		again, err := s.serveOne(stream, r, &buf)
-		if err != nil {
+		var err error
+		if now, err = s.serveOne(stream, r, &buf, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
 			s.counts.refused.Add(1)
 			_ = stream.ResetWithError(code)
 			return
 		}
-		if !again {
+		if now.IsZero() {
 			_ = stream.Close()
 			return
 		}
 	}
 }
 
-// serveOne reads one request and writes its answer. It returns false when the other
-// side has no more.
-func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte) (again bool, err error) {
-	_ = stream.SetReadDeadline(time.Now().Add(idleTimeout))
+// serveOne reads one request, on a stream that is idle since a time, and writes its answer.
+// It returns when the answer was ready; the zero time if the other side has no more.
+func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte, idle time.Time) (ready time.Time, err error) {
+	_ = stream.SetReadDeadline(idle.Add(idleTimeout))
 	msg, err := protocol.ReadFrame(r, maxRequest)
 	if errors.Is(err, io.EOF) {
-		return false, nil
+		return time.Time{}, nil
 	}
 	if err != nil {
-		return false, err
+		return time.Time{}, err
 	}
 	req, err := protocol.ParseRequest(msg)
 	if err != nil {
-		return false, err
+		return time.Time{}, err
 	}
 	now := time.Now()
 	s.active(stream, now)
@@ -118,17 +119,16 @@ func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte) (
 	conn := stream.Conn()
 	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
 	if err != nil {
-		return false, err // counted when the stream is reset
+		return time.Time{}, err // counted when the stream is reset
 	}
 	s.counts.answered(req)
 	s.cfg.Asked(conn)
+	ready = time.Now()
 	if _, ok := req.(protocol.AddProvider); ok {
-		return true, nil // it has no answer
+		return ready, nil // it has no answer
 	}
-	_ = stream.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_ = stream.SetWriteDeadline(ready.Add(answerTimeout))
 	*buf = protocol.AppendEncodedResponseFrame((*buf)[:0], req, reply.Records, reply.Closer, reply.Providers)
-	if _, err := stream.Write(*buf); err != nil {
-		return false, err
-	}
-	return true, nil
+	_, err = stream.Write(*buf)
+	return ready, err
 }

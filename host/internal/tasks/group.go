@@ -80,11 +80,11 @@ func (g *Group) Wait(others *sync.WaitGroup) {
 		g.wg.Wait()
 		others.Wait()
 	}()
-	timer := time.NewTimer(closeTimeout)
-	defer timer.Stop()
+	waiting, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	select {
 	case <-done:
-	case <-timer.C:
+	case <-waiting.Done():
 	}
 }
 

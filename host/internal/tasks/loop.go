@@ -29,15 +29,15 @@ func (s *Start) Room() int { return s.limit - s.running }
 
 // Run runs f in the background, then calls end in the goroutine of the loop, which
 // then asks all jobs again. So a run that found no room is started there.
-func (s *Start) Run(f func(ctx context.Context) error, end func(error)) {
+func (s *Start) Run(f func(ctx context.Context) error, end func(now time.Time, err error)) {
 	s.running++
 	s.loop.group.Go(func(ctx context.Context) {
 		err := f(ctx)
 		select {
-		case s.loop.done <- func() {
+		case s.loop.done <- func(now time.Time) {
 			s.running--
 			if end != nil {
-				end(err)
+				end(now, err)
 			}
 		}:
 		case <-ctx.Done():
@@ -50,15 +50,15 @@ func (s *Start) Run(f func(ctx context.Context) error, end func(error)) {
 // checks of dead contacts, each of which takes a timeout, delay no introduction.
 type Loop struct {
 	group *Group
-	wake  chan struct{} // buffered, length 1
-	done  chan func()   // ends of runs
+	wake  chan struct{}            // buffered, length 1
+	done  chan func(now time.Time) // ends of runs
 	jobs  []Job
 	start []*Start
 }
 
 // NewLoop returns a loop without jobs, whose runs are goroutines of group.
 func NewLoop(group *Group) *Loop {
-	return &Loop{group: group, wake: make(chan struct{}, 1), done: make(chan func())}
+	return &Loop{group: group, wake: make(chan struct{}, 1), done: make(chan func(time.Time))}
 }
 
 // Add adds jobs, which are asked in this order. Call it before Run.
@@ -74,21 +74,24 @@ func (l *Loop) Wake() { Poke(l.wake) }
 
 // Run runs the loop until ctx ends. It hands each event to handle, and asks the jobs
 // after it.
-func (l *Loop) Run(ctx context.Context, events <-chan any, handle func(any)) {
+func (l *Loop) Run(ctx context.Context, events <-chan any, handle func(now time.Time, e any)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		var first func(now time.Time)
 		select {
 		case e := <-events:
-			handle(e)
-		case end := <-l.done:
-			end()
+			first = func(now time.Time) { handle(now, e) }
+		case first = <-l.done:
 		case <-timer.C:
 		case <-l.wake:
 		case <-ctx.Done():
 			return
 		}
 		now := time.Now()
+		if first != nil {
+			first(now)
+		}
 		if next := l.ask(now); next.IsZero() {
 			timer.Stop()
 		} else {

@@ -118,14 +118,14 @@ func TestLoop(t *testing.T) {
 					left--
 					running++
 					most = max(most, running)
-					s.Run(func(context.Context) error { time.Sleep(time.Second); return nil }, func(error) { runs++; running-- })
+					s.Run(func(context.Context) error { time.Sleep(time.Second); return nil }, func(time.Time, error) { runs++; running-- })
 				}
 				return time.Time{}
 			}},
 		)
 		events := make(chan any, 1)
 		var handled any
-		g.Go(func(ctx context.Context) { l.Run(ctx, events, func(e any) { handled = e }) })
+		g.Go(func(ctx context.Context) { l.Run(ctx, events, func(_ time.Time, e any) { handled = e }) })
 		events <- "event"
 		synctest.Wait()
 		if handled != "event" {
