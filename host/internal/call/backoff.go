@@ -14,29 +14,25 @@ import (
 	"errors"
 	"fmt"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
-// Backoff returns what the swarm knows of failed dials; nil if the network is no swarm.
-func (c *Caller) Backoff() *swarm.DialBackoff {
-	if s, ok := c.cfg.Host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+// Backoff returns what the swarm of a host knows of failed dials; nil if its network is no
+// swarm.
+func Backoff(h lhost.Host) *swarm.DialBackoff {
+	if s, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		return s.Backoff()
 	}
 	return nil
 }
 
-// ForgetFailures has the swarm forget the failed dials of a peer.
-func (c *Caller) ForgetFailures(id peer.ID) {
-	if b := c.Backoff(); b != nil {
+// forgetFailures has the swarm of a host forget the failed dials of a peer.
+func forgetFailures(h lhost.Host, id peer.ID) {
+	if b := Backoff(h); b != nil {
 		b.Clear(id)
 	}
-}
-
-// Redial has the next dial of a peer begin anew, whatever became of earlier ones.
-func (c *Caller) Redial(id peer.ID) {
-	c.dialer.forget(id)
-	c.ForgetFailures(id)
 }
 
 // DialError returns the reasons of a failed dial, one per address, without the words

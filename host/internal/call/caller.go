@@ -208,3 +208,12 @@ func inTime(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// ForgetFailures has the swarm forget the failed dials of a peer.
+func (c *Caller) ForgetFailures(id peer.ID) { forgetFailures(c.cfg.Host, id) }
+
+// Redial has the next dial of a peer begin anew, whatever became of earlier ones.
+func (c *Caller) Redial(id peer.ID) {
+	c.dialer.forget(id)
+	c.ForgetFailures(id)
+}

@@ -94,7 +94,7 @@ func (c *Connector) dialThrough(ctx context.Context, id peer.ID, addrs []multiad
 // holdBack has the swarm dial a peer through no other relays than some, for a few seconds.
 // It forgets the failed dials of the peer, since the swarm would not dial these addresses.
 func (c *Connector) holdBack(id peer.ID, through []peer.ID) {
-	b := c.cfg.Call.Backoff()
+	b := call.Backoff(c.cfg.Host)
 	if b == nil {
 		return
 	}
