@@ -56,6 +56,24 @@ type DHT struct {
 	closed  error // what Close returns
 }
 
+// rooms are the parts of a node: see ARCHITECTURE.md.
+type rooms struct {
+	table     *table.Table
+	call      *call.Caller
+	lookup    *lookup.Engine
+	join      *join.Joiner
+	holder    *holder.Holder
+	serve     *serve.Server
+	deliver   *deliver.Sender
+	find      *find.Finder
+	publish   *publish.Publisher
+	replicate *replicate.Replicator
+	reach     *reach.Reach
+	presence  *presence.Presence
+	relay     *relay.Relays
+	connect   *connect.Connector
+}
+
 var (
 	_ lrouting.Routing    = (*DHT)(nil)
 	_ discovery.Discovery = (*DHT)(nil)
