@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/lookup"
 )
 
@@ -103,10 +104,14 @@ type Contact struct {
 // Table returns the routing table.
 func (d *DHT) Table() []Bucket {
 	var out []Bucket
-	for _, b := range d.table.View() {
+	for _, b := range d.table.Buckets() {
 		bucket := Bucket{CPL: b.CPL, Pending: b.Pending, Contacts: make([]Contact, len(b.Contacts))}
 		for i, c := range b.Contacts {
-			bucket.Contacts[i] = Contact(c)
+			p, _ := announce.Wire(c.Wire).Peer() // without addresses if there is none
+			bucket.Contacts[i] = Contact{
+				AddrInfo: peer.AddrInfo{ID: c.ID, Addrs: p.Addrs}, LastSeen: c.Seen,
+				RTT: d.host.Peerstore().LatencyEWMA(c.ID), Suspect: c.Suspect,
+			}
 		}
 		out = append(out, bucket)
 	}

@@ -29,22 +29,14 @@ type Certificate struct {
 // as with a host that keeps its private key to itself. The sequence number is the
 // time, as in go-libp2p, so that it gives the age.
 func Certify(key crypto.PrivKey, id peer.ID, addrs []multiaddr.Multiaddr, now time.Time) []byte {
-	if key == nil || len(addrs) == 0 {
+	if len(addrs) == 0 {
 		return nil
 	}
-	envelope, err := record.Seal(&peer.PeerRecord{
+	return seal(&peer.PeerRecord{
 		PeerID: id,
 		Addrs:  addrs[:min(len(addrs), protocol.MaxAddrs)],
 		Seq:    uint64(now.UnixNano()),
-	}, key)
-	if err != nil {
-		return nil
-	}
-	data, err := envelope.Marshal()
-	if err != nil || len(data) > protocol.MaxCertified {
-		return nil
-	}
-	return data
+	}, key, protocol.MaxCertified)
 }
 
 // VerifyCertificate returns what id has certified. It fails for a certificate that is

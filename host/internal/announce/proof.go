@@ -68,15 +68,20 @@ func (p *Proof) UnmarshalRecord(b []byte) error {
 // that keeps its private key to itself: holders then store the announcement, and do
 // not pass it on.
 func (p Proof) Sign(key crypto.PrivKey) []byte {
+	return seal(&p, key, protocol.MaxProof)
+}
+
+// seal returns a signed record; nil if there is no key, or the record is too large.
+func seal(rec record.Record, key crypto.PrivKey, most int) []byte {
 	if key == nil {
 		return nil
 	}
-	envelope, err := record.Seal(&p, key)
+	envelope, err := record.Seal(rec, key)
 	if err != nil {
 		return nil
 	}
 	data, err := envelope.Marshal()
-	if err != nil || len(data) > protocol.MaxProof {
+	if err != nil || len(data) > most {
 		return nil
 	}
 	return data

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
@@ -113,4 +114,20 @@ func closeDead(ctx context.Context, conns []network.Conn) {
 		}
 		return nil
 	})
+}
+
+// RelayAnswers returns the connections to a relay that go through no other relay, and
+// whether the relay answers on one of the first eight, each of which is asked up to so many
+// times. It has four round trips to answer, at least 1.5 s.
+func RelayAnswers(ctx context.Context, h lhost.Host, relay peer.ID, times int) (conns []network.Conn, alive bool) {
+	conns = slices.DeleteFunc(h.Network().ConnsToPeer(relay), scope.Relayed)
+	wait := max(silence, 4*h.Peerstore().LatencyEWMA(relay))
+	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
+		for range times {
+			if Alive(ctx, conn, wait) {
+				return conns, true
+			}
+		}
+	}
+	return conns, false
 }

@@ -47,12 +47,4 @@
 //   - Decision: such a request is [table.OwnFailure], which changes nothing in the table.
 //   - Consequence: a lookup in that time finds less, and the table stays as it is.
 //   - It would change if libp2p waited for a stream in place of failing.
-//
-// Refusals have a reason.
-//
-//   - Context: a request that is not served ends with the reset of its stream.
-//   - Decision: the reset carries a code that says why (package kaderr).
-//   - Consequence: a receipt can say why a record was not stored. Other implementations
-//     ignore the code, and send none.
-//   - It would change if the protocol had an answer for it.
 package call

@@ -30,14 +30,8 @@ import (
 	"github.com/go-kad/kad/host/internal/tasks"
 )
 
-const (
-	// maxRelaysTried bounds the relays of one peer that are tried: the peer names them
-	// itself.
-	maxRelaysTried = 8
-
-	// maxConnsAsked bounds the connections to one relay that are asked.
-	maxConnsAsked = 8
-)
+// maxRelaysTried bounds the relays of one peer that are tried: the peer names them itself.
+const maxRelaysTried = 8
 
 var (
 	errNoRelay     = errors.New("none of the addresses names a relay")
@@ -121,11 +115,9 @@ func byRelay(id peer.ID, addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Mu
 // relayAnswers connects to a relay, with what addresses of its peer say of it. If it seems
 // to be connected, relayAnswers asks whether it is still there.
 func (c *Connector) relayAnswers(ctx context.Context, relay peer.ID, addrs []multiaddr.Multiaddr) error {
-	conns, wait := call.ConnsTo(c.cfg.Host, relay)
-	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-		if call.Alive(ctx, conn, wait) {
-			return context.Cause(ctx)
-		}
+	conns, alive := call.RelayAnswers(ctx, c.cfg.Host, relay, 1)
+	if alive {
+		return context.Cause(ctx)
 	}
 	if len(conns) > 0 {
 		return errSilentRelay

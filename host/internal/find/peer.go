@@ -133,7 +133,7 @@ func (l *locator) search(ctx context.Context) (lookup.Result, error) {
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.FinalPeer, ID: from.ID, Responses: []*peer.AddrInfo{&found},
 			})
-			s.Stop()
+			s.Lookup().Stop()
 		}
 	}
 	return s.Run(ctx)

@@ -79,7 +79,7 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 				Type: lrouting.Provider, ID: provider.ID, Responses: []*peer.AddrInfo{{ID: provider.ID, Addrs: provider.Addrs}},
 			})
 			if p.found(provider); p.over {
-				s.Stop()
+				s.Lookup().Stop()
 				return
 			}
 		}

@@ -52,7 +52,7 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 		g.heard(from.ID, append([]protocol.Record{*resp.Record}, resp.More...))
 		if g.reached(o.Quorum) {
 			for _, id := range g.agree() { // each disjoint path needs an answer of its own
-				s.StopPath(id)
+				s.Lookup().StopPath(id)
 			}
 		}
 	}

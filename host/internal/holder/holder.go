@@ -55,7 +55,7 @@ func New(cfg Config) *Holder {
 	return &Holder{
 		cfg:   cfg,
 		self:  cfg.Host.ID(),
-		quota: quota{limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
+		quota: quota{self: cfg.Host.ID(), limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
 	}
 }
 

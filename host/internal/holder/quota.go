@@ -23,6 +23,7 @@ const maxQuotaPeers = 16_384
 // that stores again what is held adds nothing, so peers that keep records alive are not
 // held up.
 type quota struct {
+	self  peer.ID       // for which there is no bound
 	limit int           // bytes; negative: none
 	age   time.Duration // in which they leak away; negative: records never expire
 
@@ -39,7 +40,7 @@ type usage struct {
 // Charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
 // If the peer does not add them, Refund takes them off.
 func (q *quota) Charge(now time.Time, id peer.ID, bytes int) error {
-	if q.limit < 0 || bytes <= 0 {
+	if q.limit < 0 || bytes <= 0 || id == q.self {
 		return nil
 	}
 	q.mu.Lock()
@@ -60,7 +61,7 @@ func (q *quota) Charge(now time.Time, id peer.ID, bytes int) error {
 
 // Refund takes off what Charge has counted.
 func (q *quota) Refund(now time.Time, id peer.ID, bytes int) {
-	if q.limit < 0 || bytes <= 0 {
+	if q.limit < 0 || bytes <= 0 || id == q.self {
 		return
 	}
 	q.mu.Lock()
@@ -87,20 +88,5 @@ func (q *quota) forget(now time.Time) {
 	})
 	for _, id := range ids[:len(ids)/2] {
 		delete(q.used, id)
-	}
-}
-
-// charge is Charge, and nothing for ourselves.
-func (h *Holder) charge(now time.Time, from peer.ID, bytes int) error {
-	if from == h.self {
-		return nil
-	}
-	return h.quota.Charge(now, from, bytes)
-}
-
-// refund takes off what charge has counted.
-func (h *Holder) refund(now time.Time, from peer.ID, bytes int) {
-	if from != h.self {
-		h.quota.Refund(now, from, bytes)
 	}
 }

@@ -58,7 +58,7 @@ func TestJoinFills(t *testing.T) {
 			t.Fatal(err)
 		}
 		far := 0
-		for _, b := range n.table.View() {
+		for _, b := range n.table.Buckets() {
 			if b.CPL == 0 {
 				far = len(b.Contacts)
 			}

@@ -46,7 +46,8 @@
 //
 // Keys that are near each other share lookups.
 //
-//   - Context: a node that passes on its records needs the k closest peers of each key.
+//   - Context: a node that publishes its records again, or passes on the ones that it
+//     holds, needs the k closest peers of thousands of keys.
 //   - Decision: a survey looks up random keys of a part of the key space, and keeps what
 //     they show ([routing.Region]) for 5 minutes.
 //   - Consequence: two lookups show the closest peers of all keys in a part of the key

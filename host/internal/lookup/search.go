@@ -86,14 +86,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// Stop ends the lookup: enough is found. Call it in Heard only.
-func (s *Search) Stop() { s.lookup.Stop() }
-
-// StopPath ends the path that asked id: see [routing.Lookup.StopPath]. Call it in Heard
-// only.
-func (s *Search) StopPath(id peer.ID) { s.lookup.StopPath(id) }
-
-// Lookup returns the state of the lookup, to be read. Call it in Heard only.
+// Lookup returns the lookup, to be read or ended. Call it in Heard only.
 func (s *Search) Lookup() *routing.Lookup { return s.lookup }
 
 func (s *Search) result() Result {

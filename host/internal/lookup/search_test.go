@@ -157,7 +157,7 @@ func TestStopLeavesItsTurn(t *testing.T) {
 		}
 		s.Heard = func(from routing.Contact, _ protocol.Response) {
 			if from.ID != calltest.ID(1) {
-				s.Stop()
+				s.Lookup().Stop()
 			}
 		}
 		r, err := s.Run(t.Context())

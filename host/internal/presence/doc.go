@@ -31,13 +31,6 @@
 //   - Consequence: any libp2p node can verify it.
 //   - It would change if a record could be signed by address.
 //
-// A withdrawal is an announcement with a negative lifetime and without addresses.
-//
-//   - Context: the protocol has no request for it.
-//   - Decision: holders that know it remove the record; others refuse it.
-//   - Consequence: other implementations keep for no longer what they hold.
-//   - It would change with the protocol.
-//
 // Contacts that enter later are sent it after 10s.
 //
 //   - Context: half of a small network was late when a client first looked for it, and

@@ -29,13 +29,4 @@
 //     age.
 //   - Consequence: its answer does not depend on other holders.
 //   - It would change if the agenda were consulted for each answer.
-//
-// Publications that are near each other share lookups.
-//
-//   - Context: a node may publish thousands of records, each of which needs a lookup.
-//   - Decision: up to 256 publications that are due within a fiftieth of the interval
-//     are published together, in the order of the key space.
-//   - Consequence: two lookups find the k closest peers of all keys in a part of the key
-//     space that has about k peers.
-//   - It would change if nodes published a few records only.
 package publish

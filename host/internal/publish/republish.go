@@ -21,7 +21,8 @@ const (
 	republishRetry = 10 * time.Minute
 
 	// republishing is how many publications are published again at a time, and
-	// republishBatch how many share lookups.
+	// republishBatch how many share lookups, in the order of the key space: see package
+	// lookup.
 	republishing   = 4
 	republishBatch = 256
 

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -47,7 +48,8 @@ type Config struct {
 // A Reach decides whether the node serves, by what the host and its connections show of
 // its reachability. It is safe for concurrent use.
 type Reach struct {
-	cfg Config
+	cfg   Config
+	seeks atomic.Bool // the relay source was read
 
 	mu      sync.Mutex // not held while Switched runs
 	wanted  Mode
@@ -66,7 +68,6 @@ type Reach struct {
 
 	dialled dialled
 	nat     natTypes
-	seeks   bool // the relay source was read
 }
 
 // New returns a Reach that has not decided yet: see Start.
@@ -280,15 +281,7 @@ func (r *Reach) Reachability() network.Reachability {
 }
 
 // SeekRelay records that the relay source was read.
-func (r *Reach) SeekRelay() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seeks = true
-}
+func (r *Reach) SeekRelay() { r.seeks.Store(true) }
 
 // SeeksRelay reports whether the relay source was read.
-func (r *Reach) SeeksRelay() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.seeks
-}
+func (r *Reach) SeeksRelay() bool { return r.seeks.Load() }

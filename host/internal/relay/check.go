@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,6 @@ const (
 	// checkInterval is how often the held relays are asked whether they are still there.
 	// The transport would notice after half a minute.
 	checkInterval = 5 * time.Second
-
-	// maxConnsAsked bounds the connections to one relay that are asked.
-	maxConnsAsked = 8
 
 	// maxHeard is how many contacts are asked whether the node is online, and hearTimeout
 	// how long they have.
@@ -50,49 +48,26 @@ func (r *Relays) checkDue(now time.Time, start *tasks.Start) time.Time {
 // another peer answers. If none does, this node is probably offline: then the transport
 // decides, whose connections outlive short outages.
 func (r *Relays) closeSilent(ctx context.Context, holding []peer.ID) {
-	dead := make([][]network.Conn, len(holding))
 	var answers atomic.Bool
-	_ = tasks.Each(ctx, len(holding), slices.Values(indices(len(holding))), func(ctx context.Context, i int) error {
-		conns, wait := call.ConnsTo(r.cfg.Host, holding[i])
-		if len(conns) == 0 {
+	var mu sync.Mutex
+	var gone []network.Conn
+	_ = tasks.Each(ctx, len(holding), slices.Values(holding), func(ctx context.Context, relay peer.ID) error {
+		conns, alive := call.RelayAnswers(ctx, r.cfg.Host, relay, 2) // one loss proves nothing
+		if alive {
+			answers.Store(true)
 			return nil
 		}
-		for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-			if answersOnce(ctx, conn, wait) {
-				answers.Store(true)
-				return nil
-			}
-		}
-		dead[i] = conns
+		mu.Lock()
+		defer mu.Unlock()
+		gone = append(gone, conns...)
 		return nil
 	})
-	gone := slices.Concat(dead...)
 	if len(gone) == 0 || ctx.Err() != nil || !answers.Load() && !r.hears(ctx, holding) {
 		return
 	}
 	for _, conn := range gone {
 		_ = conn.Close()
 	}
-}
-
-// indices returns 0 to n-1.
-func indices(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
-}
-
-// answersOnce reports whether the other end of a connection answers one of two times:
-// one loss proves nothing.
-func answersOnce(ctx context.Context, conn network.Conn, wait time.Duration) bool {
-	for range 2 {
-		if call.Alive(ctx, conn, wait) {
-			return true
-		}
-	}
-	return false
 }
 
 // hears reports whether a contact answers that is none of the silent relays.

@@ -17,15 +17,6 @@
 //     restart.
 //   - It would change if a due time for each record took no memory.
 //
-// Keys that are near each other share lookups.
-//
-//   - Context: a lookup for each of 100 000 records costs more than the records.
-//   - Decision: the store iterates in the order of the key space, and a survey uses what
-//     one lookup found for the next keys too.
-//   - Consequence: two lookups find the k closest peers of all keys in a part of the key
-//     space that has about k peers.
-//   - It would change if stores had another order: see routing.Region.
-//
 // A holder beyond the k closest gives its copy back.
 //
 //   - Context: caches, and nodes that were cut off, hold records that are not theirs.

@@ -29,12 +29,4 @@
 //   - Consequence: a Receipt of the requester names the reason. Other implementations
 //     ignore the code, and their resets have none.
 //   - It would change if the protocol had answers that refuse.
-//
-// ADD_PROVIDER has no answer.
-//
-//   - Context: other implementations would take one for the answer to their next
-//     request.
-//   - Decision: its success is the clean end of the stream.
-//   - Consequence: the requester knows of it when it has closed its side.
-//   - It would change if the spec defined an answer.
 package serve

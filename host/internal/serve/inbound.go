@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/protocol"
 )
 
 // maxInboundPerPeer bounds the streams of one peer, so that no peer takes all. Other
@@ -120,4 +121,46 @@ func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total
+}
+
+// Stats are the requests that were answered since the Server was made, by kind, and
+// the streams that were reset.
+type Stats struct {
+	FindNode, GetValue, PutValue, GetProviders, AddProvider, Ping uint64
+
+	Refused uint64 // streams reset: too many, malformed, or a refused record
+}
+
+// Stats returns how many requests were answered and refused.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// answered counts a request that was answered.
+func (s *Server) answered(req protocol.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch req.(type) {
+	case protocol.FindNode:
+		s.stats.FindNode++
+	case protocol.GetValue:
+		s.stats.GetValue++
+	case protocol.PutValue:
+		s.stats.PutValue++
+	case protocol.GetProviders:
+		s.stats.GetProviders++
+	case protocol.AddProvider:
+		s.stats.AddProvider++
+	case protocol.Ping:
+		s.stats.Ping++
+	}
+}
+
+// refused counts a stream that is reset.
+func (s *Server) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Refused++
 }

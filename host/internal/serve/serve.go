@@ -53,13 +53,13 @@ type Config struct {
 
 // A Server answers the requests of other peers. It is safe for concurrent use.
 type Server struct {
-	cfg    Config
-	counts counts
+	cfg Config
 
 	mu      sync.Mutex
 	perPeer map[peer.ID]map[network.Stream]time.Time // since when each stream is idle
 	total   int
 	closed  bool
+	stats   Stats
 	done    sync.WaitGroup // the goroutines that serve
 }
 
@@ -73,7 +73,7 @@ func New(cfg Config) *Server {
 func (s *Server) Handle(stream network.Stream) {
 	now := time.Now()
 	if !s.add(stream, now) {
-		s.counts.refused.Add(1)
+		s.refused()
 		_ = stream.ResetWithError(kaderr.CodeBusy)
 		return
 	}
@@ -89,7 +89,7 @@ func (s *Server) Handle(stream network.Stream) {
 		if now, err = s.serveOne(stream, r, &buf, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
-			s.counts.refused.Add(1)
+			s.refused()
 			_ = stream.ResetWithError(code)
 			return
 		}
@@ -124,7 +124,7 @@ func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte, i
 	if err != nil {
 		return time.Time{}, err // counted when the stream is reset
 	}
-	s.counts.answered(req)
+	s.answered(req)
 	s.cfg.Asked(conn)
 	ready = time.Now()
 	if _, ok := req.(protocol.AddProvider); ok {

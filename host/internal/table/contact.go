@@ -120,41 +120,9 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)})
 }
 
-// A Bucket is a part of the table: see host.Bucket.
-type Bucket struct {
-	CPL      int
-	Contacts []Contact // the least recently seen first
-	Pending  int
-}
-
-// A Contact is a peer in the table: see host.Contact.
-type Contact struct {
-	peer.AddrInfo
-	LastSeen time.Time
-	RTT      time.Duration
-	Suspect  bool
-}
-
-// View returns the table for people.
-func (t *Table) View() []Bucket {
+// Buckets returns the contents of the table.
+func (t *Table) Buckets() []routing.Bucket {
 	t.mu.Lock()
-	buckets := t.contacts.Buckets()
-	t.mu.Unlock()
-	view := make([]Bucket, len(buckets))
-	for i, b := range buckets {
-		view[i] = Bucket{CPL: b.CPL, Pending: b.Pending, Contacts: make([]Contact, len(b.Contacts))}
-		for j, c := range b.Contacts {
-			var addrs []multiaddr.Multiaddr
-			if p, err := announce.Wire(c.Wire).Peer(); err == nil {
-				addrs = p.Addrs
-			}
-			view[i].Contacts[j] = Contact{
-				AddrInfo: peer.AddrInfo{ID: c.ID, Addrs: addrs},
-				LastSeen: c.Seen,
-				Suspect:  c.Suspect,
-				RTT:      t.cfg.Host.Peerstore().LatencyEWMA(c.ID),
-			}
-		}
-	}
-	return view
+	defer t.mu.Unlock()
+	return t.contacts.Buckets()
 }

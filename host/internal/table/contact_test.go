@@ -71,7 +71,7 @@ func TestAddressChange(t *testing.T) {
 		if f.Wants(id) || *f.wakes == 0 || !f.isDue(id) {
 			t.Errorf("it is not to be checked; %d wakes", *f.wakes)
 		}
-		if addrs := f.View()[0].Contacts[0].Addrs; len(addrs) != 1 || !addrs[0].Equal(moved) {
+		if addrs := addrsOf(f.Buckets()[0].Contacts[0]); len(addrs) != 1 || !addrs[0].Equal(moved) {
 			t.Errorf("announced with %v, want %v", addrs, moved)
 		}
 	})
@@ -215,13 +215,13 @@ func TestView(t *testing.T) {
 		f.miss(other)
 		want := protocol.Peer{ID: id}
 		count := 0
-		for _, b := range f.View() {
+		for _, b := range f.Buckets() {
 			for _, c := range b.Contacts {
 				count++
-				if !c.LastSeen.Equal(seen) || c.Suspect != (c.ID == other) {
+				if !c.Seen.Equal(seen) || c.Suspect != (c.ID == other) {
 					t.Errorf("%+v", c)
 				}
-				if c.ID == want.ID && (len(c.Addrs) != 1 || c.RTT != time.Second) {
+				if c.ID == want.ID && len(addrsOf(c)) != 1 {
 					t.Errorf("%+v", c)
 				}
 			}

@@ -22,11 +22,4 @@
 //   - Consequence: a node that only ever knew one dead bootstrap peer still finds no peer:
 //     configure several.
 //   - It would change if bootstrap peers were found by another way.
-//
-// What failed here counts against no peer.
-//
-//   - Context: a limit of our own resource manager, or a closed host, fails requests too.
-//   - Decision: such a request has the outcome OwnFailure, which changes nothing.
-//   - Consequence: a starved node keeps its contacts.
-//   - It would change if the host reported such failures apart.
 package table

@@ -10,8 +10,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
@@ -134,4 +136,10 @@ type limitedConn struct{ network.Conn }
 
 func (limitedConn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Limited: true}}
+}
+
+// addrsOf returns the addresses with which a contact is given to other peers.
+func addrsOf(c routing.Held) []multiaddr.Multiaddr {
+	p, _ := announce.Wire(c.Wire).Peer()
+	return p.Addrs
 }

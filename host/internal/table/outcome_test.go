@@ -149,7 +149,7 @@ func TestAnswerTakesNoClaims(t *testing.T) {
 		named.ID, named.Key = id, routing.KeyOf([]byte(id))
 		for range 2 { // when it enters, and when it is there
 			f.Heard(named, Answered, 0)
-			addrs := f.View()[0].Contacts[0].Addrs
+			addrs := addrsOf(f.Buckets()[0].Contacts[0])
 			if c, ok := f.contacts.Contact(named.Key); !ok || c.Group != "8.8.0.0" || len(addrs) != 1 || !addrs[0].Equal(calltest.Addr(id)) {
 				t.Errorf("it is held at %v, in %q", addrs, c.Group)
 			}

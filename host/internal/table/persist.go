@@ -97,10 +97,11 @@ func (t *Table) Save() error {
 
 // recent returns the contacts that have addresses, the most recently seen first.
 func (t *Table) recent() (saved []savedContact) {
-	for _, b := range t.View() {
+	for _, b := range t.Buckets() {
 		for _, c := range b.Contacts {
-			if len(c.Addrs) > 0 {
-				saved = append(saved, savedContact{c.AddrInfo, c.RTT, c.LastSeen})
+			if p, err := announce.Wire(c.Wire).Peer(); err == nil && len(p.Addrs) > 0 {
+				rtt := t.cfg.Host.Peerstore().LatencyEWMA(c.ID)
+				saved = append(saved, savedContact{peer.AddrInfo{ID: c.ID, Addrs: p.Addrs}, rtt, c.Seen})
 			}
 		}
 	}
