@@ -264,7 +264,7 @@ func (d *DHT) switched(was, now reach.Decision) {
 // The presence of a node that does not serve is withdrawn first, with the holders that
 // answer within 400ms. Other holders keep it until it expires, and so do holders of
 // other implementations, which have no such request: see Config.DisablePresence.
-func (d *DHT) Close() error { //nolint:contextcheck // it ends the context of the node itself
+func (d *DHT) Close() error {
 	d.closing.Do(func() {
 		if err := d.presence.Withdraw(d.tasks.Context(), time.Now(), true); err != nil {
 			log.Debugw("presence not withdrawn", "error", err)

@@ -41,7 +41,7 @@ func (r *rooms) returning() tasks.Job {
 	return tasks.Job{Name: "return", Due: func(time.Time, *tasks.Start) time.Time {
 		if _, last := r.table.Offline(); !last.Equal(back) {
 			back = last
-			r.call.Abandon(back) //nolint:contextcheck // dials are of no operation
+			r.call.Abandon(back)
 			r.relay.Restore()
 		}
 		return time.Time{}
