@@ -90,7 +90,4 @@ func ExampleHost() {
 		panic(err)
 	}
 	say("and on")
-	// Output:
-	// bob hears: hello, through a relay
-	// bob hears: and on
 }
