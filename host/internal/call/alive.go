@@ -37,10 +37,10 @@ const (
 	maxConnsAsked = 8
 )
 
-// Alive reports whether the other end of a connection answers within some time. The
+// alive reports whether the other end of a connection answers within some time. The
 // question is whether it speaks the ping protocol, and any answer will do: a no, and a
 // refusal too. If ctx ends first, the connection counts as alive.
-func Alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
+func alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
 	asking, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	stream, err := conn.NewStream(asking)
@@ -109,7 +109,7 @@ func (c *Caller) AskOlder(newest network.Conn) {
 func closeDead(ctx context.Context, conns []network.Conn) {
 	conns = conns[:min(len(conns), maxConnsAsked)]
 	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
-		if !Alive(ctx, conn, silence) {
+		if !alive(ctx, conn, silence) {
 			_ = conn.Close()
 		}
 		return nil
@@ -119,12 +119,12 @@ func closeDead(ctx context.Context, conns []network.Conn) {
 // RelayAnswers returns the connections to a relay that go through no other relay, and
 // whether the relay answers on one of the first eight, each of which is asked up to so many
 // times. It has four round trips to answer, at least 1.5 s.
-func RelayAnswers(ctx context.Context, h lhost.Host, relay peer.ID, times int) (conns []network.Conn, alive bool) {
+func RelayAnswers(ctx context.Context, h lhost.Host, relay peer.ID, times int) (conns []network.Conn, answers bool) {
 	conns = slices.DeleteFunc(h.Network().ConnsToPeer(relay), scope.Relayed)
 	wait := max(silence, 4*h.Peerstore().LatencyEWMA(relay))
 	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
 		for range times {
-			if Alive(ctx, conn, wait) {
+			if alive(ctx, conn, wait) {
 				return conns, true
 			}
 		}

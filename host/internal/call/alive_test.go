@@ -89,7 +89,7 @@ func TestAliveGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), silence/2)
 		defer cancel()
-		if !Alive(ctx, new(pipeConn), silence) {
+		if !alive(ctx, new(pipeConn), silence) {
 			t.Error("dead, though the wait was given up")
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	logging "github.com/ipfs/go-log/v2"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -18,8 +17,6 @@ import (
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
-
-var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
 // A Config has the rooms that a Connector uses, and its settings.
 type Config struct {

@@ -64,11 +64,7 @@ func (c *Connector) renewDue(now time.Time, start *tasks.Start) time.Time {
 	}
 	c.unpunched.Store(false)
 	r.last, r.next = now, now.Add(tasks.Jittered(renewInterval))
-	start.Run(c.renew, func(_ time.Time, err error) {
-		if err != nil {
-			log.Debugw("renewing a connection", "error", err)
-		}
-	})
+	start.Run(c.renew, nil)
 	return r.next
 }
 

@@ -127,12 +127,12 @@ func (h *Holder) hold(
 	if held, err := h.cfg.Store.Provider(ctx, key, p.ID, now); err == nil {
 		added = len(p.Addrs) - len(held.Addrs)
 	}
-	if err := h.quota.Charge(now, from, added); err != nil {
+	if err := h.quota.charge(now, from, added); err != nil {
 		return err
 	}
 	err := h.makingRoom(ctx, store.KindProvider, key, func() error { return h.cfg.Store.AddProvider(ctx, key, p) })
 	if err != nil && !errors.Is(err, errInVain) {
-		h.quota.Refund(now, from, added)
+		h.quota.refund(now, from, added)
 	}
 	return err
 }

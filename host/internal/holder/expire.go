@@ -65,9 +65,6 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 			return err
 		},
 		func(_ time.Time, err error) {
-			if err != nil {
-				log.Debugw("expire", "error", err)
-			}
 			s.ended, s.full = true, err == nil && removed == expireBatch
 		})
 	return time.Time{}

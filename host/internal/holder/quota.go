@@ -37,9 +37,9 @@ type usage struct {
 	at    time.Time
 }
 
-// Charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
-// If the peer does not add them, Refund takes them off.
-func (q *quota) Charge(now time.Time, id peer.ID, bytes int) error {
+// charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
+// If the peer does not add them, refund takes them off.
+func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
 	if q.limit < 0 || bytes <= 0 || id == q.self {
 		return nil
 	}
@@ -59,8 +59,8 @@ func (q *quota) Charge(now time.Time, id peer.ID, bytes int) error {
 	return nil
 }
 
-// Refund takes off what Charge has counted.
-func (q *quota) Refund(now time.Time, id peer.ID, bytes int) {
+// refund takes off what charge has counted.
+func (q *quota) refund(now time.Time, id peer.ID, bytes int) {
 	if q.limit < 0 || bytes <= 0 || id == q.self {
 		return
 	}

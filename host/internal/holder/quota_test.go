@@ -40,21 +40,21 @@ func TestQuota(t *testing.T) {
 		{20, "a", 1, false},
 	}
 	for i, s := range steps {
-		err := q.Charge(at(s.hour), s.id, s.bytes)
+		err := q.charge(at(s.hour), s.id, s.bytes)
 		if err == nil != s.ok || err != nil && !errors.Is(err, kaderr.ErrOverQuota) {
 			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
 		}
 	}
-	q.Refund(at(20), "a", 300)
-	if err := q.Charge(at(20), "a", 300); err != nil {
+	q.refund(at(20), "a", 300)
+	if err := q.charge(at(20), "a", 300); err != nil {
 		t.Errorf("what was refunded: %v", err)
 	}
 	off := quota{limit: -1}
-	if err := off.Charge(at(0), "a", 1<<40); err != nil || off.used != nil {
+	if err := off.charge(at(0), "a", 1<<40); err != nil || off.used != nil {
 		t.Errorf("without a limit: %v", err)
 	}
 	forever := quota{limit: 10, age: -1}
-	if forever.Charge(at(0), "a", 10) != nil || forever.Charge(at(1e6), "a", 1) == nil {
+	if forever.charge(at(0), "a", 10) != nil || forever.charge(at(1e6), "a", 1) == nil {
 		t.Error("bytes that never expire have leaked away")
 	}
 }
@@ -64,16 +64,16 @@ func TestQuota(t *testing.T) {
 func TestQuotaForgets(t *testing.T) {
 	q := quota{limit: 1000, age: time.Hour}
 	now := time.Unix(0, 0)
-	big := q.Charge(now, "big", 1000)
+	big := q.charge(now, "big", 1000)
 	for i := range 3 * maxQuotaPeers {
-		if err := q.Charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
+		if err := q.charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(q.used) > maxQuotaPeers {
 		t.Errorf("%d peers are remembered", len(q.used))
 	}
-	if big != nil || q.Charge(now, "big", 1) == nil {
+	if big != nil || q.charge(now, "big", 1) == nil {
 		t.Error("the peer that uses most is forgotten")
 	}
 }

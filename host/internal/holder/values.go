@@ -80,7 +80,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 	charged := 0 // of the share of the sender
 	err = h.makingRoom(ctx, store.KindValue, key, func() error {
 		return h.cfg.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
-			h.quota.Refund(now, from, charged) // the store may call this again
+			h.quota.refund(now, from, charged) // the store may call this again
 			charged = 0
 			var held []store.Value
 			if ok {
@@ -98,7 +98,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 			if !ok {
 				added += len(key)
 			}
-			if err := h.quota.Charge(now, from, added); err != nil {
+			if err := h.quota.charge(now, from, added); err != nil {
 				return store.Value{}, err
 			}
 			charged = added
@@ -106,7 +106,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 		})
 	})
 	if err != nil && !errors.Is(err, errInVain) {
-		h.quota.Refund(now, from, charged)
+		h.quota.refund(now, from, charged)
 	}
 	return err
 }

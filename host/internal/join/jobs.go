@@ -158,10 +158,7 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 	if now.Before(s.reuniteAt) {
 		return s.reuniteAt
 	}
-	start.Run(j.reunite, func(_ time.Time, err error) {
-		if err != nil {
-			log.Debugw("reunite", "error", err)
-		}
+	start.Run(j.reunite, func(time.Time, error) {
 		s.reunite, s.reuniteAt = min(2*s.reunite, maxReuniteAfter), time.Time{}
 	})
 	return time.Time{}

@@ -181,20 +181,13 @@ func (r *recall) learn(recalled time.Time, key routing.Key, result Result) {
 // near returns the result of an earlier lookup of a key near to key, and since when its
 // contacts have answered; nil if there is none.
 func (r *recall) near(key routing.Key) (closest []routing.Contact, since time.Time) {
-	r.locked(func(now time.Time) { closest, since = r.found.Near(now, key) })
+	tasks.Locked(&r.mu, func(now time.Time) { closest, since = r.found.Near(now, key) })
 	return closest, since
 }
 
 // justFound returns the result of a lookup of key of the last minute; nil if there is
 // none.
 func (r *recall) justFound(key routing.Key) (closest []routing.Contact) {
-	r.locked(func(now time.Time) { closest = r.found.JustFound(now, key) })
+	tasks.Locked(&r.mu, func(now time.Time) { closest = r.found.JustFound(now, key) })
 	return closest
-}
-
-// locked runs a call that needs the time under the lock.
-func (r *recall) locked(call func(now time.Time)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	call(time.Now())
 }

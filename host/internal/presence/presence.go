@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	logging "github.com/ipfs/go-log/v2"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -22,8 +21,6 @@ import (
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
-
-var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
 const (
 	// interval is how often a presence is renewed: twice within its lifetime, and before

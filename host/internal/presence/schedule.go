@@ -76,11 +76,7 @@ func (p *Presence) due(now time.Time, start *tasks.Start) time.Time {
 	}
 	s.begin(now, addrs)
 	if len(addrs) == 0 {
-		start.Run(func(ctx context.Context) error { return p.Withdraw(ctx, now, false) }, func(_ time.Time, err error) {
-			if err != nil {
-				log.Debugw("presence not withdrawn", "error", err)
-			}
-		})
+		start.Run(func(ctx context.Context) error { return p.Withdraw(ctx, now, false) }, nil)
 		return time.Time{}
 	}
 	start.Run(func(ctx context.Context) error { return p.announce(ctx, now, addrs) }, p.announced)
@@ -94,7 +90,6 @@ func (p *Presence) announced(now time.Time, err error) {
 	if err == nil {
 		s.retry = 0
 	} else {
-		log.Debugw("presence", "error", err)
 		s.retry = min(max(2*s.retry, minPause), maxRetry)
 		wait = tasks.Jittered(s.retry)
 	}
@@ -113,9 +108,5 @@ func (p *Presence) sendNewcomers(now time.Time, start *tasks.Start, addrs []mult
 			sink.Add(ctx, to...)
 			return nil
 		})
-	}, func(_ time.Time, err error) {
-		if err != nil {
-			log.Debugw("presence, to newcomers", "error", err)
-		}
-	})
+	}, nil)
 }

@@ -12,11 +12,12 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
 )
 
 // Dialled records that the host dials a peer, or that its connection ended.
 func (r *Reach) Dialled(id peer.ID) {
-	r.locked(func(now time.Time) { r.dialled.add(now, id) })
+	tasks.Locked(&r.mu, func(now time.Time) { r.dialled.add(now, id) })
 }
 
 // Observe takes note of where a connected peer is, and of which side dialled.

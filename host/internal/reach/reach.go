@@ -119,7 +119,7 @@ func (r *Reach) listensPublic() bool {
 // change updates the facts, and switches if the decision changes: at once, or once that
 // has lasted.
 func (r *Reach) change(update func(now time.Time)) {
-	r.locked(func(now time.Time) {
+	tasks.Locked(&r.mu, func(now time.Time) {
 		if r.closed {
 			return
 		}
@@ -133,13 +133,6 @@ func (r *Reach) change(update func(now time.Time)) {
 			r.apply()
 		}
 	})
-}
-
-// locked runs a call that needs the time under the lock.
-func (r *Reach) locked(call func(now time.Time)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	call(time.Now())
 }
 
 // apply calls Switched until it has seen the latest decision, one call at a time, so that

@@ -83,7 +83,6 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 	o.announce = now.Add(tasks.Early(offerInterval))
 	start.Run(r.announce, func(now time.Time, err error) {
 		if err != nil && o.offering {
-			log.Debugw("announcing the relay", "error", err)
 			o.announce = now.Add(offerRetry)
 		}
 	})

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,11 +13,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -98,3 +101,204 @@ func (r *Relays) relays(id peer.ID) bool {
 
 // namespace is the rendezvous namespace of the relays of the network.
 func (r *Relays) namespace() string { return string(r.cfg.Protocol) + "/relay" }
+
+const (
+	// Reservations is how many relays a node behind a NAT holds: while one is lost and
+	// replaced, it can be reached through the other.
+	Reservations = 2
+
+	// offerAgain is when a relay that was proposed, and gave no reservation, is proposed
+	// again.
+	offerAgain = 10 * time.Second
+
+	// refusedAge is how long a peer that announces to relay, and does not, is not checked
+	// again; maxRefused bounds the peers that are remembered for that.
+	refusedAge = 5 * time.Minute
+	maxRefused = 1024
+
+	// minPause and maxPause bound the time between two lookups of relays, which doubles
+	// while there are too few. A lost relay ends it.
+	minPause = time.Second
+	maxPause = time.Minute
+
+	// overlookedAfter is how long AutoRelay takes to notice that a relay is lost, unless it
+	// was stopped then.
+	overlookedAfter = time.Second
+)
+
+// A standing is what is known of a peer as a relay of this node.
+type standing uint8
+
+const (
+	unknown    standing = iota // nothing
+	refused                    // a check of it has failed
+	offered                    // it was proposed to AutoRelay
+	held                       // it has a reservation for this node, as AutoRelay says
+	lost                       // AutoRelay says so, though the connection has ended: it will notice
+	overlooked                 // AutoRelay says so, and was stopped when the connection ended: it will not notice
+)
+
+// using reports whether AutoRelay takes the relay for one that has a reservation.
+func (s standing) using() bool { return s >= held }
+
+// A knownRelay is what is known of one.
+type knownRelay struct {
+	standing standing
+	since    time.Time
+}
+
+// hold takes in the relayed addresses that the host has now.
+func (r *Relays) hold(addrs []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var using []peer.ID
+	for _, a := range addrs {
+		if id, ok := scope.RelayOf(a); ok {
+			using = append(using, id)
+			if !r.known[id].standing.using() {
+				r.note(id, held, time.Time{})
+			}
+		}
+	}
+	for id, k := range r.known {
+		if k.standing.using() && !slices.Contains(using, id) {
+			delete(r.known, id)
+			r.pause, r.next = 0, time.Time{} // look for another at once
+		}
+	}
+	r.Wake()
+}
+
+// Held returns the relays that have a reservation for this node, sorted. A relay drops it
+// with the connection.
+func (r *Relays) Held() []peer.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ids []peer.ID
+	for id, k := range r.known {
+		if k.standing == held {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// lose records that the connection to a peer ended; notices is whether AutoRelay runs.
+func (r *Relays) lose(now time.Time, id peer.ID, notices bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[id].standing != held {
+		return
+	}
+	if notices {
+		r.note(id, lost, now)
+	} else {
+		r.note(id, overlooked, now)
+	}
+	r.Wake()
+}
+
+// regain records that a peer is connected. If AutoRelay has noticed that it was gone, what
+// it says of the peer now holds again.
+func (r *Relays) regain(id peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[id].standing == lost {
+		r.note(id, held, time.Time{})
+	}
+}
+
+// forgotten returns the relays that AutoRelay takes for held, though their connection
+// ended a while ago.
+func (r *Relays) forgotten(now time.Time) []peer.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ids []peer.ID
+	for id, k := range r.known {
+		if k.standing > held && now.Sub(k.since) >= overlookedAfter {
+			r.note(id, k.standing, now)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// propose records a proposal. It is false if the peer has a reservation for this node, or
+// was proposed lately.
+func (r *Relays) propose(now time.Time, id peer.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(now)
+	if r.known[id].standing > refused { // a refused peer may relay by now
+		return false
+	}
+	r.note(id, offered, now)
+	return true
+}
+
+// refuse records that the check of a peer has failed.
+func (r *Relays) refuse(now time.Time, id peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(now)
+	if r.known[id].standing > refused {
+		return
+	}
+	var ids []peer.ID // few, except under attack
+	for id, k := range r.known {
+		if k.standing == refused {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) >= maxRefused {
+		delete(r.known, slices.MinFunc(ids, func(a, b peer.ID) int { return r.known[a].since.Compare(r.known[b].since) }))
+	}
+	r.note(id, refused, now)
+}
+
+// Restore forgets the refused peers after an outage: the outage made their checks fail.
+func (r *Relays) Restore() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.known, func(_ peer.ID, k knownRelay) bool { return k.standing == refused })
+}
+
+// standingOf returns what is known of a peer.
+func (r *Relays) standingOf(now time.Time, id peer.ID) standing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(now)
+	return r.known[id].standing
+}
+
+// note sets what is known of a peer.
+func (r *Relays) note(id peer.ID, s standing, since time.Time) {
+	if r.known == nil {
+		r.known = make(map[peer.ID]knownRelay)
+	}
+	r.known[id] = knownRelay{s, since}
+}
+
+// forget drops what is known for too long.
+func (r *Relays) forget(now time.Time) {
+	for id, k := range r.known {
+		age := now.Sub(k.since)
+		if k.standing == refused && age >= refusedAge || k.standing == offered && age >= offerAgain {
+			delete(r.known, id)
+		}
+	}
+}
+
+// due reports whether it is time for a lookup of relays, which then is under way, and
+// when the next one is.
+func (r *Relays) due(now time.Time) (bool, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.next) {
+		return false, r.next
+	}
+	r.pause = min(max(2*r.pause, minPause), maxPause)
+	r.next = now.Add(r.pause)
+	return true, r.next
+}

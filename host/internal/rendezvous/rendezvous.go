@@ -205,7 +205,7 @@ func (r *Rendezvous) dial(ctx context.Context, info peer.AddrInfo) {
 
 // beginDial reports whether a peer is to be dialled now.
 func (r *Rendezvous) beginDial(id peer.ID) (begun bool) {
-	r.locked(func(now time.Time) {
+	tasks.Locked(&r.mu, func(now time.Time) {
 		p := r.known[id]
 		if p == nil {
 			r.forget()
@@ -221,7 +221,7 @@ func (r *Rendezvous) beginDial(id peer.ID) (begun bool) {
 // endDial notes the result of a dial. An announcement outlives its peer, so a peer that
 // cannot be reached is dialled ever less often.
 func (r *Rendezvous) endDial(id peer.ID, err error) {
-	r.locked(func(now time.Time) {
+	tasks.Locked(&r.mu, func(now time.Time) {
 		p := r.known[id]
 		p.dialling = false
 		if err == nil {
@@ -231,13 +231,6 @@ func (r *Rendezvous) endDial(id peer.ID, err error) {
 		p.next = now.Add(deadAfter(p.failed))
 		p.failed++
 	})
-}
-
-// locked runs a call that needs the time under the lock.
-func (r *Rendezvous) locked(call func(now time.Time)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	call(time.Now())
 }
 
 // forget makes room for another peer.
@@ -254,7 +247,7 @@ func (r *Rendezvous) forget() {
 
 // note notes the result of an operation; success changes the report.
 func (r *Rendezvous) note(err error, success func(*Report, time.Time)) {
-	r.locked(func(now time.Time) {
+	tasks.Locked(&r.mu, func(now time.Time) {
 		if err == nil {
 			success(&r.report, now)
 		}

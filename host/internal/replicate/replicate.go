@@ -1,6 +1,9 @@
 package replicate
 
 import (
+	"context"
+	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -10,11 +13,13 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -74,4 +79,195 @@ func (r *Replicator) withUs(key routing.Key, closest []routing.Contact) []routin
 		return closest[:last]
 	}
 	return closest
+}
+
+const (
+	// roundSteps is in how many steps a round goes through the store at most, so that
+	// its cost is spread over the interval.
+	roundSteps = 60
+
+	// stepKeys is how many keys are worth a step.
+	stepKeys = 16
+
+	// stepBurst bounds the keys that one step visits beyond its part, because they
+	// share lookups with keys of its part.
+	stepBurst = 256
+
+	// stepBatch is how many keys are read from the store at a time, and replicating
+	// how many of them are sent at a time, so that a slow peer does not delay the
+	// others.
+	stepBatch   = 64
+	replicating = 8
+)
+
+// A round goes through all that the node holds, once per interval, and sends the
+// records that no peer has sent us meanwhile to the peers closest to them. Nodes go
+// through their stores at different times, so one of the holders of a record is the
+// first; the others are sent it, and leave it alone.
+//
+// It belongs to the goroutine of the loop, and while a step runs, to that.
+type round struct {
+	survey *lookup.Survey
+	begins time.Time // when the next round begins
+	next   time.Time // when to do the next step; zero: not decided yet
+	kind   store.Kind
+	from   []byte // where in the store to go on
+
+	stepped bool          // a step has ended, and next is not set yet
+	ended   bool          // it was the last one of the round
+	pause   time.Duration // between two steps
+}
+
+// roundDue starts the next step of the round.
+func (r *Replicator) roundDue(now time.Time, start *tasks.Start) time.Time {
+	if start.Room() == 0 {
+		return time.Time{}
+	}
+	s := &r.round
+	if s.next.IsZero() {
+		s.survey = r.cfg.Lookup.NewSurvey()
+		s.next = now.Add(rand.N(r.cfg.Interval))
+		s.begins = s.next
+	}
+	if s.stepped {
+		s.schedule(now, r.cfg.Interval)
+	}
+	if now.Before(s.next) {
+		return s.next
+	}
+	values, providers := r.cfg.Holder.Len()
+	steps := min((values+providers)/stepKeys+1, roundSteps)
+	part := (values+providers)/steps + 1
+	s.pause = r.cfg.Interval / time.Duration(steps)
+	start.Run(
+		func(ctx context.Context) (err error) {
+			s.ended, err = r.step(ctx, part)
+			return err
+		},
+		func(time.Time, error) { s.stepped = true })
+	return time.Time{}
+}
+
+// schedule sets when the next step is due, after one has ended.
+func (s *round) schedule(now time.Time, interval time.Duration) {
+	s.stepped = false
+	s.next = now.Add(s.pause)
+	if !s.ended {
+		return
+	}
+	s.begins = s.begins.Add(tasks.Jittered(interval))
+	if s.next = s.begins; s.next.Before(now) {
+		s.begins = now // the round took longer than the interval
+	}
+}
+
+// A held is what the node holds under a key.
+type held struct {
+	kind store.Kind
+	key  []byte
+}
+
+// step replicates the next part of the store, so many keys. It reports whether that was
+// the last one of the round.
+func (r *Replicator) step(ctx context.Context, part int) (ended bool, err error) {
+	var sent atomic.Bool
+	var failed error
+	keys := func(yield func(held) bool) { ended, failed = r.walk(ctx, part, &sent, yield) }
+	err = tasks.Each(ctx, replicating, keys, func(ctx context.Context, h held) error {
+		did, err := r.replicate(ctx, h)
+		if err != nil {
+			log.Debugw("not replicated", "key", h.key, "error", err)
+		}
+		if did {
+			sent.Store(true)
+		}
+		return nil
+	})
+	return ended, errors.Join(failed, err)
+}
+
+// walk yields the keys of the next part of the store, and the keys after them that
+// share their lookups, once a record was sent. It reports whether they were the last
+// ones of the round.
+func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yield func(held) bool) (ended bool, err error) {
+	s := &r.round
+	for seen := 0; ; {
+		keys, err := r.cfg.Holder.Keys(ctx, s.kind, s.from, stepBatch)
+		if err != nil {
+			return false, err
+		}
+		if len(keys) == 0 {
+			if s.kind == store.KindProvider {
+				s.kind, s.from = store.KindValue, nil
+				return true, nil
+			}
+			s.kind, s.from = store.KindProvider, nil
+			continue
+		}
+		for _, key := range keys {
+			if seen >= part && (!sent.Load() || seen >= part+stepBurst || !s.survey.Known(key)) {
+				return false, nil
+			}
+			seen++
+			s.from = store.After(key)
+			if !yield(held{s.kind, key}) {
+				return false, nil
+			}
+		}
+	}
+}
+
+// replicate sends what is held under a key to the peers that are closest to it, if no
+// peer has sent it to us for an interval. It reports whether it did. A record that k
+// others are nearer to than we are is then forgotten: it is theirs, and they keep it
+// alive.
+func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
+	if due, err := r.due(ctx, h); err != nil || len(due) == 0 {
+		return false, err
+	}
+	to, err := r.round.survey.Closest(ctx, h.key, nil)
+	if err != nil {
+		return false, err
+	}
+	to = r.withUs(routing.KeyOf(h.key), to)
+	due, err := r.due(ctx, h) // another holder may have been faster than the lookup
+	if err != nil || len(due) == 0 || len(to) == 0 {
+		return false, err
+	}
+	theirs := len(to) == r.cfg.K
+	old := false
+	for _, req := range due {
+		receipt := r.cfg.Deliver.ToThese(ctx, to, req, (len(to)+1)/2) // the rest is sent it all the same
+		better := 0
+		for _, err := range receipt.Failed {
+			if errors.Is(err, kaderr.ErrOldRecord) {
+				better++
+			}
+		}
+		old = old || better > 0
+		if have := len(receipt.Stored) + better; have == 0 || theirs && have < len(to)/2 {
+			continue
+		}
+		r.replicated.Add(1)
+		if err := r.cfg.Holder.MarkSent(ctx, req, theirs); err != nil {
+			return true, err
+		}
+	}
+	if old && !theirs { // a holder has a better one: the get brings it here, and to the other holders
+		_, err = r.cfg.Find.Values(ctx, h.key, find.ValuesOptions{})
+	}
+	return true, err
+}
+
+// due returns the requests that replicate what is held under a key and no peer has sent
+// us for an interval. A value of ours has a clock of its own, in the agenda.
+func (r *Replicator) due(ctx context.Context, h held) ([]protocol.Request, error) {
+	due, err := r.cfg.Holder.Copies(ctx, h.kind, h.key, r.cfg.Interval)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	if put, ok := due[0].(protocol.PutValue); ok && len(put.More) == 0 && r.cfg.Publish.Has(h.kind, h.key) {
+		return nil, nil
+	}
+	return due, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -79,7 +80,7 @@ func (t *Table) Wants(id peer.ID) bool {
 // is no contact, not in doubt, and says that it serves.
 func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	key := routing.KeyOf([]byte(id))
-	t.locked(func(now time.Time) {
+	tasks.Locked(&t.mu, func(now time.Time) {
 		_, known := t.contacts.Contact(key)
 		wants = !known && (!t.live || !t.doubts.Has(now, id))
 	})

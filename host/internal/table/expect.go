@@ -3,13 +3,14 @@ package table
 import (
 	"time"
 
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
 // Expect sets what is to be expected of contacts if a lookup asks them now: whether they
 // are in doubt, their round trips, and whether they are connected.
 func (t *Table) Expect(contacts []routing.Contact) {
-	t.locked(func(now time.Time) {
+	tasks.Locked(&t.mu, func(now time.Time) {
 		t.doubts.Mark(now, t.contacts, t.live, contacts)
 		t.paces.Expect(contacts)
 	})
@@ -49,7 +50,7 @@ func (t *Table) Patience() time.Duration {
 
 // LookedUp records that a key was looked up: its bucket needs no refresh for a while.
 func (t *Table) LookedUp(key routing.Key) {
-	t.locked(func(now time.Time) { t.contacts.Refreshed(now, t.self.CPL(key)) })
+	tasks.Locked(&t.mu, func(now time.Time) { t.contacts.Refreshed(now, t.self.CPL(key)) })
 }
 
 // Due returns up to n contacts to check, and when to ask again.
@@ -78,7 +79,7 @@ type Fill struct {
 // Fill begins to fill the buckets that have room. They need no refresh for a while.
 func (t *Table) Fill() *Fill {
 	f := &Fill{table: t}
-	t.locked(func(now time.Time) {
+	tasks.Locked(&t.mu, func(now time.Time) {
 		f.fill = t.contacts.Fill()
 		for _, cpl := range f.fill.CPLs() {
 			t.contacts.Refreshed(now, cpl)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -66,7 +67,7 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 	known, err := t.cfg.Host.Peerstore().GetProtocols(id)
 	stopped := err == nil && len(known) > 0 && !t.Speaks(id)
 	if took > 0 {
-		t.locked(func(time.Time) { t.paces.Answered(id, took) })
+		tasks.Locked(&t.mu, func(time.Time) { t.paces.Answered(id, took) })
 	}
 	if stopped {
 		return

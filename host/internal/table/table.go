@@ -72,16 +72,8 @@ func New(cfg Config) *Table {
 		}),
 	}
 	saved := readContacts(cfg.Dir)
-	t.locked(func(now time.Time) { t.restore(now, saved) })
+	tasks.Locked(&t.mu, func(now time.Time) { t.restore(now, saved) })
 	return t
-}
-
-// locked runs a call that needs the time under the lock. All reads of the clock are here,
-// after the lock is taken: the times of the calls do not go back, as routing.Table asks.
-func (t *Table) locked(call func(now time.Time)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	call(time.Now())
 }
 
 // change runs a call that may add or remove contacts, and follows what it changed: the
@@ -89,7 +81,7 @@ func (t *Table) locked(call func(now time.Time)) {
 // wakes the background loop if that has something to do, or if the call returns true.
 func (t *Table) change(call func(now time.Time) (wake bool)) {
 	wake := false
-	t.locked(func(now time.Time) {
+	tasks.Locked(&t.mu, func(now time.Time) {
 		wake = call(now)
 		for _, c := range t.contacts.Changes() {
 			switch c.Kind {
@@ -169,7 +161,7 @@ func (t *Table) Neighbours(n int) []routing.Contact {
 // run: all of them, or some at random.
 func (t *Table) Departed(n int) (drawn []routing.Contact) {
 	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	t.locked(func(now time.Time) { drawn = t.departed.Draw(now, n, rng) })
+	tasks.Locked(&t.mu, func(now time.Time) { drawn = t.departed.Draw(now, n, rng) })
 	return drawn
 }
 
@@ -222,6 +214,6 @@ func (t *Table) Small() bool {
 
 // Stats returns the gauges of the table.
 func (t *Table) Stats() (s routing.Stats) {
-	t.locked(func(now time.Time) { s = t.contacts.Stats(now) })
+	tasks.Locked(&t.mu, func(now time.Time) { s = t.contacts.Stats(now) })
 	return s
 }

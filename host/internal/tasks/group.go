@@ -114,3 +114,11 @@ func Poke(wake chan<- struct{}) {
 	default:
 	}
 }
+
+// Locked runs a call under a lock, with the time read after the lock was taken: so the
+// times of the calls do not go back, as routing.Table asks.
+func Locked(mu *sync.Mutex, call func(now time.Time)) {
+	mu.Lock()
+	defer mu.Unlock()
+	call(time.Now())
+}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	logging "github.com/ipfs/go-log/v2"
 )
+
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
 // A Job is one concern of the background loop.
 type Job struct {
@@ -20,6 +24,7 @@ type Job struct {
 // A Start starts runs of one job.
 type Start struct {
 	loop    *Loop
+	name    string
 	limit   int
 	running int
 }
@@ -27,12 +32,16 @@ type Start struct {
 // Room returns how many more runs can be started.
 func (s *Start) Room() int { return s.limit - s.running }
 
-// Run runs f in the background, then calls end in the goroutine of the loop, which
-// then asks all jobs again. So a run that found no room is started there.
+// Run runs f in the background, and logs its error. Then it calls end, unless it is nil, in
+// the goroutine of the loop, which asks all jobs again: a run that found no room is started
+// there.
 func (s *Start) Run(f func(ctx context.Context) error, end func(now time.Time, err error)) {
 	s.running++
 	s.loop.group.Go(func(ctx context.Context) {
 		err := f(ctx)
+		if err != nil {
+			log.Debugw("job", "name", s.name, "error", err)
+		}
 		select {
 		case s.loop.done <- func(now time.Time) {
 			s.running--
@@ -65,7 +74,7 @@ func NewLoop(group *Group) *Loop {
 func (l *Loop) Add(jobs ...Job) {
 	for _, j := range jobs {
 		l.jobs = append(l.jobs, j)
-		l.start = append(l.start, &Start{loop: l, limit: max(1, j.Limit)})
+		l.start = append(l.start, &Start{loop: l, name: j.Name, limit: max(1, j.Limit)})
 	}
 }
 

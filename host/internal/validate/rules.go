@@ -2,14 +2,19 @@ package validate
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -69,4 +74,216 @@ func (v Rules) better(key, value, other []byte) bool {
 	}
 	best, err := validator.Select(string(key), [][]byte{value, other})
 	return err == nil && best == 0 && bytes.Compare(value, other) > 0
+}
+
+// A Reducer is a validator of a namespace whose keys hold a set of values: see
+// package host, which exports it.
+type Reducer interface {
+	record.Validator
+	Reduce(key string, values [][]byte) ([][]byte, error)
+}
+
+// What a Reducer that states no limits of its own gets.
+const (
+	defaultValues    = 64
+	defaultValueSize = 64 << 10
+)
+
+// reducer returns the Reducer of a key; nil if it holds one value.
+func (v Rules) reducer(key []byte) Reducer {
+	validator, err := v.Of(key)
+	if err != nil {
+		return nil
+	}
+	r, _ := validator.(Reducer)
+	return r
+}
+
+// Multi reports whether a key holds a set of values.
+func (v Rules) Multi(key []byte) bool { return v.reducer(key) != nil }
+
+// Limits returns how many values a key may hold, and how many bytes together.
+func (v Rules) Limits(key []byte) (values, size int) {
+	r := v.reducer(key)
+	if r == nil {
+		return 1, protocol.MaxValue
+	}
+	if own, ok := r.(interface{ Limits() (values, size int) }); ok {
+		values, size = own.Limits()
+	}
+	return min(cmp.Or(max(values, 0), defaultValues), protocol.MaxRecords), min(cmp.Or(max(size, 0), defaultValueSize), protocol.MaxValue)
+}
+
+// Bounded returns [kaderr.ErrTooMany] if the values of a key are over its limits.
+func (v Rules) Bounded(key []byte, set []store.Value) error {
+	size := 0
+	for _, x := range set {
+		size += len(x.Data)
+	}
+	maxValues, maxSize := v.Limits(key)
+	if len(set) > 1 && (len(set) > maxValues || size > maxSize) {
+		return fmt.Errorf("%w: %d values of %d bytes", kaderr.ErrTooMany, len(set), size)
+	}
+	return nil
+}
+
+// Merge returns what is to be held of values, which are valid, the best one first.
+// The order of values does not matter.
+func (v Rules) Merge(key []byte, values [][]byte) ([][]byte, error) {
+	values = slices.Clone(values)
+	slices.SortFunc(values, bytes.Compare)
+	values = slices.CompactFunc(values, bytes.Equal)
+	r := v.reducer(key)
+	if r == nil {
+		best := values[0]
+		for _, value := range values[1:] {
+			if v.better(key, value, best) {
+				best = value
+			}
+		}
+		return [][]byte{best}, nil
+	}
+	merged, err := r.Reduce(string(key), values)
+	if err == nil && len(merged) == 0 {
+		err = errors.New("its Reduce leaves nothing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", kaderr.ErrInvalidRecord, err)
+	}
+	merged = slices.Clone(merged)
+	best, err := r.Select(string(key), merged)
+	if err != nil || best < 0 || best >= len(merged) {
+		return nil, fmt.Errorf("%w: its Select fails: %w", kaderr.ErrInvalidRecord, err)
+	}
+	merged[0], merged[best] = merged[best], merged[0]
+	return merged, nil
+}
+
+// MergeHeld merges what has arrived into what is held under a key. The error is
+// [kaderr.ErrOldRecord] if nothing of it is any better. A value that is held already
+// lives as long as the later of the two says.
+func (v Rules) MergeHeld(key []byte, held, arrived []store.Value) ([]store.Value, error) {
+	all := slices.Concat(held, arrived)
+	values := make([][]byte, len(all))
+	for i, a := range all {
+		values[i] = a.Data
+	}
+	merged, err := v.Merge(key, values)
+	if err != nil {
+		return nil, err
+	}
+	fresh := false
+	next := make([]store.Value, len(merged))
+	for i, data := range merged {
+		next[i].Data = data
+		known := false
+		for j, a := range all {
+			if bytes.Equal(a.Data, data) {
+				next[i] = laterOf(next[i], a, !known)
+				known = true
+				fresh = fresh || j >= len(held)
+			}
+		}
+		if !known { // it was made of several: it lives as long as the longest-lived of them
+			for j, a := range all {
+				next[i] = laterOf(next[i], a, j == 0)
+			}
+			next[i].Data, next[i].Publisher = data, nil
+			fresh = true
+		}
+	}
+	if !fresh {
+		return nil, kaderr.ErrOldRecord
+	}
+	return next, nil
+}
+
+// laterOf returns a, received and expiring at the later time of both; b if a is
+// not set yet.
+func laterOf(a, b store.Value, unset bool) store.Value {
+	if unset {
+		return b
+	}
+	if b.Received.After(a.Received) {
+		a.Received = b.Received
+	}
+	if b.Expires.IsZero() || !a.Expires.IsZero() && b.Expires.After(a.Expires) {
+		a.Expires = b.Expires
+	}
+	if len(a.Publisher) == 0 {
+		a.Publisher = b.Publisher
+	}
+	return a
+}
+
+// Pack returns what the store keeps of values that are held under a key: the value
+// itself, or, if it may be a set, the values one after the other. What is packed was
+// received when the one was that has waited for longest, and expires with the
+// last.
+//
+// Each value of a set is when it was received and when it expires, in milliseconds,
+// 0 for never, then publisher and data, each with its length.
+func (v Rules) Pack(key []byte, values []store.Value) store.Value {
+	if v.reducer(key) == nil {
+		return values[0]
+	}
+	packed := store.Value{Received: values[0].Received, Expires: values[0].Expires}
+	for _, x := range values {
+		if x.Received.Before(packed.Received) {
+			packed.Received = x.Received
+		}
+		if x.Expires.IsZero() || !packed.Expires.IsZero() && x.Expires.After(packed.Expires) {
+			packed.Expires = x.Expires
+		}
+		packed.Data = binary.AppendVarint(packed.Data, milli(x.Received))
+		packed.Data = binary.AppendVarint(packed.Data, milli(x.Expires))
+		packed.Data = append(binary.AppendUvarint(packed.Data, uint64(len(x.Publisher))), x.Publisher...)
+		packed.Data = append(binary.AppendUvarint(packed.Data, uint64(len(x.Data))), x.Data...)
+	}
+	return packed
+}
+
+// Unpack returns the values that are held under a key and have not expired at now,
+// the best one first. With the zero time, nothing has. Of what cannot be read, as
+// when the namespace had another kind of validator before, there are none.
+func (v Rules) Unpack(key []byte, packed store.Value, now time.Time) []store.Value {
+	if v.reducer(key) == nil {
+		return []store.Value{packed}
+	}
+	var values []store.Value
+	for b := packed.Data; len(b) > 0; {
+		received, n := binary.Varint(b)
+		expires, m := binary.Varint(b[max(n, 0):])
+		if n <= 0 || m <= 0 {
+			return nil
+		}
+		publisher, rest, ok := protocol.CutBytes(b[n+m:])
+		if !ok {
+			return nil
+		}
+		data, rest, ok := protocol.CutBytes(rest)
+		if !ok {
+			return nil
+		}
+		b = rest
+		x := store.Value{Data: data, Publisher: publisher, Received: fromMilli(received), Expires: fromMilli(expires)}
+		if now.IsZero() || x.Expires.IsZero() || now.Before(x.Expires) {
+			values = append(values, x)
+		}
+	}
+	return values
+}
+
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
 }
