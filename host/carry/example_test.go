@@ -19,7 +19,7 @@ import (
 
 // Two peers talk over pubsub through a relay, which pubsub alone does not, and talk on when
 // they have a direct connection.
-func ExampleHost() {
+func ExampleHost() { //nolint:testableexamples // the streams of its peers end at their own pace
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	start := func(opts ...libp2p.Option) host.Host {
