@@ -37,7 +37,7 @@ var bounds = map[string]float64{
 	HostPronouns:    2,
 	RoutingPronouns: 2,
 	WirePronouns:    2,
-	HostLines:       14_600, // the aim is 11 500: each room has a package comment, imports and tests of its own
+	HostLines:       14_450, // the aim is 11 500: each room has a package comment, imports and tests of its own
 	FunctionsOver:   0,
 	FilesOver:       0,
 	WrongImports:    0,

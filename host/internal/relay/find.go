@@ -233,7 +233,7 @@ func (r *Relays) missing(ctx context.Context, num int) []peer.AddrInfo {
 				if due {
 					found = r.proposable(r.announced(ctx, now), holding, n)
 				}
-				wait = min(next.Sub(now), overlookedAfter)
+				wait = min(time.Until(next), overlookedAfter) // the lookup may have taken longer
 			}
 			if len(found) > 0 {
 				return found
