@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -84,7 +85,7 @@ func testDialledIsNoStranger(t *testing.T) {
 	for _, tt := range []struct {
 		from peer.ID
 		want Mode
-	}{{aPeer, ModeClient}, {idOf(1), ModeServer}} {
+	}{{aPeer, ModeClient}, {calltest.ID(1), ModeServer}} {
 		emit(t, d, event.EvtPeerIdentificationCompleted{Peer: tt.from, Conn: inbound{from: tt.from, addr: "/ip4/2.2.2.2/tcp/9"}})
 		if mode, why := d.Mode(); mode != tt.want {
 			t.Errorf("mode %v (%s) after %s has dialled, want %v", mode, why, tt.from, tt.want)

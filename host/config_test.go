@@ -9,6 +9,9 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // A Config that cannot work is refused with an error that names the field, its
@@ -20,7 +23,7 @@ func testConfigInvalid(t *testing.T) {
 	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}
 	many := make([]peer.AddrInfo, maxBootstrap+1)
 	for i := range many {
-		many[i] = peer.AddrInfo{ID: idOf(i), Addrs: addrs}
+		many[i] = peer.AddrInfo{ID: calltest.ID(i), Addrs: addrs}
 	}
 	tests := []struct {
 		give Config
@@ -38,8 +41,8 @@ func testConfigInvalid(t *testing.T) {
 		{Config{Network: "/n", SlowAfter: -time.Second}, []string{"Config.SlowAfter is -1s"}},
 		{Config{Network: "/n", Mode: 3}, []string{"Config.Mode is 3", "ModeAuto"}},
 		{Config{Network: "/n", Validators: map[string]record.Validator{"v": nil}}, []string{`Config.Validators["v"]`}},
-		{Config{Network: "/n", Validators: map[string]record.Validator{"": digits{}}}, []string{`Config.Validators[""]`}},
-		{Config{Network: "/n", Validators: map[string]record.Validator{"/v": digits{}}}, []string{`Config.Validators["/v"]`}},
+		{Config{Network: "/n", Validators: map[string]record.Validator{"": roomtest.Digits{}}}, []string{`Config.Validators[""]`}},
+		{Config{Network: "/n", Validators: map[string]record.Validator{"/v": roomtest.Digits{}}}, []string{`Config.Validators["/v"]`}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{Addrs: addrs}}}, []string{"Config.Bootstrap", "valid ID"}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: aPeer}}}, []string{"Config.Bootstrap", aPeer.String(), "no address"}},
 		{Config{Network: "/n", Bootstrap: many}, []string{"Config.Bootstrap", "65"}},

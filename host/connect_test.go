@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -228,13 +229,13 @@ func TestConnect(t *testing.T) {
 				s.net.play = func(ctx context.Context, addrs []multiaddr.Multiaddr, direct bool) (string, error) {
 					return tt.play(ctx, s, addrs, direct)
 				}
-				s.Peerstore().AddAddrs(s.net.actor, addrList(tt.known...), time.Hour)
+				s.Peerstore().AddAddrs(s.net.actor, roomtest.Addrs(tt.known...), time.Hour)
 				if tt.found != nil {
-					teller.will(says(protocol.Response{Closer: nil, Providers: []protocol.Peer{{ID: s.net.actor, Addrs: addrList(tt.found...)}}}))
+					teller.will(says(protocol.Response{Closer: nil, Providers: []protocol.Peer{{ID: s.net.actor, Addrs: roomtest.Addrs(tt.found...)}}}))
 				}
 				var got Connection
 				var err error
-				spent := took(func() { got, err = d.Connect(t.Context(), s.net.actor, WaitDirect(10*time.Second)) })
+				spent := roomtest.Took(func() { got, err = d.Connect(t.Context(), s.net.actor, WaitDirect(10*time.Second)) })
 				if got.Via != tt.via || (err != nil) != (tt.via == 0) || stepNames(got.Steps) != tt.steps {
 					t.Errorf("via %v, %q, %v; want %v, %q", got.Via, stepNames(got.Steps), err, tt.via, tt.steps)
 				}
@@ -256,7 +257,7 @@ func TestConnect(t *testing.T) {
 func newTheatre(t *testing.T) (*DHT, *theatre, *puppet) {
 	t.Helper()
 	n := newTestNet(t)
-	_, actor := identity(t)
+	_, actor := roomtest.NewPeer(t)
 	h := n.host()
 	s := &theatre{Host: h, net: stageNetwork{Network: h.Network(), actor: actor}}
 	teller := puppetOn(n.hostOn("/ip4/40.1.0.1/tcp/4001", func(routing.Key) bool { return true }), says(protocol.Response{}))
@@ -305,14 +306,14 @@ func TestConnectInTime(t *testing.T) { synctest.Test(t, testConnectInTime) }
 
 func testConnectInTime(t *testing.T) {
 	d, s, _ := newTheatre(t)
-	s.Peerstore().AddAddrs(s.net.actor, addrList(publicAddr), peerstore.PermanentAddrTTL)
+	s.Peerstore().AddAddrs(s.net.actor, roomtest.Addrs(publicAddr), peerstore.PermanentAddrTTL)
 	s.net.play = func(ctx context.Context, addrs []multiaddr.Multiaddr, _ bool) (string, error) {
 		return "", dead(ctx, s.net.actor, addrs, time.Hour)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	var err error
-	if spent := took(func() { _, err = d.Connect(ctx, s.net.actor) }); spent != time.Second {
+	if spent := roomtest.Took(func() { _, err = d.Connect(ctx, s.net.actor) }); spent != time.Second {
 		t.Errorf("took %v, want what the caller has", spent)
 	}
 	if !errors.Is(err, context.DeadlineExceeded) {

@@ -15,6 +15,8 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -190,7 +192,7 @@ func TestProvidersResolved(t *testing.T) { synctest.Test(t, testProvidersResolve
 func testProvidersResolved(t *testing.T) {
 	n := newTestNet(t)
 	d, puppets := crowd(t, n, 4)
-	known, found, lost := idOf(1), idOf(2), idOf(3)
+	known, found, lost := calltest.ID(1), calltest.ID(2), calltest.ID(3)
 	for _, p := range puppets { // all of them name all three
 		p.will(told(
 			[]protocol.Peer{{ID: found}, {ID: lost}, {ID: known, Addrs: addrOf(1)}},
@@ -224,10 +226,10 @@ func TestProvidersNamedTwice(t *testing.T) { synctest.Test(t, testProvidersNamed
 func testProvidersNamedTwice(t *testing.T) {
 	n := newTestNet(t)
 	d, puppets := crowd(t, n, 2)
-	puppets[0].will(told([]protocol.Peer{{ID: idOf(1)}}))
+	puppets[0].will(told([]protocol.Peer{{ID: calltest.ID(1)}}))
 	puppets[1].will(func(s network.Stream, req protocol.Request) {
 		time.Sleep(30 * time.Millisecond)
-		told([]protocol.Peer{{ID: idOf(1), Addrs: addrOf(1)}})(s, req)
+		told([]protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}})(s, req)
 	})
 	got := providers(t, d, testCID("content"), 0)
 	if len(got) != 1 || len(got[0].Addrs) != 1 {
@@ -248,11 +250,11 @@ func testProvidersStop(t *testing.T) {
 	for i, p := range puppets[1:] {
 		p.will(func(s network.Stream, req protocol.Request) {
 			time.Sleep(100 * time.Millisecond)
-			told([]protocol.Peer{{ID: idOf(i), Addrs: addrOf(i)}})(s, req)
+			told([]protocol.Peer{{ID: calltest.ID(i), Addrs: addrOf(i)}})(s, req)
 		})
 	}
-	puppets[0].will(told([]protocol.Peer{{ID: idOf(9), Addrs: addrOf(9)}}))
-	spent := took(func() {
+	puppets[0].will(told([]protocol.Peer{{ID: calltest.ID(9), Addrs: addrOf(9)}}))
+	spent := roomtest.Took(func() {
 		for _, err := range d.Providers(t.Context(), testCID("content"), 0) {
 			if err != nil {
 				t.Error(err)
@@ -282,7 +284,7 @@ func testProvidersAbandoned(t *testing.T) {
 	d, puppets := crowd(t, n, 1)
 	var many []protocol.Peer
 	for i := range 50 {
-		many = append(many, protocol.Peer{ID: idOf(i), Addrs: addrOf(i)})
+		many = append(many, protocol.Peer{ID: calltest.ID(i), Addrs: addrOf(i)})
 	}
 	puppets[0].will(told(many))
 	ctx, cancel := context.WithCancel(t.Context())

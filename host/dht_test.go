@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -72,7 +73,7 @@ func testClose(t *testing.T) {
 		t.Fatal("the stream is not served")
 	}
 
-	spent := took(func() {
+	spent := roomtest.Took(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +131,7 @@ func testCloseWaits(t *testing.T) {
 	}
 	acquaint(d, 1, aPrivate)
 	time.Sleep(time.Second) // it has begun to join
-	spent := took(func() { _ = d.Close() })
+	spent := roomtest.Took(func() { _ = d.Close() })
 	if !ended || spent != 300*time.Millisecond {
 		t.Errorf("Close returned after %v, the request had ended: %v; want 300ms and true", spent, ended)
 	}
@@ -194,7 +195,7 @@ func testAfterClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, op := range operations {
-			spent := took(func() {
+			spent := roomtest.Took(func() {
 				if err := op.run(t.Context(), d); !errors.Is(err, ErrClosed) {
 					t.Errorf("%s with %d contacts: %v, want ErrClosed", op.name, contacts, err)
 				}
@@ -224,7 +225,7 @@ func testCloseWhileJoining(t *testing.T) {
 		joined := make(chan error, 1)
 		go func() { joined <- d.Bootstrap(context.WithoutCancel(t.Context())) }()
 		time.Sleep(after)
-		if spent := took(func() { _ = d.Close() }); spent >= time.Second {
+		if spent := roomtest.Took(func() { _ = d.Close() }); spent >= time.Second {
 			t.Errorf("closed %v after the start: took %v", after, spent)
 		}
 		<-joined

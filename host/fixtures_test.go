@@ -1,53 +1,25 @@
 package host
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
-// identity returns a new peer.
-func identity(t testing.TB) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	return keyPair(t, crypto.Ed25519)
-}
-
-// keyPair returns a key of a kind, and the ID of its peer.
-func keyPair(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
-}
-
 const (
 	publicAddr  = "/ip4/60.1.0.1/udp/4001/quic-v1"
 	relayedAddr = "/ip4/40.1.0.1/tcp/4001/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp/p2p-circuit"
 )
-
-func addrList(texts ...string) []multiaddr.Multiaddr {
-	var addrs []multiaddr.Multiaddr
-	for _, s := range texts {
-		addrs = append(addrs, multiaddr.StringCast(s))
-	}
-	return addrs
-}
 
 // What the rooms take: tests of a whole node wait for it.
 const (
@@ -68,11 +40,6 @@ const (
 // aPeer is the ID of no host.
 var aPeer = peer.ID("\x12\x20" + strings.Repeat("p", 32))
 
-// idOf returns the ID of the i-th made-up peer.
-func idOf(i int) peer.ID {
-	return peer.ID("\x12\x20" + string(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i))))
-}
-
 // Addresses of a private network and of the internet, and a relay.
 const (
 	aPrivate = "/ip4/192.168.1.1/tcp/2"
@@ -84,8 +51,8 @@ const (
 func acquaint(d *DHT, count int, addrs ...string) []routing.Contact {
 	var contacts []routing.Contact
 	for i := range count {
-		c := routing.ContactOf(idOf(i))
-		d.host.Peerstore().AddAddrs(c.ID, addrList(addrs...), time.Hour)
+		c := routing.ContactOf(calltest.ID(i))
+		d.host.Peerstore().AddAddrs(c.ID, roomtest.Addrs(addrs...), time.Hour)
 		if d.table.Heard(c, table.Answered, 0); d.table.Has(c.ID) {
 			contacts = append(contacts, c)
 		}
@@ -115,10 +82,10 @@ func answered(t *testing.T, n *testNet, d *DHT, req protocol.Request) protocol.R
 }
 
 // dialIn opens a stream to a node, as another peer would, and returns its near end.
-func dialIn(d *DHT, from peer.ID) *wire {
-	near, far := newWire(
-		&wireConn{remote: d.ID()},
-		&wireConn{remote: from, addr: multiaddr.StringCast(aPrivate)})
+func dialIn(d *DHT, from peer.ID) network.Stream {
+	near, far := roomtest.NewStream(
+		roomtest.NewConn(d.ID(), nil),
+		roomtest.NewConn(from, multiaddr.StringCast(aPrivate)))
 	go d.serve.Handle(far)
 	return near
 }

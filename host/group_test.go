@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/discovery"
 	"github.com/libp2p/go-libp2p/core/peer"
 	rdiscovery "github.com/libp2p/go-libp2p/p2p/discovery/routing"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // joinGroup makes a node a member, and returns a function that waits for the next event of
@@ -134,7 +136,7 @@ func testJoinEnds(t *testing.T) {
 	for e := range first.Events() {
 		t.Errorf("%+v after the context has ended", e)
 	}
-	if took := took(func() { _ = d.Close() }); took > 0 {
+	if took := roomtest.Took(func() { _ = d.Close() }); took > 0 {
 		t.Errorf("closing the DHT took %v", took)
 	}
 	for range second.Events() {

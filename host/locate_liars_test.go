@@ -12,14 +12,15 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
 
 // A certified presence wins against lies of some of the closest peers, though these are
 // quicker than its holders.
 func TestQuickLiarsDoNotEndLocate(t *testing.T) {
-	_, id := identity(t)
-	fake := protocol.Peer{ID: id, Addrs: addrList("/ip6/100::bad/tcp/6")}
+	_, id := roomtest.NewPeer(t)
+	fake := protocol.Peer{ID: id, Addrs: roomtest.Addrs("/ip6/100::bad/tcp/6")}
 	tests := []struct {
 		name  string
 		liars int
@@ -38,10 +39,10 @@ func TestQuickLiarsDoNotEndLocate(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				key, id := identity(t)
+				key, id := roomtest.NewPeer(t)
 				d, puppets := crowd(t, newTestNet(t), 8)
 				honest := says(protocol.Response{Providers: []protocol.Peer{{
-					ID: id, Addrs: addrList(firstPlaceAddr), Certified: announce.Certify(key, id, addrList(firstPlaceAddr), time.Now()),
+					ID: id, Addrs: roomtest.Addrs(firstPlaceAddr), Certified: announce.Certify(key, id, roomtest.Addrs(firstPlaceAddr), time.Now()),
 				}}})
 				for i, p := range puppets {
 					if i < tt.liars {
@@ -71,7 +72,7 @@ func testDialledIsNotConnected(t *testing.T) {
 	d, s, teller := newTheatre(t)
 	const fake = "/ip4/61.1.0.1/udp/4001/quic-v1"
 	s.net.play = func(context.Context, []multiaddr.Multiaddr, bool) (string, error) { return publicAddr, nil }
-	teller.will(says(protocol.Response{Providers: []protocol.Peer{{ID: s.net.actor, Addrs: addrList(fake, publicAddr)}}}))
+	teller.will(says(protocol.Response{Providers: []protocol.Peer{{ID: s.net.actor, Addrs: roomtest.Addrs(fake, publicAddr)}}}))
 	if _, err := d.Connect(t.Context(), s.net.actor); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func testLocateOfServer(t *testing.T) {
 	}
 	var got Location
 	var err error
-	spent := took(func() { got, err = d.Locate(t.Context(), server.ID()) })
+	spent := roomtest.Took(func() { got, err = d.Locate(t.Context(), server.ID()) })
 	isConnected := func(a LocatedAddr) bool { return a.Source == SourceConnected }
 	if err != nil || !slices.ContainsFunc(got.Addrs, isConnected) || spent > 100*time.Millisecond {
 		t.Errorf("Locate() = %v, %v, after %v", got, err, spent)

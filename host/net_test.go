@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -42,7 +42,7 @@ const latency = time.Millisecond
 type testNet struct {
 	t     *testing.T
 	net   mocknet.Mocknet
-	wires map[peer.ID]*wireHost // not nil: streams are wires
+	wires map[peer.ID]*wireHost // not nil: streams are those of roomtest
 }
 
 func newTestNet(t *testing.T) *testNet {
@@ -168,7 +168,7 @@ func (n *testNet) nodes(count int, cfg Config) []*DHT {
 func testConfig(cfg Config) Config {
 	cfg.Network = cmp.Or(cfg.Network, "/test")
 	if cfg.Validators == nil {
-		cfg.Validators = map[string]record.Validator{"v": digits{}}
+		cfg.Validators = map[string]record.Validator{"v": roomtest.Digits{}}
 	}
 	return cfg
 }
@@ -218,29 +218,6 @@ func knows(d *DHT, h lhost.Host) bool {
 	return len(closest) == 1 && closest[0].ID == h.ID()
 }
 
-// digits is a validator: a value begins with a digit, and the greater digit is
-// the better value. Two values with the same one are equally good.
-type digits struct{}
-
-var errNoDigit = errors.New("the value does not begin with a digit")
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return errNoDigit
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (int, error) {
-	best := 0
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
-}
-
 // A requestFunc is a requester in memory.
 type requestFunc func(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error)
 
@@ -258,13 +235,6 @@ func ids(hosts ...lhost.Host) []peer.ID {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// took runs f and returns how long that took.
-func took(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
 }
 
 // Two connected nodes with default settings have each other in their tables

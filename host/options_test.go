@@ -9,6 +9,7 @@ import (
 
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -46,7 +47,7 @@ func TestOffline(t *testing.T) { synctest.Test(t, testOffline) }
 
 func testOffline(t *testing.T) {
 	d := newTestNet(t).node(Config{})
-	spent := took(func() {
+	spent := roomtest.Took(func() {
 		if _, err := d.GetValue(t.Context(), "/v/key", lrouting.Offline); !errors.Is(err, ErrNotFound) {
 			t.Errorf("GetValue() = %v, want ErrNotFound", err)
 		}

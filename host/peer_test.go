@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -90,7 +91,7 @@ func testFindPeerStops(t *testing.T) {
 	}
 	var got peer.AddrInfo
 	var err error
-	spent := took(func() { got, err = d.FindPeer(t.Context(), aPeer) })
+	spent := roomtest.Took(func() { got, err = d.FindPeer(t.Context(), aPeer) })
 	if err != nil || len(got.Addrs) != 1 {
 		t.Fatalf("FindPeer() = %v, %v", got, err)
 	}

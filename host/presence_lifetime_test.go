@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
@@ -18,8 +19,8 @@ import (
 func TestPresenceLifetime(t *testing.T) { synctest.Test(t, testPresenceLifetime) }
 
 func testPresenceLifetime(t *testing.T) {
-	key, id := identity(t)
-	_, other := identity(t)
+	key, id := roomtest.NewPeer(t)
+	_, other := roomtest.NewPeer(t)
 	for _, age := range []time.Duration{48 * time.Hour, -1} {
 		d := newTestNet(t).inert(Config{RecordAge: age})
 		for name, tt := range map[string]struct {
@@ -36,7 +37,7 @@ func testPresenceLifetime(t *testing.T) {
 			"no presence":        {[]byte("key"), true, id, 0, max(age, 0)},
 		} {
 			_ = d.store.RemoveProvider(t.Context(), tt.key, string(id))
-			add := protocol.AddProvider{Key: tt.key, Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr)}}}
+			add := protocol.AddProvider{Key: tt.key, Providers: []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(publicAddr)}}}
 			if tt.sign {
 				add.Proof = announce.Proof{Network: testProtocol, Key: tt.key, Published: time.Now()}.Sign(key)
 			}

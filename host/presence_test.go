@@ -15,6 +15,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -43,7 +44,7 @@ func (m *mover) Addrs() []multiaddr.Multiaddr { return *m.addrs.Load() }
 
 // move changes the addresses, and tells of it.
 func (m *mover) move(addrs ...string) {
-	list := addrList(addrs...)
+	list := roomtest.Addrs(addrs...)
 	m.addrs.Store(&list)
 	_ = m.moves.Emit(event.EvtLocalAddressesUpdated{})
 }
@@ -129,7 +130,7 @@ func testPresence(t *testing.T) {
 	time.Sleep(announce.PresenceLifetime + time.Minute)
 	checkFound(t, n, nodes, client.ID(), firstPlaceAddr)
 
-	spent := took(func() { _ = client.Close() })
+	spent := roomtest.Took(func() { _ = client.Close() })
 	if got := presentAt(t, nodes, client.ID()); len(got) != 0 || spent > time.Second {
 		t.Errorf("%d hold it after Close, which took %v", len(got), spent)
 	}
@@ -249,7 +250,7 @@ func testPresenceAgain(t *testing.T) {
 		t.Errorf("announced %v, want %v", got, want)
 	}
 	p.will(silent)
-	if spent := took(func() { _ = d.Close() }); spent > time.Second {
+	if spent := roomtest.Took(func() { _ = d.Close() }); spent > time.Second {
 		t.Errorf("Close took %v", spent)
 	}
 }

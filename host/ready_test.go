@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -113,7 +114,7 @@ func TestNotReady(t *testing.T) {
 						want = readyTimeout
 					}
 					var err error
-					spent := took(func() { err = op.run(ctx, d) })
+					spent := roomtest.Took(func() { err = op.run(ctx, d) })
 					var notReady *NotReadyError
 					if !errors.As(err, &notReady) || !errors.Is(err, ErrNoContacts) || !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("error %v, want a NotReadyError", err)
@@ -158,7 +159,7 @@ func TestOperationWaitsForContact(t *testing.T) {
 				}
 				time.AfterFunc(2*time.Second, func() { link(t, d, peers[0]) })
 				var err error
-				spent := took(func() { err = op.run(t.Context(), d) })
+				spent := roomtest.Took(func() { err = op.run(t.Context(), d) })
 				if op.name == "FindPeer" {
 					if !errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoContacts) {
 						t.Errorf("error %v, want ErrNotFound: there is no such peer", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -33,7 +34,7 @@ func TestPutQuorum(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var receipt Receipt
 		var err error
-		waited := took(func() { receipt, err = d.Put(ctx, "/v/key", []byte("1"), Quorum(2)) })
+		waited := roomtest.Took(func() { receipt, err = d.Put(ctx, "/v/key", []byte("1"), Quorum(2)) })
 		cancel()
 		if err != nil || len(receipt.Stored) != 2 || receipt.Wanted != 4 || waited > 1500*time.Millisecond {
 			t.Fatalf("Put() = %+v, %v after %v; want it stored by 2 after a second", receipt, err, waited)

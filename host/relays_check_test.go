@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 )
 
@@ -43,7 +44,7 @@ func testConnectPastDeadRelay(t *testing.T) {
 		through := slices.DeleteFunc(hidden.Addrs(), func(a multiaddr.Multiaddr) bool { return !scope.HasProtocol(a, multiaddr.P_CIRCUIT) })
 		other.Host().Peerstore().AddAddrs(hidden.ID(), through, time.Hour)
 		w.cut(ip)
-		spent := took(func() {
+		spent := roomtest.Took(func() {
 			conn, err := other.Connect(t.Context(), hidden.ID(), WaitDirect(0))
 			if err != nil || conn.Via == 0 {
 				t.Errorf("connected %v, %v", conn.Via, err)

@@ -10,6 +10,8 @@ import (
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // The events of the host tell of loss and return.
@@ -21,7 +23,7 @@ func testRelayEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: addrList(aPublic + "/p2p/" + aRelay + "/p2p-circuit")})
+	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: roomtest.Addrs(aPublic + "/p2p/" + aRelay + "/p2p-circuit")})
 	for _, reachability := range []network.Reachability{network.ReachabilityPrivate, network.ReachabilityPublic} {
 		emit(t, d, event.EvtLocalReachabilityChanged{Reachability: reachability})
 		emit(t, d, event.EvtPeerConnectednessChanged{Peer: id, Connectedness: network.NotConnected})

@@ -21,6 +21,7 @@ import (
 	"github.com/marcopolo/simnet"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/scope"
 )
 
@@ -328,13 +329,13 @@ func testRoutedConnect(t *testing.T) {
 	w := newSimWorld(t)
 	first, _ := w.host("50.1.0.1", Config{})
 	start := time.Now()
-	err := first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	err := first.Connect(t.Context(), peer.AddrInfo{ID: calltest.ID(1)})
 	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 2*fallbackAfter {
 		t.Errorf("after %v: %v, want %v", took, err, ErrNoContacts)
 	}
 	time.Sleep(time.Minute)
 	start = time.Now()
-	err = first.Connect(t.Context(), peer.AddrInfo{ID: idOf(1)})
+	err = first.Connect(t.Context(), peer.AddrInfo{ID: calltest.ID(1)})
 	if took := time.Since(start); !errors.Is(err, ErrNoContacts) || took > 0 {
 		t.Errorf("later, after %v: %v, want %v at once", took, err, ErrNoContacts)
 	}

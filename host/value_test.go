@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -88,7 +89,7 @@ func TestPutRefused(t *testing.T) { synctest.Test(t, testPutRefused) }
 func testPutRefused(t *testing.T) {
 	n := newWiredNet(t)
 	d := n.node(Config{})
-	strict := []*DHT{n.node(Config{Validators: map[string]record.Validator{"x": digits{}}}), n.node(Config{Validators: map[string]record.Validator{}})}
+	strict := []*DHT{n.node(Config{Validators: map[string]record.Validator{"x": roomtest.Digits{}}}), n.node(Config{Validators: map[string]record.Validator{}})}
 	for _, other := range strict {
 		link(t, d, other)
 	}
@@ -136,7 +137,7 @@ func testPutInvalid(t *testing.T) {
 		{"/w/key", "1", `no validator for namespace "w" in Config.Validators`},
 		{"key", "1", "has no namespace"},
 		{"", "1", "has no namespace"},
-		{"/v/key", "one", errNoDigit.Error()},
+		{"/v/key", "one", roomtest.ErrNoDigit.Error()},
 		{"/v/" + string(make([]byte, protocol.MaxKey)), "1", "the limit is"},
 		{"/v/key", "1" + string(make([]byte, protocol.MaxValue)), "the limit is"},
 	}

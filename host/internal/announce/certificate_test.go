@@ -2,34 +2,18 @@ package announce
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
-	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
-
-// identity returns a new peer.
-func identity(t testing.TB) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
-}
 
 const (
 	publicAddr  = "/ip4/60.1.0.1/udp/4001/quic-v1"
@@ -38,20 +22,12 @@ const (
 	loopAddr    = "/ip4/127.0.0.1/tcp/4001"
 )
 
-func addrList(texts ...string) []multiaddr.Multiaddr {
-	var addrs []multiaddr.Multiaddr
-	for _, s := range texts {
-		addrs = append(addrs, multiaddr.StringCast(s))
-	}
-	return addrs
-}
-
 // What a peer has certified is believed if it has, of itself, and lately.
 func TestVerifyCertificate(t *testing.T) {
 	now := time.Now()
-	key, id := identity(t)
-	otherKey, other := identity(t)
-	addrs := addrList(publicAddr, relayedAddr)
+	key, id := roomtest.NewPeer(t)
+	otherKey, other := roomtest.NewPeer(t)
+	addrs := roomtest.Addrs(publicAddr, relayedAddr)
 	good := Certify(key, id, addrs, now)
 	changed := bytes.Clone(good)
 	changed[len(changed)-1] ^= 1
@@ -87,19 +63,19 @@ func TestVerifyCertificate(t *testing.T) {
 
 // The record is that of libp2p, which others can read.
 func TestCertifyIsPeerRecord(t *testing.T) {
-	key, id := identity(t)
-	envelope, rec, err := record.ConsumeEnvelope(Certify(key, id, addrList(publicAddr), time.Now()), peer.PeerRecordEnvelopeDomain)
+	key, id := roomtest.NewPeer(t)
+	envelope, rec, err := record.ConsumeEnvelope(Certify(key, id, roomtest.Addrs(publicAddr), time.Now()), peer.PeerRecordEnvelopeDomain)
 	if err != nil || !id.MatchesPublicKey(envelope.PublicKey) || rec.(*peer.PeerRecord).PeerID != id {
 		t.Errorf("%v, %v, %v", envelope, rec, err)
 	}
-	if Certify(nil, id, addrList(publicAddr), time.Now()) != nil || Certify(key, id, nil, time.Now()) != nil {
+	if Certify(nil, id, roomtest.Addrs(publicAddr), time.Now()) != nil || Certify(key, id, nil, time.Now()) != nil {
 		t.Error("something is certified without a key, or without addresses")
 	}
 }
 
 // A record is told as a whole or not at all.
 func TestPassable(t *testing.T) {
-	key, id := identity(t)
+	key, id := roomtest.NewPeer(t)
 	for _, tt := range []struct {
 		addrs []string
 		want  []scope.Scope // of the requesters that may have it
@@ -108,7 +84,7 @@ func TestPassable(t *testing.T) {
 		{[]string{publicAddr, privateAddr}, []scope.Scope{scope.Loopback, scope.Private}},
 		{[]string{loopAddr, publicAddr}, []scope.Scope{scope.Loopback}},
 	} {
-		data := Certify(key, id, addrList(tt.addrs...), time.Now())
+		data := Certify(key, id, roomtest.Addrs(tt.addrs...), time.Now())
 		for _, s := range []scope.Scope{scope.Loopback, scope.Private, scope.Public} {
 			if got := passable(data, s) != nil; got != slices.Contains(tt.want, s) {
 				t.Errorf("%v to scope %d: %v", tt.addrs, s, got)
@@ -122,7 +98,7 @@ func TestPassable(t *testing.T) {
 
 // A requester gets the certificate with the addresses, unless the certificate says more.
 func TestAnnounceCertified(t *testing.T) {
-	key, id := identity(t)
+	key, id := roomtest.NewPeer(t)
 	for _, tt := range []struct {
 		certified []string
 		want      bool
@@ -130,8 +106,8 @@ func TestAnnounceCertified(t *testing.T) {
 		{[]string{publicAddr}, true},
 		{[]string{publicAddr, privateAddr}, false},
 	} {
-		cert := Certify(key, id, addrList(tt.certified...), time.Now())
-		a := Encode(protocol.Peer{ID: id, Addrs: addrList(loopAddr, privateAddr, publicAddr), Certified: cert})
+		cert := Certify(key, id, roomtest.Addrs(tt.certified...), time.Now())
+		a := Encode(protocol.Peer{ID: id, Addrs: roomtest.Addrs(loopAddr, privateAddr, publicAddr), Certified: cert})
 		for s, want := range map[scope.Scope]int{scope.Public: 1, scope.Private: 2, scope.Loopback: 3} {
 			p, err := protocol.ParsePeer(a.For(s))
 			if err != nil || len(p.Addrs) != want || (p.Certified != nil) != tt.want {
@@ -148,7 +124,7 @@ func TestWidest(t *testing.T) {
 		{[]string{loopAddr}, []string{loopAddr}},
 		{nil, nil},
 	} {
-		if got := Widest(addrList(tt.give...)); !scope.Same(got, addrList(tt.want...)) {
+		if got := Widest(roomtest.Addrs(tt.give...)); !scope.Same(got, roomtest.Addrs(tt.want...)) {
 			t.Errorf("Widest(%v) = %v, want %v", tt.give, got, tt.want)
 		}
 	}

@@ -1,32 +1,17 @@
 package announce
 
 import (
-	"crypto/rand"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
-
-// keyPair returns a key of a kind, and the ID of its peer.
-func keyPair(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
-}
 
 // What a provider has signed is good for that provider, key and network, and for
 // nothing else.
@@ -35,7 +20,7 @@ func TestProof(t *testing.T) {
 	key := []byte("a multihash")
 	made := Proof{Network: network, Key: key, Published: time.Unix(1_700_000_000, 0), Lifetime: 3 * time.Hour}
 	for _, kind := range []int{crypto.Ed25519, crypto.RSA, crypto.ECDSA, crypto.Secp256k1} {
-		private, id := keyPair(t, kind)
+		private, id := roomtest.NewPeerWith(t, kind)
 		data := made.Sign(private)
 		if len(data) == 0 || len(data) > protocol.MaxProof {
 			t.Fatalf("kind %d: a proof of %d bytes", kind, len(data))
@@ -44,7 +29,7 @@ func TestProof(t *testing.T) {
 		if err != nil || !got.Published.Equal(made.Published) || got.Lifetime != made.Lifetime {
 			t.Errorf("kind %d: %v, %v", kind, got, err)
 		}
-		_, other := keyPair(t, crypto.Ed25519)
+		_, other := roomtest.NewPeerWith(t, crypto.Ed25519)
 		broken := append([]byte{}, data...)
 		broken[len(broken)-1] ^= 1
 		for name, err := range map[string]error{

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 )
@@ -23,7 +24,7 @@ func TestConnectedPeersNeedNoTurn(t *testing.T) {
 		c.net.Hang(calltest.ID(9))
 		c.group.Go(func(ctx context.Context) { _ = c.Connect(ctx, calltest.ID(9)) })
 		synctest.Wait()
-		spent := took(func() {
+		spent := roomtest.Took(func() {
 			var requests sync.WaitGroup
 			for range 10 {
 				requests.Go(func() {

@@ -14,25 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
-	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// took returns how long f takes.
-func took(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
-}
-
-// newGroup returns a group that is closed with the test.
-func newGroup(t *testing.T) *tasks.Group {
-	t.Helper()
-	g := tasks.NewGroup()
-	t.Cleanup(func() { g.Cancel(); g.Wait(new(sync.WaitGroup)) })
-	return g
-}
 
 // A dialLog is a dialer. Its dials take some time, and fail if they are cancelled.
 type dialLog struct {
@@ -49,7 +34,7 @@ type dialLog struct {
 func newDialLog(t *testing.T, most int, takes time.Duration) *dialLog {
 	t.Helper()
 	l := &dialLog{takes: takes}
-	l.dialer = newDialer(most, newGroup(t), l.connect, func(peer.ID) bool { return false })
+	l.dialer = newDialer(most, roomtest.NewGroup(t), l.connect, func(peer.ID) bool { return false })
 	return l
 }
 
@@ -108,7 +93,7 @@ func TestDialBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newDialLog(t, tt.bound, tt.takes)
 				var all sync.WaitGroup
-				spent := took(func() {
+				spent := roomtest.Took(func() {
 					l.want(t.Context(), &all, NewTurn(), "p", tt.dials)
 					all.Wait()
 				})
@@ -144,7 +129,7 @@ func TestDialIsShared(t *testing.T) {
 		var all sync.WaitGroup
 		l.want(brief, &all, NewTurn(), "p", 2)
 		l.want(t.Context(), &all, NewTurn(), "p", 1)
-		if spent := took(all.Wait); spent != 2*time.Second || len(l.order) != 1 {
+		if spent := roomtest.Took(all.Wait); spent != 2*time.Second || len(l.order) != 1 {
 			t.Errorf("dialled %v in %v, want p0 alone, in 2s: p1 was given up before its turn", l.order, spent)
 		}
 	})
@@ -201,7 +186,7 @@ func TestDialsAreSharedBeforeTheyBegin(t *testing.T) {
 				synctest.Wait()
 			}
 		}
-		spent := took(all.Wait)
+		spent := roomtest.Took(all.Wait)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if spent > time.Second || len(l.order) > 10 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -37,7 +38,7 @@ const (
 func newCaller(t *testing.T, cfg Config) *caller {
 	t.Helper()
 	n := calltest.New(t)
-	c := &caller{net: n, group: newGroup(t)}
+	c := &caller{net: n, group: roomtest.NewGroup(t)}
 	c.table = table.New(table.Config{
 		Host: n.Host(), Protocol: "/test", Tasks: c.group, K: 20, ProbeAfter: time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -104,7 +105,7 @@ func TestExchange(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScriptedStream(tt.answer)
 				var err error
-				spent := took(func() { _, err = exchange(s, tt.req) })
+				spent := roomtest.Took(func() { _, err = exchange(s, tt.req) })
 				if !errors.Is(err, tt.want) || spent != tt.after {
 					t.Errorf("exchange() = %v after %v, want %v after %v", err, spent, tt.want, tt.after)
 				}

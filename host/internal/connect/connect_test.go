@@ -12,6 +12,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // A dial is how a dial of target goes.
@@ -86,10 +87,10 @@ func TestTo(t *testing.T) {
 				n.host.net.dial = func(ctx context.Context, addrs []multiaddr.Multiaddr, direct bool) (string, error) {
 					return tt.dial(ctx, n, addrs, direct)
 				}
-				n.host.Peerstore().AddAddrs(target, addrList(tt.known...), time.Hour)
+				n.host.Peerstore().AddAddrs(target, roomtest.Addrs(tt.known...), time.Hour)
 				var got Connection
 				var err error
-				spent := took(func() { got, err = n.To(t.Context(), target, 10*time.Second) })
+				spent := roomtest.Took(func() { got, err = n.To(t.Context(), target, 10*time.Second) })
 				if got.Via != tt.via || (err != nil) != (tt.via == 0) || stepNames(got.Steps) != tt.steps {
 					t.Errorf("via %v, %q, %v; want %v, %q", got.Via, stepNames(got.Steps), err, tt.via, tt.steps)
 				}
@@ -145,14 +146,14 @@ func TestToInTime(t *testing.T) { synctest.Test(t, testToInTime) }
 
 func testToInTime(t *testing.T) {
 	n := newNode(t)
-	n.host.Peerstore().AddAddrs(target, addrList(publicAddr), peerstore.PermanentAddrTTL)
+	n.host.Peerstore().AddAddrs(target, roomtest.Addrs(publicAddr), peerstore.PermanentAddrTTL)
 	n.host.net.dial = func(ctx context.Context, addrs []multiaddr.Multiaddr, _ bool) (string, error) {
 		return "", unreachable(ctx, addrs, time.Hour)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	var err error
-	if spent := took(func() { _, err = n.To(ctx, target, time.Minute) }); spent != time.Second {
+	if spent := roomtest.Took(func() { _, err = n.To(ctx, target, time.Minute) }); spent != time.Second {
 		t.Errorf("took %v, want the time that the caller has", spent)
 	}
 	failed := new(Error)
@@ -218,12 +219,12 @@ func TestToFromOldRelay(t *testing.T) {
 					}
 					return "", unreachable(ctx, addrs, 5*time.Second)
 				}
-				n.host.Peerstore().AddAddrs(target, addrList(tt.known...), time.Hour)
+				n.host.Peerstore().AddAddrs(target, roomtest.Addrs(tt.known...), time.Hour)
 				n.host.net.open(target, relayedAddr)
 				time.Sleep(tt.age)
 				var got Connection
 				var err error
-				spent := took(func() { got, err = n.To(t.Context(), target, 10*time.Second) })
+				spent := roomtest.Took(func() { got, err = n.To(t.Context(), target, 10*time.Second) })
 				if err != nil || got.Via != tt.via || stepNames(got.Steps) != tt.steps {
 					t.Errorf("via %v, %q, %v; want %v, %q", got.Via, stepNames(got.Steps), err, tt.via, tt.steps)
 				}

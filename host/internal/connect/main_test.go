@@ -25,6 +25,7 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
@@ -51,13 +52,6 @@ var (
 	goneRelayedAddr = "/ip4/40.1.0.2/tcp/4001/p2p/" + goneRelay.String() + "/p2p-circuit"
 )
 
-func addrList(texts ...string) (addrs []multiaddr.Multiaddr) {
-	for _, s := range texts {
-		addrs = append(addrs, multiaddr.StringCast(s))
-	}
-	return addrs
-}
-
 func contains(addrs []multiaddr.Multiaddr, addr string) bool {
 	return slices.ContainsFunc(addrs, multiaddr.StringCast(addr).Equal)
 }
@@ -75,7 +69,7 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
+	n := &node{net: calltest.New(t)}
 	base := n.net.Host()
 	dialler, err := swarm.NewSwarm(base.ID(), base.Peerstore(), eventbus.NewBus())
 	if err != nil {
@@ -84,7 +78,8 @@ func newNode(t *testing.T) *node {
 	h := &scriptedHost{Host: base, protected: make(map[peer.ID]bool)}
 	h.net = &scriptedNetwork{Network: base.Network(), peers: base.Peerstore(), backoff: dialler.Backoff()}
 	n.host = h
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)); _ = dialler.Close() })
+	t.Cleanup(func() { _ = dialler.Close() })
+	n.group = roomtest.NewGroup(t)
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: 20, ProbeAfter: time.Hour, MaxPerGroup: -1, SlowAfter: time.Second, Wake: func() {},
 	})
@@ -108,7 +103,7 @@ func newNode(t *testing.T) *node {
 	})
 	n.enter(t, witness, func(_ context.Context, req protocol.Request) (resp protocol.Response, _ error) {
 		if _, ok := req.(protocol.GetProviders); ok && n.found != nil {
-			resp.Providers = []protocol.Peer{{ID: target, Addrs: addrList(n.found...)}}
+			resp.Providers = []protocol.Peer{{ID: target, Addrs: roomtest.Addrs(n.found...)}}
 		}
 		return resp, nil
 	})
@@ -288,11 +283,4 @@ func unreachable(ctx context.Context, addrs []multiaddr.Multiaddr, after time.Du
 		failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: a, Cause: errUnreachable})
 	}
 	return failed
-}
-
-// took returns how long a call takes.
-func took(call func()) time.Duration {
-	start := time.Now()
-	call()
-	return time.Since(start)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // firstOf returns the addresses that are dialled at once.
@@ -33,7 +35,7 @@ func TestRanker(t *testing.T) {
 	)
 	var r Ranker
 	for dial := range 12 {
-		all := r.Rank(addrList(circuit, quic, home, tcp))
+		all := r.Rank(roomtest.Addrs(circuit, quic, home, tcp))
 		want := []string{quic, home}
 		if dial%tcpEvery == 1 {
 			want = []string{tcp, home}
@@ -51,7 +53,7 @@ func TestRanker(t *testing.T) {
 				t.Errorf("dial %d: %s after %v", dial, s, later.Delay)
 			}
 		}
-		for _, one := range [][]multiaddr.Multiaddr{addrList(quic), addrList(tcp), addrList(home, circuit), addrList(circuit, quic), nil} {
+		for _, one := range [][]multiaddr.Multiaddr{roomtest.Addrs(quic), roomtest.Addrs(tcp), roomtest.Addrs(home, circuit), roomtest.Addrs(circuit, quic), nil} {
 			ranked := r.Rank(one) // there is no choice, and it does not count
 			libp2p := swarm.DefaultDialRanker(slices.Clone(one))
 			if len(ranked) != len(libp2p) || totalDelay(ranked) != totalDelay(libp2p) {

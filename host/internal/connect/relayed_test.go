@@ -11,6 +11,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // A relay that has died while the connection to it seems to be open delays the others by
@@ -24,7 +25,7 @@ func testPastSilentRelay(t *testing.T) {
 		return throughRelay(0)(ctx, n, addrs, direct)
 	}
 	n.found = []string{goneRelayedAddr, relayedAddr}
-	spent := took(func() {
+	spent := roomtest.Took(func() {
 		if got, err := n.To(t.Context(), target, 0); err != nil || got.Via != Relayed {
 			t.Errorf("via %v, %v", got.Via, err)
 		}
@@ -47,7 +48,7 @@ func TestByRelay(t *testing.T) {
 	via := func(relay, port int) multiaddr.Multiaddr {
 		return multiaddr.StringCast(fmt.Sprintf("/ip4/40.1.0.1/tcp/%d/p2p/%s/p2p-circuit", port, calltest.ID(relay)))
 	}
-	addrs := append(addrList(publicAddr), via(1, 1)) // target itself
+	addrs := append(roomtest.Addrs(publicAddr), via(1, 1)) // target itself
 	for i := range 2 * maxRelaysTried {
 		addrs = append(addrs, via(10+i, 1))
 	}

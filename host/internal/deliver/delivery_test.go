@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,26 +15,11 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
-	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/routing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// took returns how long f takes.
-func took(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
-}
-
-// newGroup returns a group that is closed with the test.
-func newGroup(t *testing.T) *tasks.Group {
-	t.Helper()
-	g := tasks.NewGroup()
-	t.Cleanup(func() { g.Cancel(); g.Wait(new(sync.WaitGroup)) })
-	return g
-}
 
 // contacts returns made-up contacts.
 func contacts(count int) (list []routing.Contact) {
@@ -59,7 +43,7 @@ func TestDeliverySlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := contacts(12)
 		var now, most, sent atomic.Int64
-		v := newDelivery(newGroup(t), routing.KeyOf([]byte("key")), 3, 12, 100*time.Millisecond, func(ctx context.Context, c routing.Contact) error {
+		v := newDelivery(roomtest.NewGroup(t), routing.KeyOf([]byte("key")), 3, 12, 100*time.Millisecond, func(ctx context.Context, c routing.Contact) error {
 			sent.Add(1)
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
@@ -102,7 +86,7 @@ func TestReceiptOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := contacts(9)
 		key := routing.KeyOf([]byte("key"))
-		v := newDelivery(newGroup(t), key, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
+		v := newDelivery(roomtest.NewGroup(t), key, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
 		v.run(t.Context(), adds(all...))
 		routing.SortByDistance(key, all)
 		if got := v.receipt().Stored; !slices.EqualFunc(got, all, func(id peer.ID, c routing.Contact) bool { return id == c.ID }) {
@@ -137,12 +121,12 @@ func TestTaken(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := newDelivery(newGroup(t), routing.Key{}, 10, 1, 100*time.Millisecond, tt.send)
+				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 10, 1, 100*time.Millisecond, tt.send)
 				ctx, cancel := context.WithCancel(t.Context())
 				v.run(ctx, func(ctx context.Context, sink *lookup.Sink) error {
 					sink.Add(ctx, contacts(3)...)
 					var got bool
-					if spent := took(func() { got = sink.Taken(ctx) }); got != tt.want || spent != tt.after {
+					if spent := roomtest.Took(func() { got = sink.Taken(ctx) }); got != tt.want || spent != tt.after {
 						t.Errorf("Taken() = %v after %v, want %v after %v", got, spent, tt.want, tt.after)
 					}
 					cancel()
@@ -160,7 +144,7 @@ func TestBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				called, sent := 0, atomic.Int64{}
-				v := newDelivery(newGroup(t), routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { sent.Add(1); return nil })
+				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { sent.Add(1); return nil })
 				v.before = func() error { called++; return fails }
 				v.run(t.Context(), func(ctx context.Context, sink *lookup.Sink) error {
 					sink.Add(ctx) // no peer yet
@@ -182,7 +166,7 @@ func TestBefore(t *testing.T) {
 // A delivery of a closed node fails with ErrClosed, and waits for nothing.
 func TestDeliveryClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t)
+		g := roomtest.NewGroup(t)
 		g.Cancel()
 		v := newDelivery(g, routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
 		v.run(t.Context(), adds(contacts(2)...))

@@ -17,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -35,7 +36,7 @@ type node struct {
 // newNode returns a node with the peers 1 to count in its table.
 func newNode(t *testing.T, count int) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: newGroup(t)}
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
 	n.table = table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: 20, ProbeAfter: time.Hour, MaxPerGroup: -1,
@@ -108,7 +109,7 @@ func TestToClosest(t *testing.T) {
 				}
 				var receipt Receipt
 				var err error
-				spent := took(func() {
+				spent := roomtest.Took(func() {
 					receipt, err = n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, tt.quorum, nil)
 				})
 				if err != nil || len(receipt.Stored) < tt.stored || spent > tt.within {
@@ -135,13 +136,13 @@ func TestGivenUp(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errEnough) })
 		var receipt Receipt
-		spent := took(func() { receipt = n.ToThese(ctx, contacts(3), put, 1) })
+		spent := roomtest.Took(func() { receipt = n.ToThese(ctx, contacts(3), put, 1) })
 		if spent != time.Second || len(receipt.Failed) != 3 || !errors.Is(receipt.Failed[calltest.ID(1)], errEnough) {
 			t.Errorf("receipt %+v after %v, want three failures with the cause", receipt, spent)
 		}
 		n.net.Add(calltest.ID(1), calltest.Names())
 		ctx, cancel = context.WithCancelCause(t.Context())
-		if spent := took(func() { receipt = n.ToThese(ctx, contacts(3), put, 1) }); spent != calltest.RoundTrip {
+		if spent := roomtest.Took(func() { receipt = n.ToThese(ctx, contacts(3), put, 1) }); spent != calltest.RoundTrip {
 			t.Errorf("a delivery with a quorum of 1 took %v, want a round trip", spent)
 		}
 		cancel(errEnough)
@@ -243,7 +244,7 @@ func TestPutOfRemembered(t *testing.T) {
 		}
 		var receipt Receipt
 		var err error
-		spent := took(func() {
+		spent := roomtest.Took(func() {
 			receipt, err = n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, 8, nil)
 		})
 		if err != nil || spent > time.Second {
@@ -260,7 +261,7 @@ func TestAnnounceToSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 60)
 		n.net.Add(n.known(t, 60)[7].ID, calltest.Silent)
-		if spent := took(func() {
+		if spent := roomtest.Took(func() {
 			if _, err := n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), add, 0, nil); err != nil {
 				t.Error(err)
 			}

@@ -2,9 +2,7 @@ package find
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
@@ -45,10 +44,9 @@ var testKey = []byte("/v/key")
 // of them at a time.
 func newNode(t *testing.T, count, alpha int, caching bool) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
-	rules := validate.Rules{"v": digits{}}
+	rules := validate.Rules{"v": roomtest.Digits{}}
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: 4 * testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},
@@ -115,25 +113,6 @@ func (n *node) puts() map[peer.ID]protocol.Record {
 		}
 	}
 	return sent
-}
-
-// digits accepts values that begin with a digit, and prefers the greater one.
-type digits struct{}
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return errors.New("the value does not begin with a digit")
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (best int, _ error) {
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
 }
 
 // texts returns values as texts.

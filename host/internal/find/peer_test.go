@@ -1,8 +1,6 @@
 package find
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -15,6 +13,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -37,33 +37,6 @@ func newFinder(t *testing.T) *Finder {
 	})})
 }
 
-// identity returns a new peer.
-func identity(t testing.TB) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
-}
-
-// idOf returns the ID of the i-th made-up peer.
-func idOf(i int) peer.ID {
-	return peer.ID("\x12\x20" + string(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i))))
-}
-
-func addrList(texts ...string) []multiaddr.Multiaddr {
-	var addrs []multiaddr.Multiaddr
-	for _, s := range texts {
-		addrs = append(addrs, multiaddr.StringCast(s))
-	}
-	return addrs
-}
-
 // The addresses of a peer are ordered by the peers that vouch for them.
 func TestLocatorMerges(t *testing.T) { synctest.Test(t, testLocatorMerges) }
 
@@ -78,7 +51,7 @@ type tale struct {
 
 func testLocatorMerges(t *testing.T) {
 	f := newFinder(t)
-	key, id := identity(t)
+	key, id := roomtest.NewPeer(t)
 	const a, b, c, e = "/ip4/1.1.1.1/tcp/1", "/ip4/2.2.2.2/tcp/2", "/ip4/3.3.3.3/tcp/3", "/ip4/4.4.4.4/tcp/4"
 	same := tale{presence: []string{a}, certified: []string{a}, age: time.Minute}
 	older := tale{presence: []string{b}, certified: []string{b}, age: 50 * time.Minute}
@@ -120,7 +93,7 @@ func testLocatorMerges(t *testing.T) {
 		l := newLocator(f, id)
 		enough := 0
 		for i, told := range tt.tales {
-			l.heard(idOf(i+1), told.answer(l, idOf(i+1), id, key))
+			l.heard(calltest.ID(i+1), told.answer(l, calltest.ID(i+1), id, key))
 			if l.enough(nearby(max(tt.near, len(tt.tales)))) && enough == 0 {
 				enough = i + 1
 			}
@@ -146,7 +119,7 @@ func testLocatorMerges(t *testing.T) {
 // nearby returns count contacts, the peers with tales first.
 func nearby(count int) (near []routing.Contact) {
 	for i := range count {
-		near = append(near, routing.ContactOf(idOf(i+1)))
+		near = append(near, routing.ContactOf(calltest.ID(i+1)))
 	}
 	return near
 }
@@ -155,14 +128,14 @@ func nearby(count int) (near []routing.Contact) {
 func (a tale) answer(l *locator, from, id peer.ID, key crypto.PrivKey) (resp protocol.Response) {
 	if a.presence != nil {
 		resp.Providers = []protocol.Peer{{
-			ID: id, Addrs: addrList(a.presence...), Certified: announce.Certify(key, id, addrList(a.certified...), l.now.Add(-a.age)),
+			ID: id, Addrs: roomtest.Addrs(a.presence...), Certified: announce.Certify(key, id, roomtest.Addrs(a.certified...), l.now.Add(-a.age)),
 		}}
 	}
 	if a.table != nil {
-		resp.Closer = []protocol.Peer{{ID: id, Addrs: addrList(a.table...)}}
+		resp.Closer = []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(a.table...)}}
 	}
 	if a.hint != nil {
-		return l.join(from, resp, []protocol.Peer{{ID: id, Addrs: addrList(a.hint...)}})
+		return l.join(from, resp, []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(a.hint...)}})
 	}
 	return resp
 }
@@ -173,22 +146,22 @@ func TestLiarsDoNotFillLocation(t *testing.T) { synctest.Test(t, testLiarsDoNotF
 
 func testLiarsDoNotFill(t *testing.T) {
 	f := newFinder(t)
-	_, id := identity(t)
+	_, id := roomtest.NewPeer(t)
 	l := newLocator(f, id)
 	for liar := range 5 {
 		var fakes []multiaddr.Multiaddr
 		for i := range protocol.MaxAddrs {
 			fakes = append(fakes, multiaddr.StringCast(fmt.Sprintf("/ip4/60.%d.0.%d/tcp/1", liar, i+1)))
 		}
-		l.heard(idOf(liar+1), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fakes}}})
+		l.heard(calltest.ID(liar+1), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fakes}}})
 		if got := len(l.location().Addrs); got != min((liar+1)*maxNamed, maxLocated) {
 			t.Fatalf("%d addresses of %d peers", got, liar+1)
 		}
 	}
 	for i := range 3 {
-		l.heard(idOf(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: addrList(publicAddr, publicAddr)}}})
+		l.heard(calltest.ID(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(publicAddr, publicAddr)}}})
 	}
-	if got := l.location().Addrs[0]; got.Addr.String() != publicAddr || got.From != idOf(6) {
+	if got := l.location().Addrs[0]; got.Addr.String() != publicAddr || got.From != calltest.ID(6) {
 		t.Errorf("the first address is %v of %v, not the one that three name", got.Addr, got.From)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
@@ -66,7 +67,7 @@ func TestFarHolderForgetsEarlier(t *testing.T) {
 			far = recordKey(i)
 		}
 		for i, added := 0, 0; added < h.cfg.K; i++ {
-			c := routing.ContactOf(peerID(i))
+			c := routing.ContactOf(calltest.ID(i))
 			if c.Key.CPL(routing.KeyOf([]byte(far))) == 0 {
 				continue
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -69,15 +71,15 @@ func TestEach(t *testing.T) {
 func TestCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, other := newHolder(t, Config{}), newHolder(t, Config{})
-		private, provider := identity(t)
+		private, provider := roomtest.NewPeer(t)
 		key := []byte("/s/key")
 		proof := announce.Proof{Network: testProtocol, Key: key, Published: time.Now()}.Sign(private)
 		signed := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}, Proof: proof}
-		unsigned := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: peerID(1), Addrs: addrOf(1)}}}
+		unsigned := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}}}
 		for _, step := range []struct {
 			from peer.ID
 			give protocol.Request
-		}{{"a peer", put("/s/key", "a1", "b1")}, {provider, signed}, {peerID(1), unsigned}} {
+		}{{"a peer", put("/s/key", "a1", "b1")}, {provider, signed}, {calltest.ID(1), unsigned}} {
 			if err := receive(t, h, step.from, step.give); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +146,7 @@ func TestCopies(t *testing.T) {
 func TestMarkSentOfReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHolder(t, Config{})
-		private, provider := identity(t)
+		private, provider := roomtest.NewPeer(t)
 		key := []byte("/s/key")
 		add := func() protocol.AddProvider {
 			p := announce.Proof{Network: testProtocol, Key: key, Published: time.Now()}
@@ -197,7 +199,7 @@ func (s slowStore) Provider(ctx context.Context, key []byte, id string, now time
 // lost: the newest one is held in the end.
 func TestAnnouncedConcurrently(t *testing.T) {
 	h := newHolder(t, Config{Store: slowStore{store.NewMemory(store.Limits{})}})
-	private, provider := identity(t)
+	private, provider := roomtest.NewPeer(t)
 	key := []byte("a multihash")
 	now := time.Now()
 	add := func(i int) protocol.AddProvider {

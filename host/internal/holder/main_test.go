@@ -2,7 +2,6 @@ package holder
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -44,7 +43,7 @@ func newHolder(t testing.TB, cfg Config) *Holder {
 		cfg.Store = store.NewMemory(store.Limits{})
 	}
 	if cfg.Rules == nil {
-		cfg.Rules = validate.Rules{"v": digits{}, "s": authors{}}
+		cfg.Rules = validate.Rules{"v": roomtest.Digits{}, "s": authors{}}
 	}
 	if cfg.RecordAge == 0 {
 		cfg.RecordAge = 48 * time.Hour
@@ -120,58 +119,27 @@ func providers(t *testing.T, h *Holder, s scope.Scope, key []byte) (providers []
 	return providers
 }
 
-// identity returns a new key and the ID of its peer.
-func identity(t testing.TB) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
-}
-
-// peerID returns the ID of the i-th made-up peer: a hash, without a public key.
-func peerID(i int) peer.ID { return peer.ID(fmt.Sprintf("\x12\x20%032d", i)) }
-
-// addrs returns addresses.
-func addrs(texts ...string) (list []multiaddr.Multiaddr) {
-	for _, text := range texts {
-		list = append(list, multiaddr.StringCast(text))
-	}
-	return list
-}
-
 // addrOf returns the i-th of many addresses of a local network.
-func addrOf(i int) []multiaddr.Multiaddr { return addrs(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1)) }
+func addrOf(i int) []multiaddr.Multiaddr {
+	return roomtest.Addrs(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1))
+}
 
 const (
 	publicAddr  = "/ip4/60.1.0.1/udp/4001/quic-v1"
 	privateAddr = "/ip4/192.168.1.2/tcp/4001"
 )
 
-// digits accepts values that begin with a digit, and prefers the greater one.
-type digits struct{ strict *bool } // not nil and true: a 9 is not accepted any more
-
-var errNoDigit = errors.New("the value does not begin with a digit")
-
-func (d digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' || value[0] == '9' && d.strict != nil && *d.strict {
-		return errNoDigit
-	}
-	return nil
+// strict is roomtest.Digits that refuses a 9 while on is true.
+type strict struct {
+	roomtest.Digits
+	on *bool
 }
 
-func (digits) Select(_ string, values [][]byte) (best int, _ error) {
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
+func (s strict) Validate(key string, value []byte) error {
+	if *s.on && len(value) > 0 && value[0] == '9' {
+		return roomtest.ErrNoDigit
 	}
-	return best, nil
+	return s.Digits.Validate(key, value)
 }
 
 // authors is a Reducer: a value is a letter, its author, and a version. The newest

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -18,7 +20,7 @@ import (
 func TestAddressesAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHolder(t, Config{})
-		_, provider := identity(t)
+		_, provider := roomtest.NewPeer(t)
 		content := []byte("a multihash")
 		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}}
 		start := time.Now()
@@ -48,30 +50,30 @@ func TestAddressesAge(t *testing.T) {
 func TestManyProviders(t *testing.T) {
 	h := newHolder(t, Config{MaxBytesPerPeer: -1})
 	const count = 1000
-	key := []byte(peerID(500))
+	key := []byte(calltest.ID(500))
 	for i := range count + 10 {
-		add := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: peerID(i), Addrs: addrOf(i)}}}
+		add := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: calltest.ID(i), Addrs: addrOf(i)}}}
 		if i == 500 {
 			continue // comes last, because a presence expires first
 		}
-		if err := receive(t, h, peerID(i), add); err != nil {
+		if err := receive(t, h, calltest.ID(i), add); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, held := h.Len(); held != count {
 		t.Errorf("%d announcements are held, want %d", held, count)
 	}
-	if err := h.cfg.Store.RemoveProvider(t.Context(), key, string(peerID(900))); err != nil {
+	if err := h.cfg.Store.RemoveProvider(t.Context(), key, string(calltest.ID(900))); err != nil {
 		t.Fatal(err)
 	}
-	presence := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: peerID(500), Addrs: addrOf(500)}}}
-	if err := receive(t, h, peerID(500), presence); err != nil {
+	presence := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: calltest.ID(500), Addrs: addrOf(500)}}}
+	if err := receive(t, h, calltest.ID(500), presence); err != nil {
 		t.Fatal(err)
 	}
 	seen := make(map[peer.ID]bool)
 	for range 30 {
 		got := providers(t, h, scope.Private, key)
-		if len(got) != maxServedProviders || got[0].ID != peerID(500) {
+		if len(got) != maxServedProviders || got[0].ID != calltest.ID(500) {
 			t.Fatalf("%d providers in an answer, the first is %v", len(got), got[0].ID)
 		}
 		for _, p := range got {
@@ -82,7 +84,7 @@ func TestManyProviders(t *testing.T) {
 		t.Errorf("30 answers name %d providers", len(seen))
 	}
 	for i := range 9 {
-		if seen[peerID(i)] {
+		if seen[calltest.ID(i)] {
 			t.Errorf("provider %d, which announced itself first, was not dropped for later ones", i)
 		}
 	}
@@ -93,15 +95,15 @@ func TestManyProviders(t *testing.T) {
 func TestProvidersOfScope(t *testing.T) {
 	h := newHolder(t, Config{})
 	content := []byte("a multihash")
-	all := addrs("/ip4/127.0.0.1/tcp/1", privateAddr, publicAddr)
+	all := roomtest.Addrs("/ip4/127.0.0.1/tcp/1", privateAddr, publicAddr)
 	for _, tt := range []struct {
 		from     scope.Scope
 		loopback int // how many addresses a requester on the same machine is given, and so on
 		private  int
 		public   int
 	}{{scope.Loopback, 3, 2, 1}, {scope.Private, 2, 2, 1}, {scope.Public, 1, 1, 1}} {
-		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: peerID(1), Addrs: all}}}
-		if err := receiveAt(t, h, From{peerID(1), tt.from}, add); err != nil {
+		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: all}}}
+		if err := receiveAt(t, h, From{calltest.ID(1), tt.from}, add); err != nil {
 			t.Fatal(err)
 		}
 		for s, want := range map[scope.Scope]int{scope.Loopback: tt.loopback, scope.Private: tt.private, scope.Public: tt.public} {
@@ -109,12 +111,12 @@ func TestProvidersOfScope(t *testing.T) {
 				t.Errorf("announced at scope %d, given at %d: %v, want %d addresses", tt.from, s, got, want)
 			}
 		}
-		if got, err := h.Providers(t.Context(), From{peerID(1), tt.from}, content, time.Now()); err != nil || len(got) != 0 {
+		if got, err := h.Providers(t.Context(), From{calltest.ID(1), tt.from}, content, time.Now()); err != nil || len(got) != 0 {
 			t.Errorf("the provider is given itself: %v, %v", got, err)
 		}
 	}
-	add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: peerID(1), Addrs: addrs(privateAddr)}}}
-	if err := receiveAt(t, h, From{peerID(1), scope.Private}, add); err != nil {
+	add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: roomtest.Addrs(privateAddr)}}}
+	if err := receiveAt(t, h, From{calltest.ID(1), scope.Private}, add); err != nil {
 		t.Fatal(err)
 	}
 	if got := providers(t, h, scope.Public, content); len(got) != 1 || len(got[0].Addrs) != 0 {
@@ -168,7 +170,7 @@ func TestProvideWithFullStore(t *testing.T) {
 func TestPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHolder(t, Config{})
-		private, provider := identity(t)
+		private, provider := roomtest.NewPeer(t)
 		content := []byte("a multihash")
 		add := func(port int) protocol.AddProvider {
 			p := announce.Proof{Network: testProtocol, Key: content, Published: time.Now()}
@@ -214,16 +216,16 @@ func TestPassedOn(t *testing.T) {
 func TestPresenceIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, next := newHolder(t, Config{}), newHolder(t, Config{})
-		key, id := identity(t)
-		_, other := identity(t)
+		key, id := roomtest.NewPeer(t)
+		_, other := roomtest.NewPeer(t)
 		sign := func(lifetime time.Duration) []byte {
 			return announce.Proof{Network: testProtocol, Key: []byte(id), Published: time.Now(), Lifetime: lifetime}.Sign(key)
 		}
-		self := protocol.Peer{ID: id, Addrs: addrs(publicAddr), Certified: announce.Certify(key, id, addrs(publicAddr), time.Now())}
+		self := protocol.Peer{ID: id, Addrs: roomtest.Addrs(publicAddr), Certified: announce.Certify(key, id, roomtest.Addrs(publicAddr), time.Now())}
 		send := func(h *Holder, as peer.ID, p protocol.Peer, proof []byte) error {
 			return receiveAt(t, h, From{as, scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof})
 		}
-		if send(h, other, protocol.Peer{ID: other, Addrs: addrs(publicAddr)}, nil) == nil {
+		if send(h, other, protocol.Peer{ID: other, Addrs: roomtest.Addrs(publicAddr)}, nil) == nil {
 			t.Error("another peer is announced under the ID")
 		}
 		if err := send(h, id, self, sign(announce.PresenceLifetime)); err != nil {
@@ -263,8 +265,8 @@ func TestPresenceIsItsOwn(t *testing.T) {
 func TestPresenceLifetime(t *testing.T) {
 	const presence = announce.PresenceLifetime
 	synctest.Test(t, func(t *testing.T) {
-		key, id := identity(t)
-		_, other := identity(t)
+		key, id := roomtest.NewPeer(t)
+		_, other := roomtest.NewPeer(t)
 		for _, age := range []time.Duration{48 * time.Hour, -1} {
 			for name, tt := range map[string]struct {
 				key   []byte
@@ -281,7 +283,7 @@ func TestPresenceLifetime(t *testing.T) {
 				"no presence":        {[]byte("key"), true, id, 0, max(age, 0), false},
 			} {
 				h := newHolder(t, Config{RecordAge: age})
-				add := protocol.AddProvider{Key: tt.key, Providers: []protocol.Peer{{ID: id, Addrs: addrs(publicAddr)}}}
+				add := protocol.AddProvider{Key: tt.key, Providers: []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(publicAddr)}}}
 				if tt.sign {
 					add.Proof = announce.Proof{Network: testProtocol, Key: tt.key, Published: time.Now()}.Sign(key)
 				}
@@ -303,14 +305,14 @@ func TestPresenceLifetime(t *testing.T) {
 // A certificate that cannot be checked, or may not be given to requesters, is not kept.
 func TestBadCertificateIsNotKept(t *testing.T) {
 	h := newHolder(t, Config{})
-	key, id := identity(t)
-	otherKey, other := identity(t)
+	key, id := roomtest.NewPeer(t)
+	otherKey, other := roomtest.NewPeer(t)
 	for name, certified := range map[string][]byte{
-		"foreign": announce.Certify(otherKey, other, addrs(publicAddr), time.Now()),
-		"forged":  announce.Certify(otherKey, id, addrs(publicAddr), time.Now()),
-		"private": announce.Certify(key, id, addrs(publicAddr, privateAddr), time.Now()),
+		"foreign": announce.Certify(otherKey, other, roomtest.Addrs(publicAddr), time.Now()),
+		"forged":  announce.Certify(otherKey, id, roomtest.Addrs(publicAddr), time.Now()),
+		"private": announce.Certify(key, id, roomtest.Addrs(publicAddr, privateAddr), time.Now()),
 	} {
-		p := protocol.Peer{ID: id, Addrs: addrs(publicAddr), Certified: certified}
+		p := protocol.Peer{ID: id, Addrs: roomtest.Addrs(publicAddr), Certified: certified}
 		err := receiveAt(t, h, From{id, scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}})
 		got := providers(t, h, scope.Public, []byte(id))
 		if err != nil || len(got) != 1 || got[0].Certified != nil {

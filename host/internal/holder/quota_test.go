@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -140,10 +141,10 @@ func TestQuotaOfRefusedWrites(t *testing.T) {
 			near = key
 		}
 	}
-	large := protocol.AddProvider{Key: []byte(near), Providers: []protocol.Peer{{ID: peerID(2), Addrs: addrOf(2)}}}
+	large := protocol.AddProvider{Key: []byte(near), Providers: []protocol.Peer{{ID: calltest.ID(2), Addrs: addrOf(2)}}}
 	small := large
 	small.Key = []byte(far)
-	small.Providers = []protocol.Peer{{ID: peerID(1), Addrs: addrOf(1)}}
+	small.Providers = []protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}}
 	for range 20 {
 		large.Providers[0].Addrs = append(large.Providers[0].Addrs, addrOf(len(large.Providers[0].Addrs))...)
 	}
@@ -159,13 +160,13 @@ func TestQuotaOfRefusedWrites(t *testing.T) {
 		{"announcement that none made room for", store.Limits{ProviderBytes: 1}, small, large, false},
 	} {
 		h.cfg.Store, h.quota.used = store.NewMemory(tt.limits), nil
-		if err := receive(t, h, peerID(1), tt.small); (err == nil) != tt.charged {
+		if err := receive(t, h, calltest.ID(1), tt.small); (err == nil) != tt.charged {
 			t.Fatalf("%s: the small one: %v", tt.name, err)
 		}
-		if err := receive(t, h, peerID(2), tt.large); !errors.Is(err, store.ErrFull) {
+		if err := receive(t, h, calltest.ID(2), tt.large); !errors.Is(err, store.ErrFull) {
 			t.Fatalf("%s: %v, want that the store is full", tt.name, err)
 		}
-		if level := h.quota.level(time.Now(), peerID(2)); (level > 0) != tt.charged {
+		if level := h.quota.level(time.Now(), calltest.ID(2)); (level > 0) != tt.charged {
 			t.Errorf("%s: %v bytes count against the sender", tt.name, level)
 		}
 	}

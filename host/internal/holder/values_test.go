@@ -12,7 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/host/validator"
@@ -21,16 +23,16 @@ import (
 )
 
 var (
-	_ record.Validator = digits{}
+	_ record.Validator = strict{}
 	_ validate.Reducer = authors{}
 )
 
 // A record or an announcement that must not be stored is refused with the reason, and
 // nothing is stored.
 func TestBadInput(t *testing.T) {
-	owner, ownerID := identity(t)
-	_, sender := identity(t)
-	h := newHolder(t, Config{Rules: validate.Rules{"v": digits{}, "s": authors{}, "signed": validator.Signed{}}})
+	owner, ownerID := roomtest.NewPeer(t)
+	_, sender := roomtest.NewPeer(t)
+	h := newHolder(t, Config{Rules: validate.Rules{"v": roomtest.Digits{}, "s": authors{}, "signed": validator.Signed{}}})
 	signedKey := validator.SignedKey("signed", ownerID, "")
 	signed, err := validator.Sign(owner, signedKey, 1, []byte("data"))
 	if err != nil {
@@ -167,8 +169,8 @@ func TestLifetimeOnArrival(t *testing.T) {
 // record that is about to expire or that has become invalid.
 func TestRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		strict := false
-		h := newHolder(t, Config{RecordAge: time.Minute, Rules: validate.Rules{"v": digits{&strict}}})
+		on := false
+		h := newHolder(t, Config{RecordAge: time.Minute, Rules: validate.Rules{"v": strict{on: &on}}})
 		if err := receive(t, h, "a peer", put("/v/key", "9")); err != nil {
 			t.Fatal(err)
 		}
@@ -177,11 +179,11 @@ func TestRecords(t *testing.T) {
 		if err != nil || len(records) != 1 || records[0].TTL != 10*time.Second-Transit || records[0].TimeReceived.IsZero() {
 			t.Errorf("%v, %v", records, err)
 		}
-		strict = true
+		on = true
 		if records, err := h.Records(t.Context(), []byte("/v/key"), time.Now()); err != nil || len(records) != 0 {
 			t.Errorf("an invalid value is served: %v, %v", records, err)
 		}
-		strict = false
+		on = false
 		time.Sleep(8500 * time.Millisecond)
 		if records, err := h.Records(t.Context(), []byte("/v/key"), time.Now()); err != nil || len(records) != 0 {
 			t.Errorf("with 1.5s to live, it is served: %v, %v", records, err)
@@ -191,12 +193,12 @@ func TestRecords(t *testing.T) {
 
 // A value that has become invalid while it is held keeps no valid one out.
 func TestInvalidMeanwhile(t *testing.T) {
-	strict := false
-	h := newHolder(t, Config{Rules: validate.Rules{"v": digits{&strict}}})
+	on := false
+	h := newHolder(t, Config{Rules: validate.Rules{"v": strict{on: &on}}})
 	if err := receive(t, h, "a peer", put("/v/key", "9")); err != nil {
 		t.Fatal(err)
 	}
-	strict = true
+	on = true
 	if err := receive(t, h, "a peer", put("/v/key", "1")); err != nil {
 		t.Errorf("a valid value, where an invalid one is held: %v", err)
 	}
@@ -236,8 +238,8 @@ func TestFullStoreSheds(t *testing.T) {
 		t.Errorf("a record of ours: %v", err)
 	}
 	for i := range 2 * room {
-		add := protocol.AddProvider{Key: []byte(recordKey(i)), Providers: []protocol.Peer{{ID: peerID(1), Addrs: addrOf(1)}}}
-		if err := receive(t, h, peerID(1), add); err != nil && !errors.Is(err, store.ErrFull) {
+		add := protocol.AddProvider{Key: []byte(recordKey(i)), Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}}}
+		if err := receive(t, h, calltest.ID(1), add); err != nil && !errors.Is(err, store.ErrFull) {
 			t.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -44,9 +45,8 @@ type node struct {
 // background loop does not run yet. dir is where it saves its contacts.
 func newNode(t *testing.T, cfg Config, dir string) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup(), dials: make(map[peer.ID][]time.Time)}
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t), dials: make(map[peer.ID][]time.Time)}
 	n.loop = tasks.NewLoop(n.group)
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
 	h := n.net.Host()
 	n.table = table.New(table.Config{
 		Host: h, Protocol: testProtocol, Tasks: n.group, K: testK, ProbeAfter: 10 * time.Minute, MaxPerGroup: -1,

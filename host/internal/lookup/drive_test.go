@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,27 +13,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/call"
-	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// took returns how long f takes.
-func took(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
-}
-
-// newGroup returns a group that is closed with the test.
-func newGroup(t testing.TB) *tasks.Group {
-	t.Helper()
-	g := tasks.NewGroup()
-	t.Cleanup(func() { g.Cancel(); g.Wait(new(sync.WaitGroup)) })
-	return g
-}
 
 // script drives a lookup: a contact answers with the peers that knows has for it, and never
 // if knows does not have it.
@@ -45,7 +29,7 @@ func script(ctx context.Context, t *testing.T, knows map[peer.ID][]peer.ID, seed
 		contacts = append(contacts, routing.ContactOf(id))
 	}
 	l := routing.NewLookup("self", routing.KeyOf([]byte("target")), contacts, routing.LookupConfig{SlowAfter: time.Second})
-	_, err := drive(ctx, newGroup(t), l,
+	_, err := drive(ctx, roomtest.NewGroup(t), l,
 		func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (resp protocol.Response, err error) {
 			closer, ok := knows[c.ID]
 			if !ok {
@@ -78,7 +62,7 @@ func TestDrive(t *testing.T) {
 		var result routing.Result
 		var err error
 		knows := map[peer.ID][]peer.ID{"ann": {"bob"}, "bob": {"cat"}, "cat": nil}
-		spent := took(func() { result, err = script(t.Context(), t, knows, "ann") })
+		spent := roomtest.Took(func() { result, err = script(t.Context(), t, knows, "ann") })
 		if err != nil || len(result.Closest) != 3 || spent != 90*time.Millisecond {
 			t.Errorf("found %v, %v, in %v; want three, in 90ms", result.Closest, err, spent)
 		}
@@ -92,7 +76,7 @@ func TestDriveSkipsSlowContact(t *testing.T) {
 		var result routing.Result
 		var err error
 		knows := map[peer.ID][]peer.ID{"ann": {"bob"}, "bob": nil}
-		spent := took(func() { result, err = script(t.Context(), t, knows, "ann", "hung", "stuck") })
+		spent := roomtest.Took(func() { result, err = script(t.Context(), t, knows, "ann", "hung", "stuck") })
 		if err != nil || len(result.Closest) != 2 || spent != time.Second {
 			t.Errorf("found %v, %v in %v; want the two that answer, after SlowAfter", result.Closest, err, spent)
 		}
@@ -108,7 +92,7 @@ func TestDriveCancelled(t *testing.T) {
 		time.AfterFunc(500*time.Millisecond, func() { cancel(errEnough) })
 		var result routing.Result
 		var err error
-		spent := took(func() { result, err = script(ctx, t, map[peer.ID][]peer.ID{"ann": nil}, "ann", "hung") })
+		spent := roomtest.Took(func() { result, err = script(ctx, t, map[peer.ID][]peer.ID{"ann": nil}, "ann", "hung") })
 		if !errors.Is(err, errEnough) || len(result.Closest) != 1 || spent != 500*time.Millisecond {
 			t.Errorf("drive() = %v, %v after %v; want ann and the cause, after 500ms", result.Closest, err, spent)
 		}
@@ -125,7 +109,7 @@ func TestDialHasItsOwnTime(t *testing.T) {
 			seeds = append(seeds, c)
 		}
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), seeds, routing.LookupConfig{})
-		_, err := drive(t.Context(), newGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
 			if c.ID == "far" {
 				time.Sleep(100 * time.Millisecond)
 				reaches(call.Connected)
@@ -149,7 +133,7 @@ func TestDriveDrops(t *testing.T) {
 		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{Alpha: 1, SlowAfter: 100 * time.Millisecond})
 		start := time.Now()
 		ends := make(chan time.Duration, len(seeds))
-		_, err := drive(t.Context(), newGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
 			if c.ID != last {
 				<-ctx.Done()
 				ends <- time.Since(start)
@@ -188,7 +172,7 @@ func BenchmarkLookup(b *testing.B) {
 		}
 		answers[c.ID] = resp
 	}
-	group := newGroup(b)
+	group := roomtest.NewGroup(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), all[:5], routing.LookupConfig{})

@@ -17,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -44,7 +45,7 @@ func newNode(t *testing.T, count int) *node {
 // newNodeThatDials is newNode with so many dials in flight at a time.
 func newNodeThatDials(t *testing.T, count, maxDials int) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: newGroup(t)}
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
 	n.table = table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
@@ -113,7 +114,7 @@ func idsOf(contacts []routing.Contact) (ids []peer.ID) {
 // find looks a preimage up, and returns how long that takes.
 func (n *node) find(t *testing.T, preimage string) (r Result, spent time.Duration) {
 	t.Helper()
-	spent = took(func() {
+	spent = roomtest.Took(func() {
 		var err error
 		if r, err = n.Find(t.Context(), []byte(preimage), Plan{}); err != nil {
 			t.Error(err)

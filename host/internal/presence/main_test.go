@@ -21,6 +21,7 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
@@ -57,7 +58,7 @@ type node struct {
 // newNode returns a node with some peers in its table, which know each other.
 func newNode(t *testing.T, peers int) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup(), at: make(map[peer.ID][]string)}
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t), at: make(map[peer.ID][]string)}
 	key, _, err := crypto.GenerateEd25519Key(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,6 @@ func newNode(t *testing.T, peers int) *node {
 		t.Fatal(err)
 	}
 	n.host.move(firstAddr)
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
 	contacts := table.New(table.Config{
 		Host: n.host, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: 1000 * time.Hour, MaxPerGroup: -1, SlowAfter: time.Second, Wake: func() {},
 	})

@@ -3,8 +3,6 @@ package publish
 import (
 	"bytes"
 	"context"
-	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
@@ -41,10 +40,9 @@ type node struct {
 // newNode returns a node with count peers in its table, which know each other.
 func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
-	rules := validate.Rules{"v": digits{}, "s": authors{}}
+	rules := validate.Rules{"v": roomtest.Digits{}, "s": authors{}}
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},
@@ -128,25 +126,6 @@ func holding(value string, others calltest.Answer) calltest.Answer {
 		}
 		return resp, err
 	}
-}
-
-// digits accepts values that begin with a digit, and prefers the greater one.
-type digits struct{}
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return errors.New("the value does not begin with a digit")
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (best int, _ error) {
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
 }
 
 // authors is a Reducer that holds all values.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -47,8 +48,7 @@ type node struct {
 func newNode(t *testing.T, mode Mode, publicPeer bool) *node {
 	t.Helper()
 	net := calltest.New(t)
-	n := &node{group: tasks.NewGroup()}
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	n := &node{group: roomtest.NewGroup(t)}
 	n.host = &scriptedHost{Host: net.Host(), bus: eventbus.NewBus()}
 	n.host.net = scriptedNetwork{Network: net.Host().Network(), of: n.host}
 	n.table = table.New(table.Config{

@@ -10,19 +10,13 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 const aRelay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
 
 var aPeer = peer.ID("\x12\x20" + strings.Repeat("p", 32))
-
-func addrList(texts ...string) []multiaddr.Multiaddr {
-	var addrs []multiaddr.Multiaddr
-	for _, s := range texts {
-		addrs = append(addrs, multiaddr.StringCast(s))
-	}
-	return addrs
-}
 
 // A peer that does not relay is not checked again for a while, and is proposed if it
 // relays by then. Of many, the oldest are forgotten; after an outage, all.
@@ -86,10 +80,10 @@ func TestRegainedRelay(t *testing.T) {
 func TestShuffleByNetwork(t *testing.T) {
 	var infos []peer.AddrInfo
 	for i := range 30 {
-		infos = append(infos, peer.AddrInfo{ID: peer.ID(fmt.Sprint("crowd", i)), Addrs: addrList(fmt.Sprintf("/ip4/7.7.7.%d/tcp/1", i))})
+		infos = append(infos, peer.AddrInfo{ID: peer.ID(fmt.Sprint("crowd", i)), Addrs: roomtest.Addrs(fmt.Sprintf("/ip4/7.7.7.%d/tcp/1", i))})
 	}
 	for i := range 5 {
-		infos = append(infos, peer.AddrInfo{ID: peer.ID(fmt.Sprint("lone", i)), Addrs: addrList(fmt.Sprintf("/ip4/8.%d.7.7/tcp/1", i))})
+		infos = append(infos, peer.AddrInfo{ID: peer.ID(fmt.Sprint("lone", i)), Addrs: roomtest.Addrs(fmt.Sprintf("/ip4/8.%d.7.7/tcp/1", i))})
 	}
 	firsts := make(map[peer.ID]bool)
 	for range 100 {

@@ -26,6 +26,7 @@ import (
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
@@ -49,11 +50,10 @@ type node struct {
 // newNode returns a node that seems to be behind a NAT.
 func newNode(t *testing.T, offer bool) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := &scriptedHost{Host: n.net.Host(), bus: eventbus.NewBus(), relays: make(map[peer.ID]bool), handlers: make(map[lprotocol.ID]bool)}
 	h.net = &scriptedNetwork{Network: n.net.Host().Network(), of: n.net, conns: make(map[peer.ID][]network.Conn)}
 	n.host = h
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1, SlowAfter: time.Second, Wake: func() {},
 	})

@@ -2,9 +2,7 @@ package replicate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/publish"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
@@ -44,10 +43,9 @@ type node struct {
 // newNode returns a node with count peers in its table, which know each other.
 func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
-	n := &node{net: calltest.New(t), group: tasks.NewGroup()}
-	t.Cleanup(func() { n.group.Cancel(); n.group.Wait(new(sync.WaitGroup)) })
+	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
-	rules := validate.Rules{"v": digits{}}
+	rules := validate.Rules{"v": roomtest.Digits{}}
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: 1000 * time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},
@@ -174,25 +172,6 @@ func toPuts(put, others calltest.Answer) calltest.Answer {
 }
 
 func recordKey(i int) []byte { return fmt.Appendf(nil, "/v/%d", i) }
-
-// digits accepts values that begin with a digit, and prefers the greater one.
-type digits struct{}
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return errors.New("the value does not begin with a digit")
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (best int, _ error) {
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
-}
 
 // jobs returns the jobs of a node, as package host has them.
 func (n *node) jobs() []tasks.Job {

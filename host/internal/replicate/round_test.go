@@ -2,20 +2,19 @@ package replicate
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 )
@@ -204,7 +203,7 @@ func TestBetterValueIsAdopted(t *testing.T) {
 func TestAnnouncementsAreReplicated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 16, time.Hour)
-		private, provider := identity(t)
+		private, provider := roomtest.NewPeer(t)
 		key := []byte("a multihash")
 		proof := announce.Proof{Network: "/test", Key: key, Published: time.Now()}.Sign(private)
 		for id, proof := range map[peer.ID][]byte{provider: proof, calltest.ID(99): nil} {
@@ -271,18 +270,4 @@ func TestWithoutRounds(t *testing.T) {
 			t.Errorf("%d requests", len(asked))
 		}
 	})
-}
-
-// identity returns a new key and the ID of its peer.
-func identity(t *testing.T) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	private, public, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, id
 }

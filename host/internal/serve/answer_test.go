@@ -10,8 +10,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -50,7 +52,7 @@ func TestAnswerFindNodeOfTarget(t *testing.T) { synctest.Test(t, testAnswerFindN
 func testAnswerFindNodeOfTarget(t *testing.T) {
 	d := newNode(t, 256)
 	contacts := acquaint(d, 100, "/ip4/192.0.2.1/tcp/1")
-	known, unknown := idOf(1001), idOf(1002) // they do not serve
+	known, unknown := calltest.ID(1001), calltest.ID(1002) // they do not serve
 	addr := multiaddr.StringCast("/ip4/192.0.2.2/tcp/2")
 	for _, id := range []peer.ID{known, aPeer, contacts[0].ID} {
 		d.host.Peerstore().AddAddr(id, addr, time.Hour)
@@ -163,7 +165,7 @@ func TestAnswerFiltersAddresses(t *testing.T) { synctest.Test(t, testAnswerFilte
 func testAnswerFiltersAddresses(t *testing.T) {
 	d := newNode(t, 256)
 	acquaint(d, 1, loopbackAddr, privateAddr, publicAddr)
-	hidden := d.meet(idOf(7), addrList(loopbackAddr))
+	hidden := d.meet(calltest.ID(7), roomtest.Addrs(loopbackAddr))
 	for s, want := range scopes {
 		slices.Sort(want)
 		resp := answered(t, d, aPeer, s, protocol.FindNode{Target: []byte("key")})
@@ -193,13 +195,13 @@ func testAnswerProviders(t *testing.T) {
 	for at, believed := range scopes {
 		d := newNode(t, 256)
 		key := []byte("key")
-		add := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: idOf(1), Addrs: all}, {ID: idOf(2), Addrs: all}}}
-		if _, err := d.Answer(t.Context(), holder.From{ID: idOf(2), At: at}, add, time.Now()); err != nil {
+		add := protocol.AddProvider{Key: key, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: all}, {ID: calltest.ID(2), Addrs: all}}}
+		if _, err := d.Answer(t.Context(), holder.From{ID: calltest.ID(2), At: at}, add, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		for s, told := range scopes {
 			resp := answered(t, d, aPeer, s, protocol.GetProviders{Key: key})
-			if len(resp.Providers) != 1 || resp.Providers[0].ID != idOf(2) {
+			if len(resp.Providers) != 1 || resp.Providers[0].ID != calltest.ID(2) {
 				t.Fatalf("providers %v, want the sender alone", peerIDs(resp.Providers))
 			}
 			var want []string
@@ -214,7 +216,7 @@ func testAnswerProviders(t *testing.T) {
 			}
 		}
 		// No peer is given itself.
-		if resp := answered(t, d, idOf(2), at, protocol.GetProviders{Key: key}); len(resp.Providers) != 0 {
+		if resp := answered(t, d, calltest.ID(2), at, protocol.GetProviders{Key: key}); len(resp.Providers) != 0 {
 			t.Errorf("the provider is given itself")
 		}
 	}
@@ -240,7 +242,7 @@ func TestAnswerRefusesPrivateProvider(t *testing.T) {
 func BenchmarkAnswerFindNode(b *testing.B) {
 	d := newNode(b, 256)
 	held := acquaint(d, 150, "/ip4/192.0.2.1/tcp/4001", "/ip4/192.0.2.1/udp/4001/quic-v1")
-	req := protocol.FindNode{Target: []byte(idOf(5000))}
+	req := protocol.FindNode{Target: []byte(calltest.ID(5000))}
 	from := holder.From{ID: aPeer, At: scope.Private}
 	var buf []byte
 	b.ReportMetric(float64(len(held)), "contacts")

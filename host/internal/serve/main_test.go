@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,8 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -66,7 +67,7 @@ func newNode(t testing.TB, maxInbound int) *node {
 	group := tasks.NewGroup()
 	n.table = table.New(table.Config{Host: h, Protocol: testProtocol, Tasks: group, K: 20, Wake: func() {}})
 	n.holder = holder.New(holder.Config{
-		Host: h, Protocol: testProtocol, Store: n.store, Rules: validate.Rules{"v": digits{}}, Table: n.table,
+		Host: h, Protocol: testProtocol, Store: n.store, Rules: validate.Rules{"v": roomtest.Digits{}}, Table: n.table,
 		K: 20, RecordAge: 48 * time.Hour, MaxBytesPerPeer: -1, Caching: true,
 	})
 	n.Server = New(Config{
@@ -80,7 +81,7 @@ func newNode(t testing.TB, maxInbound int) *node {
 // the contacts that it took.
 func acquaint(n *node, count int, addrs ...string) (contacts []routing.Contact) {
 	for i := range count {
-		if c := n.meet(idOf(i), addrList(addrs...)); n.table.Has(c.ID) {
+		if c := n.meet(calltest.ID(i), roomtest.Addrs(addrs...)); n.table.Has(c.ID) {
 			contacts = append(contacts, c)
 		}
 	}
@@ -136,18 +137,6 @@ func held(t *testing.T, n *node, key string) string {
 	return string(v.Data)
 }
 
-// idOf returns the ID of the i-th made-up peer.
-func idOf(i int) peer.ID {
-	return peer.ID("\x12\x20" + string(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i))))
-}
-
-func addrList(texts ...string) (addrs []multiaddr.Multiaddr) {
-	for _, text := range texts {
-		addrs = append(addrs, multiaddr.StringCast(text))
-	}
-	return addrs
-}
-
 func addrStrings(addrs []multiaddr.Multiaddr) (out []string) {
 	for _, a := range addrs {
 		out = append(out, a.String())
@@ -161,29 +150,4 @@ func peerIDs(peers []protocol.Peer) (out []peer.ID) {
 		out = append(out, p.ID)
 	}
 	return out
-}
-
-func took(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
-}
-
-// digits accepts values that begin with a digit, and prefers the greater one.
-type digits struct{}
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return kaderr.ErrInvalidRecord
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (best int, _ error) {
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
 }

@@ -16,15 +16,16 @@ import (
 
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
 
 // dialIn opens a stream to a node from a peer of a private network.
-func dialIn(n *node, from peer.ID) *wire {
-	near, far := newWire(
-		&wireConn{remote: n.host.ID()},
-		&wireConn{remote: from, addr: multiaddr.StringCast(privateAddr)})
+func dialIn(n *node, from peer.ID) network.Stream {
+	near, far := roomtest.NewStream(
+		roomtest.NewConn(n.host.ID(), nil),
+		roomtest.NewConn(from, multiaddr.StringCast(privateAddr)))
 	go n.Handle(far)
 	return near
 }
@@ -202,7 +203,7 @@ func testServeIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	idle := took(func() {
+	idle := roomtest.Took(func() {
 		if _, err := r.ReadByte(); err == nil {
 			t.Error("read a byte")
 		}
@@ -212,7 +213,7 @@ func testServeIdle(t *testing.T) {
 	}
 
 	slow := dialIn(d, aPeer)
-	dribble := took(func() {
+	dribble := roomtest.Took(func() {
 		for d.Len() > 0 || d.Stats().Refused == 1 {
 			_, _ = slow.Write([]byte{'\x20'}) // the length of a frame, then a part of it
 			time.Sleep(9 * time.Second)
@@ -246,7 +247,7 @@ func testServeLimits(t *testing.T) {
 	const limit = 2*maxInboundPerPeer + 1
 	d := newNode(t, limit)
 	t.Cleanup(d.Close)
-	busy := func(s *wire) bool {
+	busy := func(s network.Stream) bool {
 		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
 		_, err := s.Read(make([]byte, 1))
 		var reset *network.StreamError
@@ -256,7 +257,7 @@ func testServeLimits(t *testing.T) {
 		return err != nil
 	}
 	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
-	var idle []*wire // the stream of each peer that is idle for longest
+	var idle []network.Stream // the stream of each peer that is idle for longest
 	for p := range 2 {
 		first := dialIn(d, from(p)) // opened first, and in use again and again
 		time.Sleep(100 * time.Millisecond)
@@ -300,7 +301,7 @@ func testServeLimitOfEquals(t *testing.T) {
 	d := newNode(t, 2)
 	t.Cleanup(d.Close)
 	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
-	served := func(s *wire) bool {
+	served := func(s network.Stream) bool {
 		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
 		_, err := s.Read(make([]byte, 1))
 		return err == nil
@@ -326,14 +327,14 @@ func TestCloseDespiteBlockedReset(t *testing.T) { synctest.Test(t, testCloseDesp
 func testCloseDespiteBlockedReset(t *testing.T) {
 	d := newNode(t, 256)
 	near := dialIn(d, aPeer)
-	_, far := newWire(nil, &wireConn{remote: aPeer, addr: multiaddr.StringCast(privateAddr)})
-	s := &stuck{wire: far, until: make(chan struct{})}
+	_, far := roomtest.NewStream(nil, roomtest.NewConn(aPeer, multiaddr.StringCast(privateAddr)))
+	s := &stuck{Stream: far, until: make(chan struct{})}
 	go d.Handle(s)
 	synctest.Wait()
 	if d.Len() != 2 {
 		t.Fatalf("%d streams are served, want 2", d.Len())
 	}
-	if took := took(d.Close); took != 0 {
+	if took := roomtest.Took(d.Close); took != 0 {
 		t.Errorf("Close took %v", took)
 	}
 	if _, err := near.Read(make([]byte, 1)); err == nil {
@@ -380,7 +381,7 @@ func testReset(t *testing.T) {
 }
 
 // refused reports whether a stream is reset, and not answered.
-func refused(s *wire) bool {
+func refused(s network.Stream) bool {
 	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
 	_, err := s.Read(make([]byte, 1))
 	return err != nil
@@ -393,7 +394,7 @@ func testAsked(t *testing.T) {
 	d := newNode(t, 256)
 	for i, req := range []protocol.Request{
 		protocol.Ping{},
-		protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: aPeer, Addrs: addrList(privateAddr)}}},
+		protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: aPeer, Addrs: roomtest.Addrs(privateAddr)}}},
 		protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("x")}},
 	} {
 		s := dialIn(d, aPeer)
@@ -409,13 +410,13 @@ func testAsked(t *testing.T) {
 
 // A stuck stream is a stream with a reset that blocks.
 type stuck struct {
-	*wire
+	network.Stream
 	until chan struct{}
 }
 
 func (s *stuck) Reset() error {
 	<-s.until
-	return s.wire.Reset()
+	return s.Stream.Reset()
 }
 
 // An answer never exceeds the limit of a frame: not with a thousand providers of

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
@@ -40,8 +40,7 @@ type fixture struct {
 func newTable(t *testing.T, cfg Config) *fixture {
 	t.Helper()
 	net := calltest.New(t)
-	f := &fixture{net: net, host: net.Host(), group: tasks.NewGroup(), wakes: new(int)}
-	t.Cleanup(func() { f.group.Cancel(); f.group.Wait(new(sync.WaitGroup)) })
+	f := &fixture{net: net, host: net.Host(), group: roomtest.NewGroup(t), wakes: new(int)}
 	if cfg.Host == nil {
 		cfg.Host = f.host
 	}

@@ -13,34 +13,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// digits is a validator: a value begins with a digit, and the greater digit is
-// the better value. Two values with the same one are equally good.
-type digits struct{}
-
-var errNoDigit = errors.New("the value does not begin with a digit")
-
-func (digits) Validate(_ string, value []byte) error {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
-		return errNoDigit
-	}
-	return nil
-}
-
-func (digits) Select(_ string, values [][]byte) (int, error) {
-	best := 0
-	for i, v := range values {
-		if v[0] > values[best][0] {
-			best = i
-		}
-	}
-	return best, nil
-}
 
 // authors is a Reducer: a value is a letter, its author, and digits, its version. Of
 // each author the newest is held.
@@ -83,7 +61,7 @@ func (authors) Reduce(_ string, values [][]byte) ([][]byte, error) {
 
 // testValidators are for "/v/", one value, and "/s/", a set.
 func testValidators() Rules {
-	return Rules{"v": digits{}, "s": authors{}}
+	return Rules{"v": roomtest.Digits{}, "s": authors{}}
 }
 
 func TestMerge(t *testing.T) {
@@ -262,7 +240,7 @@ func TestLimits(t *testing.T) {
 		{reduces{}, defaultValues, defaultValueSize},
 		{limited{reduces{}, 0, -1}, defaultValues, defaultValueSize},
 		{limited{reduces{}, 1 << 20, 1 << 30}, protocol.MaxRecords, protocol.MaxValue},
-		{digits{}, 1, protocol.MaxValue},
+		{roomtest.Digits{}, 1, protocol.MaxValue},
 	} {
 		v := Rules{"s": tt.validator}
 		if values, size := v.Limits([]byte("/s/k")); values != tt.values || size != tt.size {

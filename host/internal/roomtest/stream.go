@@ -1,4 +1,4 @@
-package serve
+package roomtest
 
 import (
 	"errors"
@@ -12,67 +12,74 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// A wireConn is a connection as far as streams ask for it.
-type wireConn struct {
-	network.Conn
+// NewStream returns the two ends of a stream in memory, each with its connection. Unlike the
+// streams of mocknet, they have deadlines, and codes of resets.
+func NewStream(nearConn, farConn network.Conn) (near, far network.Stream) {
+	there, back := newOneWay(), newOneWay()
+	return &stream{conn: nearConn, in: back, out: there}, &stream{conn: farConn, in: there, out: back}
+}
+
+// NewConn returns a connection that says which peer is at its end, at which address, and
+// nothing else.
+func NewConn(remote peer.ID, addr multiaddr.Multiaddr) network.Conn {
+	return &conn{remote: remote, addr: addr}
+}
+
+type conn struct {
+	network.Conn // nil: what is not implemented is not used
+
 	remote peer.ID
 	addr   multiaddr.Multiaddr
 }
 
-func (c *wireConn) RemotePeer() peer.ID                  { return c.remote }
-func (c *wireConn) RemoteMultiaddr() multiaddr.Multiaddr { return c.addr }
+func (c *conn) RemotePeer() peer.ID                  { return c.remote }
+func (c *conn) RemoteMultiaddr() multiaddr.Multiaddr { return c.addr }
 
-// newWire returns the two ends of a stream in memory.
-func newWire(nearConn, farConn network.Conn) (near, far *wire) {
-	there, back := newOneWay(), newOneWay()
-	return &wire{conn: nearConn, in: back, out: there}, &wire{conn: farConn, in: there, out: back}
-}
-
-// A wire is one end of a stream in memory.
-type wire struct {
-	network.Stream // nil: what is not implemented is not used
+// A stream is one end of a stream in memory.
+type stream struct {
+	network.Stream // nil, like that
 
 	conn    network.Conn
 	in, out *oneWay
 }
 
-func (w *wire) Conn() network.Conn                { return w.conn }
-func (w *wire) Scope() network.StreamScope        { return &network.NullScope{} }
-func (w *wire) Read(p []byte) (int, error)        { return w.in.read(p) }
-func (w *wire) Write(p []byte) (int, error)       { return w.out.write(p) }
-func (w *wire) SetReadDeadline(t time.Time) error { w.in.reading.set(w.in, t); return nil }
-func (w *wire) SetWriteDeadline(t time.Time) error {
-	w.out.writing.set(w.out, t)
+func (s *stream) Conn() network.Conn                { return s.conn }
+func (s *stream) Scope() network.StreamScope        { return &network.NullScope{} }
+func (s *stream) Read(p []byte) (int, error)        { return s.in.read(p) }
+func (s *stream) Write(p []byte) (int, error)       { return s.out.write(p) }
+func (s *stream) SetReadDeadline(t time.Time) error { s.in.reading.set(s.in, t); return nil }
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.out.writing.set(s.out, t)
 	return nil
 }
 
-func (w *wire) CloseWrite() error {
-	w.out.end(io.EOF, io.ErrClosedPipe, false)
+func (s *stream) CloseWrite() error {
+	s.out.end(io.EOF, io.ErrClosedPipe, false)
 	return nil
 }
 
-func (w *wire) CloseRead() error {
-	w.in.end(io.EOF, network.ErrReset, true)
+func (s *stream) CloseRead() error {
+	s.in.end(io.EOF, network.ErrReset, true)
 	return nil
 }
 
-func (w *wire) Close() error {
-	_ = w.CloseWrite()
-	return w.CloseRead()
+func (s *stream) Close() error {
+	_ = s.CloseWrite()
+	return s.CloseRead()
 }
 
-func (w *wire) Reset() error { return w.ResetWithError(0) }
+func (s *stream) Reset() error { return s.ResetWithError(0) }
 
-func (w *wire) ResetWithError(code network.StreamErrorCode) error {
+func (s *stream) ResetWithError(code network.StreamErrorCode) error {
 	local := &network.StreamError{ErrorCode: code}
 	remote := &network.StreamError{ErrorCode: code, Remote: true}
-	w.out.end(remote, local, true)
-	w.in.end(local, remote, true)
+	s.out.end(remote, local, true)
+	s.in.end(local, remote, true)
 	return nil
 }
 
-// maxOnWire is how much is on its way before a writer waits.
-const maxOnWire = 64 << 10
+// maxOnWay is how much is on its way before a writer waits.
+const maxOnWay = 64 << 10
 
 // oneWay is one direction of a stream.
 type oneWay struct {
@@ -132,7 +139,7 @@ func (w *oneWay) read(p []byte) (int, error) {
 func (w *oneWay) write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.writeErr == nil && len(w.buf) > maxOnWire {
+	for w.writeErr == nil && len(w.buf) > maxOnWay {
 		if w.writing.passed() {
 			return 0, os.ErrDeadlineExceeded
 		}

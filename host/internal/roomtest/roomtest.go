@@ -1,0 +1,86 @@
+// Package roomtest has what the tests of several rooms share: peers with keys, addresses,
+// a validator, and streams in memory. It imports no room above tasks, so that the tests of
+// every other room can use it.
+package roomtest
+
+import (
+	"crypto/rand"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+// NewPeer returns a new Ed25519 key, and the ID of its peer.
+func NewPeer(t testing.TB) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	return NewPeerWith(t, crypto.Ed25519)
+}
+
+// NewPeerWith returns a new key of a kind, and the ID of its peer.
+func NewPeerWith(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	private, public, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, id
+}
+
+// Addrs parses addresses.
+func Addrs(texts ...string) (addrs []multiaddr.Multiaddr) {
+	for _, s := range texts {
+		addrs = append(addrs, multiaddr.StringCast(s))
+	}
+	return addrs
+}
+
+// NewGroup returns a group of goroutines that ends with the test.
+func NewGroup(t testing.TB) *tasks.Group {
+	t.Helper()
+	g := tasks.NewGroup()
+	t.Cleanup(func() { g.Cancel(); g.Wait(new(sync.WaitGroup)) })
+	return g
+}
+
+// Took returns how long f takes.
+func Took(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+// Digits is a validator: a value begins with a digit, and the greater digit is the better
+// value. Two values with the same digit are equally good.
+type Digits struct{}
+
+// ErrNoDigit is why [Digits] refuses a value.
+var ErrNoDigit = errors.New("the value does not begin with a digit")
+
+// Validate implements record.Validator.
+func (Digits) Validate(_ string, value []byte) error {
+	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+		return ErrNoDigit
+	}
+	return nil
+}
+
+// Select implements record.Validator.
+func (Digits) Select(_ string, values [][]byte) (best int, _ error) {
+	for i, v := range values {
+		if v[0] > values[best][0] {
+			best = i
+		}
+	}
+	return best, nil
+}
