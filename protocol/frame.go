@@ -92,10 +92,7 @@ func cutShort(err error) error {
 // AppendFrame appends msg as a frame: its length as a varint, and itself.
 //
 // Spec: libp2p kad-dht, "RPC messages".
-func AppendFrame(dst, msg []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(msg)))
-	return append(dst, msg...)
-}
+func AppendFrame(dst, msg []byte) []byte { return AppendBytes(dst, msg) }
 
 // AppendRequestFrame appends the frame of a request, to be sent in one write.
 // See [AppendRequest].

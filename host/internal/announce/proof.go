@@ -44,8 +44,8 @@ func (*Proof) Codec() []byte { return []byte("/kad/announcement") }
 func (p *Proof) MarshalRecord() ([]byte, error) {
 	b := binary.AppendVarint(nil, p.Published.Unix())
 	b = binary.AppendVarint(b, int64(p.Lifetime/time.Second))
-	b = append(binary.AppendUvarint(b, uint64(len(p.Network))), p.Network...)
-	return append(binary.AppendUvarint(b, uint64(len(p.Key))), p.Key...), nil
+	b = protocol.AppendBytes(b, []byte(p.Network))
+	return protocol.AppendBytes(b, p.Key), nil
 }
 
 // UnmarshalRecord implements record.Record.

@@ -142,7 +142,7 @@ type Kept struct {
 // announcement with its length, then the proof.
 func (k Kept) Marshal() []byte {
 	b := binary.AppendVarint(nil, k.Published.Unix())
-	b = append(binary.AppendUvarint(b, uint64(len(k.Wire))), k.Wire...)
+	b = protocol.AppendBytes(b, k.Wire)
 	return append(b, k.Proof...)
 }
 

@@ -237,8 +237,8 @@ func (v Rules) Pack(key []byte, values []store.Value) store.Value {
 		}
 		packed.Data = binary.AppendVarint(packed.Data, milli(x.Received))
 		packed.Data = binary.AppendVarint(packed.Data, milli(x.Expires))
-		packed.Data = append(binary.AppendUvarint(packed.Data, uint64(len(x.Publisher))), x.Publisher...)
-		packed.Data = append(binary.AppendUvarint(packed.Data, uint64(len(x.Data))), x.Data...)
+		packed.Data = protocol.AppendBytes(packed.Data, x.Publisher)
+		packed.Data = protocol.AppendBytes(packed.Data, x.Data)
 	}
 	return packed
 }
