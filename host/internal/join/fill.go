@@ -50,7 +50,8 @@ func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (name
 		if len(p.Addrs) > 0 {
 			c.Group = scope.Group(p.Addrs[0])
 		}
-		if c.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs}); c.Wire != nil || len(j.cfg.Host.Peerstore().Addrs(p.ID)) > 0 {
+		c.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs})
+		if j.cfg.Table.Dialable(c) {
 			named = append(named, c)
 		}
 	}

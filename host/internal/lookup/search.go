@@ -156,10 +156,9 @@ func (s *Search) closer(resp protocol.Response) []routing.Contact {
 	for _, p := range resp.Closer {
 		c := s.contact(p)
 		c.Doubtful = p.Connection == protocol.CannotConnect // that it can connect proves nothing
-		if c.Wire == nil && len(s.engine.cfg.Host.Peerstore().Addrs(p.ID)) == 0 {
-			continue
+		if s.engine.cfg.Table.Dialable(c) {
+			closer = append(closer, c)
 		}
-		closer = append(closer, c)
 	}
 	s.engine.cfg.Table.Expect(closer)
 	return closer

@@ -98,6 +98,11 @@ func (t *Table) Disconnected(id peer.ID) {
 	})
 }
 
+// Dialable reports whether an address of a contact is known: from its Wire, or to the host.
+func (t *Table) Dialable(c routing.Contact) bool {
+	return c.Wire != nil || len(t.cfg.Host.Peerstore().Addrs(c.ID)) > 0
+}
+
 // Learn gives the host the addresses of a contact, for as long as it takes to connect:
 // identify and the table keep the addresses that prove good.
 func (t *Table) Learn(c routing.Contact) {
