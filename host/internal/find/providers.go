@@ -125,33 +125,22 @@ const (
 // resolve looks up the providers that no holder named with an address.
 func (p *providers) resolve(ctx context.Context) error {
 	unknown := slices.DeleteFunc(p.unknown, func(id peer.ID) bool { return p.named[id] })
-	infos := make([]peer.AddrInfo, len(unknown))
+	infos := make([]*peer.AddrInfo, len(unknown))
 	for i, id := range unknown {
-		infos[i].ID = id
+		infos[i] = &peer.AddrInfo{ID: id}
 	}
-	err := tasks.Each(ctx, resolveLimit, indices(len(unknown)), func(ctx context.Context, i int) error {
-		found, err := p.finder.Peer(ctx, unknown[i])
+	err := tasks.Each(ctx, resolveLimit, slices.Values(infos), func(ctx context.Context, info *peer.AddrInfo) error {
+		found, err := p.finder.Peer(ctx, info.ID)
 		if err != nil {
-			log.Debugw("provider without address", "peer", unknown[i], "error", err)
+			log.Debugw("provider without address", "peer", info.ID, "error", err)
 		}
-		infos[i].Addrs = found.Info().Addrs
+		info.Addrs = found.Info().Addrs
 		return nil
 	})
 	for _, info := range infos {
 		if !p.over {
-			p.send(info)
+			p.send(*info)
 		}
 	}
 	return err
-}
-
-// indices yields 0 to n-1.
-func indices(n int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i := range n {
-			if !yield(i) {
-				return
-			}
-		}
-	}
 }

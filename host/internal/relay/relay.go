@@ -274,9 +274,6 @@ func (r *Relays) standingOf(now time.Time, id peer.ID) standing {
 
 // note sets what is known of a peer.
 func (r *Relays) note(id peer.ID, s standing, since time.Time) {
-	if r.known == nil {
-		r.known = make(map[peer.ID]knownRelay)
-	}
 	r.known[id] = knownRelay{s, since}
 }
 
