@@ -37,11 +37,11 @@ func TestRecall(t *testing.T) {
 			if got := n.closestTo(t, n.Closest(0), "key", ids); got < testK {
 				t.Errorf("the first lookup took %d requests, want %d at least", got, testK)
 			}
-			size, _ := n.table.Network()
+			size := n.table.Tune(routing.LookupConfig{K: testK}).Size
 			time.Sleep(after / 2)
 			n.closestTo(t, n.Closest(0), "key", ids)
 			time.Sleep(after / 2)
-			if again, _ := n.table.Network(); again != size {
+			if again := n.table.Tune(routing.LookupConfig{K: testK}).Size; again != size {
 				t.Errorf("the network has %v, and had %v before the same was found again", again, size)
 			}
 			if got := n.closestTo(t, n.Closest(0), "key", ids); got <= 3 != free {

@@ -70,13 +70,11 @@ func (e *Engine) Prepare(ctx context.Context, preimage []byte, req protocol.Requ
 	if p.Recall {
 		routing.MarkRecent(seeds[:len(recalled)])
 	}
-	size, failing := e.cfg.Table.Network()
 	s := &Search{
 		engine: e, key: key, req: req, turn: call.NewTurn(), named: make(map[peer.ID]named), recalled: since,
-		lookup: routing.NewLookup(e.self, key, seeds, routing.LookupConfig{
+		lookup: routing.NewLookup(e.self, key, seeds, e.cfg.Table.Tune(routing.LookupConfig{
 			K: e.cfg.K, Alpha: e.cfg.Alpha, Beta: e.cfg.K, Paths: max(1, p.Paths), SlowAfter: e.cfg.SlowAfter,
-			Size: size, Failing: failing,
-		}),
+		})),
 	}
 	e.cfg.Table.LookedUp(key)
 	return s, nil

@@ -99,9 +99,7 @@ func (s *Search) learn(r Result) {
 	if r.Unasked > 0 {
 		return
 	}
-	if r.End == routing.Converged && s.recalled.IsZero() { // one part of the key space counts once
-		s.engine.cfg.Table.Found(s.key, r.Closest)
-	}
+	s.engine.cfg.Table.Found(s.recalled, s.key, r.Result)
 	s.engine.recall.learn(s.recalled, s.key, r)
 }
 

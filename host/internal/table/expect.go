@@ -19,22 +19,21 @@ func (t *Table) Expect(contacts []routing.Contact) {
 	}
 }
 
-// Found records the closest peers of a key, none of which is missing: they show the size
-// of the network.
-func (t *Table) Found(key routing.Key, closest []routing.Contact) {
+// Found takes in the result of a lookup of a key, which may show the size of the network:
+// see [routing.Paces.Learn].
+func (t *Table) Found(recalled time.Time, key routing.Key, r routing.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.paces.Learn(time.Time{}, key, routing.Result{End: routing.Converged, Closest: closest})
+	t.paces.Learn(recalled, key, r)
 }
 
-// Network returns the estimated size of the network, and the share of requests that
-// fail. With fewer than k contacts, the neighbours say nothing of the size: they may be
-// all that there are, or all that this node knows.
-func (t *Table) Network() (routing.Estimate, float64) {
+// Tune returns the settings of a lookup with the estimated size of the network, and the
+// share of requests that fail. With fewer than k contacts, the neighbours say nothing of
+// the size: they may be all that there are, or all that this node knows.
+func (t *Table) Tune(cfg routing.LookupConfig) routing.LookupConfig {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	cfg := t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K))
-	return cfg.Size, cfg.Failing
+	return t.paces.Tune(cfg, t.self, t.contacts.Neighbours(cfg.K))
 }
 
 // Patience returns how long a dial and an answer together are expected to take at most.

@@ -10,6 +10,9 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
+// tuned returns the settings of a lookup by what the table has learnt.
+func tuned(f *fixture) routing.LookupConfig { return f.Tune(routing.LookupConfig{K: f.cfg.K}) }
+
 // The neighbours that show the size of the network are in order, and none is missing,
 // though some are suspect. Fewer than k contacts show nothing.
 func TestSizeWithSuspects(t *testing.T) {
@@ -19,7 +22,7 @@ func TestSizeWithSuspects(t *testing.T) {
 		for _, id := range peers(19) {
 			f.answer(id)
 		}
-		if size, _ := f.Network(); size.Nodes != 0 {
+		if size := tuned(f).Size; size.Nodes != 0 {
 			t.Errorf("19 contacts of 20 show a size of %.0f", size.Nodes)
 		}
 		for _, id := range peers(24) {
@@ -28,12 +31,12 @@ func TestSizeWithSuspects(t *testing.T) {
 				f.answer(id)
 			}
 		}
-		before, _ := f.Network()
+		before := tuned(f).Size
 		routing.SortByDistance(f.Self(), all)
 		for _, c := range all[:7] {
 			f.Heard(c, Silent, 0)
 		}
-		after, _ := f.Network()
+		after := tuned(f).Size
 		if before.Nodes == 0 || after.Nodes > 2*before.Nodes || after.Nodes < before.Nodes/2 {
 			t.Errorf("size %.0f, and %.0f when 7 of 24 contacts are suspect", before.Nodes, after.Nodes)
 		}
@@ -51,9 +54,9 @@ func TestFound(t *testing.T) {
 		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 			k := routing.KeyOf([]byte(key))
 			routing.SortByDistance(k, all)
-			f.Found(k, all[:20])
+			f.Found(time.Time{}, k, routing.Result{End: routing.Converged, Closest: all[:20]})
 		}
-		if size, _ := f.Network(); size.Nodes < 500 || size.Nodes > 2000 {
+		if size := tuned(f).Size; size.Nodes < 500 || size.Nodes > 2000 {
 			t.Errorf("size %.0f, of 1 000 nodes", size.Nodes)
 		}
 	})

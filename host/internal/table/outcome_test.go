@@ -34,7 +34,7 @@ func TestHeard(t *testing.T) {
 				f.answer(id, calltest.ID(2))
 				*f.wakes = 0
 				f.Heard(routing.ContactOf(id), tt.outcome, 0)
-				if _, failing := f.Network(); failing > 0 != tt.failed || f.doubtful(id) != tt.doubted {
+				if failing := tuned(f).Failing; failing > 0 != tt.failed || f.doubtful(id) != tt.doubted {
 					t.Errorf("the share of failures is %v, in doubt: %v", failing, f.doubtful(id))
 				}
 				if woken := *f.wakes > 0; woken != tt.doubted {
@@ -82,7 +82,7 @@ func TestChecked(t *testing.T) {
 				if s := f.Stats(); s.Suspects == 1 != tt.suspect || !f.Has(id) {
 					t.Errorf("%+v, held: %v", s, f.Has(id))
 				}
-				if _, failing := f.Network(); failing != 0 {
+				if failing := tuned(f).Failing; failing != 0 {
 					t.Errorf("the share of failures is %v: checks are of peers in doubt", failing)
 				}
 				if alive := tt.outcome == Answered || tt.outcome == Refused; f.doubtful(id) == alive {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
@@ -87,7 +86,7 @@ func (t *Table) NotReady(cause error) *NotReadyError {
 	e.Offline = t.Stats().Offline
 	e.Others = make(map[peer.ID][]lprotocol.ID)
 	for _, id := range t.cfg.Host.Network().Peers() {
-		if t.cfg.Host.Network().Connectedness(id) != network.Connected || t.Speaks(id) || e.Dials[id] != nil {
+		if !t.Connected(id) || t.Speaks(id) || e.Dials[id] != nil {
 			continue
 		}
 		if len(e.Others) == maxNoted {
