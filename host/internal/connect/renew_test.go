@@ -84,18 +84,24 @@ func testRenew(t *testing.T) {
 	}
 }
 
+// renewing runs the job in a loop of its own, until the test ends. It returns a count of the
+// renewals, and the loop.
+func (n *node) renewing() (*atomic.Int32, *tasks.Loop) {
+	renewals, loop := new(atomic.Int32), tasks.NewLoop(n.group)
+	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
+	n.cfg.Wake = loop.Wake
+	loop.Add(n.Job())
+	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
+	return renewals, loop
+}
+
 // A host behind a NAT renews every few minutes, and soon after a hole could not be
 // punched; one that can be dialled, never.
 func TestRenewWhen(t *testing.T) { synctest.Test(t, testRenewWhen) }
 
 func testRenewWhen(t *testing.T) {
 	n := newNode(t)
-	var renewals atomic.Int32
-	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
-	loop := tasks.NewLoop(n.group)
-	n.cfg.Wake = loop.Wake
-	loop.Add(n.Job())
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
+	renewals, loop := n.renewing()
 	after := func(what string, wait time.Duration, least, most int32) {
 		t.Helper()
 		time.Sleep(wait)
@@ -119,12 +125,7 @@ func TestRenewAfterFailure(t *testing.T) { synctest.Test(t, testRenewAfterFailur
 
 func testRenewAfterFailure(t *testing.T) {
 	n := newNode(t)
-	var renewals atomic.Int32
-	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
-	loop := tasks.NewLoop(n.group)
-	n.cfg.Wake = loop.Wake
-	loop.Add(n.Job())
-	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
+	renewals, _ := n.renewing()
 	time.Sleep(renewPause)
 	for i, want := range []int32{1, 1, 2, 2} {
 		n.PunchFailed()
