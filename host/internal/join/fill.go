@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -40,7 +41,7 @@ func (j *Joiner) fill(ctx context.Context) error {
 func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (named []routing.Contact) {
 	ctx, cancel := context.WithTimeout(ctx, routing.FillTimeout)
 	defer cancel()
-	target := routing.Preimage(j.cfg.Table.Self(), req.CPL, newRNG())
+	target := routing.Preimage(j.cfg.Table.Self(), req.CPL, tasks.NewRNG())
 	resp, err := j.cfg.Call.Request(ctx, nil, req.To, protocol.FindNode{Target: target}, nil)
 	if err != nil {
 		return nil

@@ -328,7 +328,5 @@ func (j *Joiner) introduce(ctx context.Context, id peer.ID) error {
 
 // refresh looks up a random key of a bucket.
 func (j *Joiner) refresh(ctx context.Context, cpl int) error {
-	return j.cfg.Lookup.Refresh(ctx, routing.Preimage(j.cfg.Table.Self(), cpl, newRNG()))
+	return j.cfg.Lookup.Refresh(ctx, routing.Preimage(j.cfg.Table.Self(), cpl, tasks.NewRNG()))
 }
-
-func newRNG() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

@@ -2,9 +2,9 @@ package lookup
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -52,8 +52,7 @@ func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routi
 		if key.CPL(prefix) >= bits {
 			break // a lookup of the key shows as much as any other
 		}
-		rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-		if _, err := s.look(ctx, routing.PreimageOf(prefix, bits, rng)); err != nil {
+		if _, err := s.look(ctx, routing.PreimageOf(prefix, bits, tasks.NewRNG())); err != nil {
 			return nil, err
 		}
 	}

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -160,8 +159,7 @@ func (t *Table) Neighbours(n int) []routing.Contact {
 // Departed returns up to n contacts that have left the table, or were saved by an earlier
 // run: all of them, or some at random.
 func (t *Table) Departed(n int) (drawn []routing.Contact) {
-	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	tasks.Locked(&t.mu, func(now time.Time) { drawn = t.departed.Draw(now, n, rng) })
+	tasks.Locked(&t.mu, func(now time.Time) { drawn = t.departed.Draw(now, n, tasks.NewRNG()) })
 	return drawn
 }
 

@@ -119,6 +119,10 @@ func (l *Loop) ask(now time.Time) (next time.Time) {
 	return next
 }
 
+// NewRNG returns a generator of random numbers with a random seed, for package routing,
+// which has no randomness of its own.
+func NewRNG() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
 // Jittered returns d give or take a tenth, so that nodes that lost the same peer do
 // not come back at the same moment.
 func Jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
