@@ -47,7 +47,7 @@ func ours() int {
 	buf := make([]byte, 1<<20)
 	n := 0
 	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "go-kad/kad/host.") && !strings.Contains(stack, "BenchmarkIdle") {
+		if strings.Contains(stack, "go-kad/kad/host") && !strings.Contains(stack, "BenchmarkIdle") {
 			n++
 		}
 	}
