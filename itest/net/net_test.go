@@ -32,7 +32,6 @@ func TestMain(m *testing.M) {
 const (
 	fleetSize = 50
 	fleetGone = 15
-	rounds    = 100
 	atOnce    = 8 // rounds
 
 	// patience bounds every operation: none comes near it, and a hang fails
@@ -111,9 +110,14 @@ func launch(t *testing.T, n int, seed uint64) *fleet {
 // pick returns a random node.
 func (f *fleet) pick() *kad.DHT { return f.nodes[f.rng.IntN(len(f.nodes))] }
 
-// play plays rounds, a few at a time. Who does what in them is drawn before.
+// play plays rounds, a few at a time: 100, and 25 with the race detector, which makes
+// each four times slower. The nodes of each round are drawn before.
 func (f *fleet) play(t *testing.T) {
 	t.Helper()
+	rounds := 100
+	if raceEnabled {
+		rounds = 25
+	}
 	start := time.Now()
 	var players errgroup.Group
 	players.SetLimit(atOnce)
