@@ -2,7 +2,6 @@ package call
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,26 +27,6 @@ const (
 	dialRate = 20
 )
 
-// A Turn is the operation that peers are dialled for. The dials of one turn begin in
-// order, and turns alternate. All dials that belong to no operation have the nil turn.
-type Turn struct {
-	over chan struct{} // closed by Leave
-}
-
-// NewTurn returns the turn of an operation.
-func NewTurn() *Turn { return &Turn{make(chan struct{})} }
-
-// Leave gives up the dials of the turn that have not begun. Call it once.
-func (t *Turn) Leave() { close(t.over) }
-
-// left returns a channel that is closed when the operation has left.
-func (t *Turn) left() <-chan struct{} {
-	if t == nil {
-		return nil
-	}
-	return t.over
-}
-
 // A dialer dials peers, no more at a time and no more often than a home router can bear.
 // All dials of lookups, writes, joining and upkeep pass it. The dials of DHT.Connect, and
 // of relays that are checked, do not: they are few.
@@ -61,7 +40,7 @@ type dialer struct {
 	inFlight map[peer.ID]*dial
 	tokens   float64 // dials that may begin at once; at most burst
 	since    time.Time
-	queues   []*dialQueue // the next turn first; none is empty
+	queue    queue[*dial] // dials that have not begun
 	timer    *time.Timer  // set while the next has to wait for a token
 }
 
@@ -70,12 +49,6 @@ func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.
 		connect: connect, connected: connected, tasks: group, most: most,
 		inFlight: make(map[peer.ID]*dial), tokens: dialBurst,
 	}
-}
-
-// A dialQueue has the dials of one turn.
-type dialQueue struct {
-	turn  *Turn
-	dials []*dial // that have not begun
 }
 
 // A dial is an attempt to connect to a peer.
@@ -100,7 +73,7 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 	if r.inFlight[to] != nil {
 		r.start(time.Time{}, x) //nolint:contextcheck // a dial outlives its waiters
 	} else {
-		r.enqueue(turn, x)
+		r.queue.push(turn, x)
 		r.begin() //nolint:contextcheck // a dial outlives its waiters
 	}
 	r.mu.Unlock()
@@ -122,7 +95,7 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 	if x.as != nil {
 		return x.as, nil // it began just now
 	}
-	r.withdraw(turn, x)
+	r.queue.remove(turn, x)
 	return nil, kaderr.ErrNotSent
 }
 
@@ -179,45 +152,16 @@ func (r *dialer) forget(to peer.ID) {
 	}
 }
 
-// enqueue appends x to the queue of a turn.
-func (r *dialer) enqueue(turn *Turn, x *dial) {
-	for _, q := range r.queues {
-		if q.turn == turn {
-			q.dials = append(q.dials, x)
-			return
-		}
-	}
-	r.queues = append(r.queues, &dialQueue{turn, []*dial{x}})
-}
-
-// withdraw removes x, which has no waiter, from the queue of a turn.
-func (r *dialer) withdraw(turn *Turn, x *dial) {
-	for i, q := range r.queues {
-		if j := slices.Index(q.dials, x); q.turn == turn && j >= 0 {
-			q.dials = slices.Delete(q.dials, j, j+1)
-			if len(q.dials) == 0 {
-				r.queues = slices.Delete(r.queues, i, i+1)
-			}
-			return
-		}
-	}
-}
-
 // begin begins the dials that may begin now. For the others, the end of a dial in flight
 // calls begin again, or the timer does.
 func (r *dialer) begin() {
-	for len(r.queues) > 0 {
-		q := r.queues[0]
-		x := q.dials[0]
+	for {
+		x, ok := r.queue.first()
 		now := time.Now()
-		if r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take(now) {
+		if !ok || r.inFlight[x.to] == nil && !r.connected(x.to) && !r.take(now) {
 			return
 		}
-		q.dials = q.dials[1:]
-		r.queues = r.queues[1:]
-		if len(q.dials) > 0 {
-			r.queues = append(r.queues, q) // the turn of others
-		}
+		r.queue.pop()
 		r.start(now, x)
 	}
 }
@@ -288,16 +232,13 @@ func (r *dialer) start(now time.Time, x *dial) {
 
 // share joins to x, which has begun, the dials of the same peer that have not.
 func (r *dialer) share(x *dial) {
-	for _, q := range r.queues {
-		q.dials = slices.DeleteFunc(q.dials, func(other *dial) bool {
-			if other.to != x.to {
-				return false
-			}
-			other.as = x
-			x.waiters++
-			close(other.begun)
-			return true
-		})
-	}
-	r.queues = slices.DeleteFunc(r.queues, func(q *dialQueue) bool { return len(q.dials) == 0 })
+	r.queue.take(func(other *dial) bool {
+		if other.to != x.to {
+			return false
+		}
+		other.as = x
+		x.waiters++
+		close(other.begun)
+		return true
+	})
 }

@@ -163,8 +163,8 @@ func TestDialsGivenUp(t *testing.T) {
 		synctest.Wait()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !slices.Equal(l.order, []peer.ID{"a0"}) || len(l.queues) > 0 || len(l.inFlight) > 0 {
-			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.queues, l.inFlight)
+		if !slices.Equal(l.order, []peer.ID{"a0"}) || len(l.queue.turns) > 0 || len(l.inFlight) > 0 {
+			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.queue.turns, l.inFlight)
 		}
 	})
 }
