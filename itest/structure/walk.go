@@ -15,7 +15,8 @@ var FindNode = []string{ //nolint:gochecknoglobals // a constant
 	"host.DHT.ClosestPeers",
 	rooms + "lookup.Engine.Closest", rooms + "lookup.Engine.Prepare", rooms + "table.Table.Seeds",
 	rooms + "lookup.Search.Run", rooms + "lookup.drive", "routing.Lookup.Next", rooms + "lookup.Search.ask",
-	rooms + "call.Caller.Request", rooms + "call.Caller.ask", rooms + "call.streams.Request",
+	rooms + "call.Caller.Request", rooms + "call.Caller.ask", rooms + "call.Caller.attempt",
+	rooms + "call.streams.Request",
 	"protocol.AppendRequestFrame", "protocol.ReadFrame", "protocol.ParseResponse",
 	rooms + "table.Table.Heard", rooms + "lookup.Search.settle", "routing.Lookup.Answered",
 }

@@ -2,14 +2,17 @@ package call
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -44,6 +47,7 @@ type Config struct {
 type Caller struct {
 	cfg    Config
 	dialer *dialer
+	lanes  *lanes
 	older  older
 
 	requests, failed, probes atomic.Uint64
@@ -57,7 +61,7 @@ func New(cfg Config) *Caller {
 		}
 		return cfg.Transport.Dial(ctx, to)
 	}
-	return &Caller{cfg: cfg, dialer: newDialer(cfg.MaxDials, cfg.Tasks, dial, cfg.Table.Connected)}
+	return &Caller{cfg: cfg, lanes: newLanes(), dialer: newDialer(cfg.MaxDials, cfg.Tasks, dial, cfg.Table.Connected)}
 }
 
 // Stats returns how many requests were made, how many of them failed or were refused,
@@ -89,6 +93,152 @@ func (c *Caller) Request(ctx context.Context, turn *Turn, to routing.Contact, re
 func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request) (protocol.Response, error) {
 	c.requests.Add(1)
 	resp, _, err := c.ask(ctx, turn, to, req, nil)
+	return resp, err
+}
+
+// ask sends a request, and returns how long the answer took on an open connection: 0 if
+// there is none, or if the time is mostly that of the store of the peer. The error is a
+// *outcomeError.
+//
+// A request for which there was no room is tried again: see [Caller.retry].
+func (c *Caller) ask(
+	ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage),
+) (resp protocol.Response, took time.Duration, err error) {
+	if reaches == nil {
+		reaches = func(Stage) {}
+	}
+	c.cfg.Table.Learn(to)
+	l := c.lanes.use(to.ID)
+	defer c.lanes.drop(to.ID)
+	var first time.Time // the end of the first attempt
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		var ended time.Time
+		resp, took, ended, err = c.attempt(ctx, turn, to.ID, l, req, reaches, !first.IsZero())
+		if first.IsZero() {
+			first = ended
+		}
+		if err == nil || !c.noRoom(l, ended, first, err) {
+			return resp, took, err
+		}
+		if OutcomeOf(err) == table.OwnFailure {
+			reaches(Queued) // it waits for us, and is not late
+			c.Redial(to.ID) // the swarm takes a dial that failed here for one that failed there
+		}
+		if !wait(ctx, turn, tasks.Jittered(pause)) {
+			return resp, took, err
+		}
+	}
+}
+
+// noRoom reports whether a request failed for want of room, and may find some: the peer
+// was busy, or a stream, memory or file descriptor was lacking here. It gives up when no
+// request of the lane, or of any, has found room for RequestTimeout, since the first
+// attempt.
+func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
+	switch {
+	case c.closed():
+		return false
+	case errors.Is(err, kaderr.ErrBusy):
+	case OutcomeOf(err) == table.OwnFailure:
+		l = &c.lanes.all
+	default:
+		return false
+	}
+	last := c.lanes.lastGranted(l)
+	if last.Before(first) {
+		last = first
+	}
+	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.RequestTimeout
+}
+
+// wait waits for a pause. It reports false if ctx ends before that, or the turn is left.
+func wait(ctx context.Context, turn *Turn, pause time.Duration) bool {
+	over := time.NewTimer(pause)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		return true
+	case <-turn.left():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// attempt sends a request once, when there is room for it in the lane of its peer. It
+// returns when that ended, too.
+func (c *Caller) attempt(
+	ctx context.Context, turn *Turn, to peer.ID, l *lane, req protocol.Request, reaches func(Stage), again bool,
+) (resp protocol.Response, took time.Duration, ended time.Time, err error) {
+	connected := c.cfg.Table.Connected(to)
+	queued := func() { reaches(Queued) }
+	entered := func() {
+		if connected {
+			reaches(Connected)
+		} else {
+			reaches(Dialled)
+		}
+	}
+	if err := c.lanes.enter(ctx, turn, l, queued, entered); err != nil {
+		return resp, 0, time.Time{}, &outcomeError{c.outcomeBefore(err), inTime(ctx, err)}
+	}
+	if again {
+		entered()
+	}
+	resp, took, ended, err = c.attemptNow(ctx, turn, to, connected, req, reaches)
+	c.lanes.leave(l, ended, err, kaderr.ErrBusy)
+	return resp, took, ended, err
+}
+
+// attemptNow is attempt for a request that has entered the lane of its peer.
+func (c *Caller) attemptNow(
+	ctx context.Context, turn *Turn, to peer.ID, connected bool, req protocol.Request, reaches func(Stage),
+) (resp protocol.Response, took time.Duration, ended time.Time, err error) {
+	var x *dial
+	if !connected {
+		if x, err = c.dialer.dial(ctx, turn, to, reaches); err != nil {
+			return resp, 0, time.Time{}, &outcomeError{c.outcomeBefore(err), inTime(ctx, err)}
+		}
+	}
+	start := time.Now()
+	limited := ctx
+	if c.cfg.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, c.cfg.RequestTimeout)
+		defer cancel()
+	}
+	sent := start
+	if x != nil {
+		if err = c.dialer.wait(limited, x); err == nil {
+			reaches(Connected)
+			sent = time.Now()
+		}
+	}
+	if err == nil {
+		resp, err = c.send(limited, turn, to, req, reaches)
+	}
+	now := time.Now()
+	if err != nil {
+		return protocol.Response{}, 0, now, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
+	}
+	c.cfg.Host.Peerstore().RecordLatency(to, now.Sub(sent))
+	switch req.(type) {
+	case protocol.PutValue, protocol.AddProvider:
+		return resp, 0, now, nil
+	default:
+		return resp, max(1, now.Sub(sent)), now, nil
+	}
+}
+
+// send sends a request on an open connection, when there is room for it here.
+func (c *Caller) send(
+	ctx context.Context, turn *Turn, to peer.ID, req protocol.Request, reaches func(Stage),
+) (resp protocol.Response, err error) {
+	own := &c.lanes.all
+	if err := c.lanes.enter(ctx, turn, own, func() { reaches(Queued) }, func() { reaches(Connected) }); err != nil {
+		return resp, err
+	}
+	resp, err = c.cfg.Transport.Request(ctx, to, req)
+	c.lanes.leave(own, time.Now(), err, network.ErrResourceLimitExceeded)
 	return resp, err
 }
 
@@ -139,52 +289,6 @@ func (c *Caller) probe(ctx context.Context, to routing.Contact) (took time.Durat
 	c.Redial(to.ID)
 	_, took, err = c.ask(ctx, nil, to, protocol.FindNode{Target: []byte(c.cfg.Host.ID())}, nil)
 	return took, err
-}
-
-// ask sends a request, and returns how long the answer took on an open connection: 0 if
-// there is none, or if the time is mostly that of the store of the peer. The error is a
-// *outcomeError.
-func (c *Caller) ask(
-	ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage),
-) (resp protocol.Response, took time.Duration, err error) {
-	if reaches == nil {
-		reaches = func(Stage) {}
-	}
-	c.cfg.Table.Learn(to)
-	var x *dial
-	if !c.cfg.Table.Connected(to.ID) {
-		if x, err = c.dialer.dial(ctx, turn, to.ID, reaches); err != nil {
-			return resp, 0, &outcomeError{c.outcomeBefore(err), inTime(ctx, err)}
-		}
-	}
-	start := time.Now()
-	limited := ctx
-	if c.cfg.RequestTimeout > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, c.cfg.RequestTimeout)
-		defer cancel()
-	}
-	sent := start
-	if x != nil {
-		if err = c.dialer.wait(limited, x); err == nil {
-			reaches(Connected)
-			sent = time.Now()
-		}
-	}
-	if err == nil {
-		resp, err = c.cfg.Transport.Request(limited, to.ID, req)
-	}
-	now := time.Now()
-	if err != nil {
-		return protocol.Response{}, 0, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
-	}
-	c.cfg.Host.Peerstore().RecordLatency(to.ID, now.Sub(sent))
-	switch req.(type) {
-	case protocol.PutValue, protocol.AddProvider:
-		return resp, 0, nil
-	default:
-		return resp, max(1, now.Sub(sent)), nil
-	}
 }
 
 // Connect connects to a peer within the dial budget, unless it is connected.

@@ -189,7 +189,7 @@ func TestReadBack(t *testing.T) {
 						if tt.reason != nil {
 							return protocol.Response{}, fmt.Errorf("%w: %w", kaderr.ErrRefused, tt.reason)
 						}
-						return protocol.Response{}, kaderr.ErrBusy
+						return protocol.Response{}, kaderr.OfReset(&network.StreamError{ErrorCode: kaderr.CodeOf(kaderr.ErrInvalidRecord), Remote: true})
 					}
 					if tt.stored {
 						return protocol.Response{Providers: add.Providers}, nil

@@ -23,7 +23,7 @@ func testPeerOfRefusingContacts(t *testing.T) {
 	for _, id := range n.peers {
 		n.net.Add(id, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
 			if _, ok := req.(protocol.GetProviders); ok {
-				return protocol.Response{}, kaderr.ErrBusy
+				return protocol.Response{}, kaderr.ErrRefused
 			}
 			return knows(ctx, req)
 		})

@@ -46,6 +46,12 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("code %#x is %v", uint32(code), err)
 		}
 	}
+	if !errors.Is(OfReset(&network.StreamError{ErrorCode: network.StreamResourceLimitExceeded, Remote: true}), ErrBusy) {
+		t.Error("a stream for which the peer had no room is not busy")
+	}
+	if errors.Is(OfReset(&network.ConnError{Remote: true}), ErrRefused) {
+		t.Error("the end of a connection counts as a refusal")
+	}
 	if !errors.Is(OfReset(&network.StreamError{ErrorCode: CodeBusy, Remote: true}), ErrBusy) {
 		t.Error("a busy peer is not told from others")
 	}

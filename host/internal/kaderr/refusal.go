@@ -44,6 +44,7 @@ var refusals = []struct { //nolint:gochecknoglobals // a constant
 	{codeBadPeer, []error{ErrBadProvider, ErrBadProof}, fmt.Errorf("%w: it was given no address of the provider that it could pass on", ErrRefused)},
 	{codeMalformed, []error{protocol.ErrMalformed, protocol.ErrTooLarge}, fmt.Errorf("%w: it could not read the request", ErrRefused)},
 	{CodeBusy, nil, ErrBusy},
+	{network.StreamResourceLimitExceeded, nil, ErrBusy}, // its resource manager
 	{codeInternal, nil, fmt.Errorf("%w: it failed to handle the request", ErrRefused)},
 }
 
@@ -59,10 +60,15 @@ func CodeOf(err error) network.StreamErrorCode {
 	return codeInternal
 }
 
-// OfReset translates a reset by the other side into [ErrRefused], with the reason if
-// it gave one. Other errors are returned as they are.
+// OfReset translates a reset of a stream by the other side into [ErrRefused], with the
+// reason if it gave one. Other errors are returned as they are: the end of a connection
+// resets its streams too, and refuses nothing.
 func OfReset(err error) error {
 	var reset *network.StreamError
+	var ended *network.ConnError
+	if errors.As(err, &ended) {
+		return err
+	}
 	if !errors.As(err, &reset) {
 		if errors.Is(err, network.ErrReset) {
 			return fmt.Errorf("%w: %w", ErrRefused, err)

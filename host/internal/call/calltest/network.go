@@ -86,9 +86,9 @@ func Fails(err error) Answer {
 	return func(context.Context, protocol.Request) (protocol.Response, error) { return protocol.Response{}, err }
 }
 
-// Refuses refuses, because the peer is busy.
+// Refuses refuses.
 func Refuses(context.Context, protocol.Request) (protocol.Response, error) {
-	return protocol.Response{}, kaderr.ErrBusy
+	return protocol.Response{}, kaderr.ErrRefused
 }
 
 // After answers like a, later by d.

@@ -1,0 +1,165 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
+)
+
+// A room serves some requests at a time, and refuses others.
+type room struct {
+	places  int
+	refusal error
+
+	mu                      sync.Mutex
+	taken, served, refusals int
+}
+
+func (r *room) answer(ctx context.Context, _ protocol.Request) (protocol.Response, error) {
+	r.mu.Lock()
+	if r.taken == r.places {
+		r.refusals++
+		r.mu.Unlock()
+		return protocol.Response{}, r.refusal
+	}
+	r.taken++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.taken--
+		r.served++
+	}()
+	return calltest.After(10*time.Millisecond, calltest.Names())(ctx, nil)
+}
+
+// A limit makes requests wait, there and here: none fails, few are refused, and the peers
+// stay out of doubt.
+func TestLimitsMakeWait(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		peers int
+		room  *room
+		most  int // refusals
+	}{
+		{"32 streams of one peer", 1, &room{places: 32, refusal: kaderr.ErrBusy}, 0},
+		{"4 streams of one peer", 1, &room{places: 4, refusal: kaderr.ErrBusy}, 100},
+		{"1 stream of one peer", 1, &room{places: 1, refusal: kaderr.ErrBusy}, 200},
+		{"6 streams here", 20, &room{places: 6, refusal: fmt.Errorf("cannot reserve stream: %w", network.ErrResourceLimitExceeded)}, 600},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCaller(t, Config{MaxDials: -1})
+				for i := range test.peers {
+					c.net.Add(calltest.ID(10+i), test.room.answer)
+				}
+				var all errgroup.Group
+				for i := range 1000 {
+					all.Go(func() error {
+						turn := NewTurn()
+						defer turn.Leave()
+						_, err := c.Request(t.Context(), turn, calltest.Contact(calltest.ID(10+i%test.peers)), protocol.Ping{}, nil)
+						return err
+					})
+				}
+				if err := all.Wait(); err != nil {
+					t.Error(err)
+				}
+				if test.room.served != 1000 || test.room.refusals > test.most {
+					t.Errorf("served %d, refused %d; want 1000, and at most %d", test.room.served, test.room.refusals, test.most)
+				}
+				for i := range test.peers {
+					if c.doubts(calltest.ID(10 + i)) {
+						t.Errorf("peer %d is in doubt", i)
+					}
+				}
+				if len(c.lanes.peers) > 0 || c.lanes.all.underWay > 0 {
+					t.Errorf("lanes are left: %v, %d under way", c.lanes.peers, c.lanes.all.underWay)
+				}
+			})
+		})
+	}
+}
+
+// A peer that is always busy is given up after RequestTimeout, and so is a node that
+// always lacks something; neither is held against the peer.
+func TestNoRoomIsGivenUp(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want table.Outcome
+	}{
+		{kaderr.ErrBusy, table.Refused},
+		{network.ErrResourceLimitExceeded, table.OwnFailure},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCaller(t, Config{RequestTimeout: 5 * time.Second})
+			c.net.Add(calltest.ID(asked), calltest.Fails(test.err))
+			start := time.Now()
+			_, err := c.ask(t.Context(), asked)
+			took := time.Since(start)
+			if OutcomeOf(err) != test.want || took < 5*time.Second || took > 6500*time.Millisecond {
+				t.Errorf("%v after %v, want outcome %d after 5 to 6.5 s", err, took, test.want)
+			}
+			if c.doubts(calltest.ID(asked)) {
+				t.Error("the peer is in doubt")
+			}
+		})
+	}
+}
+
+// A request that waits in a lane is queued for its lookup, and leaves the lane with its
+// context or its turn.
+func TestLaneIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{})
+		c.net.Add(calltest.ID(asked), calltest.Silent)
+		if err := c.Connect(t.Context(), calltest.ID(asked)); err != nil {
+			t.Fatal(err)
+		}
+		var silent errgroup.Group
+		for range laneMost {
+			silent.Go(func() error {
+				_, err := c.ask(t.Context(), asked)
+				return err
+			})
+		}
+		synctest.Wait()
+		turn := NewTurn()
+		ctx, cancel := context.WithCancel(t.Context())
+		stages := make(chan Stage, 10)
+		var waiting errgroup.Group
+		for i, end := range []struct {
+			ctx  context.Context
+			turn *Turn
+		}{{t.Context(), turn}, {ctx, nil}} {
+			waiting.Go(func() error {
+				_, err := c.Request(end.ctx, end.turn, calltest.Contact(calltest.ID(asked)), protocol.Ping{}, func(s Stage) { stages <- s })
+				if OutcomeOf(err) != table.Unsent {
+					t.Errorf("request %d: %v, want unsent", i, err)
+				}
+				return nil
+			})
+		}
+		synctest.Wait()
+		if len(stages) != 2 || <-stages != Queued || <-stages != Queued {
+			t.Error("both requests are to be queued")
+		}
+		turn.Leave()
+		cancel()
+		_ = waiting.Wait()
+		if err := silent.Wait(); OutcomeOf(err) != table.Silent {
+			t.Errorf("%v, want silent", err)
+		}
+	})
+}
