@@ -33,6 +33,11 @@ func providerKey(c cid.Cid) ([]byte, error) {
 // [DHT.Announce] without the receipt. Without, the announcement is stored on this node
 // alone, which gives it to peers that ask.
 func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if broadcast {
 		_, err := d.Announce(ctx, c)
 		return err
@@ -41,8 +46,6 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, end := d.tasks.Begin(ctx)
-	defer end()
 	return public(d.holder.Provide(ctx, key, 0, time.Now()))
 }
 
@@ -57,7 +60,10 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 //
 // Spec: libp2p kad-dht, "Content provider advertisement".
 func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Receipt{}, err
+	}
 	defer end()
 	key, err := providerKey(c)
 	if err != nil {
@@ -71,7 +77,10 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
 // is not published again, and this node does not answer with it. Holders forget it after
 // their record age, since the protocol has no request for that.
 func (d *DHT) StopProviding(ctx context.Context, c cid.Cid) error {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer end()
 	key, err := providerKey(c)
 	if err != nil {
@@ -123,13 +132,17 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 // Spec: libp2p kad-dht, "Content provider discovery".
 func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
+		ctx, end, err := d.tasks.Begin(ctx)
+		if err != nil {
+			yield(peer.AddrInfo{}, err)
+			return
+		}
+		defer end()
 		key, err := providerKey(c)
 		if err != nil {
 			yield(peer.AddrInfo{}, err)
 			return
 		}
-		ctx, end := d.tasks.Begin(ctx)
-		defer end()
 		for info, err := range d.find.Providers(ctx, key, count) {
 			if !yield(info, public(err)) {
 				return
@@ -160,6 +173,11 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 
 // advertise is [DHT.Advertise] with the receipt.
 func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option) (Receipt, time.Duration, error) {
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Receipt{}, 0, err
+	}
+	defer end()
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {
 		return Receipt{}, 0, err
@@ -175,8 +193,6 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if d.cfg.RecordAge > 0 {
 		ttl = min(ttl, d.cfg.RecordAge)
 	}
-	ctx, end := d.tasks.Begin(ctx)
-	defer end()
 	receipt, err := d.publish.Announce(ctx, []byte(c.Hash()), ttl)
 	if err != nil {
 		return receiptOf(receipt), 0, public(err)

@@ -287,11 +287,14 @@ func (d *DHT) Close() error {
 // The error is that of Close. A record that was not handed over in time is not an error.
 func (d *DHT) Leave(ctx context.Context) error {
 	if !d.cfg.PublisherOnly && d.table.Live() {
-		leaving, end := d.tasks.Begin(ctx)
-		if err := d.replicate.Leave(leaving); err != nil {
+		leaving, end, err := d.tasks.Begin(ctx)
+		if err == nil {
+			err = d.replicate.Leave(leaving)
+			end()
+		}
+		if err != nil {
 			log.Debugw("leave", "error", err)
 		}
-		end()
 	}
 	return d.Close()
 }
@@ -306,7 +309,10 @@ func (d *DHT) Leave(ctx context.Context) error {
 //
 // Spec: libp2p kad-dht, "Bootstrap process".
 func (d *DHT) Bootstrap(ctx context.Context) error {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer end()
 	return public(d.join.Join(ctx))
 }

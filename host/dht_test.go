@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -210,6 +211,7 @@ func testAfterClose(t *testing.T) {
 		if err := d.StopProviding(t.Context(), testCID("content")); !errors.Is(err, ErrClosed) {
 			t.Errorf("StopProviding: %v, want ErrClosed", err)
 		}
+		afterClose(t, d)
 	}
 }
 
@@ -276,5 +278,33 @@ func testStats(t *testing.T) {
 	}
 	if contacts != 2 {
 		t.Errorf("Table() has %d contacts, want 2", contacts)
+	}
+}
+
+// afterClose checks what a closed node could answer from its own memory, its store, or an
+// open connection: it returns ErrClosed, too.
+func afterClose(t *testing.T, d *DHT) {
+	t.Helper()
+	ctx := t.Context()
+	calls := map[string]func(id peer.ID) error{
+		"FindPeer": func(id peer.ID) error { _, err := d.FindPeer(ctx, id); return err },
+		"Locate":   func(id peer.ID) error { _, err := d.Locate(ctx, id); return err },
+		"Connect":  func(id peer.ID) error { _, err := d.Connect(ctx, id); return err },
+		"GetValue offline": func(peer.ID) error {
+			_, err := d.GetValue(ctx, "/v/key", lrouting.Offline)
+			return err
+		},
+		"PutValue offline": func(peer.ID) error { return d.PutValue(ctx, "/v/key", []byte("1"), lrouting.Offline) },
+		"Provide locally":  func(peer.ID) error { return d.Provide(ctx, testCID("content"), false) },
+		"StopPublishing":   func(peer.ID) error { return d.StopPublishing(ctx, "/v/key") },
+		"Join":             func(peer.ID) error { _, err := d.Join(ctx, "namespace"); return err },
+		"Diagnose":         func(peer.ID) error { _, err := d.Diagnose(ctx); return err },
+	}
+	for name, call := range calls {
+		for _, id := range append(d.host.Network().Peers(), d.ID()) {
+			if err := call(id); !errors.Is(err, ErrClosed) {
+				t.Errorf("%s: %v, want ErrClosed", name, err)
+			}
+		}
 	}
 }

@@ -99,7 +99,10 @@ func list[T fmt.Stringer](items []T) string {
 // peers closest to it for its addresses, which takes as long as ctx, at most 10s. The error
 // is [ErrClosed] or the cause of ctx; that lookups do not work is part of the diagnosis.
 func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Diagnosis{}, err
+	}
 	defer end()
 	if ctx.Err() != nil {
 		return Diagnosis{}, context.Cause(ctx)

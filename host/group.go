@@ -127,7 +127,11 @@ func (d *DHT) Join(ctx context.Context, ns string, opts ...discovery.Option) (*G
 	if err != nil {
 		return nil, fmt.Errorf("kad: subscribing to the connections of the host: %w", err)
 	}
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		_ = sub.Close()
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &Group{dht: d, ns: ns, cancel: cancel, done: make(chan struct{})}
 	g.rendezvous = rendezvous.New(rendezvous.Config{

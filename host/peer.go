@@ -64,7 +64,10 @@ type Location struct {
 //
 // Spec: libp2p kad-dht, "Peer routing".
 func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return peer.AddrInfo{}, err
+	}
 	defer end()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
@@ -94,7 +97,10 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 //
 // The error is [ErrNotFound] if the closest peers have answered, and none knows it.
 func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Location{}, err
+	}
 	defer end()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
@@ -112,7 +118,10 @@ func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
 // lookup near that key within 5 minutes are asked again only if something has changed.
 // The key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
 func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer end()
 	if len(key) == 0 || len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
@@ -158,7 +167,10 @@ func connectedAddrs(h lhost.Host, id peer.ID) []multiaddr.Multiaddr {
 // The error is a [*ConnectError] that says what was tried. Connect takes as long as
 // ctx lasts, at most; without a deadline, some minutes where all dials hang.
 func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (Connection, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Connection{}, err
+	}
 	defer end()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {

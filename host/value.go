@@ -51,7 +51,10 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval".
 func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (Receipt, error) {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return Receipt{}, err
+	}
 	defer end()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
@@ -68,7 +71,10 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 // StopPublishing ends the publication of a value of this node: it is not published
 // again, and holders keep it until it expires.
 func (d *DHT) StopPublishing(ctx context.Context, key string) error {
-	ctx, end := d.tasks.Begin(ctx)
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer end()
 	return public(d.publish.StopPublishing(ctx, []byte(key)))
 }
@@ -96,12 +102,15 @@ func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option)
 // first value is the one that GetValue returns. With a [Quorum], it returns as
 // soon as so many peers have all of what was found.
 func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) ([][]byte, error) {
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	ctx, end := d.tasks.Begin(ctx)
-	defer end()
 	values, err := d.find.Values(ctx, []byte(key), o.values(nil))
 	return values, public(err)
 }
@@ -138,7 +147,10 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	}
 	started := d.tasks.Go(func(context.Context) {
 		defer close(values)
-		ctx, end := d.tasks.Begin(ctx)
+		ctx, end, err := d.tasks.Begin(ctx)
+		if err != nil {
+			return
+		}
 		defer end()
 		if _, err := d.find.Values(ctx, []byte(key), o.values(improved)); err != nil {
 			log.Debugw("search value", "key", key, "error", err)

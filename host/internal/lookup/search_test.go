@@ -350,7 +350,10 @@ func TestFindFails(t *testing.T) {
 		}
 		n.admit(t, calltest.ID(1), calltest.Silent)
 		time.AfterFunc(50*time.Millisecond, n.group.Cancel)
-		ctx, end := n.group.Begin(t.Context())
+		ctx, end, err := n.group.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer end()
 		if _, err := n.Find(ctx, []byte("key"), Plan{}); !errors.Is(err, kaderr.ErrClosed) {
 			t.Errorf("Find() = %v when closed, want ErrClosed", err)

@@ -202,7 +202,10 @@ func (r *Relays) Source(ctx context.Context, num int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
 	started := r.cfg.Tasks.Go(func(context.Context) {
 		defer close(out)
-		ctx, end := r.cfg.Tasks.Begin(ctx)
+		ctx, end, err := r.cfg.Tasks.Begin(ctx)
+		if err != nil {
+			return
+		}
 		defer end()
 		r.cfg.Reach.SeekRelay()
 		for _, info := range r.missing(ctx, num) {

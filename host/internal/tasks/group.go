@@ -49,17 +49,18 @@ func (g *Group) Go(f func(ctx context.Context)) bool {
 }
 
 // Begin returns the context of an operation: it ends with that of the caller, or when
-// the group is closed. The function that it returns releases it.
-func (g *Group) Begin(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// the group is closed. The function that it returns releases it. If the group is closed
+// already, the error is [kaderr.ErrClosed].
+func (g *Group) Begin(ctx context.Context) (context.Context, func(), error) {
 	if g.Closed() {
-		cancel(kaderr.ErrClosed) // at once: AfterFunc is another goroutine
+		return ctx, func() {}, kaderr.ErrClosed
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(g.ctx, func() { cancel(kaderr.ErrClosed) })
 	return ctx, func() {
 		stop()
 		cancel(nil)
-	}
+	}, nil
 }
 
 // Cancel ends the context of all goroutines. After it, none starts.

@@ -24,7 +24,10 @@ func TestGroup(t *testing.T) {
 		if !g.Go(func(ctx context.Context) { <-ctx.Done(); cause = context.Cause(ctx) }) {
 			t.Fatal("an open group starts nothing")
 		}
-		ctx, end := g.Begin(t.Context())
+		ctx, end, err := g.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer end()
 		g.Cancel()
 		g.Wait(new(sync.WaitGroup))
@@ -37,10 +40,8 @@ func TestGroup(t *testing.T) {
 		if <-ctx.Done(); !errors.Is(context.Cause(ctx), kaderr.ErrClosed) {
 			t.Errorf("an operation ends with %v", context.Cause(ctx))
 		}
-		late, end := g.Begin(t.Context())
-		defer end()
-		if !errors.Is(context.Cause(late), kaderr.ErrClosed) {
-			t.Errorf("an operation that begins later ends with %v", context.Cause(late))
+		if _, _, err := g.Begin(t.Context()); !errors.Is(err, kaderr.ErrClosed) {
+			t.Errorf("an operation that begins later: %v, want ErrClosed", err)
 		}
 	})
 }
