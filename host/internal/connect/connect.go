@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -79,8 +78,8 @@ func (e *Error) Error() string { return "kad: not connected to " + e.ID.String()
 // To connects to a peer: see host.DHT.Connect. After a relayed connection, it waits for a
 // direct one as long as wait says. The error is an [*Error], unless id makes no sense.
 func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Connection, error) {
-	if err := id.Validate(); err != nil {
-		return Connection{}, fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
+	if err := find.CheckID(id); err != nil {
+		return Connection{}, err
 	}
 	if id == c.cfg.Host.ID() {
 		return Connection{}, errors.New("kad: the peer to connect to is this node itself")

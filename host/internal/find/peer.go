@@ -26,8 +26,8 @@ import (
 // Peer looks for the addresses of a peer. The error is [kaderr.ErrNotFound] if the
 // closest peers answered, and none knows an address of it.
 func (f *Finder) Peer(ctx context.Context, id peer.ID) (Location, error) {
-	if err := id.Validate(); err != nil {
-		return Location{}, fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
+	if err := CheckID(id); err != nil {
+		return Location{}, err
 	}
 	l := newLocator(f, id)
 	if id == f.self {
@@ -52,6 +52,18 @@ func (f *Finder) Peer(ctx context.Context, id peer.ID) (Location, error) {
 			"%w: none of the %d closest peers that answered knows an address of %s: it is offline, or it does not serve and has not announced its addresses",
 			kaderr.ErrNotFound, len(result.Closest), id)
 	}
+}
+
+// CheckID returns nil if a peer ID is the hash of a key, as all peer IDs are, and short
+// enough to be asked for.
+func CheckID(id peer.ID) error {
+	if _, err := peer.IDFromBytes([]byte(id)); err != nil {
+		return fmt.Errorf("kad: %q is not a peer ID: %w", string(id), err)
+	}
+	if len(id) > protocol.MaxProviderKey {
+		return fmt.Errorf("kad: a peer ID of %d bytes, the limit is %d", len(id), protocol.MaxProviderKey)
+	}
+	return nil
 }
 
 // enoughWitnesses is how many holders must give the same addresses: one may lag behind,

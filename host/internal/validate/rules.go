@@ -23,15 +23,12 @@ type Rules map[string]record.Validator
 
 // Check returns why a value may not stand under a key, as [kaderr.ErrInvalidRecord].
 func (v Rules) Check(key, value []byte) error {
-	if len(key) > protocol.MaxKey {
-		return fmt.Errorf("%w: the key has %d bytes, the limit is %d", kaderr.ErrInvalidRecord, len(key), protocol.MaxKey)
-	}
-	if len(value) > protocol.MaxValue {
-		return fmt.Errorf("%w: the value has %d bytes, the limit is %d", kaderr.ErrInvalidRecord, len(value), protocol.MaxValue)
-	}
 	validator, err := v.Of(key)
 	if err != nil {
 		return err
+	}
+	if len(value) > protocol.MaxValue {
+		return fmt.Errorf("%w: the value has %d bytes, the limit is %d", kaderr.ErrInvalidRecord, len(value), protocol.MaxValue)
 	}
 	if err := validator.Validate(string(key), value); err != nil {
 		return fmt.Errorf("%w: %w", kaderr.ErrInvalidRecord, err)
@@ -39,8 +36,12 @@ func (v Rules) Check(key, value []byte) error {
 	return nil
 }
 
-// Of returns the validator of a key.
+// Of returns the validator of a key. A key that no peer can hold, because it is longer than
+// the protocol allows, has none.
 func (v Rules) Of(key []byte) (record.Validator, error) {
+	if len(key) > protocol.MaxKey {
+		return nil, fmt.Errorf("%w: the key has %d bytes, the limit is %d", kaderr.ErrInvalidRecord, len(key), protocol.MaxKey)
+	}
 	ns, ok := protocol.Namespace(key)
 	if !ok {
 		return nil, fmt.Errorf(`%w: key %q has no namespace: use "/namespace/rest"`, kaderr.ErrInvalidRecord, key)
