@@ -124,7 +124,9 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 // Providers looks for the peers that announced that they have the content of c,
 // and yields each once, as they are found, without this node. It ends when the k
 // closest peers have been asked, or, if count is above 0, when so many are
-// found. An error comes last: [*NotReadyError], or the cause of ctx.
+// found. An error comes last: [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
+// provider was found, and at most half of the closest peers answered. So an end without a
+// provider and without an error says that there is none.
 //
 // Providers that were named without an address are looked up before they are
 // yielded; those that cannot be found come last, without addresses.
@@ -220,7 +222,7 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 }
 
 // Discover yields the peers that advertise a namespace, each once, without this node;
-// if limit is above 0, no more than that. An error comes last. It looks once:
+// if limit is above 0, no more than that. An error comes last, as in [DHT.Providers]. It looks once:
 // peers that come later are found by calling it again.
 func (d *DHT) Discover(ctx context.Context, ns string, limit int) iter.Seq2[peer.AddrInfo, error] {
 	c, err := NamespaceCID(ns)

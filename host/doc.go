@@ -91,8 +91,9 @@
 // # Errors
 //
 // Operations fail with one of the sentinels of this package, or with an error
-// that wraps one: [ErrNotFound], [ErrNoContacts], [ErrInvalidRecord],
-// [ErrOldRecord], [ErrRefused], [ErrClosed]; or with the cause of the context. A
+// that wraps one: [ErrNotFound], [ErrUnanswered], [ErrNoContacts], [ErrInvalidRecord],
+// [ErrOldRecord], [ErrRefused], [ErrClosed]; or with the cause of the context. An
+// [*UnansweredError] says how many of the closest peers have answered, a
 // [*PutError] and a [*NotReadyError] have the reasons by peer, and a [*ConnectError]
 // has them by step. An empty result is never the sign of a failure.
 //

@@ -95,7 +95,8 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 // newest signature are returned. Private ones are not believed across the public
 // network.
 //
-// The error is [ErrNotFound] if the closest peers have answered, and none knows it.
+// The error is [ErrNotFound] if most of the closest peers have answered, and none knows it;
+// [ErrUnanswered] if fewer have.
 func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {

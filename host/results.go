@@ -16,6 +16,7 @@ import (
 	"github.com/go-kad/kad/host/internal/connect"
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/table"
 )
 
@@ -26,11 +27,14 @@ func public(err error) error {
 	var notReady *table.NotReadyError
 	var put *deliver.PutError
 	var conn *connect.Error
+	var unanswered *lookup.UnansweredError
 	switch {
 	case errors.As(err, &conn):
 		return &ConnectError{ID: conn.ID, Steps: stepsOf(conn.Steps), Cause: conn.Cause}
 	case errors.As(err, &notReady):
 		return (*NotReadyError)(notReady)
+	case errors.As(err, &unanswered):
+		return (*UnansweredError)(unanswered)
 	case errors.As(err, &put):
 		e := &PutError{receiptOf(put.Receipt)}
 		if cause := outside(err); cause != nil {
@@ -96,6 +100,26 @@ func (e *PutError) Error() string {
 // Unwrap returns the failures of the peers, so that errors.Is finds, for
 // instance, a [context.DeadlineExceeded] among them.
 func (e *PutError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
+
+// An UnansweredError says that a lookup has found nothing, and that at most half of the k
+// closest peers that are known have answered. So the record, or the peer, may be there. It
+// wraps [ErrUnanswered].
+type UnansweredError struct {
+	Closest  int // the k closest peers that are known; fewer if there are fewer
+	Answered int // of them, the ones that answered
+
+	Asked   int // all peers that were asked
+	Refused int // of them, the ones that refused
+	Late    int // the ones that had not answered when the lookup ended
+	Failed  int // the ones that could not be reached, or did not answer in time
+	Unasked int // the ones that could not be asked, because something is lacking here
+}
+
+// Error says how many answered, and what became of the other requests.
+func (e *UnansweredError) Error() string { return (*lookup.UnansweredError)(e).Error() }
+
+// Unwrap returns [ErrUnanswered].
+func (e *UnansweredError) Unwrap() error { return ErrUnanswered }
 
 // A NotReadyError says why lookups cannot work: the routing table is empty, and
 // nothing that was tried has filled it, or the node is offline. It wraps [ErrNoContacts].
@@ -224,10 +248,15 @@ func stepsOf(steps []connect.Step) []Step {
 }
 
 var (
-	// ErrNotFound is returned when a lookup ended without the value, the peer or
-	// the provider it was for. The lookup itself worked. It wraps libp2p's own
-	// routing.ErrNotFound.
+	// ErrNotFound is returned when a lookup ended without the value or the peer it was
+	// for, and more than half of the k closest peers that are known have answered. It
+	// wraps libp2p's own routing.ErrNotFound.
 	ErrNotFound = kaderr.ErrNotFound
+
+	// ErrUnanswered is returned when a lookup has found nothing, and too few of the
+	// closest peers have answered to say that nothing is there. The error is an
+	// [*UnansweredError], which says how many.
+	ErrUnanswered = kaderr.ErrUnanswered
 
 	// ErrNoContacts is returned when the routing table is empty, so that no
 	// lookup can start. The error is a [*NotReadyError], which says why.

@@ -85,8 +85,10 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 // that have none, are sent the best one, and a copy is left with a peer on the way:
 // see Config.PublisherOnly.
 //
-// The error is [ErrNotFound] if no peer that answered has a valid value, and the cause
-// of ctx if that ends first: what was found by then may not be the best. With the
+// The error is [ErrNotFound] if most of the closest peers answered, and none has a valid
+// value; [ErrUnanswered] if fewer answered; and the cause of ctx if that ends first: what
+// was found by then may not be the best. A get that has found nothing waits for the closest
+// peers that are connected, however late, within Config.RequestTimeout. With the
 // option Offline, only what this node holds counts; with Expired, also what it holds
 // that has expired.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {

@@ -76,6 +76,8 @@ func (e End) String() string {
 type Result struct {
 	Closest    []Contact // up to K that answered, or are Recent and confirmed, closest first
 	Answered   []Contact // all that answered, closest first
+	Known      int       // the K closest contacts that were named, or all if there are fewer, gone ones too
+	Told       int       // of them, the ones that answered
 	Requests   int       // contacts asked
 	Failed     int       // contacts that failed, or were dropped
 	Late       int       // contacts that had not answered when it ended, and were late

@@ -144,10 +144,20 @@ func (l *Lookup) waiting() int {
 func (l *Lookup) most() int { return 2 * max(l.cfg.Alpha, l.cfg.Paths) }
 
 // crowdedOut returns the contact to drop before one more is asked: the one that has
-// been slow for longest, or nil if there is room.
+// been slow for longest, or nil if there is room. While the lookup persists, the closest
+// are not dropped: up to K more requests are in flight then.
 func (l *Lookup) crowdedOut() *candidate {
-	if len(l.overdue) > 0 && l.waiting()+len(l.overdue) >= l.most() {
+	if len(l.overdue) == 0 || l.waiting()+len(l.overdue) < l.most() {
+		return nil
+	}
+	if !l.persists {
 		return l.overdue[0]
+	}
+	near := l.inReach()
+	for _, c := range l.overdue {
+		if !slices.Contains(near, c) {
+			return c
+		}
 	}
 	return nil
 }

@@ -104,6 +104,7 @@ type Lookup struct {
 	failed   int
 	hops     int
 	end      End
+	persists bool // see Persist
 
 	// Of the recent contacts: asked, answered, and whether there is news of them.
 	checked   int
@@ -158,6 +159,9 @@ func (l *Lookup) Next(now time.Time) Action {
 	if over {
 		if until, ok := l.patient(now); ok {
 			return Action{Kind: Wait, Until: until}
+		}
+		if l.awaitsNear() {
+			return Action{Kind: Wait, Until: now.Add(maxWait)}
 		}
 	}
 	// If only slow ones are left, and no other has answered, a late answer is better
@@ -268,8 +272,11 @@ func (l *Lookup) Result() Result {
 	for _, c := range l.answered {
 		all = append(all, c.Contact)
 	}
+	known, told := l.poll()
 	return Result{
 		Closest:    l.closest(),
+		Known:      known,
+		Told:       told,
 		Answered:   all,
 		Requests:   l.requests,
 		Failed:     l.failed,

@@ -169,14 +169,17 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request, e endpoint, slots c
 	var cost kad.LookupStats
 	if trace != nil {
 		cost = trace.Stats()
-		body["lookup"] = answer{"requests": cost.Requests, "hops": cost.Hops, "answered": cost.Answered}
+		body["lookup"] = answer{
+			"requests": cost.Requests, "hops": cost.Hops, "answered": cost.Answered, "refused": cost.Refused, "late": cost.Late,
+			"failed": cost.Requests - cost.Answered - cost.Refused - cost.Late,
+		}
 	}
 	elapsed := time.Since(start).Milliseconds()
 	body["elapsed_ms"] = elapsed
 	switch {
 	case err != nil:
 		body["error"] = oneLine(err)
-		write(w, statusOf(ctx, err, cost), body)
+		write(w, statusOf(ctx, err), body)
 	case c.raw != nil:
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -216,11 +219,9 @@ type peerError struct{ error }
 
 func (e *peerError) Unwrap() error { return e.error }
 
-// statusOf returns the status of a failure of an operation with ctx, whose
-// lookups have cost what cost says.
-func statusOf(ctx context.Context, err error, cost kad.LookupStats) int {
+// statusOf returns the status of a failure of an operation with ctx.
+func statusOf(ctx context.Context, err error) int {
 	put, sent := errors.AsType[*kad.PutError](err)
-	unanswered := cost.Requests > 0 && cost.Answered == 0
 	switch {
 	case isA[*argumentError](err):
 		return http.StatusBadRequest
@@ -228,13 +229,13 @@ func statusOf(ctx context.Context, err error, cost kad.LookupStats) int {
 		return http.StatusServiceUnavailable
 	case !sent && refused(err): // by ourselves
 		return http.StatusConflict
-	case !unanswered && errors.Is(err, kad.ErrNotFound):
+	case errors.Is(err, kad.ErrNotFound):
 		return http.StatusNotFound
 	case ctx.Err() != nil:
 		return http.StatusGatewayTimeout
 	case sent && allRefused(put.Receipt):
 		return http.StatusConflict
-	case sent, unanswered, isA[*peerError](err): // if nobody answered, we have not looked everywhere
+	case sent, errors.Is(err, kad.ErrUnanswered), isA[*peerError](err):
 		return http.StatusBadGateway
 	default:
 		return http.StatusInternalServerError

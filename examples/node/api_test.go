@@ -397,32 +397,29 @@ func TestStatusOf(t *testing.T) {
 		return fmt.Errorf("put: %w", &kad.PutError{Receipt: r})
 	}
 	slow := context.DeadlineExceeded
-	asked, heard := kad.LookupStats{Requests: 3}, kad.LookupStats{Requests: 3, Answered: 3}
 	tests := []struct {
 		name string
 		ctx  context.Context
 		err  error
-		cost kad.LookupStats
 		want int
 	}{
-		{"argument", late, badArgument("bad"), asked, 400},
-		{"not ready in time", late, &kad.NotReadyError{Cause: slow}, kad.LookupStats{}, 503},
-		{"closed", t.Context(), kad.ErrClosed, heard, 503},
-		{"in time", t.Context(), kad.ErrNotFound, heard, 404},
-		{"not found, nobody answered", t.Context(), kad.ErrNotFound, asked, 502},
-		{"nobody answered", t.Context(), errors.New("none"), asked, 502},
-		{"too late", late, slow, heard, 504},
-		{"invalid", t.Context(), kad.ErrInvalidRecord, kad.LookupStats{}, 409},
-		{"old", late, kad.ErrOldRecord, kad.LookupStats{}, 409},
-		{"put too late", late, putError(slow, slow), heard, 504},
-		{"all refused", t.Context(), putError(kad.ErrOldRecord, kad.ErrInvalidRecord), heard, 409},
-		{"some refused", t.Context(), putError(kad.ErrOldRecord, slow), heard, 502},
-		{"put to nobody", t.Context(), putError(), heard, 502},
-		{"ours", t.Context(), errors.New("store"), heard, 500},
+		{"argument", late, badArgument("bad"), 400},
+		{"not ready in time", late, &kad.NotReadyError{Cause: slow}, 503},
+		{"closed", t.Context(), kad.ErrClosed, 503},
+		{"in time", t.Context(), kad.ErrNotFound, 404},
+		{"few answered", t.Context(), &kad.UnansweredError{Closest: 3, Answered: 1}, 502},
+		{"too late", late, slow, 504},
+		{"invalid", t.Context(), kad.ErrInvalidRecord, 409},
+		{"old", late, kad.ErrOldRecord, 409},
+		{"put too late", late, putError(slow, slow), 504},
+		{"all refused", t.Context(), putError(kad.ErrOldRecord, kad.ErrInvalidRecord), 409},
+		{"some refused", t.Context(), putError(kad.ErrOldRecord, slow), 502},
+		{"put to nobody", t.Context(), putError(), 502},
+		{"ours", t.Context(), errors.New("store"), 500},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := statusOf(tt.ctx, tt.err, tt.cost); got != tt.want {
+			if got := statusOf(tt.ctx, tt.err); got != tt.want {
 				t.Errorf("status = %d, want %d", got, tt.want)
 			}
 		})

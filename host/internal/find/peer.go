@@ -23,8 +23,9 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// Peer looks for the addresses of a peer. The error is [kaderr.ErrNotFound] if the
-// closest peers answered, and none knows an address of it.
+// Peer looks for the addresses of a peer. The error is [kaderr.ErrNotFound] if most of the
+// closest peers answered, and none knows an address of it; a [*lookup.UnansweredError] if
+// fewer answered.
 func (f *Finder) Peer(ctx context.Context, id peer.ID) (Location, error) {
 	if err := CheckID(id); err != nil {
 		return Location{}, err
@@ -48,9 +49,7 @@ func (f *Finder) Peer(ctx context.Context, id peer.ID) (Location, error) {
 	case err != nil:
 		return Location{}, err
 	default:
-		return Location{}, fmt.Errorf(
-			"%w: none of the %d closest peers that answered knows an address of %s: it is offline, or it does not serve and has not announced its addresses",
-			kaderr.ErrNotFound, len(result.Closest), id)
+		return Location{}, result.Empty(fmt.Sprintf("knows an address of %s: it is offline, or it does not serve and has not announced its addresses", id))
 	}
 }
 
@@ -138,8 +137,10 @@ func (l *locator) search(ctx context.Context) (lookup.Result, error) {
 	s.Send = func(ctx context.Context, turn *call.Turn, to routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
 		return l.ask(ctx, turn, to, req, reaches)
 	}
+	s.Lookup().Persist(l.none())
 	s.Heard = func(from routing.Contact, resp protocol.Response) {
 		l.heard(from.ID, resp)
+		s.Lookup().Persist(l.none())
 		if l.enough(s.Lookup().Nearest()) {
 			found := l.location().Info()
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
@@ -229,6 +230,11 @@ func (l *locator) heard(from peer.ID, resp protocol.Response) {
 	hint := l.hints[from]
 	l.mu.Unlock()
 	l.hearsay.add(from, hint.Addrs)
+}
+
+// none reports whether no address is known.
+func (l *locator) none() bool {
+	return len(l.connected)+len(l.certified)+len(l.present.addrs)+len(l.hearsay.addrs) == 0
 }
 
 // enough reports whether enough is known to end the search. near are the k closest

@@ -13,6 +13,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -37,7 +38,8 @@ func NamespaceCID(ns string) (cid.Cid, error) {
 
 // Providers yields the peers that announced a key, each once, as they are found,
 // without this node. With a limit above 0, it ends when so many are found. An error
-// comes last.
+// comes last: a [*lookup.UnansweredError] if none is found, and few of the closest peers
+// answered.
 func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
 		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool)}
@@ -73,7 +75,9 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 	if err != nil {
 		return err
 	}
+	s.Lookup().Persist(p.none())
 	s.Heard = func(_ routing.Contact, resp protocol.Response) {
+		defer func() { s.Lookup().Persist(p.none()) }()
 		for _, provider := range resp.Providers {
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.Provider, ID: provider.ID, Responses: []*peer.AddrInfo{{ID: provider.ID, Addrs: provider.Addrs}},
@@ -84,11 +88,20 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 			}
 		}
 	}
-	if _, err := s.Run(ctx); err != nil || p.over {
+	result, err := s.Run(ctx)
+	if err != nil || p.over {
 		return err
+	}
+	if p.none() {
+		if err := result.Empty(""); !errors.Is(err, kaderr.ErrNotFound) {
+			return err
+		}
 	}
 	return p.resolve(ctx)
 }
+
+// none reports whether no provider was named.
+func (p *providers) none() bool { return len(p.named)+len(p.unknown) == 0 }
 
 // found yields a provider, or keeps it for later if it has no address.
 func (p *providers) found(provider protocol.Peer) {

@@ -27,7 +27,8 @@ type ValuesOptions struct {
 }
 
 // Values returns the values under a key, merged, the best one first. The error is
-// [kaderr.ErrNotFound] if no peer that answered has a valid one.
+// [kaderr.ErrNotFound] if most of the closest peers answered, and none has a valid one, and
+// a [*lookup.UnansweredError] if fewer answered.
 func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]byte, error) {
 	g := &values{finder: f, key: key, now: time.Now(), improved: o.Improved, given: make(map[string]given)}
 	if _, err := f.cfg.Rules.Of(key); err != nil {
@@ -46,10 +47,12 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 	if err != nil {
 		return nil, err
 	}
+	s.Lookup().Persist(len(g.merged) == 0)
 	s.Heard = func(from routing.Contact, resp protocol.Response) {
 		if resp.Record == nil {
 			return
 		}
+		defer func() { s.Lookup().Persist(len(g.merged) == 0) }()
 		g.heard(from.ID, append([]protocol.Record{*resp.Record}, resp.More...))
 		if g.reached(o.Quorum) {
 			for _, id := range g.agree() { // each disjoint path needs an answer of its own
@@ -62,7 +65,7 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 		return nil, err
 	}
 	if len(g.merged) == 0 {
-		return nil, fmt.Errorf("%w: none of the %d closest peers that answered has %q", kaderr.ErrNotFound, len(result.Closest), key)
+		return nil, result.Empty(fmt.Sprintf("has %q", key))
 	}
 	if !o.Expired { // an expired value must not come back
 		f.correct(g, result)

@@ -18,6 +18,7 @@ import (
 // The sentinels that package host exports under the same names, and documents.
 var (
 	ErrNotFound      error = notFoundError{}
+	ErrUnanswered          = errors.New("kad: too few of the closest peers have answered")
 	ErrNoContacts          = errors.New("kad: routing table is empty")
 	ErrRefused             = errors.New("kad: refused by the peer")
 	ErrInvalidRecord       = errors.New("kad: invalid record")

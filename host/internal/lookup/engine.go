@@ -2,7 +2,6 @@ package lookup
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -151,15 +150,12 @@ func (e *Engine) remembered(preimage []byte) []routing.Contact {
 	return known
 }
 
-// answeredBy returns the closest peers of a result; it is an error if there are none.
+// answeredBy returns the closest peers of a result; an [*UnansweredError] if there are none.
 func answeredBy(r Result) ([]routing.Contact, error) {
 	if len(r.Closest) > 0 {
 		return r.Closest, nil
 	}
-	if r.Unasked > 0 {
-		return nil, fmt.Errorf("kad: of %d peers, %d could not be asked, and none of the others has answered", r.Requests, r.Unasked)
-	}
-	return nil, fmt.Errorf("kad: none of the %d peers that were asked has answered", r.Requests)
+	return nil, r.unanswered()
 }
 
 // A recall is a [routing.Recall] behind the lock of the engine.

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,6 +26,57 @@ type Result struct {
 	Unasked int // contacts that could not be asked, because something is lacking here
 	Ended   time.Time
 }
+
+// Empty returns the error of a search that has found nothing: [kaderr.ErrNotFound] with what
+// it is that nobody has, if more than half of the k closest peers that are known have
+// answered; else an [*UnansweredError].
+//
+// A record is stored at three quarters of the k closest peers at least, as a rule. So when
+// more than half of them lack it, it is gone, or was never there.
+func (r Result) Empty(what string) error {
+	if 2*r.Told > r.Known {
+		return fmt.Errorf("%w: none of the %d closest peers that answered %s", kaderr.ErrNotFound, r.Told, what)
+	}
+	return r.unanswered()
+}
+
+// unanswered returns the error of a search that few peers have answered.
+func (r Result) unanswered() error {
+	return &UnansweredError{
+		Closest: r.Known, Answered: r.Told, Asked: r.Requests, Refused: r.Refused, Late: r.Late,
+		Failed: r.Failed - r.Refused - r.Unasked, Unasked: r.Unasked,
+	}
+}
+
+// An UnansweredError says that too few of the closest peers have answered to say that
+// something is not there. It wraps [kaderr.ErrUnanswered].
+type UnansweredError struct {
+	Closest  int // the k closest peers that are known, fewer if there are fewer
+	Answered int // of them, the ones that answered
+
+	Asked   int // all peers that were asked
+	Refused int // of them, the ones that refused
+	Late    int // ... had not answered yet
+	Failed  int // ... could not be reached, or did not answer
+	Unasked int // ... could not be asked, because something is lacking here
+}
+
+// Error says how many answered, and what became of the other requests.
+func (e *UnansweredError) Error() string {
+	text := fmt.Sprintf("%v: %d of %d", kaderr.ErrUnanswered, e.Answered, e.Closest)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{e.Refused, "refused"}, {e.Late, "late"}, {e.Failed, "silent or unreachable"}, {e.Unasked, "not asked for lack of resources here"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.what)
+		}
+	}
+	return text
+}
+
+// Unwrap returns [kaderr.ErrUnanswered].
+func (e *UnansweredError) Unwrap() error { return kaderr.ErrUnanswered }
 
 // Converged reports whether a lookup has found the k closest peers.
 func Converged(r Result) bool { return r.End == routing.Converged || r.End == routing.Exhausted }
@@ -86,7 +138,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// Lookup returns the lookup, to be read or ended. Call it in Heard only.
+// Lookup returns the lookup, to be read, set or ended. Call it before Run, or in Heard.
 func (s *Search) Lookup() *routing.Lookup { return s.lookup }
 
 func (s *Search) result() Result {
