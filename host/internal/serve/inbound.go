@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -15,81 +17,119 @@ import (
 // implementations open up to 32 to one peer.
 const maxInboundPerPeer = 32
 
-// add admits a stream, or reports that there are too many. When all places are taken,
-// the peer that has the most streams loses one.
-func (s *Server) add(stream network.Stream, now time.Time) bool {
-	from := stream.Conn().RemotePeer()
+// An inbound is a stream that is served. Its fields but since and busy do not change.
+type inbound struct {
+	stream  network.Stream
+	peer    peer.ID
+	network string // of the address of its connection, and
+	subnet  string // the smaller one in it
+
+	since time.Time // when its last request was read, or the stream began
+	busy  bool      // a request is being answered
+}
+
+// add admits a stream; nil says that there are too many. When all places are taken, a
+// stream of another peer is ended, if there is one that may be.
+func (s *Server) add(stream network.Stream, now time.Time) *inbound {
+	conn := stream.Conn()
+	in := &inbound{stream: stream, peer: conn.RemotePeer(), since: now}
+	// A private address says nothing: each of its peers counts as a network.
+	in.network = cmp.Or(scope.Network(conn.RemoteMultiaddr(), 16, 32), string(in.peer))
+	in.subnet = cmp.Or(scope.Network(conn.RemoteMultiaddr(), 24, 48), string(in.peer))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.perPeer[from]
-	if s.closed || len(own) >= maxInboundPerPeer || s.total >= s.cfg.MaxInbound && !s.evict(len(own)) {
+	if s.closed || s.shares[in.peer] >= maxInboundPerPeer || len(s.streams) >= s.cfg.MaxInbound && !s.evict(in, now) {
+		return nil
+	}
+	s.streams[in] = struct{}{}
+	s.shares[in.peer]++
+	s.done.Add(1)
+	return in
+}
+
+// minIdle is how long a stream is idle before it counts as not in use: a request may be on
+// its way.
+const minIdle = 100 * time.Millisecond
+
+// evict ends one stream to make room for another, and reports whether there was one to end.
+//
+// The networks with the most streams lose one first, of them the smaller networks in them
+// with the most, of them the peers with the most, and of their streams the one that has been
+// idle for longest. A stream that is in use is ended only if its network, its smaller network
+// or its peer has at least two more than that of the newcomer. Contacts of the table lose
+// none to strangers.
+func (s *Server) evict(newcomer *inbound, now time.Time) bool {
+	networks, subnets := make(map[string]int), make(map[string]int)
+	for in := range s.streams {
+		networks[in.network]++
+		subnets[in.subnet]++
+	}
+	known := s.cfg.Table.Has(newcomer.peer)
+	var victim *inbound
+	for in := range s.streams {
+		inUse := in.busy || now.Sub(in.since) < minIdle
+		hasMore := networks[in.network] > networks[newcomer.network]+1 || subnets[in.subnet] > subnets[newcomer.subnet]+1 ||
+			s.shares[in.peer] > s.shares[newcomer.peer]+1
+		switch {
+		case inUse && !hasMore:
+		case victim != nil && !comesFirst(s, networks, subnets, in, victim):
+		case !known && s.cfg.Table.Has(in.peer):
+		default:
+			victim = in
+		}
+	}
+	if victim == nil {
 		return false
 	}
-	if own == nil {
-		own = make(map[network.Stream]time.Time)
-		s.perPeer[from] = own
-	}
-	own[stream] = now
-	s.total++
-	s.done.Add(1)
+	s.forget(victim)
+	go resetBusy(victim.stream)
 	return true
 }
 
-// evict ends one stream of the peer that has the most: the stream that has been idle
-// for longest. It reports false, and ends none, unless that peer has at least two more
-// than own.
-func (s *Server) evict(own int) bool {
-	var most peer.ID
-	for id, streams := range s.perPeer {
-		if len(streams) > len(s.perPeer[most]) {
-			most = id
-		}
-	}
-	if len(s.perPeer[most]) <= own+1 {
-		return false
-	}
-	var idle network.Stream
-	for stream, since := range s.perPeer[most] {
-		if idle == nil || since.Before(s.perPeer[most][idle]) {
-			idle = stream
-		}
-	}
-	s.forget(most, idle)
-	go resetBusy(idle)
-	return true
+// comesFirst reports whether in is ended before other.
+func comesFirst(s *Server, networks, subnets map[string]int, in, other *inbound) bool {
+	return cmp.Or(
+		cmp.Compare(networks[other.network], networks[in.network]),
+		cmp.Compare(subnets[other.subnet], subnets[in.subnet]),
+		cmp.Compare(s.shares[other.peer], s.shares[in.peer]),
+		in.since.Compare(other.since),
+	) < 0
 }
 
 // resetBusy ends a stream to make room. It can block while the peer does not read, and
 // ends with the connection at the latest, so the Server does not wait for it.
 func resetBusy(stream network.Stream) { _ = stream.ResetWithError(kaderr.CodeBusy) }
 
-// active records that a stream has brought a request.
-func (s *Server) active(stream network.Stream, now time.Time) {
+// active records that a stream has brought a request, which is being answered until idle.
+func (s *Server) active(in *inbound, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if own := s.perPeer[stream.Conn().RemotePeer()]; !own[stream].IsZero() {
-		own[stream] = now
-	}
+	in.since, in.busy = now, true
+}
+
+// idle records that the request of a stream was answered.
+func (s *Server) idle(in *inbound) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.busy = false
 }
 
 // forget takes a stream out of the set, with the lock held.
-func (s *Server) forget(from peer.ID, stream network.Stream) {
-	own := s.perPeer[from]
-	if _, ok := own[stream]; !ok {
+func (s *Server) forget(in *inbound) {
+	if _, ok := s.streams[in]; !ok {
 		return
 	}
-	delete(own, stream)
-	s.total--
-	if len(own) == 0 {
-		delete(s.perPeer, from)
+	delete(s.streams, in)
+	if s.shares[in.peer]--; s.shares[in.peer] == 0 {
+		delete(s.shares, in.peer)
 	}
 }
 
 // remove takes back what add admitted, at the end of the goroutine that served.
-func (s *Server) remove(stream network.Stream) {
+func (s *Server) remove(in *inbound) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(stream.Conn().RemotePeer(), stream)
+	s.forget(in)
 	s.done.Done()
 }
 
@@ -98,10 +138,8 @@ func (s *Server) remove(stream network.Stream) {
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, streams := range s.perPeer {
-		for stream := range streams {
-			go func() { _ = stream.Reset() }()
-		}
+	for in := range s.streams {
+		go func() { _ = in.stream.Reset() }()
 	}
 }
 
@@ -120,7 +158,7 @@ func (s *Server) Done() *sync.WaitGroup { return &s.done }
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.total
+	return len(s.streams)
 }
 
 // Stats are the requests that were answered since the Server was made, by kind, and

@@ -56,8 +56,8 @@ type Server struct {
 	cfg Config
 
 	mu      sync.Mutex
-	perPeer map[peer.ID]map[network.Stream]time.Time // since when each stream is idle
-	total   int
+	streams map[*inbound]struct{}
+	shares  map[peer.ID]int // how many streams each peer has
 	closed  bool
 	stats   Stats
 	done    sync.WaitGroup // the goroutines that serve
@@ -65,19 +65,20 @@ type Server struct {
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, perPeer: make(map[peer.ID]map[network.Stream]time.Time)}
+	return &Server{cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]int)}
 }
 
 // Handle answers the requests of one stream, one after the other, until the stream
 // ends, is idle for a minute, or breaks the rules. It is a [network.StreamHandler].
 func (s *Server) Handle(stream network.Stream) {
 	now := time.Now()
-	if !s.add(stream, now) {
+	in := s.add(stream, now)
+	if in == nil {
 		s.refused()
 		_ = stream.ResetWithError(kaderr.CodeBusy)
 		return
 	}
-	defer s.remove(stream)
+	defer s.remove(in)
 	if err := stream.Scope().SetService(serviceName); err != nil {
 		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
 		return
@@ -86,7 +87,7 @@ func (s *Server) Handle(stream network.Stream) {
 	var buf []byte // of the answers, reused
 	for {
 		var err error
-		if now, err = s.serveOne(stream, r, &buf, now); err != nil {
+		if now, err = s.serveOne(in, r, &buf, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
 			s.refused()
@@ -102,7 +103,8 @@ func (s *Server) Handle(stream network.Stream) {
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
 // It returns when the answer was ready; the zero time if the other side has no more.
-func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte, idle time.Time) (ready time.Time, err error) {
+func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *[]byte, idle time.Time) (ready time.Time, err error) {
+	stream := in.stream
 	_ = stream.SetReadDeadline(idle.Add(idleTimeout))
 	msg, err := protocol.ReadFrame(r, maxRequest)
 	if errors.Is(err, io.EOF) {
@@ -116,7 +118,8 @@ func (s *Server) serveOne(stream network.Stream, r *bufio.Reader, buf *[]byte, i
 		return time.Time{}, err
 	}
 	now := time.Now()
-	s.active(stream, now)
+	s.active(in, now)
+	defer s.idle(in)
 	ctx, cancel := context.WithTimeout(s.cfg.Tasks.Context(), answerTimeout)
 	defer cancel()
 	conn := stream.Conn()

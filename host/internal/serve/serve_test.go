@@ -3,12 +3,17 @@ package serve
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -285,7 +290,7 @@ func testServeLimits(t *testing.T) {
 	if got := d.Stats(); d.Len() != limit || got.Refused != 3 {
 		t.Errorf("%d streams, %d refused; want %d and 3", d.Len(), got.Refused, limit)
 	}
-	if got := len(d.perPeer[from(0)]) + len(d.perPeer[from(1)]); got != 2*maxInboundPerPeer-1 {
+	if got := d.shares[from(0)] + d.shares[from(1)]; got != 2*maxInboundPerPeer-1 {
 		t.Errorf("%d streams of the peers that hold the most, want one less", got)
 	}
 	if busy(idle[0]) == busy(idle[1]) {
@@ -293,30 +298,115 @@ func testServeLimits(t *testing.T) {
 	}
 }
 
-// Where no peer holds more than the others, a newcomer is refused, and a stream that
-// ends makes room.
+// Where no peer holds more than the others, a newcomer is refused while all streams are in
+// use, and takes the place of a stream that is not.
 func TestServeLimitOfEquals(t *testing.T) { synctest.Test(t, testServeLimitOfEquals) }
 
 func testServeLimitOfEquals(t *testing.T) {
 	d := newNode(t, 2)
 	t.Cleanup(d.Close)
 	from := func(i int) peer.ID { return peer.ID("\x12\x20" + strings.Repeat(string(rune('a'+i)), 32)) }
-	served := func(s network.Stream) bool {
-		_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
-		_, err := s.Read(make([]byte, 1))
-		return err == nil
-	}
 	first := dialIn(d, from(0))
-	if !served(first) || !served(dialIn(d, from(1))) {
+	if !pings(first) || !pings(dialIn(d, from(1))) {
 		t.Fatal("refused below the limit")
 	}
-	if served(dialIn(d, from(2))) {
+	if pings(dialIn(d, from(2))) {
 		t.Error("more streams than the limit")
 	}
 	_ = first.Close()
 	synctest.Wait()
-	if !served(dialIn(d, from(2))) {
+	if !pings(dialIn(d, from(2))) {
 		t.Error("refused although a stream has ended")
+	}
+	time.Sleep(minIdle)
+	if !pings(dialIn(d, from(3))) {
+		t.Error("refused although a stream is idle")
+	}
+}
+
+// pings reports whether a stream is served.
+func pings(s network.Stream) bool {
+	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+	_, err := s.Read(make([]byte, 1))
+	return err == nil
+}
+
+// Many identities with one stream each, which ping again and again, or have begun a frame,
+// shut out neither newcomers nor contacts.
+func TestServeManyIdentities(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		every    time.Duration // pings; 0: half a frame
+		networks int           // of their addresses; 0: the one private address of all
+	}{
+		{"a ping a second", time.Second, 0},
+		{"half frames", 0, 0},
+		{"33 addresses, 20 pings a second", 50 * time.Millisecond, 33},
+		{"half frames of 33 addresses", 0, 33},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testServeManyIdentities(t, test.every, test.networks) })
+		})
+	}
+}
+
+func testServeManyIdentities(t *testing.T, every time.Duration, networks int) {
+	const places = 256
+	d := newNode(t, places)
+	defer d.Close()
+	open := func(id peer.ID, addr string) network.Stream {
+		near, far := roomtest.NewStream(roomtest.NewConn(d.host.ID(), nil), roomtest.NewConn(id, multiaddr.StringCast(addr)))
+		go d.Handle(far)
+		return near
+	}
+	over := make(chan struct{})
+	var hostile sync.WaitGroup
+	for i := range places {
+		addr := privateAddr
+		if networks > 0 {
+			addr = fmt.Sprintf("/ip4/%d.7.7.7/tcp/4001", 20+i%networks)
+		}
+		hostile.Go(func() { // opens another stream when it loses one
+			for {
+				s := open(calltest.ID(1000+i), addr)
+				if every == 0 {
+					_, _ = s.Write([]byte{200, 1})
+				}
+				for every == 0 || pings(s) {
+					select {
+					case <-over:
+						_ = s.Reset()
+						return
+					case <-time.After(cmp.Or(every, time.Second/4)):
+					}
+					if every == 0 {
+						if _, err := s.Write([]byte{0}); err != nil {
+							break
+						}
+					}
+				}
+				select {
+				case <-over:
+					return
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+		})
+		time.Sleep(3 * time.Millisecond)
+	}
+	served := 0
+	for i := range 100 {
+		s := open(calltest.ID(i), fmt.Sprintf("/ip4/%d.9.9.9/tcp/4001", 60+i))
+		if pings(s) {
+			served++
+		}
+		_ = s.Close()
+		time.Sleep(20 * time.Millisecond)
+	}
+	close(over)
+	hostile.Wait()
+	if served < 90 {
+		t.Errorf("%d of 100 newcomers were served", served)
 	}
 }
 
