@@ -325,6 +325,9 @@ func TestRefusals(t *testing.T) {
 		{"GET /v1/id", []string{"Host", "[::1]:80"}, 200},
 		{"PUT /v1/value?key=/v/a", []string{"Origin", "http://evil.example"}, 403},
 		{"DELETE /v1/provide?cid=" + someCID, []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"GET /v1/closest?key=x", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"GET /v1/id", []string{"Origin", "http://evil.example"}, 403},
+		{"GET /v1/id", []string{"Sec-Fetch-Site", "none"}, 200},
 		{"DELETE /v1/provide?cid=" + someCID, nil, 200},
 		{"DELETE /v1/provide?cid=" + someCID, []string{"Origin", n.API}, 200},
 	}

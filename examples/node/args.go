@@ -36,6 +36,7 @@ type call struct {
 	raw     []byte // set by the handler: the answer, instead of an object
 
 	query   url.Values
+	body    []byte // read before the call has its turn
 	request *http.Request
 	writer  http.ResponseWriter
 }
@@ -125,14 +126,14 @@ func (c *call) number(name string) (int, error) {
 	return int(n), nil
 }
 
-// body returns the body of the call: a value.
-func (c *call) body() ([]byte, error) {
-	value, err := io.ReadAll(http.MaxBytesReader(c.writer, c.request.Body, maxValue))
+// readBody reads the body of the call: a value, or nothing.
+func (c *call) readBody() (err error) {
+	c.body, err = io.ReadAll(http.MaxBytesReader(c.writer, c.request.Body, maxValue))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, badArgument("the value is too long: use up to %d bytes", maxValue)
+		return badArgument("the value is too long: use up to %d bytes", maxValue)
 	}
 	if err != nil {
-		return nil, badArgument("the value could not be read: %v", err)
+		return badArgument("the value could not be read: %v", err)
 	}
-	return value, nil
+	return nil
 }

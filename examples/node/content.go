@@ -17,11 +17,7 @@ func putValue(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := c.body()
-	if err != nil {
-		return nil, err
-	}
-	receipt, err := c.dht.Put(ctx, string(key), value, quorum)
+	receipt, err := c.dht.Put(ctx, string(key), c.body, quorum)
 	return receiptAnswer(receipt, err)
 }
 
