@@ -35,8 +35,8 @@ type ticket struct {
 	count uint64
 }
 
-// add sets when a publication is due.
-func (a *agenda) add(id publicationID, at time.Time) {
+// add sets when a publication is due. It returns the count of the call, above 0.
+func (a *agenda) add(id publicationID, at time.Time) uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.when == nil {
@@ -48,6 +48,7 @@ func (a *agenda) add(id publicationID, at time.Time) {
 	if len(a.heap) > 2*len(a.when)+minStale {
 		a.rebuild()
 	}
+	return a.count
 }
 
 // minStale is how many entries without a meaning the heap may hold in any case.

@@ -64,7 +64,7 @@ func newNode(t *testing.T, count int, interval time.Duration) *node {
 			Host: h, Rules: rules, Table: contacts, Call: caller, Lookup: engine, Deliver: sender, Holder: n.holder, Tasks: n.group,
 			K: testK, SlowAfter: time.Second, RecordAge: 24 * time.Hour,
 		}),
-		Reach: reach.New(reach.Config{Host: h, Table: contacts, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval,
+		Reach: reach.New(reach.Config{Host: h, Table: contacts, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval, Tasks: n.group,
 		Wake: func() {},
 	})
 	for i := range count {

@@ -2,7 +2,9 @@ package publish
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,7 @@ type Config struct {
 	Deliver   *deliver.Sender
 	Find      *find.Finder
 	Reach     *reach.Reach
+	Tasks     *tasks.Group
 	RecordAge time.Duration
 	Interval  time.Duration // negative: nothing is published again
 	Wake      func()        // wakes the loop; does not block
@@ -76,6 +79,11 @@ func (p *Publisher) Put(ctx context.Context, now time.Time, key, value []byte, p
 // PutOffline holds a value here alone.
 func (p *Publisher) PutOffline(ctx context.Context, now time.Time, key, value []byte) error {
 	return p.cfg.Holder.Store(ctx, now, p.cfg.Self, p.record(now, key, value))
+}
+
+// records returns the record of an item that is a value.
+func (p *Publisher) records(now time.Time, item Item) []protocol.Record {
+	return []protocol.Record{p.record(now, item.Key, item.Value)}
 }
 
 // record returns a record of ours, made now.
@@ -146,13 +154,30 @@ func (p *Publisher) StopProviding(ctx context.Context, key []byte) error {
 // keep keeps a publication, to publish it again. It does not fail: the value or the
 // announcement is published already.
 func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, data []byte) {
-	if p.cfg.Interval >= 0 && p.save(ctx, now, id, data) {
+	if p.cfg.Interval >= 0 && p.save(ctx, id, data, p.again(now, id)).count > 0 {
 		p.cfg.Wake()
 	}
 }
 
-// save adds a publication to the store and to the agenda, and reports whether it could.
-func (p *Publisher) save(ctx context.Context, now time.Time, id publicationID, data []byte) bool {
+// again returns when a publication that is published now is published again: after the
+// interval, or up to a tenth of it earlier, to come nearer to its place.
+//
+// The interval is the whole key space, and each key has its place in it. So publications
+// that are near each other come together after some intervals, and share lookups; the work
+// is spread over the interval; and none is late.
+func (p *Publisher) again(now time.Time, id publicationID) time.Time {
+	if p.cfg.Interval <= 0 {
+		return now
+	}
+	part := float64(binary.BigEndian.Uint64(store.Place([]byte(id.key)))) / math.MaxUint64
+	place := time.Duration(part * float64(p.cfg.Interval))
+	behind := (time.Duration(now.UnixNano())%p.cfg.Interval - place + p.cfg.Interval) % p.cfg.Interval
+	return now.Add(p.cfg.Interval - min(behind, p.cfg.Interval/10))
+}
+
+// save adds a publication to the store and to the agenda. It returns a ticket for it, whose
+// count is 0 if the store cannot keep it.
+func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) ticket {
 	p.write.Lock()
 	defer p.write.Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
@@ -160,14 +185,13 @@ func (p *Publisher) save(ctx context.Context, now time.Time, id publicationID, d
 		Kind: id.kind,
 		Key:  []byte(id.key),
 		Data: p.withPublished(ctx, id, data),
-		Next: now.Add(tasks.Early(p.cfg.Interval)),
+		Next: next,
 	}
 	if err := p.cfg.Store.Publish(ctx, pub); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk
-		return false
+		return ticket{}
 	}
-	p.agenda.add(id, pub.Next)
-	return true
+	return ticket{id, p.agenda.add(id, pub.Next)}
 }
 
 // withPublished returns the data to publish again: data, or, of a key that holds several

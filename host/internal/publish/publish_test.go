@@ -207,8 +207,8 @@ func TestPutDuringRepublish(t *testing.T) {
 			t.Fatal(err)
 		}
 		old := store.Publication{Kind: id.kind, Key: []byte(id.key), Data: []byte("1")}
-		for _, again := range []time.Duration{0, time.Hour} { // superseded, or not
-			if err := n.conclude(t.Context(), time.Now(), due[0], old, again); err != nil {
+		for _, next := range []time.Time{{}, time.Now().Add(time.Hour)} { // superseded, or not
+			if err := n.conclude(t.Context(), due[0], old, next); err != nil {
 				t.Fatal(err)
 			}
 		}

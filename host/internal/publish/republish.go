@@ -70,25 +70,30 @@ func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t tic
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // withdrawn meanwhile
 	}
-	var again time.Duration // 0: never
-	if err != nil {
-		again = tasks.Jittered(republishRetry)
-	} else {
-		err = p.publishAgain(ctx, now, closest, pub)
-		switch {
-		case err == nil:
+	if err == nil {
+		if err = p.publishAgain(ctx, now, closest, pub); err == nil {
 			p.republished.Add(1)
-			again = tasks.Early(p.cfg.Interval)
-		case !p.superseded(pub, err):
-			again = tasks.Jittered(republishRetry)
 		}
 	}
-	return errors.Join(err, p.conclude(context.WithoutCancel(ctx), now, t, pub, again))
+	return errors.Join(err, p.settle(context.WithoutCancel(ctx), now, t, pub, err))
 }
 
-// conclude sets when a publication that began at now is due next; with 0, it ends. A
-// change that the user has made meanwhile prevails.
-func (p *Publisher) conclude(ctx context.Context, now time.Time, t ticket, pub store.Publication, again time.Duration) error {
+// settle sets when a publication that began at now is due next, by its error: again, soon, or
+// never.
+func (p *Publisher) settle(ctx context.Context, now time.Time, t ticket, pub store.Publication, err error) error {
+	var next time.Time // zero: never
+	switch {
+	case err == nil:
+		next = p.again(now, t.publicationID)
+	case !p.superseded(pub, err):
+		next = now.Add(tasks.Jittered(republishRetry))
+	}
+	return p.conclude(ctx, t, pub, next)
+}
+
+// conclude sets when a publication is due next; the zero time ends it. A change that the
+// user has made meanwhile prevails.
+func (p *Publisher) conclude(ctx context.Context, t ticket, pub store.Publication, next time.Time) error {
 	p.write.Lock()
 	defer p.write.Unlock()
 	switch {
@@ -97,11 +102,10 @@ func (p *Publisher) conclude(ctx context.Context, now time.Time, t ticket, pub s
 			return p.cfg.Holder.StopProviding(ctx, []byte(t.key)) // withdrawn, and announced after that
 		}
 		return nil
-	case again == 0:
+	case next.IsZero():
 		p.agenda.drop(t.publicationID)
 		return p.cfg.Store.Unpublish(ctx, t.kind, []byte(t.key))
 	}
-	next := now.Add(again)
 	p.agenda.add(t.publicationID, next)
 	if pub.Key == nil {
 		return nil // it could not be read just now

@@ -1,0 +1,158 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+)
+
+const (
+	// manyBatch and manyBytes bound the items of Many that are in memory: as many as
+	// share the lookups of a part of the key space.
+	manyBatch = 8192
+	manyBytes = 16 << 20
+
+	// manyAtOnce is how many items are published at a time.
+	manyAtOnce = 64
+)
+
+// An Item is something to publish: an announcement of ours, or a value.
+type Item struct {
+	Kind  store.Kind
+	Key   []byte
+	Value []byte // of a value
+}
+
+// A Published is what became of an Item.
+type Published struct {
+	Item
+	Receipt deliver.Receipt
+	Err     error
+}
+
+// Many publishes items, and yields what became of each as soon as that is known. It reads
+// a batch of them ahead, and works on it in the order of the key space, so that items near
+// each other share lookups.
+//
+// An item is kept, to be published again, before it is sent: if it fails, or the node stops
+// before it was sent, it is tried again within 10 minutes, or after the restart. An item
+// that may not be published at all is not kept. Many ends with ctx, or when its reader stops.
+func (p *Publisher) Many(ctx context.Context, items iter.Seq[Item]) iter.Seq[Published] {
+	return func(yield func(Published) bool) {
+		survey := p.cfg.Lookup.NewSurvey()
+		var batch []Item
+		size := 0
+		for item := range items {
+			batch, size = append(batch, item), size+len(item.Key)+len(item.Value)
+			if len(batch) < manyBatch && size < manyBytes {
+				continue
+			}
+			if !p.batch(ctx, survey, batch, yield) {
+				return
+			}
+			batch, size = batch[:0], 0
+		}
+		p.batch(ctx, survey, batch, yield)
+	}
+}
+
+// A kept item is one that is in the agenda.
+type kept struct {
+	Item
+	ticket
+	err error // why it may not be published
+}
+
+// batch publishes a batch of items, and reports whether to go on.
+func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []Item, yield func(Published) bool) (more bool) {
+	slices.SortFunc(batch, func(a, b Item) int { return bytes.Compare(store.Place(a.Key), store.Place(b.Key)) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan Published)
+	started := p.cfg.Tasks.Go(func(context.Context) {
+		defer close(results)
+		all := make([]kept, len(batch))
+		err := tasks.Each(ctx, manyAtOnce, indices(batch), func(ctx context.Context, i int) error {
+			all[i] = p.reserve(ctx, batch[i])
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		_ = tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k kept) error {
+			results <- p.publishKept(ctx, survey.Closest, k)
+			return nil
+		})
+	})
+	if !started {
+		return false
+	}
+	more = true
+	for r := range results {
+		if more && !yield(r) {
+			more = false
+			cancel()
+		}
+	}
+	p.cfg.Wake()
+	return more && ctx.Err() == nil
+}
+
+// indices yields the indices of a slice.
+func indices[T any](s []T) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range s {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// reserve keeps an item, to be published within republishRetry if it is not before.
+func (p *Publisher) reserve(ctx context.Context, item Item) kept {
+	k := kept{Item: item}
+	now := time.Now()
+	if item.Kind == store.KindValue {
+		if k.err = p.cfg.Holder.Accepts(ctx, now, p.records(now, item)); k.err != nil {
+			return k
+		}
+	}
+	if p.cfg.Interval >= 0 {
+		id := publicationID{item.Kind, string(item.Key)}
+		k.ticket = p.save(ctx, id, item.Value, now.Add(tasks.Jittered(republishRetry)))
+	}
+	return k
+}
+
+// publishKept publishes an item that reserve has kept.
+func (p *Publisher) publishKept(ctx context.Context, closest lookup.Closest, k kept) (done Published) {
+	done = Published{Item: k.Item, Err: k.err}
+	if k.err != nil {
+		return done
+	}
+	now := time.Now()
+	if k.Kind == store.KindProvider {
+		done.Receipt, done.Err = p.announce(ctx, now, closest, k.Key, 0)
+	} else {
+		done.Receipt, done.Err = p.put(ctx, now, closest, 0, p.records(now, k.Item)...)
+	}
+	if k.count == 0 { // it is not in the agenda
+		return done
+	}
+	pub, err := p.cfg.Store.Publication(ctx, k.Kind, k.Key)
+	if err != nil {
+		return done // it was withdrawn meanwhile, or is tried again after a restart
+	}
+	if err := p.settle(context.WithoutCancel(ctx), now, k.ticket, pub, done.Err); err != nil {
+		log.Warnw("not published again: the store cannot keep it", "error", err)
+	}
+	return done
+}
