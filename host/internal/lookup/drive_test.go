@@ -30,7 +30,7 @@ func script(ctx context.Context, t *testing.T, knows map[peer.ID][]peer.ID, seed
 	}
 	l := routing.NewLookup("self", routing.KeyOf([]byte("target")), contacts, routing.LookupConfig{SlowAfter: time.Second})
 	_, err := drive(ctx, roomtest.NewGroup(t), l,
-		func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (resp protocol.Response, err error) {
+		func(ctx context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (resp protocol.Response, err error) {
 			closer, ok := knows[c.ID]
 			if !ok {
 				<-ctx.Done()
@@ -109,7 +109,7 @@ func TestDialHasItsOwnTime(t *testing.T) {
 			seeds = append(seeds, c)
 		}
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), seeds, routing.LookupConfig{})
-		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(_ context.Context, c routing.Contact, _ peer.ID, reaches func(call.Stage)) (protocol.Response, error) {
 			if c.ID == "far" {
 				time.Sleep(100 * time.Millisecond)
 				reaches(call.Connected)
@@ -133,7 +133,7 @@ func TestDriveDrops(t *testing.T) {
 		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{Alpha: 1, SlowAfter: 100 * time.Millisecond})
 		start := time.Now()
 		ends := make(chan time.Duration, len(seeds))
-		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(ctx context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (protocol.Response, error) {
 			if c.ID != last {
 				<-ctx.Done()
 				ends <- time.Since(start)
@@ -177,7 +177,7 @@ func BenchmarkLookup(b *testing.B) {
 	for b.Loop() {
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), all[:5], routing.LookupConfig{})
 		_, err := drive(b.Context(), group, l,
-			func(_ context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+			func(_ context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (protocol.Response, error) {
 				return answers[c.ID], nil
 			},
 			func(_ context.Context, a answer) {
