@@ -101,7 +101,7 @@ func (s *search) drop(to int) {
 
 // ask sends a request that the lookup wants, about a peer in place of the target if that
 // is not empty.
-func (s *search) ask(contact routing.Contact, about routing.Contact) {
+func (s *search) ask(contact, about routing.Contact) {
 	c := &call{
 		way:    way{s.from, s.w.number(contact)},
 		errand: s.errand,
