@@ -34,6 +34,7 @@ type Action struct {
 	Contact Contact   // Ask, Drop: the contact to ask, or not to wait for any more
 	Path    int       // Ask: the path that asks, from 0
 	Depth   int       // Ask: the hops to the contact; a seed is at 1
+	About   Contact   // Ask: if its ID is not empty, ask for the contacts closest to it, not to the target
 	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
 }
 

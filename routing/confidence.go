@@ -17,15 +17,16 @@ const (
 
 // A reach is what an answer shows of how complete our knowledge is.
 type reach struct {
-	cpl int     // of the contact that answered, with the target
-	far float64 // the distance of the farthest it named
+	by    Key     // of the contact that answered
+	about Key     // what it was asked for
+	far   float64 // the distance from that of the farthest contact it named
 }
 
-// reachOf returns the reach of an answer of c.
-func (l *Lookup) reachOf(c *candidate, closer []Contact) reach {
-	r := reach{cpl: l.target.CPL(c.Key)}
+// reachOf returns the reach of an answer of c about a key.
+func reachOf(c *candidate, about Key, closer []Contact) reach {
+	r := reach{by: c.Key, about: about}
 	for _, n := range closer {
-		r.far = max(r.far, l.target.distance(n.Key))
+		r.far = max(r.far, about.distance(n.Key))
 	}
 	return r
 }
@@ -45,17 +46,20 @@ func (l *Lookup) nodes() float64 {
 // A contact names the closest that it knows. Up to the farthest that it named, it
 // knows all nodes in buckets of its table that are not full, and K of a full one.
 // How many nodes that bucket has to choose from follows from the size of the
-// network.
+// network. A node between two live candidates is as likely to be missed as one near
+// the worse of them.
 func (l *Lookup) unheard(p *path) (nodes []float64, full bool) {
 	p.unheard = p.unheard[:0]
-	sum, from, live := 0.0, 0.0, almost
+	sum, from, live, rooms := 0.0, 0.0, almost, l.rooms()
+	before := 0.0 // how likely a node near the live candidate before is missed
 	for _, c := range p.candidates {
 		if l.skips(c) {
 			continue
 		}
 		at := l.target.distance(c.Key)
-		sum += (at - from) * l.cfg.Size.Nodes * l.missedBy(p, at, l.target.CPL(c.Key))
-		from = at
+		missed := l.missedBy(rooms, p.reaches, c.Key)
+		sum += (at - from) * l.cfg.Size.Nodes * max(missed, before)
+		from, before = at, missed
 		p.unheard = append(p.unheard, sum)
 		if live += l.likelihood(c); live >= float64(l.cfg.K) {
 			return p.unheard, true
@@ -64,17 +68,68 @@ func (l *Lookup) unheard(p *path) (nodes []float64, full bool) {
 	return p.unheard, false
 }
 
-// missedBy returns how likely no answer to p names a given node at that distance,
-// which shares cpl bits with the target.
-func (l *Lookup) missedBy(p *path, at float64, cpl int) float64 {
-	missed := 1.0
-	for _, r := range p.reaches {
-		if r.far >= at {
-			bucket := math.Ldexp(l.cfg.Size.Nodes, -1-min(cpl, r.cpl))
-			missed *= 1 - (1-missShare)*min(1, float64(l.cfg.K)/bucket)
+// missedBy returns how likely no answer named a given node with a key near to that one.
+//
+// Each answer may leave a node out by chance. What buckets have no room for, they leave out
+// together: full buckets keep the contacts that came first, so that all overlook the same
+// late ones. So that counts once, with the share of the answer that has most room.
+func (l *Lookup) missedBy(rooms *rooms, reaches []reach, near Key) float64 {
+	common, chance := 1.0, 1.0
+	for _, r := range reaches {
+		if r.about.distance(near) > r.far {
+			continue
 		}
+		overlooked := rooms.overlooked(r.by.CPL(near))
+		common = min(common, overlooked)
+		chance *= overlooked + (1-overlooked)*missShare
 	}
-	return missed
+	return common + (1-common)*chance
+}
+
+// rooms are how many of the nodes that belong in a bucket it has no room for.
+type rooms struct {
+	k     int
+	nodes float64                    // in the network, and in tables though they are gone
+	share [MaxRefreshCPL + 9]float64 // by CPL, plus 1; 0 is not known yet
+}
+
+// rooms returns those of the tables of the network. To be on the safe side, the network has
+// a standard deviation more nodes than it is estimated to have. The nodes that are gone
+// and still in tables take places too.
+func (l *Lookup) rooms() *rooms {
+	return &rooms{k: l.cfg.K, nodes: l.cfg.Size.Nodes * (1 + 2*l.cfg.Size.Error) / max(l.answering(), minAnswering)}
+}
+
+// minAnswering is the least share of answering contacts that is believed.
+const minAnswering = 0.1
+
+// overlooked returns the share of the nodes of a bucket, of that CPL, for which it has no
+// room.
+func (r *rooms) overlooked(cpl int) float64 {
+	if cpl >= len(r.share) {
+		return excess(r.k, math.Ldexp(r.nodes, -1-cpl))
+	}
+	if r.share[cpl] == 0 {
+		r.share[cpl] = 1 + excess(r.k, math.Ldexp(r.nodes, -1-cpl))
+	}
+	return r.share[cpl] - 1
+}
+
+// excess returns the share of so many things on average that are more than k, if they come
+// independently: the Poisson distribution.
+func excess(k int, mean float64) float64 {
+	switch {
+	case mean > float64(4*k):
+		return 1 - float64(k)/mean
+	case mean < float64(k)/8:
+		return 0
+	}
+	term, over := math.Exp(-mean), mean-float64(k)
+	for i := range k {
+		over += float64(k-i) * term
+		term *= mean / float64(i+1)
+	}
+	return max(0, over/mean)
 }
 
 // confidence returns how likely the K closest live candidates of p are the K

@@ -75,8 +75,8 @@
 //
 // A lookup goes on until it is confident.
 // Context: answers name nodes that are gone, and leave out the ones that take their place.
-// Decision: below 0.99, 0.2 K more are asked, and 0.2 K that are too far to know all.
-// Consequence: with a fifth dead it finds 0.996 of the closest instead of 0.984.
+// Decision: below 0.99, near contacts are asked once more, for the peers in the gaps.
+// Consequence: a fifth dead, old tables: 0.998 of the closest found, not 0.943, for 43 requests.
 // What would change it: answers that leave out nodes that do not answer.
 //
 // A peer is believed as far as the contacts that it names answer.

@@ -53,6 +53,9 @@ func (l *Lookup) suspend(c *candidate) {
 // awaited returns id if its answer is awaited and the lookup is not over; else nil.
 func (l *Lookup) awaited(id peer.ID) *candidate {
 	c := l.known[id]
+	if s := l.againOf(id); s != nil {
+		c = s
+	}
 	if l.end != Running || c == nil || c.state != waiting && c.state != slow {
 		return nil
 	}

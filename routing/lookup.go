@@ -185,18 +185,22 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	if c == nil {
 		return false
 	}
+	closer = closer[:min(len(closer), 2*l.cfg.K)]
+	p := l.paths[c.path]
+	if c.about != nil {
+		l.answeredAgain(p, c, closer)
+		return true
+	}
 	i, _ := search(l.answered, l.target, c.Key)
 	l.answered = slices.Insert(l.answered, i, c)
 	l.hops = max(l.hops, c.depth)
 	if c.Recent {
 		l.confirmed++
 	}
-	closer = closer[:min(len(closer), 2*l.cfg.K)]
-	p := l.paths[c.path]
 	news := l.hear(p, c, closer)
 	p.note(news)
 	l.changed = l.changed || news
-	p.reaches = append(p.reaches, l.reachOf(c, closer))
+	p.reaches = append(p.reaches, reachOf(c, l.target, closer))
 	return true
 }
 
@@ -300,14 +304,20 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	c.path = p.index
 	p.waiting++
 	l.requests++
+	l.await(c, now)
+	ask := Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
+	if c.about != nil {
+		p.again = append(p.again, c)
+		ask.About = c.about.Contact
+		return ask
+	}
 	if !c.Connected {
 		l.dialled++
 	}
 	if c.Recent {
 		l.checked++
 	}
-	l.await(c, now)
-	return Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
+	return ask
 }
 
 // stopped reports whether the caller has stopped all paths.

@@ -32,23 +32,31 @@ func newNetwork(n int, rng *rand.Rand) *network {
 // in the order in which they were sent.
 func (net *network) find(from Contact, target Key, cfg LookupConfig) Result {
 	l := NewLookup(from.ID, target, net.tables[from.Key].Closest(target, 20), cfg)
-	var asked []Contact
+	var asked []Action
 	for {
 		switch action := l.Next(epoch); action.Kind {
 		case Ask:
-			asked = append(asked, action.Contact)
+			asked = append(asked, action)
 		case Wait:
-			c := asked[0]
-			asked = asked[1:]
+			c := asked[0].Contact
 			if net.dead[c.Key] {
 				l.Failed(c.ID)
 			} else {
-				l.Answered(c.ID, net.tables[c.Key].Closest(target, 20))
+				l.Answered(c.ID, net.tables[c.Key].Closest(asked[0].wants(target), 20))
 			}
+			asked = asked[1:]
 		case Done:
 			return l.Result()
 		}
 	}
+}
+
+// wants returns the key that a contact is asked for.
+func (a Action) wants(target Key) Key {
+	if a.About.ID != "" {
+		return a.About.Key
+	}
+	return target
 }
 
 // without returns the live nodes other than one.

@@ -12,10 +12,8 @@ const (
 	quiet = 2
 
 	// spareShare is how many contacts beyond K, as a share of K, a lookup asks if some
-	// of the closest are likely gone, and how many that are too far to know all near
-	// nodes. A contact names the K closest that it knows, gone ones among them. The
-	// nodes that take their place are named only by contacts that do not know all.
-	spareShare = 0.2
+	// of the closest are likely gone.
+	spareShare = 0.1
 
 	// failingWeight is how many requests LookupConfig.Failing counts as.
 	failingWeight = 10
@@ -43,11 +41,10 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	s := scan{over: true}
 	h := l.horizon()
 	for _, c := range p.candidates {
-		if h.passed && h.overlooking == 0 {
+		if h.passed {
 			break
 		}
 		switch skips := l.skips(c); {
-		case h.passed && (skips || !l.overlooks(c)):
 		case !skips:
 			l.look(&s, c)
 			l.pass(&h, p, c)
@@ -60,6 +57,10 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	}
 	if s.next == nil {
 		s.next = s.doubtful
+	}
+	if s.next == nil && h.gone {
+		s.next = l.askAgain(p)
+		s.over = s.over && s.next == nil && !p.asksAgain()
 	}
 	if s.over || s.next == nil || p.waiting-s.gone >= l.slots(p, s.next) || l.waiting() >= l.most() {
 		return nil, s.over
@@ -126,11 +127,10 @@ func (l *Lookup) slots(p *path, next *candidate) int {
 // A horizon is how far from the target contacts are asked: as far as K are expected
 // to answer. While the size of the network is unknown, that is the K closest live ones.
 type horizon struct {
-	want        float64 // how many more must answer
-	gone        bool    // some are likely gone
-	spare       int     // how many more are asked, if the confidence is too low
-	overlooking int     // how many are asked then that overlook some
-	passed      bool    // the next candidates are beyond it
+	want   float64 // how many more must answer
+	gone   bool    // some are likely gone
+	spare  int     // how many more are asked, if the confidence is too low
+	passed bool    // the next candidates are beyond it
 }
 
 // almost is how much less than K expected answers are enough, since they are the
@@ -143,37 +143,23 @@ func (l *Lookup) horizon() horizon {
 	if l.nodes() > 0 {
 		h.spare = int(math.Ceil(spareShare * float64(l.cfg.K)))
 	}
-	if l.nodes() > float64(2*l.cfg.K) { // else each knows all
-		h.overlooking = h.spare
-	}
 	return h
 }
 
-// pass takes c into h, that of p: the next live candidate, or beyond h the next that
-// overlooks some.
+// pass takes c into h, that of p: the next live candidate.
 func (l *Lookup) pass(h *horizon, p *path, c *candidate) {
-	if h.passed {
-		h.overlooking--
-		return
-	}
 	share := l.likelihood(c)
 	h.want -= share
 	h.gone = h.gone || share < 0.95
 	switch {
 	case h.want > 0:
 	case !h.gone || l.confidence(p) >= enough:
-		h.passed, h.overlooking = true, 0
+		h.passed = true
 	case h.spare == 0:
 		h.passed = true
 	default:
 		h.spare--
 	}
-}
-
-// overlooks reports whether c is too far from the target to know all nodes near it:
-// there are more than its bucket has room for.
-func (l *Lookup) overlooks(c *candidate) bool {
-	return math.Ldexp(l.nodes(), -1-l.target.CPL(c.Key)) > float64(l.cfg.K)
 }
 
 // likelihood returns how likely the live candidate c has answered or will. While
@@ -187,6 +173,11 @@ func (l *Lookup) likelihood(c *candidate) float64 {
 	case l.nodes() == 0:
 		return 1
 	}
+	return l.answering()
+}
+
+// answering returns the share of the contacts that answer, as far as it shows.
+func (l *Lookup) answering() float64 {
 	lost := failingWeight*l.cfg.Failing + float64(l.failed+len(l.overdue))
 	return 1 - lost/(failingWeight+float64(l.failed+len(l.overdue)+len(l.answered)))
 }

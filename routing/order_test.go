@@ -122,7 +122,7 @@ func TestLookupMakesUpForFailures(t *testing.T) {
 		{0, Estimate{}, 10},
 		{0.5, Estimate{}, 10},
 		{0.04, unit, 11},
-		{0.5, unit, 20 + 4},
+		{0.5, unit, 20 + 1},
 		{1, unit, 30}, // all
 		{7, unit, 30},
 		{-1, unit, 10},

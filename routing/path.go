@@ -36,6 +36,7 @@ type candidate struct {
 	namers   []*candidate  // the contacts that named it, while it is fresh; none if it is a seed
 	few      [4]*candidate // where namers are as long as they are few
 	namer    *candidate    // the one of them for which it was asked
+	about    *candidate    // what it is asked about in place of the target; nil if it is not
 	naming   naming        // what became of the contacts that it named
 }
 
@@ -54,8 +55,9 @@ type path struct {
 	waiting    int          // its requests that hold a slot
 	fruitless  int          // answers and failures in a row that brought no closer contact
 	stopped    bool
-	reaches    []reach   // of its answers
-	unheard    []float64 // kept for its memory
+	reaches    []reach      // of its answers
+	again      []*candidate // contacts that are asked once more, about others than the target
+	unheard    []float64    // kept for its memory
 }
 
 // newPath returns path i of a lookup, with its share of the slots.

@@ -9,18 +9,19 @@ import (
 // A Report is what one operation did.
 type Report struct {
 	Tally
-	From     int           // the node that did it
-	Target   routing.Key   // what was looked up, or stored
-	Took     time.Duration // until it was over
-	First    time.Duration // Get: until the first value; Join: until our own lookup was over; 0 if never
-	Hops     int           // to the farthest contact that answered
-	End      routing.End   // why the lookup ended
-	Closest  []int         // the nodes it found, or that stored
-	Answered []int         // the nodes that answered
-	Accuracy float64       // share of the true k closest that are among Closest
-	Reached  bool          // the closest honest node answered
-	Filled   float64       // Join: share of the places in the table that are taken, of those that can be
-	Over     bool          // it ended
+	From       int           // the node that did it
+	Target     routing.Key   // what was looked up, or stored
+	Took       time.Duration // until it was over
+	First      time.Duration // Get: until the first value; Join: until our own lookup was over; 0 if never
+	Hops       int           // to the farthest contact that answered
+	End        routing.End   // why the lookup ended
+	Closest    []int         // the nodes it found, or that stored
+	Answered   []int         // the nodes that answered
+	Confidence float64       // what the lookup said of its result
+	Accuracy   float64       // share of the true k closest that are among Closest
+	Reached    bool          // the closest honest node answered
+	Filled     float64       // Join: share of the places in the table that are taken, of those that can be
+	Over       bool          // it ended
 }
 
 // maxRun is when a world stops waiting for an operation: far beyond any that
@@ -116,7 +117,7 @@ func (w *World) begin(r *Report, from int, target routing.Key, e errand, heard f
 	s.confirm = e == findNode && then == nil // what is to be stored or found, all are asked
 	s.done = func(result routing.Result) {
 		r.Took = w.line.now - start
-		r.Hops, r.End = result.Hops, result.End
+		r.Hops, r.End, r.Confidence = result.Hops, result.End, result.Confidence
 		r.Closest, r.Answered = w.numbers(result.Closest), w.numbers(result.Answered)
 		r.Over = true
 		if then != nil {

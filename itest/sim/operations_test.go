@@ -23,7 +23,7 @@ func TestLookupReport(t *testing.T) {
 	if r.From != from || r.Target != routing.KeyOf([]byte("key")) || !r.Over {
 		t.Errorf("it is %+v", r)
 	}
-	if r.Took != w.Now() || r.Requests != w.requests || r.Dials != r.Requests {
+	if r.Took != w.Now() || r.Requests != w.requests || r.Dials > r.Requests || r.Dials < r.Requests-10 { // contacts asked once more are connected
 		t.Errorf("took %v of %v, %d requests of %d, %d dials", r.Took, w.Now(), r.Requests, w.requests, r.Dials)
 	}
 	if len(r.Closest) != 20 || !slices.Equal(r.Closest, r.Answered[:20]) {

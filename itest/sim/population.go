@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
@@ -20,6 +21,8 @@ type Population struct {
 	keys    []routing.Key
 	ordinal []uint32         // of each node before they were in order: what its ID is made of
 	tables  []*routing.Table // of all nodes; nil if they are made when needed
+	aged    bool             // all tables keep the nodes that came first
+	views   []view           // of all nodes, in a network that grew; else nil
 }
 
 // NewPopulation returns n nodes, whose keys follow from seed. It takes 36 bytes
@@ -39,6 +42,15 @@ func NewPopulation(n int, seed uint64) *Population {
 	for i, node := range all {
 		p.keys[i], p.ordinal[i] = node.key, node.ordinal
 	}
+	return p
+}
+
+// Aged returns n nodes whose tables all saw the same order of arrival: each full bucket
+// holds the nodes that came first, and all tables overlook the same late ones. That is
+// the extreme of a network with a past.
+func Aged(n int, seed uint64) *Population {
+	p := NewPopulation(n, seed)
+	p.aged = true
 	return p
 }
 
@@ -131,16 +143,42 @@ type view struct {
 const spares = 10
 
 // view returns whom node i knows: what its table would hold if all others had
-// answered it in random order. It is the same in each call.
+// answered it in random order, in an aged network in the order of arrival, and in one
+// that grew, what its table held. It is the same in each call.
 func (p *Population) view(i, k int) view {
+	if p.views != nil {
+		return p.views[i]
+	}
 	rng := newRNG(mix(p.seed, forView, word(i)))
 	var v view
 	for low, high := range p.buckets(i) {
-		chosen := sample(rng, low, high, k+spares)
+		var chosen []int32
+		if p.aged {
+			chosen = p.oldest(low, high, k+spares)
+		} else {
+			chosen = sample(rng, low, high, k+spares)
+		}
 		v.known = append(v.known, chosen[:min(k, len(chosen))]...)
 		v.spare = append(v.spare, chosen[min(k, len(chosen)):]...)
 	}
 	return v
+}
+
+// oldest returns the n nodes that arrived first, of the ones from low up to high, the
+// first first.
+func (p *Population) oldest(low, high, n int) []int32 {
+	best := make([]int32, 0, n+1)
+	before := func(a, b int32) int { return cmp.Compare(p.ordinal[a], p.ordinal[b]) }
+	for j := low; j < high; j++ {
+		node := int32(j) //nolint:gosec // a population has less than 2^31 nodes
+		if len(best) == n && before(best[n-1], node) < 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(best, node, before)
+		best = slices.Insert(best, at, node)
+		best = best[:min(n, len(best))]
+	}
+	return best
 }
 
 // sample returns up to n of the numbers from low up to high, in random order.

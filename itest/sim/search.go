@@ -59,7 +59,7 @@ func (s *search) step() {
 	for !s.over {
 		switch action := s.lookup.Next(w.time()); action.Kind {
 		case routing.Ask:
-			s.ask(action.Contact)
+			s.ask(action.Contact, action.About)
 		case routing.Wait:
 			s.wake = w.line.after(action.Until.Sub(w.time()), s.step)
 			return
@@ -99,20 +99,24 @@ func (s *search) drop(to int) {
 	}
 }
 
-// ask sends a request that the lookup wants.
-func (s *search) ask(contact routing.Contact) {
+// ask sends a request that the lookup wants, about a peer in place of the target if that
+// is not empty.
+func (s *search) ask(contact, about routing.Contact) {
 	c := &call{
 		way:    way{s.from, s.w.number(contact)},
 		errand: s.errand,
 		target: s.target,
 		tally:  s.tally,
 	}
+	if about.ID != "" {
+		c.errand, c.target = findNode, about.Key
+	}
 	c.done = func(r reply, ok bool) {
 		s.w.learn(s.from, contact, ok)
 		if ok {
 			s.w.judge(s.from, r.closer)
 			s.lookup.Answered(contact.ID, r.closer)
-			if s.heard != nil {
+			if s.heard != nil && about.ID == "" {
 				s.heard(c.to, r)
 			}
 		} else {

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"sync"
@@ -169,6 +170,36 @@ func TestQuotaOfRefusedWrites(t *testing.T) {
 		if level := h.quota.level(time.Now(), calltest.ID(2)); (level > 0) != tt.charged {
 			t.Errorf("%s: %v bytes count against the sender", tt.name, level)
 		}
+	}
+}
+
+// A busy store replaces each value once before it takes a new one, so that it has to be
+// made again.
+type busy struct{ store.Store }
+
+func (b busy) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(store.Value, bool) (store.Value, error)) error {
+	return b.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
+		if _, err := f(current, ok); err != nil {
+			return store.Value{}, err
+		}
+		return f(current, ok)
+	})
+}
+
+// A value that has to be merged again, since another one came first, counts once.
+func TestQuotaOfRepeatedWrites(t *testing.T) {
+	var levels []float64
+	for _, s := range []store.Store{store.NewMemory(store.Limits{}), busy{store.NewMemory(store.Limits{})}} {
+		h := newHolder(t, Config{})
+		h.cfg.Store = s
+		now := time.Now()
+		if err := receive(t, h, calltest.ID(1), put(recordKey(0), "1"+string(make([]byte, 1000)))); err != nil {
+			t.Fatal(err)
+		}
+		levels = append(levels, h.quota.level(now, calltest.ID(1)))
+	}
+	if levels[0] < 500 || levels[1] > 1.1*levels[0] {
+		t.Errorf("%v bytes count, and %v when the store is busy", levels[0], levels[1])
 	}
 }
 

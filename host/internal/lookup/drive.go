@@ -15,14 +15,15 @@ import (
 
 // An answer is the end of one request of a lookup.
 type answer struct {
-	from routing.Contact
-	resp protocol.Response
-	err  error
+	from  routing.Contact
+	about peer.ID // see routing.Action
+	resp  protocol.Response
+	err   error
 }
 
-// An askFunc sends the request of a lookup to one contact. It calls reaches with
-// each stage of it.
-type askFunc func(ctx context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error)
+// An askFunc sends the request of a lookup to one contact, or asks it for the peers closest
+// to the peer about, if that is not empty. It calls reaches with each stage of it.
+type askFunc func(ctx context.Context, c routing.Contact, about peer.ID, reaches func(call.Stage)) (protocol.Response, error)
 
 // drive runs l to completion, and no other goroutine touches l. It starts a task per
 // request that l wants, which calls ask, and hands each answer to settle. It does not wait
@@ -46,7 +47,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 		switch action.Kind {
 		case routing.Ask:
 			PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
-			r.send(action.Contact) //nolint:contextcheck // a request may outlive the operation
+			r.send(action.Contact, action.About.ID) //nolint:contextcheck // a request may outlive the operation
 		case routing.Drop:
 			r.drop(action.Contact.ID)
 		case routing.Done:
@@ -114,21 +115,21 @@ func newRequests(ctx context.Context, group *tasks.Group, ask askFunc) *requests
 	return r
 }
 
-// send asks c.
-func (r *requests) send(c routing.Contact) {
+// send asks c, about a peer in place of the target if that is not empty.
+func (r *requests) send(c routing.Contact, about peer.ID) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancels[c.ID] = cancel
 	r.group.Go(func(closing context.Context) { // if it does not start, ctx of the operation has ended
 		defer cancel()
 		defer context.AfterFunc(closing, cancel)()
-		resp, err := r.ask(ctx, c, func(s call.Stage) {
+		resp, err := r.ask(ctx, c, about, func(s call.Stage) {
 			select {
 			case r.progress <- progress{c.ID, s}:
 			default: // the owner is busy with an answer
 			}
 		})
 		select {
-		case r.answers <- answer{c, resp, err}:
+		case r.answers <- answer{c, about, resp, err}:
 		case <-r.over:
 		}
 	})

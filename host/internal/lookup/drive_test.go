@@ -30,7 +30,7 @@ func script(ctx context.Context, t *testing.T, knows map[peer.ID][]peer.ID, seed
 	}
 	l := routing.NewLookup("self", routing.KeyOf([]byte("target")), contacts, routing.LookupConfig{SlowAfter: time.Second})
 	_, err := drive(ctx, roomtest.NewGroup(t), l,
-		func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (resp protocol.Response, err error) {
+		func(ctx context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (resp protocol.Response, err error) {
 			closer, ok := knows[c.ID]
 			if !ok {
 				<-ctx.Done()
@@ -109,7 +109,7 @@ func TestDialHasItsOwnTime(t *testing.T) {
 			seeds = append(seeds, c)
 		}
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), seeds, routing.LookupConfig{})
-		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(_ context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(_ context.Context, c routing.Contact, _ peer.ID, reaches func(call.Stage)) (protocol.Response, error) {
 			if c.ID == "far" {
 				time.Sleep(100 * time.Millisecond)
 				reaches(call.Connected)
@@ -133,7 +133,7 @@ func TestDriveDrops(t *testing.T) {
 		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{Alpha: 1, SlowAfter: 100 * time.Millisecond})
 		start := time.Now()
 		ends := make(chan time.Duration, len(seeds))
-		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(ctx context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l, func(ctx context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (protocol.Response, error) {
 			if c.ID != last {
 				<-ctx.Done()
 				ends <- time.Since(start)
@@ -177,7 +177,7 @@ func BenchmarkLookup(b *testing.B) {
 	for b.Loop() {
 		l := routing.NewLookup("self", routing.KeyOf([]byte("target")), all[:5], routing.LookupConfig{})
 		_, err := drive(b.Context(), group, l,
-			func(_ context.Context, c routing.Contact, _ func(call.Stage)) (protocol.Response, error) {
+			func(_ context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (protocol.Response, error) {
 				return answers[c.ID], nil
 			},
 			func(_ context.Context, a answer) {
@@ -191,4 +191,51 @@ func BenchmarkLookup(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Where contacts fail, a near contact is asked once more: about another peer than the
+// target. What it names then is heard.
+func TestDriveAsksAboutOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seeds []routing.Contact
+		for i := range 60 {
+			seeds = append(seeds, routing.ContactOf(peer.ID(fmt.Sprint("peer ", i))))
+		}
+		target := routing.KeyOf([]byte("target"))
+		routing.SortByDistance(target, seeds)
+		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{
+			K: 20, SlowAfter: time.Second, Size: routing.Estimate{Nodes: 100, Error: 0.05}, Failing: 0.3,
+		})
+		about := make(map[peer.ID]int)
+		_, err := drive(t.Context(), roomtest.NewGroup(t), l,
+			func(_ context.Context, c routing.Contact, other peer.ID, _ func(call.Stage)) (resp protocol.Response, err error) {
+				time.Sleep(30 * time.Millisecond)
+				switch {
+				case other == c.ID:
+					t.Errorf("%v is asked about itself", c.ID)
+				case other != "":
+					about[other]++
+					resp.Closer = []protocol.Peer{{ID: "told"}}
+				case c.ID[len(c.ID)-1] == '3':
+					return resp, errors.New("gone")
+				}
+				return resp, nil
+			},
+			func(_ context.Context, a answer) {
+				if a.err != nil {
+					l.Failed(a.from.ID)
+					return
+				}
+				var closer []routing.Contact
+				for _, p := range a.resp.Closer {
+					closer = append(closer, routing.ContactOf(p.ID))
+				}
+				if !l.Answered(a.from.ID, closer) {
+					t.Errorf("the answer of %v is not awaited", a.from.ID)
+				}
+			})
+		if err != nil || len(about) == 0 || len(l.Result().Closest) != 20 {
+			t.Errorf("asked about %v, found %d, %v", about, len(l.Result().Closest), err)
+		}
+	})
 }

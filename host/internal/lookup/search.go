@@ -89,8 +89,8 @@ type Search struct {
 	// Caller.Request, which records the outcome, and returns its error.
 	Send func(ctx context.Context, turn *call.Turn, to routing.Contact, reaches func(call.Stage)) (protocol.Response, error)
 
-	// Heard, if not nil, is called with every answer by the goroutine of Run. It may end
-	// the lookup.
+	// Heard, if not nil, is called with every answer to the request by the goroutine of
+	// Run. It may end the lookup.
 	Heard func(from routing.Contact, resp protocol.Response)
 
 	engine  *Engine
@@ -155,8 +155,12 @@ func (s *Search) learn(r Result) {
 	s.engine.recall.learn(s.recalled, s.key, r)
 }
 
-// ask sends the request to one contact.
-func (s *Search) ask(ctx context.Context, c routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
+// ask sends the request to one contact, or asks it for the peers closest to another one
+// than the target.
+func (s *Search) ask(ctx context.Context, c routing.Contact, about peer.ID, reaches func(call.Stage)) (protocol.Response, error) {
+	if about != "" {
+		return s.engine.cfg.Call.Request(ctx, s.turn, c, protocol.FindNode{Target: []byte(about)}, reaches)
+	}
 	if s.Send != nil {
 		return s.Send(ctx, s.turn, c, reaches)
 	}
@@ -181,7 +185,7 @@ func (s *Search) settle(ctx context.Context, a answer) {
 		}
 		PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.PeerResponse, ID: a.from.ID, Responses: infos})
 	}
-	if s.Heard != nil {
+	if s.Heard != nil && a.about == "" {
 		s.Heard(a.from, a.resp)
 	}
 }

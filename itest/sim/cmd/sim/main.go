@@ -88,14 +88,22 @@ func run(args []string, stdout, stderr io.Writer) error {
 	took := time.Since(begin)
 	_, _ = fmt.Fprint(stdout, table(figures))
 	_, _ = fmt.Fprintf(stdout, "\n%s of measuring, %s\n", took.Round(time.Second), memory())
+	var calibrated []calibrated
+	if o.only == "" {
+		calibrated = s.calibrate()
+		_, _ = fmt.Fprintf(stdout, "\n%s", calibrationTable(calibrated))
+	}
 	if o.plots {
+		if err := s.plotConfidence(calibrated); err != nil {
+			return err
+		}
 		if err := s.plot(); err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintf(stdout, "plots are in %s\n", o.out)
 	}
 	if o.results != "" {
-		if err := os.WriteFile(o.results, []byte(results(o, figures, took)), 0o644); err != nil { //nolint:gosec // it is for all to read
+		if err := os.WriteFile(o.results, []byte(results(o, figures, calibrated, took)), 0o644); err != nil { //nolint:gosec // it is for all to read
 			return err
 		}
 	}

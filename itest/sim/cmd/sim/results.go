@@ -10,7 +10,7 @@ import (
 )
 
 // results returns the text of a file of results.
-func results(o options, figures []figure, took time.Duration) string {
+func results(o options, figures []figure, judged []calibrated, took time.Duration) string {
 	var b strings.Builder
 	b.WriteString("# Results of the simulator\n\n")
 	b.WriteString("Written by `go run ./itest/sim/cmd/sim -results itest/sim/RESULTS.md`, see `-help`.\n")
@@ -20,6 +20,11 @@ func results(o options, figures []figure, took time.Duration) string {
 	fmt.Fprintf(&b, "- Machine: %s\n", machine())
 	fmt.Fprintf(&b, "- Seed %d, up to %d runs of a row; %s of measuring, %s\n\n", o.seed, o.runs, took.Round(time.Second), memory())
 	b.WriteString(table(figures))
+	if len(judged) > 0 {
+		b.WriteString("\nWhat lookups say and how often they are right: of the lookups that state at least that\n")
+		b.WriteString("confidence, the share that found all of the k closest, and how many they are.\n\n")
+		b.WriteString(calibrationTable(judged))
+	}
 	b.WriteString("\nTime by the clock on the wall, the making of the nodes not counted:\n\n")
 	lines := [][]string{{"row", "nodes", "runs", "took"}}
 	for _, f := range figures {

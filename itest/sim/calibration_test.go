@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/go-kad/kad/routing"
+)
+
+// Lookups are right at least as often as they say, in networks with a past too, and find
+// there what they find where tables are random.
+func TestCalibration(t *testing.T) {
+	seed := seeded(t, 1)
+	young := Past{Growth: 24 * time.Hour, Churn: 12 * time.Hour, Session: Weibull(12*time.Hour, 0.6)}
+	populations := map[string]*Population{
+		"random": NewPopulation(1000, seed), "aged400": Aged(400, seed), "aged": Aged(1000, seed),
+		"grown": Grown(250, seed, young),
+	}
+	for _, tt := range []struct {
+		network  string
+		k        int
+		scenario Scenario
+		accuracy float64 // at least
+		requests float64 // at most
+	}{
+		{"random", 20, Scenario{}, 1, 26},
+		{"random", 20, Scenario{Dead: 0.25}, 0.995, 48},
+		{"aged400", 20, Scenario{Dead: 0.1}, 0.995, 40},
+		{"aged400", 20, Scenario{Dead: 0.25}, 0.99, 52},
+		{"aged400", 20, Scenario{Silent: 0.25}, 0.99, 52},
+		{"aged", 20, Scenario{}, 1, 30},
+		{"aged", 20, Scenario{Dead: 0.2}, 0.99, 47.5},
+		{"aged", 20, Scenario{Dead: 0.4}, 0.97, 62},
+		{"aged", 8, Scenario{Dead: 0.25}, 0.94, 33},
+		{"aged", 4, Scenario{Dead: 0.25}, 0.87, 28},
+		{"grown", 20, Scenario{Dead: 0.25}, 0.985, 52},
+	} {
+		tt.scenario.Lookup, tt.scenario.Table = routing.LookupConfig{K: tt.k}, routing.TableConfig{K: tt.k}
+		c := Calibrate(populations[tt.network], tt.scenario, 150)
+		t.Logf("%-7s k = %2d, %2.0f %% dead: accuracy %.4f, %.1f requests, %v", tt.network, tt.k,
+			100*(tt.scenario.Dead+tt.scenario.Silent), c.Accuracy, c.Requests, c.Said[4:])
+		if c.Accuracy < tt.accuracy || c.Requests > tt.requests {
+			t.Errorf("%s, k = %d: accuracy %.4f, %.1f requests, want %v, %v", tt.network, tt.k, c.Accuracy, c.Requests, tt.accuracy, tt.requests)
+		}
+		for _, s := range c.Said {
+			n := float64(s.Lookups)
+			wrong := n*(1-s.AtLeast) + 2*math.Sqrt(n*s.AtLeast*(1-s.AtLeast)) // with two standard deviations
+			if float64(s.Lookups-s.Right) > wrong {
+				t.Errorf("%s, k = %d: of %d lookups that say %v, %d are right", tt.network, tt.k, s.Lookups, s.AtLeast, s.Right)
+			}
+		}
+		if c.Said[len(c.Said)-1].Lookups < 150/4 {
+			t.Errorf("%s, k = %d: %d of 150 lookups say 0.99", tt.network, tt.k, c.Said[len(c.Said)-1].Lookups)
+		}
+	}
+}
+
+// In an aged network all tables overlook the same nodes: the late ones. In one that grew,
+// tables hold nodes that are there, and all near ones.
+func TestNetworksWithAPast(t *testing.T) {
+	seed := seeded(t, 1)
+	p := Aged(500, seed)
+	known := make(map[int32]int)
+	for i := range p.Len() {
+		for _, c := range p.view(i, 20).known {
+			known[c]++
+		}
+	}
+	first, last := 0, 0
+	for i := range p.Len() {
+		switch n := known[int32(i)]; { //nolint:gosec // a few hundred
+		case p.ordinal[i] < 20:
+			first += n
+		case p.ordinal[i] >= 480:
+			last += n
+		}
+	}
+	if first < 5*last {
+		t.Errorf("the first 20 nodes are in %d tables, the last in %d", first, last)
+	}
+	g := Grown(100, seed, Past{Growth: time.Hour, Churn: 5 * time.Hour, Session: Exponential(5 * time.Hour)})
+	if g.Len() != 100 {
+		t.Fatalf("%d nodes are there, want 100", g.Len())
+	}
+	newcomers, near := 0, 0
+	for i := range g.Len() {
+		if g.ordinal[i] >= 100 {
+			newcomers++
+		}
+		found := g.closest(g.view(i, 20), g.keys[i], 5, i)
+		for _, j := range g.Closest(g.keys[i], 5, func(j int) bool { return j != i }) {
+			for _, f := range found {
+				if f == j {
+					near++
+				}
+			}
+		}
+	}
+	if newcomers < 30 || near < 490 {
+		t.Errorf("%d newcomers; tables hold %d of the 500 closest", newcomers, near)
+	}
+}

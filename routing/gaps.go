@@ -1,0 +1,119 @@
+package routing
+
+import (
+	"math"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A contact names the K closest to the target that it knows, gone ones among them. All
+// that know the neighbourhood whole name the same ones. The nodes that take the place of
+// the gone are named by contacts that are farther away, which overlook late comers. So a
+// lookup asks some of the near contacts once more: for the contacts closest to another
+// peer near the target, where answers so far leave a gap.
+
+// gapShare is how many contacts are asked so, as a share of K.
+const gapShare = 0.5
+
+// minGapRequests is how many may be asked so at least, whatever K is.
+const minGapRequests = 6
+
+// askAgain returns the contact of p to ask about the widest gap; nil if p is confident, or
+// has asked enough, or there is none.
+func (l *Lookup) askAgain(p *path) *candidate {
+	most := max(minGapRequests, int(math.Ceil(gapShare*float64(l.cfg.K))))
+	if l.nodes() <= float64(2*l.cfg.K) || len(p.again) >= most || l.confidence(p) >= enough {
+		return nil
+	}
+	about := l.gap(p)
+	if about == nil {
+		return nil
+	}
+	var by *candidate
+	for _, c := range p.candidates {
+		if c.state == answered && c != about && !p.hasAsked(c) && (by == nil || about.Key.Compare(c.Key, by.Key) < 0) {
+			by = c
+		}
+	}
+	if by == nil {
+		return nil
+	}
+	return &candidate{Contact: by.Contact, path: by.path, depth: by.depth, about: about}
+}
+
+// gap returns the live candidate of p around which most nodes are unheard of, of the ones
+// that are expected to be among the K closest. The answers that are under way count as if
+// they were here.
+func (l *Lookup) gap(p *path) (widest *candidate) {
+	reaches := p.reaches
+	for _, s := range p.again {
+		if s.state == waiting {
+			far := float64(l.cfg.K) * l.answering() / l.nodes()
+			reaches = append(reaches[:len(reaches):len(reaches)], reach{s.Key, s.about.Key, far})
+		}
+	}
+	from, live, most, rooms := 0.0, almost, minGap/l.nodes(), l.rooms()
+	var last *candidate // and how likely a node near it is missed
+	before := 0.0
+	for _, c := range p.candidates {
+		if l.skips(c) {
+			continue
+		}
+		at := l.target.distance(c.Key)
+		missed := l.missedBy(rooms, reaches, c.Key)
+		if gap := (at - from) * max(missed, before); gap > most {
+			widest, most = c, gap
+			if before > missed {
+				widest = last
+			}
+		}
+		from, before, last = at, missed, c
+		if live += l.likelihood(c); live >= float64(l.cfg.K) {
+			break
+		}
+	}
+	return widest
+}
+
+// minGap is how many nodes unheard of are worth a request, on average.
+const minGap = 0.001
+
+// hasAsked reports whether p has asked c about another peer than the target.
+func (p *path) hasAsked(c *candidate) bool {
+	for _, s := range p.again {
+		if s.ID == c.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// asksAgain reports whether p awaits an answer about another peer than the target.
+func (p *path) asksAgain() bool {
+	for _, s := range p.again {
+		if s.state == waiting {
+			return true
+		}
+	}
+	return false
+}
+
+// againOf returns the request about another peer than the target that id is to answer;
+// nil if there is none.
+func (l *Lookup) againOf(id peer.ID) *candidate {
+	for _, p := range l.paths {
+		for _, s := range p.again {
+			if s.ID == id && (s.state == waiting || s.state == slow) {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// answeredAgain takes in the contacts that s named, which are closest to the peer that it was
+// asked about.
+func (l *Lookup) answeredAgain(p *path, s *candidate, closer []Contact) {
+	l.changed = l.hear(p, l.known[s.ID], closer) || l.changed
+	p.reaches = append(p.reaches, reachOf(s, s.about.Key, closer))
+}
