@@ -211,8 +211,9 @@ func (p *Publisher) drop(ctx context.Context, id publicationID) error {
 }
 
 // Resume reads the publications of an earlier run from the store, unless nothing is
-// published again.
-func (p *Publisher) Resume(ctx context.Context) {
+// published again. A publication that is due later than the interval allows was written
+// while the clock was ahead: it is due at now.
+func (p *Publisher) Resume(ctx context.Context, now time.Time) {
 	if p.cfg.Interval < 0 {
 		return
 	}
@@ -227,7 +228,11 @@ func (p *Publisher) Resume(ctx context.Context) {
 				break
 			}
 			for _, pub := range batch {
-				p.agenda.add(publicationID{kind, string(pub.Key)}, pub.Next)
+				wait := pub.Next.Sub(now)
+				if wait > p.cfg.Interval {
+					wait = 0
+				}
+				p.agenda.add(publicationID{kind, string(pub.Key)}, now.Add(wait))
 			}
 			after = batch[len(batch)-1].Key
 		}
