@@ -318,7 +318,8 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 }
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
-// and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
+// the first join has ended, and the node is not offline. It is no error if that join
+// takes longer than Ready waits, since lookups work by then. It waits as long as ctx, at most 10s if ctx has no
 // deadline. Then it returns a [*NotReadyError], which says why they will not, as far
 // as that is known: no bootstrap peers, or why they could not be dialled, or what else
 // they speak, or what filtered them; or that the node is offline, since no contact

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -41,8 +42,20 @@ func (t *Table) Offline() (now bool, last time.Time) {
 	return t.cutOff, t.back
 }
 
+// Joining has Ready wait for the end of the first join too, which joined tells. joined may
+// be called more than once.
+func (t *Table) Joining() (joined func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.joined = make(chan struct{})
+	return sync.OnceFunc(func() { close(t.joined) })
+}
+
 // Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.
 // The error is a [*NotReadyError], or [kaderr.ErrClosed].
+//
+// Within that time, it waits for the end of the first join too. Before that end, lookups
+// work, and miss many of the closest peers.
 func (t *Table) Ready(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -54,17 +67,33 @@ func (t *Table) Ready(ctx context.Context) error {
 	}
 	select {
 	case <-t.WhenLive(): // also if ctx has ended: that is another error
-		return nil
 	default:
+		select {
+		case <-t.WhenLive():
+		case <-ctx.Done():
+			return t.NotReady(context.Cause(ctx))
+		case <-t.cfg.Tasks.Context().Done():
+			return kaderr.ErrClosed
+		}
+	}
+	return t.awaitJoin(ctx)
+}
+
+// awaitJoin waits for the end of the first join, as long as ctx: lookups work meanwhile.
+func (t *Table) awaitJoin(ctx context.Context) error {
+	t.mu.Lock()
+	joined := t.joined
+	t.mu.Unlock()
+	if joined == nil {
+		return nil
 	}
 	select {
-	case <-t.WhenLive():
-		return nil
+	case <-joined:
 	case <-ctx.Done():
-		return t.NotReady(context.Cause(ctx))
 	case <-t.cfg.Tasks.Context().Done():
 		return kaderr.ErrClosed
 	}
+	return nil
 }
 
 // ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s.
