@@ -222,7 +222,7 @@ func openStore(cfg Config) (store.Store, error) {
 
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
-	d.publish.Resume(d.tasks.Context(), time.Now())
+	d.publish.Resume(d.tasks.Context())
 	sub, err := subscribe(d.host)
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)

@@ -212,11 +212,15 @@ func (p *Publisher) drop(ctx context.Context, id publicationID) error {
 
 // Resume reads the publications of an earlier run from the store, unless nothing is
 // published again. A publication that is due later than the interval allows was written
-// while the clock was ahead: it is due at now.
-func (p *Publisher) Resume(ctx context.Context, now time.Time) {
-	if p.cfg.Interval < 0 {
-		return
+// while the clock was ahead: it is due now.
+func (p *Publisher) Resume(ctx context.Context) {
+	if p.cfg.Interval >= 0 {
+		tasks.Locked(&p.write, func(now time.Time) { p.resume(ctx, now) })
 	}
+}
+
+// resume is Resume at a time. The caller holds the lock for writes.
+func (p *Publisher) resume(ctx context.Context, now time.Time) {
 	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
 		var after []byte
 		for {

@@ -130,7 +130,7 @@ func TestResume(t *testing.T) {
 		}
 		time.Sleep(12 * time.Hour)
 		n.Publisher = New(n.cfg) // as after a restart, with the store of before
-		n.Resume(t.Context(), time.Now())
+		n.Resume(t.Context())
 		n.run()
 		time.Sleep(7 * time.Hour) // 19 of at least 19.8
 		if n.Len() != 1 || n.Republished() != 0 {
@@ -156,7 +156,7 @@ func TestResumeAfterClockWasAhead(t *testing.T) {
 			}
 			n.keep(t.Context(), past, publicationID{store.KindProvider, "key"}, nil)
 			n.Publisher = New(n.cfg)
-			n.Resume(t.Context(), time.Now())
+			n.Resume(t.Context())
 			n.run()
 			time.Sleep(interval)
 			if n.Len() != 2 || n.Republished() < 2 {
