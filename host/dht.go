@@ -318,14 +318,14 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 }
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
-// the first join has ended, and the node is not offline. It is no error if that join
-// takes longer than Ready waits, since lookups work by then. It waits as long as ctx, at most 10s if ctx has no
+// and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
 // deadline. Then it returns a [*NotReadyError], which says why they will not, as far
 // as that is known: no bootstrap peers, or why they could not be dialled, or what else
 // they speak, or what filtered them; or that the node is offline, since no contact
 // answers. Meanwhile the DHT goes on trying.
 //
-// All operations call Ready first, so there is no need to.
+// All operations call Ready first, so there is no need to. Within the same time, an
+// operation then waits for the end of the first join, so that it finds the closest peers.
 func (d *DHT) Ready(ctx context.Context) error { return public(d.table.Ready(ctx)) }
 
 // Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and

@@ -42,7 +42,7 @@ func (t *Table) Offline() (now bool, last time.Time) {
 	return t.cutOff, t.back
 }
 
-// Joining has Ready wait for the end of the first join too, which joined tells. joined may
+// Joining has ReadyWithin wait for the end of the first join too, which joined tells. joined may
 // be called more than once.
 func (t *Table) Joining() (joined func()) {
 	t.mu.Lock()
@@ -53,9 +53,6 @@ func (t *Table) Joining() (joined func()) {
 
 // Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.
 // The error is a [*NotReadyError], or [kaderr.ErrClosed].
-//
-// Within that time, it waits for the end of the first join too. Before that end, lookups
-// work, and miss many of the closest peers.
 func (t *Table) Ready(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -76,7 +73,7 @@ func (t *Table) Ready(ctx context.Context) error {
 			return kaderr.ErrClosed
 		}
 	}
-	return t.awaitJoin(ctx)
+	return nil
 }
 
 // awaitJoin waits for the end of the first join, as long as ctx: lookups work meanwhile.
@@ -96,11 +93,16 @@ func (t *Table) awaitJoin(ctx context.Context) error {
 	return nil
 }
 
-// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s.
+// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s. Within
+// that time, it waits for the end of the first join too: before that end, lookups work,
+// and miss many of the closest peers.
 func (t *Table) ReadyWithin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return t.Ready(ctx)
+	if err := t.Ready(ctx); err != nil {
+		return err
+	}
+	return t.awaitJoin(ctx)
 }
 
 // NotReady says why no contact can be asked. cause is what ended the wait; nil if there

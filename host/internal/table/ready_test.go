@@ -55,7 +55,7 @@ func TestReadyWaits(t *testing.T) {
 	}
 }
 
-// While the node joins for the first time, Ready waits for the end of that though there are
+// While the node joins for the first time, ReadyWithin waits for the end of that though there are
 // contacts. When its time is over before, it succeeds: lookups work.
 func TestReadyAwaitsJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
