@@ -324,7 +324,8 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 // they speak, or what filtered them; or that the node is offline, since no contact
 // answers. Meanwhile the DHT goes on trying.
 //
-// All operations call Ready first, so there is no need to.
+// All operations call Ready first, so there is no need to. Within the same time, an
+// operation then waits for the end of the first join, so that it finds the closest peers.
 func (d *DHT) Ready(ctx context.Context) error { return public(d.table.Ready(ctx)) }
 
 // Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/routing"
 )
 
 // jobs returns what the background loop does, in order. It is the only place that
@@ -49,13 +50,23 @@ func (r *rooms) returning() tasks.Job {
 }
 
 // newcomers gives the contacts that have entered the table to the rooms that send them
-// something. While the node joins, it is the newcomer itself, and hands nothing over.
+// something. While the node joins, it is the newcomer itself, and hands nothing over. A
+// node that began with no records does so at the end of the first join: what it holds by
+// then arrived meanwhile, from peers that may not have known those contacts.
 func (r *rooms) newcomers(handsOver bool) tasks.Job {
+	values, providers := r.holder.Len()
+	isNew := values+providers == 0
+	var waiting []routing.Contact // entered during the first join; the table bounds them
 	return tasks.Job{Name: "newcomers", Due: func(now time.Time, _ *tasks.Start) time.Time {
 		entered := r.table.Entered()
 		r.presence.Entered(now, entered)
-		if handsOver && !r.join.Running() {
-			r.replicate.HandOver(entered)
+		switch {
+		case !handsOver:
+		case !r.join.Running():
+			r.replicate.HandOver(append(waiting, entered...))
+			waiting, isNew = nil, isNew && !r.join.Joined()
+		case isNew && len(waiting) < routing.MaxDeparted:
+			waiting = append(waiting, entered...)
 		}
 		return time.Time{}
 	}}

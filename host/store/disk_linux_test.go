@@ -33,7 +33,7 @@ func fillUp(d *store.Disk) (n int, err error) {
 			failed = 0
 			continue
 		}
-		if !errors.Is(err, store.ErrNoSpace) || !errors.Is(err, store.ErrFull) || n == 0 || !strings.Contains(err.Error(), "make space") {
+		if !errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrFull) || n == 0 || !strings.Contains(err.Error(), "make space") {
 			return n, fmt.Errorf("put %d = %w, want ErrNoSpace", n, err)
 		}
 		failed++

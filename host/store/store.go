@@ -29,8 +29,9 @@ var (
 	ErrClosed = errors.New("kad: store: closed")
 
 	// ErrNoSpace reports that an entry was refused because the disk is full, or
-	// its quota, or the largest size of a file. It is an [ErrFull].
-	ErrNoSpace = fmt.Errorf("%w: no space left on the disk", ErrFull)
+	// its quota, or the largest size of a file. It is no [ErrFull]: to shed entries
+	// makes a file no smaller.
+	ErrNoSpace = errors.New("kad: store: no space left on the disk")
 
 	// ErrLocked reports that a directory is in use by another store, as a rule of
 	// another process.

@@ -111,14 +111,18 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 	return err
 }
 
-// StoreOwn is Store for records of ours. A full store is no error.
+// StoreOwn is Store for records of ours. A full store is no error, nor is a full disk.
 func (h *Holder) StoreOwn(ctx context.Context, now time.Time, records ...protocol.Record) error {
 	return tolerateFull(h.Store(ctx, now, h.self, records...))
 }
 
 // tolerateFull returns err unless it is that our store has no room: a store that other
-// peers have filled does not keep us from publishing.
+// peers have filled does not keep us from publishing, nor does a full disk.
 func tolerateFull(err error) error {
+	if errors.Is(err, store.ErrNoSpace) {
+		log.Warnw("not stored with us", "error", err) // a matter of the disk
+		return nil
+	}
 	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrTooLarge) {
 		log.Debugw("not stored with us", "error", err)
 		return nil

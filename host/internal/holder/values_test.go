@@ -2,7 +2,9 @@ package holder
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -245,5 +247,52 @@ func TestFullStoreSheds(t *testing.T) {
 	}
 	if _, providers := h.Len(); providers != room {
 		t.Errorf("%d announcements are held, want %d", providers, room)
+	}
+}
+
+// A fullDisk is a store in memory whose writes fail for want of disk space.
+type fullDisk struct{ store.Store }
+
+func (d fullDisk) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(store.Value, bool) (store.Value, error)) error {
+	return d.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
+		_, err := f(current, ok)
+		return store.Value{}, errors.Join(err, store.ErrNoSpace)
+	})
+}
+
+func (fullDisk) AddProvider(context.Context, []byte, store.Provider) error {
+	return store.ErrNoSpace
+}
+
+// A write that the disk has no space for drops nothing: an entry less makes a file no
+// smaller. The sender is not charged for it, and is told that the fault is of this node.
+func TestFullDiskDropsNothing(t *testing.T) {
+	const room = 48
+	memory := store.NewMemory(store.Limits{})
+	h := newHolder(t, Config{Store: memory})
+	for i := range room {
+		if err := receive(t, h, "a peer", put(recordKey(i), "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.cfg.Store = fullDisk{memory}
+	for i := range 100 {
+		err := receive(t, h, "another peer", put(recordKey(room+i), "1"))
+		if !errors.Is(err, store.ErrNoSpace) || kaderr.CodeOf(err) != kaderr.CodeOf(io.ErrUnexpectedEOF) {
+			t.Fatalf("a write without disk space: %v", err)
+		}
+		add := protocol.AddProvider{Key: []byte(recordKey(i)), Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}}}
+		if err := receive(t, h, calltest.ID(1), add); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("an announcement without disk space: %v", err)
+		}
+	}
+	if values, _ := h.Len(); values != room || h.Shed() != 0 {
+		t.Errorf("%d of %d values are left, %d were dropped", values, room, h.Shed())
+	}
+	if err := h.StoreOwn(t.Context(), time.Now(), protocol.Record{Key: []byte(recordKey(0)), Value: []byte("2")}); err != nil {
+		t.Errorf("a record of ours: %v", err)
+	}
+	if level := h.quota.level(time.Now(), "another peer"); level != 0 {
+		t.Errorf("the sender is charged for %v bytes", level)
 	}
 }

@@ -35,6 +35,7 @@ const (
 // A state is how far the node is in joining, and when what follows is due. It belongs to
 // the goroutine of the background loop.
 type state struct {
+	first  func()        // tells the table that the first join has ended; nil before it
 	joined bool          // the last join succeeded, and the table was never empty since
 	found  bool          // the last join failed although a peer had answered
 	after  time.Duration // how long to wait after the next failed join
@@ -81,7 +82,13 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 	if now.Before(s.next) && (!live || s.found) {
 		return s.next
 	}
+	if s.first == nil {
+		s.first = j.cfg.Table.Joining()
+	}
 	start.Run(j.Join, func(now time.Time, err error) {
+		if j.cfg.Table.Live() {
+			s.first()
+		}
 		if err == nil && j.cfg.Table.Live() {
 			s.joined, s.found, s.after, s.pause = true, false, 0, 0
 			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(settleAfter))

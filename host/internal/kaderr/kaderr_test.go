@@ -28,6 +28,7 @@ func TestRefusals(t *testing.T) {
 		{ErrOldRecord, 0x6b02, ErrOldRecord},
 		{store.ErrFull, 0x6b03, nil},
 		{store.ErrTooLarge, 0x6b03, nil},
+		{store.ErrNoSpace, 0x6b07, nil}, // a failure of the holder, and not a limit
 		{ErrBadProvider, 0x6b04, nil},
 		{ErrBadProof, 0x6b04, nil},
 		{protocol.ErrMalformed, 0x6b06, nil},

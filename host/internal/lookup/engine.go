@@ -58,6 +58,11 @@ func (e *Engine) Prepare(ctx context.Context, preimage []byte, req protocol.Requ
 	if err := e.cfg.Table.ReadyWithin(ctx); err != nil {
 		return nil, err
 	}
+	return e.prepare(preimage, req, p)
+}
+
+// prepare is Prepare without the wait.
+func (e *Engine) prepare(preimage []byte, req protocol.Request, p Plan) (*Search, error) {
 	key := routing.KeyOf(preimage)
 	seeds := e.cfg.Table.Seeds(key, routing.SeedFactor*e.cfg.K)
 	if len(seeds) == 0 {
@@ -89,12 +94,16 @@ func (e *Engine) Find(ctx context.Context, preimage []byte, p Plan) (Result, err
 }
 
 // Refresh is Find for the sake of the table alone. It fails at once if the table is empty,
-// or the node is offline: to wait is for operations that want an answer.
+// or the node is offline: to wait is for operations that want an answer. A join does not
+// wait for its own end.
 func (e *Engine) Refresh(ctx context.Context, preimage []byte) error {
 	if !e.cfg.Table.Live() {
 		return e.cfg.Table.NotReady(nil)
 	}
-	_, err := e.Find(ctx, preimage, Plan{})
+	s, err := e.prepare(preimage, protocol.FindNode{Target: preimage}, Plan{})
+	if err == nil {
+		_, err = s.Run(ctx)
+	}
 	return err
 }
 

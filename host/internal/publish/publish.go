@@ -235,11 +235,16 @@ func (p *Publisher) drop(ctx context.Context, id publicationID) error {
 }
 
 // Resume reads the publications of an earlier run from the store, unless nothing is
-// published again.
+// published again. A publication that is due later than the interval allows was written
+// while the clock was ahead: it is due now.
 func (p *Publisher) Resume(ctx context.Context) {
-	if p.cfg.Interval < 0 {
-		return
+	if p.cfg.Interval >= 0 {
+		tasks.Locked(&p.write, func(now time.Time) { p.resume(ctx, now) })
 	}
+}
+
+// resume is Resume at a time. The caller holds the lock for writes.
+func (p *Publisher) resume(ctx context.Context, now time.Time) {
 	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
 		var after []byte
 		for {
@@ -251,7 +256,11 @@ func (p *Publisher) Resume(ctx context.Context) {
 				break
 			}
 			for _, pub := range batch {
-				p.agenda.add(publicationID{kind, string(pub.Key)}, pub.Next)
+				wait := pub.Next.Sub(now)
+				if wait > p.cfg.Interval {
+					wait = 0
+				}
+				p.agenda.add(publicationID{kind, string(pub.Key)}, now.Add(wait))
 			}
 			after = batch[len(batch)-1].Key
 		}

@@ -143,6 +143,35 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// A publication whose file has it due later than any interval allows was made while the
+// clock was ahead. It is published again at once, since when it was published is unknown.
+func TestResumeAfterClockWasAhead(t *testing.T) {
+	const interval = 22 * time.Hour
+	for _, ahead := range []time.Duration{6 * time.Hour, 10 * 365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 20, interval)
+			past := time.Now().Add(ahead)
+			if _, err := n.Put(t.Context(), past, []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+			n.keep(t.Context(), past, publicationID{store.KindProvider, "key"}, nil)
+			n.Publisher = New(n.cfg)
+			n.Resume(t.Context())
+			n.run()
+			time.Sleep(interval)
+			if n.Len() != 2 || n.Republished() < 2 {
+				t.Errorf("clock %v ahead: %d publications, published again %d times after %v, want each once", ahead, n.Len(), n.Republished(), interval)
+			}
+			for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
+				pubs, err := n.cfg.Store.Publications(t.Context(), kind, nil, 0)
+				if err != nil || len(pubs) != 1 || pubs[0].Next.After(time.Now().Add(interval)) {
+					t.Errorf("clock %v ahead: the store has %v, %v", ahead, pubs, err)
+				}
+			}
+		})
+	}
+}
+
 // A publication that no peer stores is tried again, soon.
 func TestRepublishRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -41,6 +42,15 @@ func (t *Table) Offline() (now bool, last time.Time) {
 	return t.cutOff, t.back
 }
 
+// Joining has ReadyWithin wait for the end of the first join too, which joined tells. joined may
+// be called more than once.
+func (t *Table) Joining() (joined func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.joined = make(chan struct{})
+	return sync.OnceFunc(func() { close(t.joined) })
+}
+
 // Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.
 // The error is a [*NotReadyError], or [kaderr.ErrClosed].
 func (t *Table) Ready(ctx context.Context) error {
@@ -54,24 +64,45 @@ func (t *Table) Ready(ctx context.Context) error {
 	}
 	select {
 	case <-t.WhenLive(): // also if ctx has ended: that is another error
-		return nil
 	default:
+		select {
+		case <-t.WhenLive():
+		case <-ctx.Done():
+			return t.NotReady(context.Cause(ctx))
+		case <-t.cfg.Tasks.Context().Done():
+			return kaderr.ErrClosed
+		}
+	}
+	return nil
+}
+
+// awaitJoin waits for the end of the first join, as long as ctx: lookups work meanwhile.
+func (t *Table) awaitJoin(ctx context.Context) error {
+	t.mu.Lock()
+	joined := t.joined
+	t.mu.Unlock()
+	if joined == nil {
+		return nil
 	}
 	select {
-	case <-t.WhenLive():
-		return nil
+	case <-joined:
 	case <-ctx.Done():
-		return t.NotReady(context.Cause(ctx))
 	case <-t.cfg.Tasks.Context().Done():
 		return kaderr.ErrClosed
 	}
+	return nil
 }
 
-// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s.
+// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s. Within
+// that time, it waits for the end of the first join too: before that end, lookups work,
+// and miss many of the closest peers.
 func (t *Table) ReadyWithin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return t.Ready(ctx)
+	if err := t.Ready(ctx); err != nil {
+		return err
+	}
+	return t.awaitJoin(ctx)
 }
 
 // NotReady says why no contact can be asked. cause is what ended the wait; nil if there

@@ -55,6 +55,30 @@ func TestReadyWaits(t *testing.T) {
 	}
 }
 
+// While the node joins for the first time, ReadyWithin waits for the end of that though there are
+// contacts. When its time is over before, it succeeds: lookups work.
+func TestReadyAwaitsJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		joined := f.Joining()
+		f.answer(calltest.ID(1))
+		time.AfterFunc(4*time.Second, joined)
+		start := time.Now()
+		if err := f.ReadyWithin(t.Context()); err != nil || time.Since(start) != 4*time.Second {
+			t.Errorf("ReadyWithin() = %v after %v, want nil after 4s", err, time.Since(start))
+		}
+		start = time.Now()
+		f.Joining()
+		if err := f.ReadyWithin(t.Context()); err != nil || time.Since(start) != readyTimeout {
+			t.Errorf("ReadyWithin() = %v after %v, want nil after %v", err, time.Since(start), readyTimeout)
+		}
+		time.AfterFunc(time.Second, f.group.Cancel)
+		if err := f.ReadyWithin(t.Context()); !errors.Is(err, kaderr.ErrClosed) {
+			t.Errorf("ReadyWithin() = %v when the node is closed", err)
+		}
+	})
+}
+
 // Ready ends when the first contact comes, and when the node is closed; with contacts it
 // succeeds also if its context has ended.
 func TestReadyEnds(t *testing.T) {

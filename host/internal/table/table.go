@@ -49,6 +49,7 @@ type Table struct {
 	filled chan struct{} // closed while live
 	cutOff bool          // it is not live, since we are offline
 	back   time.Time     // when we were offline for the last time
+	joined chan struct{} // closed at the end of the first join; nil if there is none to wait for
 
 	notes notes
 }
