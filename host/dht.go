@@ -18,6 +18,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/connect"
 	"github.com/go-kad/kad/host/internal/deliver"
@@ -25,6 +26,7 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/join"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/presence"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/reach"
@@ -58,6 +60,7 @@ type DHT struct {
 
 // rooms are the parts of a node: see ARCHITECTURE.md.
 type rooms struct {
+	observer  *observe.Observer
 	table     *table.Table
 	call      *call.Caller
 	lookup    *lookup.Engine
@@ -136,8 +139,10 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 // buildContacts builds the rooms that know peers and ask them.
 func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
+	d.observer = observe.New()
 	d.table = table.New(table.Config{
-		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake,
+		Observer: d.observer,
+		Host:     d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
 		Dir: cfg.Dir, Bootstrap: len(cfg.Bootstrap),
 	})
@@ -152,11 +157,13 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
-		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks,
+		Observer: d.observer,
+		Host:     d.host, Table: d.table, Call: d.call, Tasks: d.tasks,
 		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter,
 	})
 	d.join = join.New(join.Config{
-		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
+		Observer: d.observer,
+		Host:     d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
 		Bootstrap: cfg.Bootstrap, RefreshInterval: cfg.RefreshInterval,
 	})
 }
@@ -245,6 +252,13 @@ func (d *DHT) start() error {
 func (d *DHT) switched(was, now reach.Decision) {
 	d.loop.Wake()
 	d.relay.Wake()
+	if !d.tasks.Closed() {
+		mode := ModeClient
+		if now.Serve {
+			mode = ModeServer
+		}
+		d.observer.Tell(events.ModeChanged{Mode: mode.String(), Reachable: now.Reachable, Reason: now.Reason})
+	}
 	switch {
 	case was.Serve == now.Serve:
 	case now.Serve:

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"iter"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -8,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"github.com/go-kad/kad/host/events"
 )
 
 // subscribe subscribes to the events that handle takes.
@@ -55,4 +59,14 @@ func (r *rooms) asked(conn network.Conn) {
 	if id := conn.RemotePeer(); r.table.WantsAsker(id) {
 		r.join.Introduce(id)
 	}
+}
+
+// Events yields what happens in the DHT from now on: changes of its state, contacts, and
+// lookups as they go; see package host/events. It ends with ctx, when the DHT is closed, or
+// when the loop over it is left. Read it once, and end ctx if you do not read it.
+//
+// Up to 1024 events wait for a reader. A slower one loses the oldest, and Missed of the next
+// event says how many. Without a reader, no event of lookups and contacts is made.
+func (d *DHT) Events(ctx context.Context) iter.Seq[events.Event] {
+	return d.observer.Events(ctx, d.tasks.Context())
 }

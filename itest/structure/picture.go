@@ -87,6 +87,7 @@ func (x *box) group() Group {
 var abouts = map[string]string{ //nolint:gochecknoglobals // a constant
 	"host":           "the public API, imported as kad, and the wiring of one node",
 	"host/amino":     "the IPFS network",
+	"host/events":    "what happens in a node",
 	"host/kadtest":   "networks in memory, for tests",
 	"host/store":     "values and providers, kept",
 	"host/validator": "rules for signed values",

@@ -28,8 +28,8 @@ const (
 )
 
 // Rooms are the rooms that package host may have. A room may import those of its
-// Imports, which all stand before it, and scope, kaderr, routing, protocol, host/store
-// and, unless it is pure, tasks. Scope and kaderr import no room. A room of this table
+// Imports, which all stand before it, and scope, kaderr, routing, protocol, host/store,
+// host/events and, unless it is pure, tasks and observe; tasks imports neither. Scope and kaderr import no room. A room of this table
 // that does not exist is no fault. The file .golangci.yml says the same.
 var Rooms = []Room{ //nolint:gochecknoglobals // a constant
 	{"scope", Pure, "how far an address reaches", nil},
@@ -37,6 +37,7 @@ var Rooms = []Room{ //nolint:gochecknoglobals // a constant
 	{"validate", Pure, "which value is valid, and better", nil},
 	{"announce", Pure, "announcements, proofs", nil},
 	{"tasks", Running, "goroutines, the loop, fan-out", nil},
+	{"observe", Running, "events, and the log", nil},
 	{"table", Knows, "contacts, paces, readiness", []string{"announce"}},
 	{"call", Knows, "asks one peer", []string{"table", "announce"}},
 	{"reach", Reached, "can others dial us?", []string{"table"}},
@@ -69,13 +70,15 @@ func (r Room) MayImport(path string) bool {
 	name, ok := strings.CutPrefix(path, rooms)
 	switch {
 	case !ok:
-		return path == "routing" || path == "protocol" || path == "host/store"
+		return path == "routing" || path == "protocol" || path == "host/store" || path == "host/events"
 	case name == r.Name, r.Name == "scope", r.Name == "kaderr":
 		return false
 	case name == "scope" || name == "kaderr":
 		return true
 	case name == "tasks":
 		return r.Group != Pure
+	case name == "observe":
+		return r.Group != Pure && r.Name != "tasks"
 	}
 	return slices.Contains(r.Imports, name)
 }

@@ -84,7 +84,7 @@ func TestLinter(t *testing.T) {
 		allowed[string(found[1])] = strings.Join(strings.Fields(string(found[2])), " ")
 	}
 	for _, r := range Rooms {
-		paths := []string{"routing", "protocol", "host/store"}
+		paths := []string{"routing", "protocol", "host/store", "host/events"}
 		for _, other := range Rooms {
 			if r.MayImport(rooms + other.Name) {
 				paths = append(paths, rooms+other.Name)

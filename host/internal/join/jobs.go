@@ -2,10 +2,12 @@ package join
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
@@ -40,6 +42,7 @@ type state struct {
 	found  bool          // the last join failed although a peer had answered
 	after  time.Duration // how long to wait after the next failed join
 	next   time.Time     // no join before
+	failed int           // joins that failed since the node had contacts
 	again  time.Time     // when to look ourselves up once more; zero if that is done
 	pause  time.Duration // how long to wait for that after the next time
 
@@ -85,21 +88,38 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 	if s.first == nil {
 		s.first = j.cfg.Table.Joining()
 	}
+	began := now
 	start.Run(j.Join, func(now time.Time, err error) {
 		if j.cfg.Table.Live() {
 			s.first()
 		}
 		if err == nil && j.cfg.Table.Live() {
-			s.joined, s.found, s.after, s.pause = true, false, 0, 0
+			s.joined, s.found, s.after, s.pause, s.failed = true, false, 0, 0, 0
+			j.cfg.Observer.Tell(events.Joined{Through: j.entries(), Contacts: j.cfg.Table.Stats().Contacts, Took: now.Sub(began)})
 			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(settleAfter))
 			return
 		}
 		s.found = j.cfg.Table.Live()
 		s.after = routing.JoinAfter(s.after)
 		s.next = now.Add(tasks.Jittered(s.after))
+		s.failed++
+		if err != nil {
+			bootstrap := len(slices.DeleteFunc(slices.Clone(j.cfg.Bootstrap), func(p peer.AddrInfo) bool { return p.ID == j.self }))
+			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: bootstrap, Attempt: s.failed, Again: s.next.Sub(now)})
+		}
 		log.Debugw("join", "error", err, "again", s.next)
 	})
 	return time.Time{}
+}
+
+// entries returns the bootstrap peers that are in the table.
+func (j *Joiner) entries() (ids []peer.ID) {
+	for _, info := range j.cfg.Bootstrap {
+		if j.cfg.Table.Has(info.ID) {
+			ids = append(ids, info.ID)
+		}
+	}
+	return ids
 }
 
 // introduceDue introduces the peers that say that they serve.

@@ -20,6 +20,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
@@ -38,6 +39,7 @@ type Config struct {
 	Bootstrap       []peer.AddrInfo
 	RefreshInterval time.Duration // negative: buckets are not refreshed
 	Wake            func()        // wakes the background loop; does not block
+	Observer        *observe.Observer
 }
 
 // A Joiner enters the network, and stays in it. It is safe for concurrent use.

@@ -11,13 +11,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
-// A Config has what an Engine needs. All fields are required.
+// A Config has what an Engine needs. All fields but Observer are required.
 type Config struct {
 	Host      lhost.Host
 	Table     *table.Table
@@ -25,6 +26,7 @@ type Config struct {
 	Tasks     *tasks.Group
 	K, Alpha  int
 	SlowAfter time.Duration
+	Observer  *observe.Observer
 }
 
 // An Engine runs lookups, and remembers what they found. It is safe for concurrent use.

@@ -10,6 +10,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/kaderr"
@@ -99,6 +100,7 @@ type Search struct {
 	turn    *call.Turn
 	lookup  *routing.Lookup
 	named   map[peer.ID]named // the peers of the answers so far: most are named many times
+	number  uint64            // for events
 	refused int
 	unasked int
 
@@ -120,7 +122,8 @@ type named struct {
 // cause.
 func (s *Search) Run(ctx context.Context) (Result, error) {
 	e := s.engine
-	e.lookups.Add(1)
+	s.number = e.lookups.Add(1)
+	s.tellBegan()
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
@@ -131,6 +134,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	}
 	result := s.result()
 	result.Ended = ended
+	s.tellEnded(result)
 	s.learn(result)
 	if s.trace != nil {
 		s.trace(result)
@@ -158,6 +162,9 @@ func (s *Search) learn(r Result) {
 // ask sends the request to one contact, or asks it for the peers closest to another one
 // than the target.
 func (s *Search) ask(ctx context.Context, c routing.Contact, about peer.ID, reaches func(call.Stage)) (protocol.Response, error) {
+	if s.engine.cfg.Observer.Watched() {
+		s.engine.cfg.Observer.Tell(events.LookupAsked{Lookup: s.number, Peer: c.ID})
+	}
 	if about != "" {
 		return s.engine.cfg.Call.Request(ctx, s.turn, c, protocol.FindNode{Target: []byte(about)}, reaches)
 	}
@@ -175,6 +182,7 @@ func (s *Search) settle(ctx context.Context, a answer) {
 	}
 	closer := s.closer(a.resp)
 	s.lookup.Answered(a.from.ID, closer)
+	s.tellAnswered(a.from.ID, closer)
 	if s.trace != nil {
 		s.trace(s.result())
 	}
@@ -200,6 +208,9 @@ func (s *Search) fail(ctx context.Context, a answer) {
 	case table.Answered, table.Silent, table.Late:
 	}
 	s.lookup.Failed(a.from.ID)
+	if s.engine.cfg.Observer.Watched() {
+		s.engine.cfg.Observer.Tell(events.LookupFailed{Lookup: s.number, Peer: a.from.ID, Reason: a.err.Error()})
+	}
 	PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
 }
 

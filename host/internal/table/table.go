@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/go-kad/kad/host/events"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
@@ -30,6 +32,7 @@ type Config struct {
 	Dir         string // where contacts are saved; "": nowhere
 	Bootstrap   int    // how many bootstrap peers are configured, for NotReadyError
 	Wake        func() // wakes the background loop; does not block
+	Observer    *observe.Observer
 }
 
 // A Table is the routing table as the goroutines of a node share it, with what their
@@ -81,21 +84,39 @@ func New(cfg Config) *Table {
 // wakes the background loop if that has something to do, or if the call returns true.
 func (t *Table) change(call func(now time.Time) (wake bool)) {
 	wake := false
+	var told []events.What
 	tasks.Locked(&t.mu, func(now time.Time) {
+		wasLive := t.live
 		wake = call(now)
 		for _, c := range t.contacts.Changes() {
 			switch c.Kind {
 			case routing.Entered:
+				if t.cfg.Observer.Watched() {
+					told = append(told, events.ContactAdded{Peer: c.Contact.ID})
+				}
 				t.departed.Remove(c.Contact.ID)
 				if len(t.entered) < maxEntered {
 					t.entered, wake = append(t.entered, c.Contact), true
 				}
 			case routing.Left:
+				if t.cfg.Observer.Watched() {
+					told = append(told, events.ContactRemoved{Peer: c.Contact.ID})
+				}
 				t.departed.Add(now, c.Contact)
 			}
 		}
+		offline := t.cutOff
 		wake = t.turn(now) || wake
+		switch {
+		case wasLive && t.cutOff:
+			told = append(told, events.Offline{Contacts: t.contacts.Len()})
+		case offline && t.live:
+			told = append(told, events.Back{})
+		}
 	})
+	for _, what := range told {
+		t.cfg.Observer.Tell(what)
+	}
 	if wake {
 		t.cfg.Wake()
 	}

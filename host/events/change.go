@@ -1,0 +1,96 @@
+package events
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A Change is a change of the state of a node. The log has each once, at level info;
+// [JoinFailed] of a node with bootstrap peers is a warning.
+type Change interface {
+	What
+
+	// Says returns a sentence, and what it is about: names and values by turns.
+	Says() (sentence string, fields []any)
+}
+
+// Joined says that the node has joined its network.
+type Joined struct {
+	Through  []peer.ID // bootstrap peers that are contacts now; none if others led into the network
+	Contacts int       // in the routing table
+	Took     time.Duration
+}
+
+// JoinFailed says that an attempt to join the network has failed. The log has the first,
+// the second, the fourth, the eighth, and so on.
+type JoinFailed struct {
+	Reason    string
+	Bootstrap int           // bootstrap peers that are configured
+	Attempt   int           // 1 is the first since the node had contacts, or since it started
+	Again     time.Duration // when the next attempt is due
+}
+
+// Offline says that none of the contacts answers: the node takes itself for offline.
+type Offline struct {
+	Contacts int // that do not answer
+}
+
+// Back says that a contact answers again after [Offline].
+type Back struct{}
+
+// ModeChanged says that the node serves other peers now, or does not, or that it is known
+// now whether peers on the internet can dial it.
+type ModeChanged struct {
+	Mode      string // "server" or "client"
+	Reachable bool   // peers on the internet can dial the node, as far as is known
+	Reason    string
+}
+
+// Says implements [Change].
+func (c Joined) Says() (string, []any) {
+	return "joined the network", []any{"contacts", c.Contacts, "through", c.Through, "took", c.Took.Round(time.Millisecond)}
+}
+
+// Says implements [Change].
+func (c JoinFailed) Says() (string, []any) {
+	sentence := "cannot join the network"
+	if c.Bootstrap == 0 {
+		sentence = "waiting for a peer of the network"
+	}
+	return sentence, []any{"why", c.Reason, "attempt", c.Attempt, "again in", c.Again.Round(time.Millisecond)}
+}
+
+// Says implements [Change].
+func (c Offline) Says() (string, []any) {
+	return "offline: no contact answers", []any{"contacts", c.Contacts}
+}
+
+// Says implements [Change].
+func (Back) Says() (string, []any) { return "back: a contact answers again", nil }
+
+// Says implements [Change].
+func (c ModeChanged) Says() (string, []any) {
+	return "the mode is " + c.Mode, []any{"reachable", c.Reachable, "why", c.Reason}
+}
+
+// Type returns joined.
+func (Joined) Type() string { return "joined" }
+
+// Type returns join_failed.
+func (JoinFailed) Type() string { return "join_failed" }
+
+// Type returns offline.
+func (Offline) Type() string { return "offline" }
+
+// Type returns back.
+func (Back) Type() string { return "back" }
+
+// Type returns mode_changed.
+func (ModeChanged) Type() string { return "mode_changed" }
+
+func (Joined) event()      {}
+func (JoinFailed) event()  {}
+func (Offline) event()     {}
+func (Back) event()        {}
+func (ModeChanged) event() {}
