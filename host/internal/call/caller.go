@@ -213,10 +213,18 @@ func (c *Caller) attemptNow(
 			sent = time.Now()
 		}
 	}
+	own, entered := &c.lanes.all, false
 	if err == nil {
-		resp, err = c.send(limited, turn, to, req, reaches)
+		err = c.lanes.enter(limited, turn, own, func() { reaches(Queued) }, func() { reaches(Connected) })
+		entered = err == nil
+	}
+	if entered {
+		resp, err = c.cfg.Transport.Request(limited, to, req)
 	}
 	now := time.Now()
+	if entered {
+		c.lanes.leave(own, now, err, network.ErrResourceLimitExceeded)
+	}
 	if err != nil {
 		return protocol.Response{}, 0, now, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
 	}
@@ -227,19 +235,6 @@ func (c *Caller) attemptNow(
 	default:
 		return resp, max(1, now.Sub(sent)), now, nil
 	}
-}
-
-// send sends a request on an open connection, when there is room for it here.
-func (c *Caller) send(
-	ctx context.Context, turn *Turn, to peer.ID, req protocol.Request, reaches func(Stage),
-) (resp protocol.Response, err error) {
-	own := &c.lanes.all
-	if err := c.lanes.enter(ctx, turn, own, func() { reaches(Queued) }, func() { reaches(Connected) }); err != nil {
-		return resp, err
-	}
-	resp, err = c.cfg.Transport.Request(ctx, to, req)
-	c.lanes.leave(own, time.Now(), err, network.ErrResourceLimitExceeded)
-	return resp, err
 }
 
 const (

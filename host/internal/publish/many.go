@@ -73,6 +73,7 @@ type kept struct {
 // batch publishes a batch of items, and reports whether to go on.
 func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []Item, yield func(Published) bool) (more bool) {
 	slices.SortFunc(batch, func(a, b Item) int { return bytes.Compare(store.Place(a.Key), store.Place(b.Key)) })
+	now := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan Published)
@@ -80,14 +81,14 @@ func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []It
 		defer close(results)
 		all := make([]kept, len(batch))
 		err := tasks.Each(ctx, manyAtOnce, indices(batch), func(ctx context.Context, i int) error {
-			all[i] = p.reserve(ctx, batch[i])
+			all[i] = p.reserve(ctx, now, batch[i])
 			return nil
 		})
 		if err != nil {
 			return
 		}
 		_ = tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k kept) error {
-			results <- p.publishKept(ctx, survey.Closest, k)
+			results <- p.publishKept(ctx, now, survey.Closest, k)
 			return nil
 		})
 	})
@@ -117,9 +118,8 @@ func indices[T any](s []T) iter.Seq[int] {
 }
 
 // reserve keeps an item, to be published within republishRetry if it is not before.
-func (p *Publisher) reserve(ctx context.Context, item Item) kept {
+func (p *Publisher) reserve(ctx context.Context, now time.Time, item Item) kept {
 	k := kept{Item: item}
-	now := time.Now()
 	if item.Kind == store.KindValue {
 		if k.err = p.cfg.Holder.Accepts(ctx, now, p.records(now, item)); k.err != nil {
 			return k
@@ -133,12 +133,11 @@ func (p *Publisher) reserve(ctx context.Context, item Item) kept {
 }
 
 // publishKept publishes an item that reserve has kept.
-func (p *Publisher) publishKept(ctx context.Context, closest lookup.Closest, k kept) (done Published) {
+func (p *Publisher) publishKept(ctx context.Context, now time.Time, closest lookup.Closest, k kept) (done Published) {
 	done = Published{Item: k.Item, Err: k.err}
 	if k.err != nil {
 		return done
 	}
-	now := time.Now()
 	if k.Kind == store.KindProvider {
 		done.Receipt, done.Err = p.announce(ctx, now, closest, k.Key, 0)
 	} else {
