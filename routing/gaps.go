@@ -2,6 +2,7 @@ package routing
 
 import (
 	"math"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -49,7 +50,7 @@ func (l *Lookup) gap(p *path) (widest *candidate) {
 	for _, s := range p.again {
 		if s.state == waiting {
 			far := float64(l.cfg.K) * l.answering() / l.nodes()
-			reaches = append(reaches[:len(reaches):len(reaches)], reach{s.Key, s.about.Key, far})
+			reaches = append(slices.Clip(reaches), reach{s.Key, s.about.Key, far})
 		}
 	}
 	from, live, most, rooms := 0.0, almost, minGap/l.nodes(), l.rooms()

@@ -39,10 +39,10 @@ func (l *Lookup) near(counts func(*candidate) bool) []*candidate {
 // a seed, or was named by one that is still believed. So a contact that makes up others
 // does not stand between a lookup and a sure answer.
 func (c *candidate) believed() bool {
-	switch {
-	case c.state == answered:
+	switch c.state {
+	case answered:
 		return true
-	case c.state == fresh:
+	case fresh:
 		return c.trust() != refused
 	}
 	return c.namer == nil || c.namer.naming.trust() != refused

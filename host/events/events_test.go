@@ -14,9 +14,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // all has one event of each type.
 var all = []What{
-	Joined{}, JoinFailed{}, Offline{}, Back{}, ModeChanged{},
-	LookupBegan{}, LookupAsked{}, LookupAnswered{}, LookupFailed{}, LookupEnded{},
-	ContactAdded{}, ContactRemoved{},
+	Joined{},
+	JoinFailed{},
+	Offline{},
+	Back{},
+	ModeChanged{},
+	LookupBegan{},
+	LookupAsked{},
+	LookupAnswered{},
+	LookupFailed{},
+	LookupEnded{},
+	ContactAdded{},
+	ContactRemoved{},
 }
 
 // Each type has a name of its own, that of its Go type, and becomes JSON.

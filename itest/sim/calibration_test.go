@@ -69,7 +69,7 @@ func TestNetworksWithAPast(t *testing.T) {
 	}
 	first, last := 0, 0
 	for i := range p.Len() {
-		switch n := known[int32(i)]; { //nolint:gosec // a few hundred
+		switch n := known[int32(i)]; {
 		case p.ordinal[i] < 20:
 			first += n
 		case p.ordinal[i] >= 480:

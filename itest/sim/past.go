@@ -159,7 +159,7 @@ func (p *past) end() *Population {
 	slices.Sort(there)
 	renumbered := make(map[int]int32, len(there))
 	for n, i := range there {
-		renumbered[i] = int32(n) //nolint:gosec // a population has less than 2^31 nodes
+		renumbered[i] = int32(n)
 		out.keys = append(out.keys, p.pop.keys[i])
 		out.ordinal = append(out.ordinal, p.pop.ordinal[i])
 	}

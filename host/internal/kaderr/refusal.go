@@ -65,8 +65,7 @@ func CodeOf(err error) network.StreamErrorCode {
 // resets its streams too, and refuses nothing.
 func OfReset(err error) error {
 	var reset *network.StreamError
-	var ended *network.ConnError
-	if errors.As(err, &ended) {
+	if _, ended := errors.AsType[*network.ConnError](err); ended {
 		return err
 	}
 	if !errors.As(err, &reset) {

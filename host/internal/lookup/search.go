@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -64,16 +65,17 @@ type UnansweredError struct {
 
 // Error says how many answered, and what became of the other requests.
 func (e *UnansweredError) Error() string {
-	text := fmt.Sprintf("%v: %d of %d", kaderr.ErrUnanswered, e.Answered, e.Closest)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%v: %d of %d", kaderr.ErrUnanswered, e.Answered, e.Closest)
 	for _, part := range []struct {
 		n    int
 		what string
 	}{{e.Refused, "refused"}, {e.Late, "late"}, {e.Failed, "silent or unreachable"}, {e.Unasked, "not asked for lack of resources here"}} {
 		if part.n > 0 {
-			text += fmt.Sprintf(", %d %s", part.n, part.what)
+			fmt.Fprintf(&text, ", %d %s", part.n, part.what)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // Unwrap returns [kaderr.ErrUnanswered].

@@ -67,7 +67,7 @@ func (o *Observer) Tell(what events.What) {
 func note(c events.Change) {
 	sentence, fields := c.Says()
 	if c, ok := c.(events.JoinFailed); ok {
-		if bits.OnesCount(uint(c.Attempt)) != 1 { //nolint:gosec // it is positive
+		if bits.OnesCount(uint(c.Attempt)) != 1 {
 			return
 		}
 		if c.Bootstrap > 0 {
