@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,16 +48,19 @@ func TestProgram(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	first := start(ctx, t, binary)
-	addr := strings.TrimPrefix(first.line(t), "join me with ")
+	addr := first.after(t, "join me with ")
 	id := addr[strings.LastIndex(addr, "/")+1:]
-	second := start(ctx, t, binary, addr)
-	second.line(t) // join me
-	if found := second.line(t); !strings.Contains(found, id) {
-		t.Errorf("the second program says %q, want that it found %s", found, id)
+	// The reader opens the second terminal late: what waits for a peer has given up by then.
+	select {
+	case <-time.After(12 * time.Second):
+	case <-ctx.Done():
 	}
+	second := start(ctx, t, binary, addr)
+	second.after(t, kad.PeerConnected.String()+" "+id)
+	first.after(t, kad.PeerConnected.String()+" ")
 }
 
 // A process is the program, running.
@@ -79,12 +84,15 @@ func start(ctx context.Context, t *testing.T, binary string, args ...string) pro
 	return process{bufio.NewScanner(out)}
 }
 
-// line returns the next line that the process prints. The context of start
+// after returns the rest of the next line that begins with a text. The context of start
 // bounds the wait.
-func (p process) line(t *testing.T) string {
+func (p process) after(t *testing.T, text string) string {
 	t.Helper()
-	if !p.out.Scan() {
-		t.Fatalf("the program ended: %v", p.out.Err())
+	for p.out.Scan() {
+		if rest, ok := strings.CutPrefix(p.out.Text(), text); ok {
+			return rest
+		}
 	}
-	return p.out.Text()
+	t.Fatalf("no line begins with %q: %v", text, p.out.Err())
+	return ""
 }
