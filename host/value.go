@@ -87,7 +87,8 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 //
 // The error is [ErrNotFound] if most of the closest peers answered, and none has a valid
 // value; [ErrUnanswered] if fewer answered; and the cause of ctx if that ends first: what
-// was found by then may not be the best. A get that has found nothing waits for the closest
+// was found by then may not be the best. While the node has no network, it returns the value
+// that it holds itself, if it does, after Config.SlowAfter. A get that has found nothing waits for the closest
 // peers that are connected, however late, within Config.RequestTimeout. With the
 // option Offline, only what this node holds counts; with Expired, also what it holds
 // that has expired.

@@ -2,6 +2,8 @@ package call
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -19,15 +21,15 @@ const dialTimeout = 10 * time.Second
 const dialLinger = 800 * time.Millisecond
 
 const (
-	// dialBurst is how many dials may begin after a pause before the rate holds: as many
+	// dialBurst is how many dials may hang, or be under way, before the rate holds: as many
 	// as it takes to join a network.
 	dialBurst = 200
 
-	// dialRate is how many dials may begin in a second after that.
+	// dialRate is how many dials more may hang in a second after that.
 	dialRate = 20
 )
 
-// A dialer dials peers, no more at a time and no more often than a home router can bear.
+// A dialer dials peers, no more at a time than a home router can bear, and no more that hang.
 // All dials of lookups, writes, joining and upkeep pass it. The dials of DHT.Connect, and
 // of relays that are checked, do not: they are few.
 type dialer struct {
@@ -38,7 +40,7 @@ type dialer struct {
 
 	mu       sync.Mutex
 	inFlight map[peer.ID]*dial
-	tokens   float64 // dials that may begin at once; at most burst
+	tokens   float64 // dials that may begin at once; at most burst. A dial that is answered gives its own back
 	since    time.Time
 	queue    queue[*dial] // dials that have not begun
 	timer    *time.Timer  // set while the next has to wait for a token
@@ -215,6 +217,9 @@ func (r *dialer) start(now time.Time, x *dial) {
 		close(x.done)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if !hung(dialling, x.err) {
+			r.tokens = min(dialBurst, r.tokens+1)
+		}
 		if r.inFlight[x.to] == x {
 			delete(r.inFlight, x.to)
 		}
@@ -228,6 +233,11 @@ func (r *dialer) start(now time.Time, x *dial) {
 		return
 	}
 	r.share(x)
+}
+
+// hung reports whether a dial has had no answer: neither a connection nor a refusal.
+func hung(dialling context.Context, err error) bool {
+	return err != nil && (dialling.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded))
 }
 
 // share joins to x, which has begun, the dials of the same peer that have not.

@@ -72,8 +72,8 @@ func (l *dialLog) want(ctx context.Context, all *sync.WaitGroup, turn *Turn, pre
 	}
 }
 
-// The first dials begin at once, and later ones at the rate. No more than allowed are in
-// flight.
+// Dials that are answered wait for room alone. Of dials that hang, the first begin at once,
+// and later ones at the rate. No more than allowed are in flight.
 func TestDialBudget(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -84,7 +84,9 @@ func TestDialBudget(t *testing.T) {
 		spent time.Duration
 	}{
 		{"burst", 64, time.Second, 64, 64, time.Second},
-		{"sustained", 64, 0, dialBurst + 40, 64, 2 * time.Second},
+		{"answered", 64, 100 * time.Millisecond, 1280, 64, 2 * time.Second},
+		{"hanging", 64, 2 * dialTimeout, dialBurst + 10*dialRate, 64, 70 * time.Second},
+		{"hanging briefly", 400, 2 * dialTimeout, dialBurst + 100, 400, 15 * time.Second},
 		{"in flight", 10, time.Second, 100, 10, 10 * time.Second},
 		{"no bound", -1, time.Second, 500, 500, time.Second},
 	}

@@ -86,6 +86,25 @@ func TestUnansweredSaysWhy(t *testing.T) {
 	})
 }
 
+// A node without a network returns the value that it holds, soon.
+func TestHeldWithoutNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 0, 3, false)
+		rec := protocol.Record{Key: testKey, Value: []byte("7")}
+		if err := n.holder.StoreOwn(t.Context(), time.Now(), rec); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		v, err := n.Values(t.Context(), testKey, ValuesOptions{})
+		if err != nil || string(v[0]) != "7" || time.Since(start) > time.Second {
+			t.Errorf("%q, %v after %v", v, err, time.Since(start))
+		}
+		if _, err := n.Values(t.Context(), []byte("/v/other"), ValuesOptions{}); !errors.Is(err, kaderr.ErrNoContacts) {
+			t.Errorf("what it does not hold: %v", err)
+		}
+	})
+}
+
 // Peers that are late have what is looked for, and they alone: it is found.
 func TestSlowIsNotAbsent(t *testing.T) {
 	for _, late := range []time.Duration{1500 * time.Millisecond, 3 * time.Second, 6 * time.Second} {

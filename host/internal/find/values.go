@@ -3,6 +3,7 @@ package find
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,7 +44,10 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 		}
 		return g.merged, nil
 	}
-	s, err := f.cfg.Lookup.Prepare(ctx, key, protocol.GetValue{Key: key}, lookup.Plan{Paths: o.Paths})
+	s, err := f.prepare(ctx, g, o.Paths)
+	if err != nil && len(g.merged) > 0 && ctx.Err() == nil && errors.Is(err, kaderr.ErrNoContacts) {
+		return g.merged, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +75,17 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 		f.correct(g, result)
 	}
 	return g.merged, nil
+}
+
+// prepare prepares the lookup of a get. What this node holds itself is an answer, too: then
+// prepare waits no longer than SlowAfter for the network.
+func (f *Finder) prepare(ctx context.Context, g *values, paths int) (*lookup.Search, error) {
+	if len(g.merged) > 0 && f.cfg.SlowAfter > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.cfg.SlowAfter)
+		defer cancel()
+	}
+	return f.cfg.Lookup.Prepare(ctx, g.key, protocol.GetValue{Key: g.key}, lookup.Plan{Paths: paths})
 }
 
 // values collects what the holders of a key have. It belongs to the goroutine that runs

@@ -72,8 +72,8 @@ func testAnswerFindNodeOfTarget(t *testing.T) {
 		if told := len(got) > 0 && got[0] == tt.target; told != tt.told {
 			t.Errorf("%s: told %v, want %v", name, told, tt.told)
 		}
-		if count := len(got); count != 20 && count != 21 {
-			t.Errorf("%s: %d peers, want k, and the target", name, count)
+		if want := map[bool]int{true: 21, false: 20}[tt.told]; len(got) != want {
+			t.Errorf("%s: %d peers, want %d: k, and the target", name, len(got), want)
 		}
 		if slices.Contains(got[1:], tt.target) {
 			t.Errorf("%s: the target is named twice", name)

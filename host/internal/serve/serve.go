@@ -170,24 +170,26 @@ func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Requ
 
 // closerTo returns the k contacts closest to a preimage, closest first, without the
 // requester and without us. If the preimage is the ID of a peer and we know its
-// addresses, that peer comes first, whether it serves or not, and even if it is the
+// addresses, that peer comes first, besides the k, whether it serves or not, and even if it is the
 // requester or us: that is how peers that do not serve are found.
 //
 // Spec: libp2p kad-dht, "Peer routing".
 func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
 	peers := make([]protocol.EncodedPeer, 0, s.cfg.K+1)
+	room := s.cfg.K
 	target := peer.ID("")
 	if isPeer {
 		target = peer.ID(preimage)
 		if wire := s.cfg.Table.Announcement(target).For(from.At); wire != nil {
 			peers = append(peers, s.cfg.Holder.Encoded(target, wire))
+			room++
 		}
 	}
 	for _, c := range s.cfg.Table.Closest(routing.KeyOf(preimage), s.cfg.K+2) {
 		if c.ID == from.ID || c.ID == target {
 			continue
 		}
-		if wire := announce.Wire(c.Wire).For(from.At); wire != nil && len(peers) < s.cfg.K {
+		if wire := announce.Wire(c.Wire).For(from.At); wire != nil && len(peers) < room {
 			peers = append(peers, s.cfg.Holder.Encoded(c.ID, wire))
 		}
 	}
