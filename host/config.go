@@ -25,7 +25,8 @@ type Config struct {
 	// package host/amino for it.
 	Network string
 
-	// Bootstrap are the peers to join the network through. If empty, the DHT
+	// Bootstrap are the peers to join the network through, any number of them; duplicates
+	// and this node itself do not count. If empty, the DHT
 	// waits until the host is connected to a peer of the network.
 	Bootstrap []peer.AddrInfo
 
@@ -147,9 +148,8 @@ type Config struct {
 }
 
 const (
-	maxK         = protocol.MaxCloser / 2 // an answer may name 2k peers
-	maxBootstrap = 64                     // dialled at the same time
-	maxAlpha     = 128
+	maxK     = protocol.MaxCloser / 2 // an answer may name 2k peers
+	maxAlpha = 128
 
 	defaultK      = 20
 	defaultAlpha  = 10
@@ -178,7 +178,7 @@ func (c Config) withDefaults() Config {
 }
 
 // validate says what is wrong with c, defaults set, and how to correct it.
-func (c Config) validate(self peer.ID) error {
+func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("kad: "+format, args...)) }
 	inRange := func(name string, value, low, high int) {
@@ -214,15 +214,30 @@ func (c Config) validate(self peer.ID) error {
 			bad("Config.Validators[%q]: the key is a namespace without slashes, the value a validator", ns)
 		}
 	}
-	inRange("Bootstrap (its length)", len(c.Bootstrap), 0, maxBootstrap)
 	for _, p := range c.Bootstrap {
 		if err := p.ID.Validate(); err != nil {
 			bad("Config.Bootstrap has a peer without a valid ID: %w", err)
-		} else if len(p.Addrs) == 0 && p.ID != self {
+		} else if len(p.Addrs) == 0 {
 			bad("Config.Bootstrap: peer %s has no address to dial", p.ID)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// others returns peers without this node, each once, with all of its addresses.
+func others(peers []peer.AddrInfo, self peer.ID) []peer.AddrInfo {
+	var out []peer.AddrInfo
+	for _, p := range peers {
+		i := slices.IndexFunc(out, func(have peer.AddrInfo) bool { return have.ID == p.ID })
+		switch {
+		case p.ID == self:
+		case i < 0:
+			out = append(out, peer.AddrInfo{ID: p.ID, Addrs: slices.Clone(p.Addrs)})
+		default:
+			out[i].Addrs = append(out[i].Addrs, p.Addrs...)
+		}
+	}
+	return out
 }
 
 // protocolID is the protocol of the network.
@@ -293,14 +308,9 @@ func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
 		if len(info.Addrs) == 0 {
 			return nil, fmt.Errorf("kad: %q has the ID of the peer and no address: put its address before /p2p/", s)
 		}
-		i := slices.IndexFunc(infos, func(have peer.AddrInfo) bool { return have.ID == info.ID })
-		if i < 0 {
-			infos = append(infos, *info)
-		} else {
-			infos[i].Addrs = append(infos[i].Addrs, info.Addrs...)
-		}
+		infos = append(infos, *info)
 	}
-	return infos, nil
+	return others(infos, ""), nil
 }
 
 // A Mode says whether a node answers the requests of other peers (a server, which

@@ -21,10 +21,6 @@ func TestConfigInvalid(t *testing.T) { synctest.Test(t, testConfigInvalid) }
 func testConfigInvalid(t *testing.T) {
 	h := newTestNet(t).host()
 	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(aPublic)}
-	many := make([]peer.AddrInfo, maxBootstrap+1)
-	for i := range many {
-		many[i] = peer.AddrInfo{ID: calltest.ID(i), Addrs: addrs}
-	}
 	tests := []struct {
 		give Config
 		want []string
@@ -45,7 +41,6 @@ func testConfigInvalid(t *testing.T) {
 		{Config{Network: "/n", Validators: map[string]record.Validator{"/v": roomtest.Digits{}}}, []string{`Config.Validators["/v"]`}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{Addrs: addrs}}}, []string{"Config.Bootstrap", "valid ID"}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: aPeer}}}, []string{"Config.Bootstrap", aPeer.String(), "no address"}},
-		{Config{Network: "/n", Bootstrap: many}, []string{"Config.Bootstrap", "65"}},
 		{Config{K: -1, Mode: 3}, []string{"Config.Network", "Config.K", "Config.Mode"}}, // all at once
 	}
 	for i, tt := range tests {
@@ -101,5 +96,48 @@ func testConfigIsCopied(t *testing.T) {
 	delete(cfg.Validators, "v")
 	if d.cfg.Bootstrap[0].ID != aPeer || d.rules.Check([]byte("/v/key"), []byte("1")) != nil {
 		t.Error("the DHT has changed with the Config")
+	}
+}
+
+// Any number of bootstrap peers will do, also one twice, or this node itself.
+func TestManyBootstrapPeers(t *testing.T) { synctest.Test(t, testManyBootstrapPeers) }
+
+func testManyBootstrapPeers(t *testing.T) {
+	net := newTestNet(t)
+	friend, h := net.host(), net.host()
+	first, err := New(friend, Config{Network: "/n", Mode: ModeServer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	itself := peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
+	many := []peer.AddrInfo{itself}
+	for i := range 200 {
+		many = append(many, peer.AddrInfo{ID: calltest.ID(i), Addrs: friend.Addrs()})
+	}
+	there := peer.AddrInfo{ID: friend.ID(), Addrs: friend.Addrs()}
+	d, err := New(h, Config{Network: "/n", Bootstrap: append(many, there, there)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := len(d.cfg.Bootstrap); got != 201 {
+		t.Errorf("%d bootstrap peers, want 201", got)
+	}
+	_ = d.Close()
+
+	h = net.host()
+	itself = peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
+	alone, err := New(h, Config{Network: "/n", Bootstrap: []peer.AddrInfo{itself}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
+	if err := alone.Ready(t.Context()); err == nil {
+		t.Error("a node whose only bootstrap peer is itself is ready")
+	} else {
+		mentions(t, err.Error(), "this node alone")
 	}
 }

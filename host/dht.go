@@ -105,8 +105,8 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 		return nil, errNoHost
 	}
 	cfg = cfg.withDefaults()
-	cfg.Bootstrap = slices.Clone(cfg.Bootstrap)
-	if err := cfg.validate(h.ID()); err != nil {
+	cfg.Bootstrap = others(cfg.Bootstrap, h.ID())
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	if slices.Contains(h.Mux().Protocols(), cfg.protocolID()) {

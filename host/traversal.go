@@ -61,7 +61,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		func(*libp2p.Config) error {
 			cfg := cfg.withDefaults()
 			cfg.Bootstrap = nil // one may be the host itself, which is not known yet
-			return cfg.validate("")
+			return cfg.validate()
 		},
 		libp2p.Routing(func(lhost.Host) (lrouting.PeerRouting, error) { return t, nil }),
 		libp2p.WithFxOption(fx.Invoke(func(life fx.Lifecycle, h lhost.Host) {

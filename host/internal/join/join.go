@@ -60,6 +60,9 @@ type run struct {
 	err  error         // valid after that
 }
 
+// bootstrapAtOnce is how many bootstrap peers are dialled at a time.
+const bootstrapAtOnce = 64
+
 // New returns a Joiner that has not joined.
 func New(cfg Config) *Joiner { return &Joiner{cfg: cfg, self: cfg.Host.ID()} }
 
@@ -193,7 +196,7 @@ func (j *Joiner) dialAll() <-chan struct{} {
 				}
 			}
 		}
-		_ = tasks.Each(ctx, max(1, len(j.cfg.Bootstrap)), absent, func(ctx context.Context, info peer.AddrInfo) error {
+		_ = tasks.Each(ctx, bootstrapAtOnce, absent, func(ctx context.Context, info peer.AddrInfo) error {
 			_ = j.dialBootstrap(ctx, info)
 			return nil
 		})

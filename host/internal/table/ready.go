@@ -190,7 +190,7 @@ func (e *NotReadyError) Error() string {
 		why = append(why, "offline: none of the contacts answers (it goes on by itself when one does)")
 	}
 	if e.Bootstrap == 0 && !e.Offline {
-		why = append(why, "no bootstrap peers configured (set Config.Bootstrap, or connect the host to a peer of this network)")
+		why = append(why, "no bootstrap peers configured, or this node alone (set Config.Bootstrap, or connect the host to a peer of this network)")
 	}
 	if len(e.Dials) > 0 {
 		what := "bootstrap peers failed"
