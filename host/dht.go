@@ -78,8 +78,9 @@ type rooms struct {
 }
 
 var (
-	_ lrouting.Routing    = (*DHT)(nil)
-	_ discovery.Discovery = (*DHT)(nil)
+	_ lrouting.Routing       = (*DHT)(nil)
+	_ lrouting.PubKeyFetcher = (*DHT)(nil)
+	_ discovery.Discovery    = (*DHT)(nil)
 )
 
 // New attaches a DHT to a host and starts to join its network. It starts one

@@ -34,7 +34,7 @@ type Published struct {
 func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
 		cids := make(map[string]cid.Cid) // of the announcements under way
-		d.publishMany(ctx, yield, func(item publish.Item) Published {
+		publishMany(ctx, d, yield, func(item publish.Item) Published {
 			c := cids[string(item.Key)]
 			delete(cids, string(item.Key))
 			return Published{Content: c}
@@ -63,7 +63,7 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 // works as [DHT.AnnounceMany] does.
 func (d *DHT) PutMany(ctx context.Context, values iter.Seq2[string, []byte]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
-		d.publishMany(ctx, yield, func(item publish.Item) Published {
+		publishMany(ctx, d, yield, func(item publish.Item) Published {
 			return Published{Key: string(item.Key)}
 		}, func(next func(publish.Item) bool) {
 			for key, value := range values {
@@ -76,7 +76,7 @@ func (d *DHT) PutMany(ctx context.Context, values iter.Seq2[string, []byte]) ite
 }
 
 // publishMany publishes items, and yields what became of each; name says of which.
-func (d *DHT) publishMany(ctx context.Context, yield func(Published) bool, name func(publish.Item) Published, items iter.Seq[publish.Item]) {
+func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, name func(publish.Item) Published, items iter.Seq[publish.Item]) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
 		yield(Published{Err: err})

@@ -2,9 +2,12 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/internal/find"
@@ -66,6 +69,30 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	}
 	receipt, err := d.publish.Put(ctx, now, []byte(key), value, o.paths, o.quorum)
 	return receiptOf(receipt), public(err)
+}
+
+// GetPublicKey returns the public key of a peer: at once if its ID contains it, or if the
+// host knows it, as of every connected peer. Else it is the value under "/pk/" and the ID,
+// which needs the validator of that namespace: PublicKey of package host/validator. The errors are those
+// of GetValue. It makes a DHT a routing.PubKeyFetcher of go-libp2p.
+func (d *DHT) GetPublicKey(ctx context.Context, id peer.ID) (crypto.PubKey, error) {
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if key := d.host.Peerstore().PubKey(id); key != nil {
+		return key, nil
+	}
+	encoded, err := d.GetValue(ctx, lrouting.KeyForPublicKey(id))
+	if err != nil {
+		return nil, err
+	}
+	key, err := crypto.UnmarshalPublicKey(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the public key of %s: %w", ErrInvalidRecord, id, err)
+	}
+	return key, nil
 }
 
 // StopPublishing ends the publication of a value of this node: it is not published

@@ -14,7 +14,9 @@ import (
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/mattn/go-isatty"
+	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/examples/internal/ports"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -99,7 +101,18 @@ func allLoopback(listen []string) bool {
 
 // newHost makes a libp2p host that listens.
 func newHost(listen []string, opts ...libp2p.Option) (lhost.Host, error) {
-	host, err := libp2p.New(append(opts, libp2p.ListenAddrStrings(listen...))...)
+	addrs := make([]multiaddr.Multiaddr, len(listen))
+	for i, a := range listen {
+		addr, err := multiaddr.NewMultiaddr(a)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %s: %w", a, err)
+		}
+		addrs[i] = addr
+	}
+	if err := ports.InUse(addrs...); err != nil {
+		return nil, err
+	}
+	host, err := libp2p.New(append(opts, libp2p.ListenAddrs(addrs...))...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", strings.Join(listen, ", "), err)
 	}

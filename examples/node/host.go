@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/x/rate"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/examples/internal/ports"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -51,6 +52,9 @@ func newNode(s settings) (lhost.Host, *kad.DHT, error) {
 
 // newHost returns the host. With traversal, it sets *d to the DHT.
 func newHost(s settings, d **kad.DHT) (lhost.Host, error) {
+	if err := ports.InUse(s.listen...); err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
 	conns, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(time.Minute))
 	if err != nil {
 		return nil, err

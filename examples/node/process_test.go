@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -117,6 +118,11 @@ func TestProcess(t *testing.T) {
 		t.Errorf("with the address of another machine: %v; want exit code 1", err)
 	}
 	first, endFirst := launch(t, program) // on the default addresses
+	taken := first.Addrs[0][:strings.Index(first.Addrs[0], "/p2p/")]
+	out, err := exec.Command(program, "--network", "/test", "--listen", taken).CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !bytes.Contains(out, []byte("another program listens on")) {
+		t.Errorf("with a port that is taken: %v, %s; want exit code 1", err, out)
+	}
 	second, endSecond := launch(t, program, "--join", first.Addrs[0])
 	for _, n := range []*running{first, second} {
 		n.get("GET /v1/ready", "")
