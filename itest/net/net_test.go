@@ -222,7 +222,10 @@ func finds(seeker, wanted *kad.DHT, peers iter.Seq2[peer.AddrInfo, error]) error
 		if err != nil {
 			return fmt.Errorf("find: %w", err)
 		}
-		found = found || p.ID == wanted.ID() && len(p.Addrs) > 0
+		if p.ID == wanted.ID() && len(p.Addrs) == 0 {
+			return errors.New("no address of the provider was found")
+		}
+		found = found || p.ID == wanted.ID()
 	}
 	if !found {
 		return errors.New("the provider was not found")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,6 +207,7 @@ func TestDriveAsksAboutOthers(t *testing.T) {
 		l := routing.NewLookup("self", target, seeds, routing.LookupConfig{
 			K: 20, SlowAfter: time.Second, Size: routing.Estimate{Nodes: 100, Error: 0.05}, Failing: 0.3,
 		})
+		var mu sync.Mutex
 		about := make(map[peer.ID]int)
 		_, err := drive(t.Context(), roomtest.NewGroup(t), l,
 			func(_ context.Context, c routing.Contact, other peer.ID, _ func(call.Stage)) (resp protocol.Response, err error) {
@@ -214,7 +216,9 @@ func TestDriveAsksAboutOthers(t *testing.T) {
 				case other == c.ID:
 					t.Errorf("%v is asked about itself", c.ID)
 				case other != "":
+					mu.Lock()
 					about[other]++
+					mu.Unlock()
 					resp.Closer = []protocol.Peer{{ID: "told"}}
 				case c.ID[len(c.ID)-1] == '3':
 					return resp, errors.New("gone")
