@@ -235,7 +235,7 @@ func (n *measured) burst(t *testing.T, d *kadtest.Node) {
 		sum.right += f.right
 		sum.wanted += f.wanted
 	}
-	// A peer serves 32 streams of one node at a time, and refuses more.
+	// A peer serves 32 streams of one node at a time: further requests wait.
 	sum.check(t, bound{time.Second, 3 * time.Second, 40, 0.995})
 	if perSecond := 256 / spent.Seconds(); perSecond < 200 {
 		t.Errorf("%.0f lookups a second, want 200", perSecond)

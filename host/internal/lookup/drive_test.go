@@ -238,6 +238,8 @@ func TestDriveAsksAboutOthers(t *testing.T) {
 					t.Errorf("the answer of %v is not awaited", a.from.ID)
 				}
 			})
+		mu.Lock() // requests may be under way still
+		defer mu.Unlock()
 		if err != nil || len(about) == 0 || len(l.Result().Closest) != 20 {
 			t.Errorf("asked about %v, found %d, %v", about, len(l.Result().Closest), err)
 		}
