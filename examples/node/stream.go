@@ -106,7 +106,7 @@ func (m *many) begin(ctx context.Context, slots chan struct{}) error {
 func (m *many) run(ctx context.Context) {
 	_ = m.control.EnableFullDuplex() // HTTP/2 always has it
 	m.writer.Header().Set("Content-Type", "application/x-ndjson")
-	m.deaf = m.control.Flush() != nil // the header: the first line may be long in coming
+	m.deaf = m.control.Flush() != nil     // the header: the first line may be long in coming
 	defer context.AfterFunc(ctx, func() { // do not wait for the client then
 		_ = m.control.SetReadDeadline(time.Now())
 		_ = m.control.SetWriteDeadline(time.Now().Add(time.Second))
