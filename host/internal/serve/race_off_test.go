@@ -2,5 +2,5 @@
 
 package serve
 
-// raceEnabled says that the race detector slows everything down.
+// raceEnabled reports whether the race detector is on.
 const raceEnabled = false
