@@ -89,7 +89,7 @@ func (m *many) begin(ctx context.Context, slots chan struct{}) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-m.request.Context().Done():
-		return context.Cause(m.request.Context())
+		return context.Cause(m.request.Context()) //nolint:contextcheck // the work outlives the client, the wait for a slot does not
 	}
 	_ = m.control.SetReadDeadline(time.Now().Add(streamPatience))
 	body := bufio.NewReader(m.request.Body)

@@ -67,6 +67,21 @@ func lastLine(t *testing.T, body io.Reader) (last map[string]any, receipts, erro
 	return nil, 0, 0
 }
 
+// stream begins to send a body of CIDs, and returns the answer when it begins. Unlike that of
+// do, the request goes on when the test of n ends.
+func (n *running) stream(body io.Reader) *http.Response {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, n.API+providePath, body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: n.client.Transport, Timeout: patience}).Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return resp
+}
+
 // The CIDs of a body are announced, and each has a line in the answer.
 func testProvideMany(t *testing.T, a, _, c *running) {
 	const count = 300
@@ -112,18 +127,10 @@ func TestStopEndsStreams(t *testing.T) {
 	body, rest := io.Pipe()
 	defer rest.Close()
 	var resp *http.Response
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	t.Run("node", func(t *testing.T) {
 		n := start(t)
 		go func() { _, _ = io.WriteString(rest, someCID+"\n") }()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.API+providePath, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp, err = n.client.Do(req); err != nil {
-			t.Fatal(err)
-		}
+		resp = n.stream(body)
 		n.await("read", 1)
 	})
 	defer resp.Body.Close()
