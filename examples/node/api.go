@@ -22,6 +22,8 @@ type node struct {
 	dht      *kad.DHT
 	settings settings
 	started  time.Time
+
+	providing providing
 }
 
 // An endpoint is one call of the API.
@@ -50,13 +52,17 @@ func endpoints() []endpoint {
 		{http.MethodGet, "/v1/value", []string{"key", "keyhex", "quorum"}, true, getValue},
 		{http.MethodDelete, "/v1/value", []string{"key", "keyhex"}, false, stopPublishing},
 		{http.MethodGet, "/v1/values", []string{"key", "keyhex", "quorum"}, true, getValues},
-		{http.MethodPost, "/v1/provide", []string{"cid"}, true, provide},
-		{http.MethodDelete, "/v1/provide", []string{"cid"}, false, withdraw},
+		{http.MethodPost, providePath, []string{"cid"}, true, provide},
+		{http.MethodGet, "/v1/provide/status", nil, false, provideStatus},
+		{http.MethodDelete, providePath, []string{"cid"}, false, withdraw},
 		{http.MethodGet, "/v1/providers", []string{"cid", "count"}, true, providers},
 		{http.MethodPost, "/v1/advertise", []string{"ns"}, true, advertise},
 		{http.MethodGet, "/v1/peers", []string{"ns", "count"}, true, rendezvous},
 	}
 }
+
+// providePath is where contents are announced: one that is a parameter, or those in the body.
+const providePath = "/v1/provide"
 
 // errStopping ends what is under way when the node stops.
 var errStopping = errors.New("the node is stopping")
@@ -74,7 +80,7 @@ func newServer(ctx context.Context, n *node) *server {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &server{
 		Server: http.Server{
-			Handler:           newHandler(n),
+			Handler:           newHandler(ctx, n),
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       time.Minute,
@@ -97,14 +103,20 @@ func (s *server) stop(ctx context.Context) {
 	}
 }
 
-// newHandler returns the API of n.
-func newHandler(n *node) http.Handler {
+// newHandler returns the API of n. What goes on without its client ends with ctx.
+func newHandler(ctx context.Context, n *node) http.Handler {
 	mux := http.NewServeMux()
 	methods := make(map[string][]string) // by path
-	slots := make(chan struct{}, maxConcurrent)
+	slots, streams := make(chan struct{}, maxConcurrent), make(chan struct{}, maxStreams)
 	for _, e := range endpoints() {
 		methods[e.path] = append(methods[e.path], e.method)
-		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { n.serve(w, r, e, slots) })
+		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) {
+			if e.method == http.MethodPost && e.path == providePath && !r.URL.Query().Has("cid") {
+				n.streamed(ctx, w, r, e, streams)
+				return
+			}
+			n.serve(w, r, e, slots)
+		})
 	}
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {

@@ -92,6 +92,8 @@ func TestAPI(t *testing.T) {
 		{"value", testValue},
 		{"sets", testSets},
 		{"providers", testProviders},
+		{"many contents", testProvideMany},
+		{"client gone", testProvideGone},
 		{"rendezvous", testRendezvous},
 		{"peers", testPeers},
 		{"inspection", testInspection},

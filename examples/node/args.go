@@ -95,9 +95,14 @@ func (c *call) id() (peer.ID, error) {
 
 // cid returns the CID of the call.
 func (c *call) cid() (cid.Cid, error) {
-	id, err := cid.Decode(c.query.Get("cid"))
+	return parseCID(c.query.Get("cid"))
+}
+
+// parseCID returns a CID that can be announced.
+func parseCID(text string) (cid.Cid, error) {
+	id, err := cid.Decode(text)
 	if err != nil {
-		return cid.Undef, badArgument("cid is %q, which is not a CID such as bafk...: %v", c.query.Get("cid"), err)
+		return cid.Undef, badArgument("cid is %q, which is not a CID such as bafk...: %v", text, err)
 	}
 	if len(id.Hash()) > maxProviderKey {
 		return cid.Undef, badArgument("the multihash of the cid has %d bytes: use up to %d", len(id.Hash()), maxProviderKey)

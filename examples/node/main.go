@@ -33,7 +33,9 @@
 //	GET    /v1/values?key=                all values of a key that holds several, in base64, the best first
 //	DELETE /v1/value?key=                 stops publishing a value again
 //	POST   /v1/provide?cid=               announces that this node has some content; a receipt
-//	DELETE /v1/provide?cid=               takes that back
+//	POST   /v1/provide                    the same for the CIDs in the body, any number, one a line
+//	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started
+//	DELETE /v1/provide?cid=               takes an announcement back
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
@@ -53,6 +55,16 @@
 // known), 502 (peers did not do what they were asked), 503 (not ready, with the
 // diagnosis, or stopping) or 504 (the timeout passed). What was achieved until
 // then is in it too: a receipt, or the providers that were found.
+//
+// # Many contents
+//
+// POST /v1/provide without cid reads its body while it answers, with one object a line: a
+// receipt with its cid, for each content, in no order; then {"done":true,"stored":n,
+// "failed":n,"requests":n}. What was read is announced, and announced again every day, also
+// if the client goes away. Of what a client sends, up to 8 192 lines are read ahead: a client
+// that sends more has to read meanwhile. One that neither sends nor reads for a minute is
+// taken to have gone. There is no timeout, unless it is given; then done is false, and error
+// says why.
 //
 // # NAT
 //

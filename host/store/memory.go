@@ -63,11 +63,10 @@ func (m *Memory) UpdateValue(ctx context.Context, key []byte, now time.Time, f f
 
 // current returns the entry of the value under key, nil if there is none.
 func (m *Memory) current(ctx context.Context, key []byte) (*entry, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer m.mu.RUnlock()
 	return get(m.index.values, hashOf(key), key), nil
 }
 
@@ -97,11 +96,10 @@ func (m *Memory) swapValue(now time.Time, old, next *entry) (bool, error) {
 
 // DeleteValue implements [Store].
 func (m *Memory) DeleteValue(ctx context.Context, key []byte) error {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	if e := get(m.index.values, hashOf(key), key); e != nil {
 		m.index.dropValue(e)
 	}
@@ -110,12 +108,11 @@ func (m *Memory) DeleteValue(ctx context.Context, key []byte) error {
 
 // Values implements [Store].
 func (m *Memory) Values(ctx context.Context, now time.Time, from []byte, limit int) ([]KeyedValue, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
 	found := m.index.valuesFrom(now, from, limit)
-	unlock()
+	m.mu.RUnlock()
 	// Entries never change, so they are copied without the lock.
 	batch := make([]KeyedValue, len(found))
 	for i, e := range found {
@@ -131,11 +128,10 @@ func (m *Memory) AddProvider(ctx context.Context, key []byte, p Provider) error 
 		return err
 	}
 	next.data = slices.Clone(next.data)
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	for {
 		old, expired, err := m.index.roomForProvider(next)
 		switch {
@@ -154,12 +150,11 @@ func (m *Memory) AddProvider(ctx context.Context, key []byte, p Provider) error 
 
 // Providers implements [Store].
 func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]Provider, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
 	found := m.index.freshest(key, now, limit)
-	unlock()
+	m.mu.RUnlock()
 	if len(found) == 0 {
 		return nil, nil
 	}
@@ -180,11 +175,10 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 
 // Provider implements [Store].
 func (m *Memory) Provider(ctx context.Context, key []byte, id string, now time.Time) (Provider, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return Provider{}, err
 	}
-	defer unlock()
+	defer m.mu.RUnlock()
 	e := m.index.provider(key, id)
 	if e == nil || e.expired(now) {
 		return Provider{}, ErrNotFound
@@ -194,11 +188,10 @@ func (m *Memory) Provider(ctx context.Context, key []byte, id string, now time.T
 
 // RemoveProvider implements [Store].
 func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) error {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	if e := m.index.provider(key, id); e != nil {
 		m.index.dropProvider(e)
 	}
@@ -207,21 +200,19 @@ func (m *Memory) RemoveProvider(ctx context.Context, key []byte, id string) erro
 
 // ProviderKeys implements [Store].
 func (m *Memory) ProviderKeys(ctx context.Context, now time.Time, from []byte, limit int) ([][]byte, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer m.mu.RUnlock()
 	return m.index.providerKeysFrom(now, from, limit), nil
 }
 
 // Shed implements [Store].
 func (m *Memory) Shed(ctx context.Context, kind Kind, self [32]byte, key []byte) (shed bool, err error) {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return false, err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	e := m.index.farthest(kind, selfHash(self), hashOf(key))
 	if e == nil {
 		return false, nil
@@ -232,11 +223,10 @@ func (m *Memory) Shed(ctx context.Context, kind Kind, self [32]byte, key []byte)
 
 // Publish implements [Store].
 func (m *Memory) Publish(ctx context.Context, p Publication) error {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	p.Key, p.Data = slices.Clone(p.Key), slices.Clone(p.Data)
 	m.index.publish(p)
 	return nil
@@ -244,43 +234,39 @@ func (m *Memory) Publish(ctx context.Context, p Publication) error {
 
 // Unpublish implements [Store].
 func (m *Memory) Unpublish(ctx context.Context, kind Kind, key []byte) error {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	m.index.unpublish(kind, key)
 	return nil
 }
 
 // Publication implements [Store].
 func (m *Memory) Publication(ctx context.Context, kind Kind, key []byte) (Publication, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return Publication{}, err
 	}
-	defer unlock()
+	defer m.mu.RUnlock()
 	return m.index.publication(kind, key)
 }
 
 // Publications implements [Store].
 func (m *Memory) Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error) {
-	unlock, err := m.rlock(ctx)
-	if err != nil {
+	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer m.mu.RUnlock()
 	return m.index.publicationsAfter(kind, after, limit), nil
 }
 
 // Expire implements [Store]. It removes values and providers in the order in
 // which they expired.
 func (m *Memory) Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error) {
-	unlock, err := m.lock(ctx)
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return 0, time.Time{}, err
 	}
-	defer unlock()
+	defer m.mu.Unlock()
 	for {
 		e, isValue := m.index.soonest()
 		switch {
@@ -311,27 +297,27 @@ func (m *Memory) Close() error {
 }
 
 // lock locks m for writing, unless ctx has ended or m is closed.
-func (m *Memory) lock(ctx context.Context) (unlock func(), err error) {
+func (m *Memory) lock(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
-		return nil, ErrClosed
+		return ErrClosed
 	}
-	return m.mu.Unlock, nil
+	return nil
 }
 
 // rlock is lock for reading.
-func (m *Memory) rlock(ctx context.Context) (unlock func(), err error) {
+func (m *Memory) rlock(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	m.mu.RLock()
 	if m.closed {
 		m.mu.RUnlock()
-		return nil, ErrClosed
+		return ErrClosed
 	}
-	return m.mu.RUnlock, nil
+	return nil
 }

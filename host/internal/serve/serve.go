@@ -29,11 +29,11 @@ const (
 	// serviceName is the name of the service for the resource manager of the host.
 	serviceName = "kad"
 
-	// idleTimeout is how long a stream may go without a complete request.
+	// idleTimeout is how long a stream may go without a complete request, less slack.
 	idleTimeout = time.Minute
 
-	// answerTimeout bounds the work on one request, and the writing of its answer: a
-	// peer that reads slower is not waited for.
+	// answerTimeout bounds the work on one request, and the writing of its answer, less
+	// slack: a peer that reads slower is not waited for.
 	answerTimeout = 10 * time.Second
 
 	// maxRequest bounds the memory that a peer can take per stream: the largest
@@ -84,10 +84,12 @@ func (s *Server) Handle(stream network.Stream) {
 		return
 	}
 	r := bufio.NewReader(stream)
-	var buf []byte // of the answers, reused
+	limits := &deadlines{stream: stream, node: s.cfg.Tasks.Context()}
+	defer limits.end()
+	var buf buffers
 	for {
 		var err error
-		if now, err = s.serveOne(in, r, &buf, now); err != nil {
+		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
 			s.refused()
@@ -103,26 +105,30 @@ func (s *Server) Handle(stream network.Stream) {
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
 // It returns when the answer was ready; the zero time if the other side has no more.
-func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *[]byte, idle time.Time) (ready time.Time, err error) {
-	stream := in.stream
-	_ = stream.SetReadDeadline(idle.Add(idleTimeout))
-	msg, err := protocol.ReadFrame(r, maxRequest)
+func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *deadlines, idle time.Time) (ready time.Time, err error) {
+	limits.reading(idle)
+	msg, err := protocol.ReadFrameInto(r, buf.request, maxRequest)
 	if errors.Is(err, io.EOF) {
 		return time.Time{}, nil
 	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	req, err := protocol.ParseRequest(msg)
+	buf.request = reusable(msg)
+	req, err := protocol.ParseRequest(msg) // a copy
 	if err != nil {
 		return time.Time{}, err
 	}
 	now := time.Now()
 	s.active(in, now)
 	defer s.idle(in)
-	ctx, cancel := context.WithTimeout(s.cfg.Tasks.Context(), answerTimeout)
-	defer cancel()
-	conn := stream.Conn()
+	ctx := limits.node
+	switch req.(type) {
+	case protocol.FindNode, protocol.Ping: // they are answered from memory
+	default:
+		ctx = limits.working(now)
+	}
+	conn := in.stream.Conn()
 	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
 	if err != nil {
 		return time.Time{}, err // counted when the stream is reset
@@ -133,10 +139,25 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *[]byte, idle time.T
 	if _, ok := req.(protocol.AddProvider); ok {
 		return ready, nil // it has no answer
 	}
-	_ = stream.SetWriteDeadline(ready.Add(answerTimeout))
-	*buf = protocol.AppendEncodedResponseFrame((*buf)[:0], req, reply.Records, reply.Closer, reply.Providers)
-	_, err = stream.Write(*buf)
+	limits.writing(ready)
+	answer := protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
+	buf.answer = reusable(answer)
+	_, err = in.stream.Write(answer)
 	return ready, err
+}
+
+// buffers are those of one stream, which its requests share.
+type buffers struct{ request, answer []byte }
+
+// maxReused is the largest buffer that a stream keeps while it is idle: most messages fit.
+const maxReused = 8 << 10
+
+// reusable returns a buffer if it is to be kept.
+func reusable(buf []byte) []byte {
+	if cap(buf) > maxReused {
+		return nil
+	}
+	return buf
 }
 
 // A Reply is the answer to a request, its peers encoded already.

@@ -1,0 +1,59 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multihash"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// A node announces a thousand contents, and another one finds the node by one of them.
+func ExampleDHT_AnnounceMany() {
+	ctx := context.Background()
+	cfg := kad.Config{Network: "/example"}
+	var nodes []*kad.DHT
+	for range 2 {
+		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+		if err != nil {
+			panic(err)
+		}
+		defer h.Close()
+		d, err := kad.New(h, cfg)
+		if err != nil {
+			panic(err)
+		}
+		defer d.Close()
+		nodes = append(nodes, d)
+		cfg.Bootstrap = []peer.AddrInfo{{ID: h.ID(), Addrs: h.Addrs()}}
+	}
+	var contents []cid.Cid
+	for i := range 1000 {
+		hash, err := multihash.Sum(fmt.Append(nil, i), multihash.SHA2_256, -1)
+		if err != nil {
+			panic(err)
+		}
+		contents = append(contents, cid.NewCidV1(cid.Raw, hash))
+	}
+
+	stored := 0
+	for r := range nodes[1].AnnounceMany(ctx, slices.Values(contents)) { // or of a file, as it is read
+		if r.Err != nil {
+			fmt.Println(r.Content, r.Err) // the node tries again within 10 minutes
+			continue
+		}
+		stored++
+	}
+	fmt.Println(stored, "are stored")
+	for p, err := range nodes[0].Providers(ctx, contents[500], 1) {
+		fmt.Println("found:", p.ID == nodes[1].ID(), err)
+	}
+	// Output:
+	// 1000 are stored
+	// found: true <nil>
+}

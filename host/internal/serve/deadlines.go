@@ -1,0 +1,57 @@
+package serve
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// slack is how old a deadline becomes before a further request renews it: what it bounds may
+// take that much less. A deadline for each request would cost more than most answers: a timer,
+// and with a context four objects.
+const slack = 2 * time.Second
+
+// deadlines are those of one stream. They belong to the goroutine that serves it.
+type deadlines struct {
+	stream      network.Stream
+	read, write time.Time // when they were set
+
+	node   context.Context // ends with the node
+	work   context.Context // for requests that may block; nil if there was none
+	begun  time.Time       // when work was made
+	cancel context.CancelFunc
+}
+
+// reading bounds the wait for a request, on a stream that is idle since a time.
+func (d *deadlines) reading(idle time.Time) {
+	if idle.Sub(d.read) >= slack {
+		d.read = idle
+		_ = d.stream.SetReadDeadline(idle.Add(idleTimeout))
+	}
+}
+
+// writing bounds the writing of an answer.
+func (d *deadlines) writing(now time.Time) {
+	if now.Sub(d.write) >= slack {
+		d.write = now
+		_ = d.stream.SetWriteDeadline(now.Add(answerTimeout))
+	}
+}
+
+// working returns the context of a request that may block.
+func (d *deadlines) working(now time.Time) context.Context {
+	if now.Sub(d.begun) >= slack {
+		d.end()
+		d.begun = now
+		d.work, d.cancel = context.WithTimeout(d.node, answerTimeout)
+	}
+	return d.work
+}
+
+// end releases the context.
+func (d *deadlines) end() {
+	if d.cancel != nil {
+		d.cancel()
+	}
+}
