@@ -4,10 +4,10 @@
 package ports
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"syscall"
 
 	"github.com/multiformats/go-multiaddr"
@@ -32,23 +32,29 @@ func taken(a multiaddr.Multiaddr) bool {
 	if err != nil {
 		return false
 	}
-	ctx := context.Background() // to bind takes no time
-	var config net.ListenConfig // it shares no port
 	for _, transport := range []int{multiaddr.P_TCP, multiaddr.P_UDP} {
-		port, err := a.ValueForProtocol(transport)
-		if err != nil || port == "0" {
+		text, err := a.ValueForProtocol(transport)
+		if err != nil {
 			continue
 		}
-		var socket interface{ Close() error }
+		port, err := strconv.Atoi(text)
+		if err != nil || port == 0 {
+			return false
+		}
+		// Neither socket shares its port.
 		if transport == multiaddr.P_TCP {
-			socket, err = config.Listen(ctx, "tcp", net.JoinHostPort(ip.String(), port))
-		} else {
-			socket, err = config.ListenPacket(ctx, "udp", net.JoinHostPort(ip.String(), port))
+			return inUse(net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port}))
 		}
-		if err == nil {
-			_ = socket.Close()
-		}
-		return errors.Is(err, syscall.EADDRINUSE)
+		return inUse(net.ListenUDP("udp", &net.UDPAddr{IP: ip, Port: port}))
 	}
 	return false
+}
+
+// inUse closes a socket, if there is one, and reports whether it could not be bound because
+// its port is in use.
+func inUse(socket interface{ Close() error }, err error) bool {
+	if err == nil {
+		_ = socket.Close()
+	}
+	return errors.Is(err, syscall.EADDRINUSE)
 }
