@@ -56,8 +56,8 @@ const minIdle = 100 * time.Millisecond
 // The networks with the most streams lose one first, of them the smaller networks in them
 // with the most, of them the peers with the most, and of their streams the one that has been
 // idle for longest. A stream that is in use is ended only if its network, its smaller network
-// or its peer has at least two more than that of the newcomer. Contacts of the table lose
-// none to strangers.
+// or its peer has at least two more than that of the newcomer, or if a stranger has it and
+// the newcomer is a contact of the table. Contacts lose none to strangers.
 func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	networks, subnets := make(map[string]int), make(map[string]int)
 	for in := range s.streams {
@@ -71,7 +71,7 @@ func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 		hasMore := networks[in.network] > networks[newcomer.network]+1 || subnets[in.subnet] > subnets[newcomer.subnet]+1 ||
 			s.shares[in.peer] > s.shares[newcomer.peer]+1
 		switch {
-		case inUse && !hasMore:
+		case inUse && !hasMore && (!known || s.cfg.Table.Has(in.peer)):
 		case victim != nil && !comesFirst(s, networks, subnets, in, victim):
 		case !known && s.cfg.Table.Has(in.peer):
 		default:

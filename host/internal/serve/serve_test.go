@@ -324,6 +324,32 @@ func testServeLimitOfEquals(t *testing.T) {
 	}
 }
 
+// A contact of the table takes the place of a stranger, also if that is in use; a stranger
+// takes none of a contact.
+func TestServeContactsFirst(t *testing.T) { synctest.Test(t, testServeContactsFirst) }
+
+func testServeContactsFirst(t *testing.T) {
+	d := newNode(t, 2)
+	t.Cleanup(d.Close)
+	contacts := acquaint(d, 3, privateAddr)
+	stranger := func(i int) peer.ID { return calltest.ID(100 + i) }
+	if !pings(dialIn(d, stranger(0))) || !pings(dialIn(d, stranger(1))) {
+		t.Fatal("refused below the limit")
+	}
+	for _, c := range contacts[:2] {
+		if !pings(dialIn(d, c.ID)) {
+			t.Error("a contact has no room among strangers")
+		}
+	}
+	if pings(dialIn(d, contacts[2].ID)) {
+		t.Error("a contact takes the place of another that is in use")
+	}
+	time.Sleep(time.Second)
+	if pings(dialIn(d, stranger(2))) {
+		t.Error("a stranger takes the place of a contact")
+	}
+}
+
 // pings reports whether a stream is served.
 func pings(s network.Stream) bool {
 	_, _ = s.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
