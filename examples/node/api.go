@@ -118,6 +118,11 @@ func newHandler(ctx context.Context, n *node) http.Handler {
 			n.serve(w, r, e, slots)
 		})
 	}
+	const events = "/v1/events" // is no endpoint: it answers without end
+	methods[events], methods["/metrics"] = []string{http.MethodGet}, []string{http.MethodGet}
+	readers := make(chan struct{}, maxReaders)
+	mux.HandleFunc(http.MethodGet+" "+events, func(w http.ResponseWriter, r *http.Request) { n.streamEvents(w, r, readers) })
+	mux.Handle(http.MethodGet+" /metrics", newMetrics(n.dht))
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))

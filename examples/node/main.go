@@ -41,6 +41,8 @@
 //	GET    /v1/peers?ns=&count=           who can be found under a name
 //	GET    /v1/diagnose                   how the node can be found and reached, and what would improve it
 //	GET    /v1/stats                      counters and gauges, one flat object
+//	GET    /metrics                       counters and gauges for Prometheus: kad_ and libp2p_
+//	GET    /v1/events                     what happens from now on, as server-sent events
 //
 // A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
 // (30s by default). PUT and GET /v1/value and GET /v1/values take quorum=N: how many
@@ -65,6 +67,16 @@
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
+//
+// # Events
+//
+// GET /v1/events sends one JSON object for each event, until the client goes away: its
+// type, at (when it happened), and the fields of that type in package host/events, in
+// lower case with underscores. An event may have missed: how many events before it were
+// lost, since the client did not read them in time. With timeout=DURATION, the stream ends
+// after that. A node has up to 16 such clients.
+//
+//	data: {"at":"2026-01-02T03:04:05Z","lookup":7,"peer":"12D3Koo...","type":"lookup_asked"}
 //
 // # NAT
 //

@@ -1,0 +1,142 @@
+// Package metrics has the counters and gauges of a DHT for Prometheus. Register its
+// collector where you like:
+//
+//	prometheus.MustRegister(metrics.New(d))
+//
+// The names begin with kad_. Nothing is counted twice: the DHT counts in any case, and
+// the collector reads its Stats and Table when Prometheus asks. The serving path does no
+// work for it.
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+// A metric is one number of the Stats, under a name and perhaps a value of its label.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	label []string
+	of    func(s kad.Stats) float64
+}
+
+// A collector reads the numbers of a DHT.
+type collector struct {
+	dht     *kad.DHT
+	metrics []metric
+	buckets *prometheus.Desc
+}
+
+// New returns a collector of the counters and gauges of d. To register those of several
+// DHTs in one registry, wrap it with prometheus.WrapRegistererWith and a label for each.
+// After d is closed, it tells the last values.
+func New(d *kad.DHT) prometheus.Collector {
+	return &collector{
+		dht:     d,
+		metrics: append(counters(), gauges()...),
+		buckets: prometheus.NewDesc("kad_bucket_contacts", "Contacts in the routing table, by how many first bits their keys share with ours.", []string{"cpl"}, nil),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	var last *prometheus.Desc
+	for _, m := range c.metrics {
+		if m.desc != last {
+			out <- m.desc
+		}
+		last = m.desc
+	}
+	out <- c.buckets
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	stats := c.dht.Stats()
+	for _, m := range c.metrics {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(stats), m.label...)
+	}
+	for _, b := range c.dht.Table() {
+		out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(len(b.Contacts)), strconv.Itoa(b.CPL))
+	}
+}
+
+// one returns a metric without label.
+func one(kind prometheus.ValueType, name, help string, of func(s kad.Stats) float64) metric {
+	return metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: kind, of: of}
+}
+
+// A part is the number for one value of a label.
+type part struct {
+	value string
+	of    func(s kad.Stats) float64
+}
+
+// split returns the metrics of one name, one for each value of a label.
+func split(kind prometheus.ValueType, name, help, label string, parts ...part) []metric {
+	desc := prometheus.NewDesc(name, help, []string{label}, nil)
+	list := make([]metric, len(parts))
+	for i, p := range parts {
+		list[i] = metric{desc, kind, []string{p.value}, p.of}
+	}
+	return list
+}
+
+// counters are what a DHT counts since it was made.
+func counters() []metric {
+	const kind = prometheus.CounterValue
+	list := []metric{
+		one(kind, "kad_lookups_total", "Lookups started.", func(s kad.Stats) float64 { return float64(s.Lookups) }),
+		one(kind, "kad_requests_total", "Requests sent by lookups and writes.", func(s kad.Stats) float64 { return float64(s.Requests) }),
+		one(kind, "kad_requests_failed_total", "Requests sent that were not answered.", func(s kad.Stats) float64 { return float64(s.RequestsFailed) }),
+		one(kind, "kad_probes_total", "Requests that check whether a peer serves.", func(s kad.Stats) float64 { return float64(s.Probes) }),
+		one(kind, "kad_joins_total", "Attempts to join the network.", func(s kad.Stats) float64 { return float64(s.Joins) }),
+		one(kind, "kad_records_shed_total", "Records and announcements dropped from a full store for nearer ones.", func(s kad.Stats) float64 { return float64(s.Shed) }),
+		one(kind, "kad_inbound_refused_total", "Streams reset: too many, malformed, or a refused record.", func(s kad.Stats) float64 { return float64(s.InboundRefused) }),
+	}
+	list = append(list, split(kind, "kad_records_sent_total", "Records and announcements sent to peers, by why.", "why",
+		part{"corrected", func(s kad.Stats) float64 { return float64(s.Corrections) }},
+		part{"cached", func(s kad.Stats) float64 { return float64(s.Cached) }},
+		part{"republished", func(s kad.Stats) float64 { return float64(s.Republished) }},
+		part{"replicated", func(s kad.Stats) float64 { return float64(s.Replicated) }},
+		part{"handed_over", func(s kad.Stats) float64 { return float64(s.HandedOver) }},
+	)...)
+	return append(list, split(kind, "kad_inbound_requests_total", "Requests of peers answered, by type.", "type",
+		part{"find_node", func(s kad.Stats) float64 { return float64(s.InboundFindNode) }},
+		part{"get_value", func(s kad.Stats) float64 { return float64(s.InboundGetValue) }},
+		part{"put_value", func(s kad.Stats) float64 { return float64(s.InboundPutValue) }},
+		part{"get_providers", func(s kad.Stats) float64 { return float64(s.InboundGetProviders) }},
+		part{"add_provider", func(s kad.Stats) float64 { return float64(s.InboundAddProvider) }},
+		part{"ping", func(s kad.Stats) float64 { return float64(s.InboundPing) }},
+	)...)
+}
+
+// gauges are the state of a DHT now.
+func gauges() []metric {
+	const kind = prometheus.GaugeValue
+	list := []metric{
+		one(kind, "kad_contacts", "Contacts in the routing table.", func(s kad.Stats) float64 { return float64(s.Contacts) }),
+		one(kind, "kad_suspects", "Contacts that did not answer when they were last asked.", func(s kad.Stats) float64 { return float64(s.Suspects) }),
+		one(kind, "kad_pending", "Peers that wait for a place in the routing table.", func(s kad.Stats) float64 { return float64(s.Pending) }),
+		one(kind, "kad_offline", "1 if there are contacts, and none answers.", func(s kad.Stats) float64 { return yes(s.Offline) }),
+		one(kind, "kad_server", "1 if the node serves other peers.", func(s kad.Stats) float64 { return yes(s.Server) }),
+		one(kind, "kad_inbound_streams", "Streams being served.", func(s kad.Stats) float64 { return float64(s.InboundStreams) }),
+		one(kind, "kad_publications", "Records and announcements of ours, to be published again.", func(s kad.Stats) float64 { return float64(s.Publications) }),
+	}
+	return append(list, split(kind, "kad_records_held", "Records in the store, by kind.", "kind",
+		part{"value", func(s kad.Stats) float64 { return float64(s.Values) }},
+		part{"announcement", func(s kad.Stats) float64 { return float64(s.Providers) }},
+	)...)
+}
+
+// yes returns 1 for true, and 0 for false.
+func yes(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,65 @@
+package metrics
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Each field of Stats is read by exactly one metric.
+func TestFields(t *testing.T) {
+	metrics := append(counters(), gauges()...)
+	for i := range reflect.TypeFor[kad.Stats]().NumField() {
+		var s kad.Stats
+		name := reflect.TypeOf(s).Field(i).Name
+		switch f := reflect.ValueOf(&s).Elem().Field(i); f.Kind() {
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int:
+			f.SetInt(1)
+		default:
+			f.SetUint(1)
+		}
+		read := 0
+		for _, m := range metrics {
+			if m.of(s) == 1 {
+				read++
+			}
+		}
+		if read != 1 {
+			t.Errorf("%s is read by %d metrics, want 1", name, read)
+		}
+	}
+}
+
+// The names and the texts are those that Prometheus recommends.
+func TestLint(t *testing.T) {
+	c := New(new(kad.DHT)).(*collector)
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(still{c})
+	problems, err := testutil.GatherAndLint(r)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	families, err := r.Gather()
+	if err != nil || len(families) != 18 {
+		t.Errorf("%d families, %v; want 18", len(families), err)
+	}
+}
+
+// A still is a collector with the values of a DHT that has done nothing.
+type still struct{ *collector }
+
+func (s still) Collect(out chan<- prometheus.Metric) {
+	for _, m := range s.metrics {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(kad.Stats{}), m.label...)
+	}
+	out <- prometheus.MustNewConstMetric(s.buckets, prometheus.GaugeValue, 1, "0")
+}
