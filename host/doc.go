@@ -10,7 +10,9 @@
 // peers that have a content ([DHT.Announce], [DHT.Providers]) or take part in something
 // ([DHT.Advertise], [DHT.Discover]). The methods of libp2p's interfaces have
 // siblings that say more: Put and Announce return a [Receipt], Providers and
-// Discover report errors.
+// Discover report errors. [DHT.AnnounceMany] and [DHT.PutMany] take any number of contents
+// and values. [DHT.Join] keeps a node in a namespace, and connects it to the others there.
+// [DHT.Events] tells what happens in the node.
 //
 // # Lifecycle
 //
@@ -95,7 +97,8 @@
 // [ErrOldRecord], [ErrRefused], [ErrClosed]; or with the cause of the context. An
 // [*UnansweredError] says how many of the closest peers have answered, a
 // [*PutError] and a [*NotReadyError] have the reasons by peer, and a [*ConnectError]
-// has them by step. An empty result is never the sign of a failure.
+// has them by step. An empty result is never the sign of a failure: nothing is there only
+// if more than half of the k closest peers that are known have answered.
 //
 // # Trust
 //
