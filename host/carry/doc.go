@@ -32,7 +32,7 @@
 //
 // Streams fail with the errors of libp2p. A connection that breaks before a direct one
 // is there ends its streams, as without this package. If it breaks while streams move,
-// both peers begin anew, or Config.Lost is called: the last messages may then be
+// the protocol opens them again, or Config.Lost is called: the last messages may then be
 // missing, and can be sent again.
 //
 // # Decisions
@@ -64,6 +64,14 @@
 // failed on the next stream.
 // Consequence: messages need their length in front, and are held in memory (Config.MaxMessage).
 // Would change it: a use for streams of bytes, with acknowledged offsets.
+//
+// A peer that begins another stream is greeted again.
+// Context: pubsub forgets the topics of a peer when its own stream to the peer ends, and a
+// peer says them only at the beginning of a stream: one of two stayed deaf.
+// Decision: Config.Greeting is written on the open stream, since the other peer has
+// forgotten before it begins the next one.
+// Consequence: no stream or connection is closed for it; 0 of 480 moves left a peer deaf.
+// Would change it: pubsub keeping what a stream that is still open has said.
 //
 // No retry beyond the move.
 // Context: a message that was written may be lost in a relay that dies.

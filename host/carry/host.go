@@ -25,6 +25,16 @@ type Config struct {
 	// missing there, although the stream goes on. It runs in the goroutine that reads
 	// the stream, and must return soon.
 	Lost func(peer.ID)
+
+	// Begun, if not nil, is called when a peer has begun a stream to this host, before it
+	// is read. It must return soon.
+	Begun func(peer.ID)
+
+	// Greeting, if not nil, returns messages that are written to a peer again when the
+	// peer has begun another stream: a protocol such as pubsub forgets what the peer said
+	// at the beginning of its stream when the stream in the other direction ends. It runs
+	// while no other message is written to the peer, and must return soon.
+	Greeting func() []byte
 }
 
 // A Host is a libp2p host whose streams move from relayed to direct connections. Its
@@ -192,14 +202,25 @@ func (h *Host) SetStreamHandlerMatch(id lprotocol.ID, match func(lprotocol.ID) b
 func (h *Host) reading(handler network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
 		r := newReader(h, s)
-		h.mu.Lock()
-		h.readers[r.key] = r
-		h.mu.Unlock()
+		if h.cfg.Begun != nil {
+			h.cfg.Begun(r.key.peer)
+		}
+		h.begin(r)
 		handler(r)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.readers[r.key] == r {
 			delete(h.readers, r.key)
 		}
+	}
+}
+
+// begin makes a reader part of the host, and greets its peer.
+func (h *Host) begin(r *reader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers[r.key] = r
+	if w := h.writers[r.key]; w != nil && !h.closed && h.cfg.Greeting != nil {
+		h.running.Go(w.greet)
 	}
 }

@@ -151,25 +151,7 @@ func (r *reader) awaitNext(wait time.Duration) network.Stream {
 func (r *reader) Close() error { return r.end(network.Stream.Close) }
 
 // Reset ends the reader, and reports that to the writer.
-//
-// A reader is reset when its stream breaks, or when the other peer has opened another
-// one. If our writer is on another connection than the reader, the two peers disagree:
-// the other peer takes us for gone, while a protocol such as pubsub says only at the
-// beginning of a stream what it takes part in. So the connections are closed, and both
-// begin anew.
-func (r *reader) Reset() error {
-	err := r.end(network.Stream.Reset)
-	r.mu.Lock()
-	conn := r.now.Conn()
-	r.mu.Unlock()
-	r.host.mu.Lock()
-	w := r.host.writers[r.key]
-	r.host.mu.Unlock()
-	if w != nil && w.current().Conn() != conn {
-		_ = r.host.Host.Network().ClosePeer(r.key.peer)
-	}
-	return err
-}
+func (r *reader) Reset() error { return r.end(network.Stream.Reset) }
 
 // end ends the current stream in one of two ways, and resets the next one.
 func (r *reader) end(how func(network.Stream) error) error {

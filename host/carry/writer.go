@@ -22,6 +22,7 @@ type writer struct {
 	key     streamKey
 	host    *Host
 	writing sync.Mutex // held while a message is written, and while the current stream changes
+	written bool       // a message was written; guarded by writing
 
 	mu     sync.Mutex
 	now    network.Stream
@@ -76,8 +77,24 @@ func (w *writer) hasMoved(s network.Stream) bool {
 // the next one. The deadline is its own, since the one that the protocol sets belongs to
 // the first stream.
 func (w *writer) Write(p []byte) (int, error) {
+	return w.writeNext(func() []byte { return p })
+}
+
+// greet writes Config.Greeting, unless nothing was written before: what the protocol is
+// about to write first is as good.
+func (w *writer) greet() {
+	_, _ = w.writeNext(func() []byte {
+		if !w.written {
+			return nil
+		}
+		return w.host.cfg.Greeting()
+	})
+}
+
+// writeNext writes the messages that next returns, with the lock held.
+func (w *writer) writeNext(next func() []byte) (int, error) {
 	for {
-		s, n, err := w.write(p)
+		s, n, err := w.write(next)
 		if err == nil || !w.hasMoved(s) {
 			return n, err
 		}
@@ -85,10 +102,14 @@ func (w *writer) Write(p []byte) (int, error) {
 }
 
 // write writes to the current stream, and returns that.
-func (w *writer) write(p []byte) (network.Stream, int, error) {
+func (w *writer) write(next func() []byte) (network.Stream, int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	s := w.current()
+	s, p := w.current(), next()
+	if len(p) == 0 {
+		return s, 0, nil
+	}
+	w.written = true
 	if err := s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return s, 0, err
 	}

@@ -21,8 +21,10 @@ type links struct {
 	self peer.ID
 
 	mu      sync.Mutex
-	open    map[peer.ID]bool
-	handing int // messages that pubsub has accepted, and not looked at
+	count   uint64             // of links, and of greetings of their peers
+	open    map[peer.ID]uint64 // the count when the link was opened, or the peer greeted
+	told    map[peer.ID]bool   // peers whose topics pubsub has not forgotten since they told them
+	handing int                // messages that pubsub has accepted, and not looked at
 	unsent  map[sending]bool
 	idle    chan struct{} // closed while handing is 0, and unsent is empty
 }
@@ -37,7 +39,8 @@ func newLinks(self peer.ID, changed func()) *links {
 	l := &links{
 		self:    self,
 		changed: changed,
-		open:    make(map[peer.ID]bool),
+		open:    make(map[peer.ID]uint64),
+		told:    make(map[peer.ID]bool),
 		unsent:  make(map[sending]bool),
 		idle:    make(chan struct{}),
 	}
@@ -45,8 +48,10 @@ func newLinks(self peer.ID, changed func()) *links {
 	return l
 }
 
-// has reports whether a message that is published now will be written to a peer.
-func (l *links) has(id peer.ID) bool {
+// of returns the number of the link to a peer; 0 if there is none. When it changes, pubsub
+// may have dropped messages for the peer: it had closed the link, or forgotten that the
+// peer takes part.
+func (l *links) of(id peer.ID) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open[id]
@@ -92,15 +97,50 @@ func (l *links) drained() <-chan struct{} {
 // OnNewOutboundStream notes that there is a stream to a peer.
 func (l *links) OnNewOutboundStream(id peer.ID, _ lprotocol.ID) {
 	l.mu.Lock()
-	l.open[id] = true
+	l.renew(id)
 	l.mu.Unlock()
 	l.changed()
+}
+
+// renew gives the link to a peer another number. The lock is held.
+func (l *links) renew(id peer.ID) {
+	l.count++
+	l.open[id] = l.count
+}
+
+// begun notes that a peer begins a stream: pubsub forgets its topics until it tells them.
+func (l *links) begun(id peer.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.told, id)
+}
+
+// RecvRPC notes that a peer tells its topics, which pubsub is about to take in.
+func (l *links) RecvRPC(rpc *pubsub.RPC) {
+	if len(rpc.GetSubscriptions()) == 0 {
+		return
+	}
+	id := rpc.From()
+	l.mu.Lock()
+	known := l.told[id]
+	if len(l.told) >= maxOrders && !known {
+		clear(l.told)
+	}
+	l.told[id] = true
+	if !known && l.open[id] != 0 {
+		l.renew(id)
+	}
+	l.mu.Unlock()
+	if !known {
+		l.changed()
+	}
 }
 
 // OnClosedOutboundStream notes that there is none.
 func (l *links) OnClosedOutboundStream(id peer.ID) {
 	l.mu.Lock()
 	delete(l.open, id)
+	delete(l.told, id)
 	l.update(func() {
 		for s := range l.unsent {
 			if s.to == id {
@@ -126,7 +166,7 @@ func (l *links) toggle(rpc *pubsub.RPC, to peer.ID) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.open[to] {
+	if l.open[to] == 0 {
 		return
 	}
 	l.update(func() {
@@ -161,6 +201,5 @@ func (ignored) ValidateMessage(*pubsub.Message)       {}
 func (ignored) RejectMessage(*pubsub.Message, string) {}
 func (ignored) DuplicateMessage(*pubsub.Message)      {}
 func (ignored) ThrottlePeer(peer.ID)                  {}
-func (ignored) RecvRPC(*pubsub.RPC)                   {}
 func (ignored) DeliverMessage(*pubsub.Message)        {}
 func (ignored) DropRPC(*pubsub.RPC, peer.ID)          {}

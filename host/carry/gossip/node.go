@@ -2,13 +2,16 @@ package gossip
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/go-kad/kad/host/carry"
 )
@@ -48,6 +51,7 @@ type Node struct {
 	mu     sync.Mutex
 	closed bool
 	topics map[*Topic]struct{}
+	names  map[string]int // of topics that pubsub tells other peers, with how often they are joined
 }
 
 // New starts GossipSub on a host. The host stays yours: close it after the node.
@@ -55,12 +59,14 @@ func New(h lhost.Host, cfg Config) (*Node, error) {
 	if cfg.MaxMessage <= 0 {
 		cfg.MaxMessage = 64 << 10
 	}
-	n := &Node{topics: make(map[*Topic]struct{})}
+	n := &Node{topics: make(map[*Topic]struct{}), names: make(map[string]int)}
 	n.close = sync.OnceValue(n.shutDown)
 	n.links = newLinks(h.ID(), func() { n.each(func(t *Topic) { poke(t.look) }) })
 	n.host = carry.New(h, carry.Config{
 		MaxMessage: cfg.MaxMessage,
 		Lost:       func(peer.ID) { n.each(func(t *Topic) { poke(t.repeat) }) },
+		Begun:      n.links.begun,
+		Greeting:   n.greeting,
 	})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var err error
@@ -78,6 +84,34 @@ func New(h lhost.Host, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// greeting returns what tells a peer the topics of the node, with its length in front.
+//
+// pubsub v0.19.0 tells them at the beginning of a stream alone. Its peer forgets them when
+// the stream in the other direction ends, for instance with a connection that was
+// replaced, and takes the node for gone.
+func (n *Node) greeting() []byte {
+	var rpc pb.RPC
+	n.mu.Lock()
+	for name := range n.names {
+		rpc.Subscriptions = append(rpc.Subscriptions, &pb.RPC_SubOpts{Topicid: proto.String(name), Subscribe: proto.Bool(true)})
+	}
+	n.mu.Unlock()
+	b, err := proto.Marshal(&rpc)
+	if err != nil || len(b) == 0 {
+		return nil // a topic whose name is not UTF-8: pubsub cannot tell it either
+	}
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+}
+
+// name makes a topic part of the greeting, as often as it is joined, or takes it out.
+func (n *Node) name(topic string, times int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.names[topic] += times; n.names[topic] == 0 {
+		delete(n.names, topic)
+	}
 }
 
 // each calls f with the topics. f must not block.

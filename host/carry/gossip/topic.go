@@ -88,8 +88,8 @@ type Topic struct {
 
 	// The rest belongs to the owner.
 	session uint64
-	members map[peer.ID]bool // peers that take part and are connected; true: they are reached
-	away    map[peer.ID]bool // peers that were reached, and may have missed messages
+	members map[peer.ID]uint64 // peers that take part and are connected, with the number of the link that reaches them, or 0
+	away    map[peer.ID]bool   // peers that were reached, and may have missed messages
 	kept    [][]byte
 	flushed []chan<- struct{} // closed when nothing is kept
 	sent    uint64            // messages
@@ -113,11 +113,13 @@ func (n *Node) Join(name string, cfg TopicConfig) (*Topic, error) {
 		asked:   make(chan func()),
 		out:     make(chan Event),
 		session: rand.Uint64(),
-		members: make(map[peer.ID]bool),
+		members: make(map[peer.ID]uint64),
 		away:    make(map[peer.ID]bool),
 		orders:  make(map[peer.ID]*order),
 	}
+	n.name(name, 1)
 	if err := t.start(name); err != nil {
+		n.name(name, -1)
 		return nil, fmt.Errorf("gossip: joining %s: %w", name, err)
 	}
 	n.mu.Lock()
@@ -215,6 +217,7 @@ func (t *Topic) Close() error {
 	if !open || closed {
 		return nil
 	}
+	t.node.name(t.topic.String(), -1)
 	t.stop()
 	if err := t.topic.Close(); err != nil {
 		return fmt.Errorf("gossip: leaving %s: %w", t.topic.String(), err)
@@ -288,7 +291,7 @@ func (t *Topic) notify(e Event) { t.events = append(t.events, e) }
 // changed handles that a peer has joined or left.
 func (t *Topic) changed(e pubsub.PeerEvent) {
 	if e.Type == pubsub.PeerJoin {
-		t.members[e.Peer] = false
+		t.members[e.Peer] = 0
 		t.notify(Event{Kind: Joined, Peer: e.Peer})
 		return
 	}
@@ -301,10 +304,10 @@ func (t *Topic) changed(e pubsub.PeerEvent) {
 
 // unreach notes that a member does not get our messages any more.
 func (t *Topic) unreach(id peer.ID) {
-	if !t.members[id] {
+	if t.members[id] == 0 {
 		return
 	}
-	t.members[id] = false
+	t.members[id] = 0
 	t.count.Add(-1)
 	if len(t.away) >= maxOrders {
 		clear(t.away)
@@ -312,21 +315,24 @@ func (t *Topic) unreach(id peer.ID) {
 	t.away[id] = true
 }
 
-// reach sends a hello to members that are reached from now on, and the messages that
-// they may have missed.
+// reach sends a hello to members that are reached from now on, or over another link, and
+// the messages that they may have missed.
 func (t *Topic) reach() {
 	fresh, missed := false, false
-	for id, reached := range t.members {
-		switch has := t.node.links.has(id); {
-		case !has:
-			t.unreach(id)
-		case !reached:
-			t.members[id] = true
-			t.count.Add(1)
-			fresh = true
-			missed = missed || t.away[id]
-			delete(t.away, id)
+	for id, before := range t.members {
+		link := t.node.links.of(id)
+		if link == before {
+			continue
 		}
+		t.unreach(id)
+		if link == 0 {
+			continue
+		}
+		t.members[id] = link
+		t.count.Add(1)
+		fresh = true
+		missed = missed || t.away[id]
+		delete(t.away, id)
 	}
 	if !fresh {
 		return
