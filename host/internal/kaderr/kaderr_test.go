@@ -67,8 +67,12 @@ func TestOfReset(t *testing.T) {
 	if err := OfReset(&network.StreamError{ErrorCode: 7, Remote: true}); !errors.Is(err, ErrRefused) {
 		t.Errorf("an unknown code is %v", err)
 	}
-	if err := OfReset(network.ErrReset); !errors.Is(err, ErrRefused) || !errors.Is(err, network.ErrReset) {
+	if err := OfReset(&network.StreamError{Remote: true}); !errors.Is(err, ErrRefused) || !errors.Is(err, network.ErrReset) {
 		t.Errorf("a reset without a code is %v", err)
+	}
+	// What yamux makes of the streams of a connection that has broken.
+	if err := OfReset(fmt.Errorf("%w: connection closed", network.ErrReset)); errors.Is(err, ErrRefused) {
+		t.Errorf("the end of a connection is %v", err)
 	}
 	if err := OfReset(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, ErrRefused) {
 		t.Errorf("an end is %v", err)

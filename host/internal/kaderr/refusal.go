@@ -62,19 +62,10 @@ func CodeOf(err error) network.StreamErrorCode {
 
 // OfReset translates a reset of a stream by the other side into [ErrRefused], with the
 // reason if it gave one. Other errors are returned as they are: the end of a connection
-// resets its streams too, and refuses nothing.
+// resets its streams too, with an error that has no side, and refuses nothing.
 func OfReset(err error) error {
-	var reset *network.StreamError
-	if _, ended := errors.AsType[*network.ConnError](err); ended {
-		return err
-	}
-	if !errors.As(err, &reset) {
-		if errors.Is(err, network.ErrReset) {
-			return fmt.Errorf("%w: %w", ErrRefused, err)
-		}
-		return err
-	}
-	if !reset.Remote {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	if !ok || !reset.Remote {
 		return err
 	}
 	for _, r := range refusals {
