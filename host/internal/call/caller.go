@@ -11,6 +11,7 @@ import (
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/table"
@@ -100,7 +101,8 @@ func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req
 // there is none, or if the time is mostly that of the store of the peer. The error is a
 // *outcomeError.
 //
-// A request for which there was no room is tried again: see [Caller.retry].
+// A request for which there was no room is tried again: see noRoom. So is a request whose
+// connection ended under it, once, over a new one: the old one may have been dead for long.
 func (c *Caller) ask(
 	ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage),
 ) (resp protocol.Response, took time.Duration, err error) {
@@ -111,11 +113,16 @@ func (c *Caller) ask(
 	l := c.lanes.use(to.ID)
 	defer c.lanes.drop(to.ID)
 	var first time.Time // the end of the first attempt
+	connected := c.cfg.Table.Connected(to.ID)
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		var ended time.Time
 		resp, took, ended, err = c.attempt(ctx, turn, to.ID, l, req, reaches, !first.IsZero())
 		if first.IsZero() {
 			first = ended
+		}
+		if connectionEnded(err) && connected && ctx.Err() == nil && !c.closed() {
+			connected = false // the next connection is not an old one
+			continue
 		}
 		if err == nil || !c.noRoom(l, ended, first, err) {
 			return resp, took, err
@@ -149,6 +156,15 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 		last = first
 	}
 	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.RequestTimeout
+}
+
+// connectionEnded reports whether a request failed because its connection has ended, and not
+// its stream alone: we reset that when the time of a request is over.
+func connectionEnded(err error) bool {
+	if _, stream := errors.AsType[*network.StreamError](err); stream {
+		return false
+	}
+	return errors.Is(err, network.ErrReset) || errors.Is(err, swarm.ErrConnClosed)
 }
 
 // wait waits for a pause. It reports false if ctx ends before that, or the turn is left.

@@ -163,3 +163,27 @@ func TestLaneIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// A request whose old connection turns out to be dead is asked again over a new one, once.
+func TestOldConnectionIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{})
+		asks, dead := 0, 1
+		c.net.Add(calltest.ID(asked), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if asks++; asks <= dead {
+				return protocol.Response{}, fmt.Errorf("%w: connection closed", network.ErrReset)
+			}
+			return calltest.Names()(ctx, req)
+		})
+		if err := c.Connect(t.Context(), calltest.ID(asked)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ask(t.Context(), asked); err != nil || asks != 2 || c.doubts(calltest.ID(asked)) {
+			t.Errorf("%v after %d requests", err, asks)
+		}
+		asks, dead = 0, 10
+		if _, err := c.ask(t.Context(), asked); OutcomeOf(err) != table.Silent || asks != 2 {
+			t.Errorf("%v after %d requests, want silent after 2", err, asks)
+		}
+	})
+}
