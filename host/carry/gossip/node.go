@@ -95,7 +95,7 @@ func (n *Node) greeting() []byte {
 	var rpc pb.RPC
 	n.mu.Lock()
 	for name := range n.names {
-		rpc.Subscriptions = append(rpc.Subscriptions, &pb.RPC_SubOpts{Topicid: proto.String(name), Subscribe: proto.Bool(true)})
+		rpc.Subscriptions = append(rpc.Subscriptions, &pb.RPC_SubOpts{Topicid: new(name), Subscribe: new(true)})
 	}
 	n.mu.Unlock()
 	b, err := proto.Marshal(&rpc)
