@@ -39,7 +39,7 @@ func TestConnectThroughRelay(t *testing.T) {
 	quiet.Mode = kad.ModeClient
 	nodeOn(t, hidden, quiet)
 	seeker := newHost(t)
-	d := nodeOn(t, seeker, cfg)
+	d := nodeOn(t, seeker, quiet) // a client: the hidden peer finds it in no table, and does not dial it
 
 	var found kad.Location
 	for deadline := time.Now().Add(patience); len(found.Addrs) == 0 || found.Addrs[0].Source != kad.SourceCertified; {
