@@ -89,8 +89,8 @@ func (d *DHT) GetPublicKey(ctx context.Context, id peer.ID) (crypto.PubKey, erro
 		return nil, err
 	}
 	key, err := crypto.UnmarshalPublicKey(encoded)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the public key of %s: %w", ErrInvalidRecord, id, err)
+	if err != nil || !id.MatchesPublicKey(key) {
+		return nil, fmt.Errorf("%w: what is stored as the public key of %s is not", ErrInvalidRecord, id)
 	}
 	return key, nil
 }
