@@ -22,16 +22,6 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
-// A Stage is how far a request has come.
-type Stage uint8
-
-// The stages of a request to a peer that is not connected.
-const (
-	Queued    Stage = iota // it waits for its turn to be dialled
-	Dialled                // the dial begins
-	Connected              // the dial succeeded
-)
-
 // A Config has what a Caller needs. All fields but Dialled are required.
 type Config struct {
 	Host           lhost.Host
@@ -114,14 +104,15 @@ func (c *Caller) ask(
 	defer c.lanes.drop(to.ID)
 	var first time.Time // the end of the first attempt
 	connected := c.cfg.Table.Connected(to.ID)
-	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+	mayBeOld := connected
+	for pause := retryFirst; ; pause, connected = min(2*pause, retryMost), c.cfg.Table.Connected(to.ID) {
 		var ended time.Time
-		resp, took, ended, err = c.attempt(ctx, turn, to.ID, l, req, reaches, !first.IsZero())
+		resp, took, ended, err = c.attempt(ctx, turn, to.ID, connected, l, req, reaches, !first.IsZero())
 		if first.IsZero() {
 			first = ended
 		}
-		if connectionEnded(err) && connected && ctx.Err() == nil && !c.closed() {
-			connected = false // the next connection is not an old one
+		if connectionEnded(err) && mayBeOld && ctx.Err() == nil && !c.closed() {
+			mayBeOld = false
 			continue
 		}
 		if err == nil || !c.noRoom(l, ended, first, err) {
@@ -180,25 +171,20 @@ func wait(ctx context.Context, turn *Turn, pause time.Duration) bool {
 	return false
 }
 
-// attempt sends a request once, when there is room for it in the lane of its peer. It
-// returns when that ended, too.
+// attempt sends a request once to a peer that is connected or not, when there is room for it
+// in the lane of the peer. It returns when that ended, too.
 func (c *Caller) attempt(
-	ctx context.Context, turn *Turn, to peer.ID, l *lane, req protocol.Request, reaches func(Stage), again bool,
+	ctx context.Context, turn *Turn, to peer.ID, connected bool, l *lane, req protocol.Request, reaches func(Stage), again bool,
 ) (resp protocol.Response, took time.Duration, ended time.Time, err error) {
-	connected := c.cfg.Table.Connected(to)
-	queued := func() { reaches(Queued) }
-	entered := func() {
-		if connected {
-			reaches(Connected)
-		} else {
-			reaches(Dialled)
-		}
+	stage := Dialled
+	if connected {
+		stage = Connected
 	}
-	if err := c.lanes.enter(ctx, turn, l, queued, entered); err != nil {
+	if err := c.lanes.enter(ctx, turn, l, reaches, stage); err != nil {
 		return resp, 0, time.Time{}, &outcomeError{c.outcomeBefore(err), inTime(ctx, err)}
 	}
 	if again {
-		entered()
+		reaches(stage)
 	}
 	resp, took, ended, err = c.attemptNow(ctx, turn, to, connected, req, reaches)
 	c.lanes.leave(l, ended, err, kaderr.ErrBusy)
@@ -231,7 +217,7 @@ func (c *Caller) attemptNow(
 	}
 	own, entered := &c.lanes.all, false
 	if err == nil {
-		err = c.lanes.enter(limited, turn, own, func() { reaches(Queued) }, func() { reaches(Connected) })
+		err = c.lanes.enter(limited, turn, own, reaches, Connected)
 		entered = err == nil
 	}
 	if entered {

@@ -78,9 +78,9 @@ func (s *lanes) drop(to peer.ID) {
 }
 
 // enter waits until one more request may be under way in a lane: if that is not at once,
-// it calls queued before, and entered after. The error is [kaderr.ErrNotSent] if ctx ends
+// the request reaches Queued before, and then another stage. The error is [kaderr.ErrNotSent] if ctx ends
 // first, or the turn is left. If there is none, call leave.
-func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, queued, entered func()) error {
+func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, reaches func(Stage), then Stage) error {
 	s.mu.Lock()
 	if l.underWay < l.most {
 		l.underWay++
@@ -90,10 +90,10 @@ func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, queued, entered 
 	granted := make(chan struct{})
 	l.waiting.push(turn, granted)
 	s.mu.Unlock()
-	queued()
+	reaches(Queued)
 	select {
 	case <-granted:
-		entered()
+		reaches(then)
 		return nil
 	case <-turn.left():
 	case <-ctx.Done():
