@@ -46,26 +46,15 @@ func (l *Lookup) nodes() float64 {
 // A contact names the closest that it knows. Up to the farthest that it named, it
 // knows all nodes in buckets of its table that are not full, and K of a full one.
 // How many nodes that bucket has to choose from follows from the size of the
-// network. A node between two live candidates is as likely to be missed as one near
-// the worse of them.
+// network.
 func (l *Lookup) unheard(p *path) (nodes []float64, full bool) {
 	p.unheard = p.unheard[:0]
-	sum, from, live, rooms := 0.0, 0.0, almost, l.rooms()
-	before := 0.0 // how likely a node near the live candidate before is missed
-	for _, c := range p.candidates {
-		if l.skips(c) {
-			continue
-		}
-		at := l.target.distance(c.Key)
-		missed := l.missedBy(rooms, p.reaches, c.Key)
-		sum += (at - from) * l.cfg.Size.Nodes * max(missed, before)
-		from, before = at, missed
+	sum := 0.0
+	full = l.gaps(p, p.reaches, func(width, missed float64, _ *candidate) {
+		sum += width * l.cfg.Size.Nodes * missed
 		p.unheard = append(p.unheard, sum)
-		if live += l.likelihood(c); live >= float64(l.cfg.K) {
-			return p.unheard, true
-		}
-	}
-	return p.unheard, false
+	})
+	return p.unheard, full
 }
 
 // missedBy returns how likely no answer named a given node with a key near to that one.
@@ -94,7 +83,7 @@ type rooms struct {
 }
 
 // rooms returns those of the tables of the network. To be on the safe side, the network has
-// a standard deviation more nodes than it is estimated to have. The nodes that are gone
+// two standard deviations more nodes than it is estimated to have. The nodes that are gone
 // and still in tables take places too.
 func (l *Lookup) rooms() *rooms {
 	return &rooms{k: l.cfg.K, nodes: l.cfg.Size.Nodes * (1 + 2*l.cfg.Size.Error) / max(l.answering(), minAnswering)}

@@ -53,8 +53,22 @@ func (l *Lookup) gap(p *path) (widest *candidate) {
 			reaches = append(slices.Clip(reaches), reach{s.Key, s.about.Key, far})
 		}
 	}
-	from, live, most, rooms := 0.0, almost, minGap/l.nodes(), l.rooms()
-	var last *candidate // and how likely a node near it is missed
+	most := minGap / l.nodes()
+	l.gaps(p, reaches, func(width, missed float64, near *candidate) {
+		if gap := width * missed; gap > most {
+			widest, most = near, gap
+		}
+	})
+	return widest
+}
+
+// gaps calls visit with each gap between two live candidates of p, up to the K closest that
+// are expected: how wide it is, how likely a node in it is missed by all of the answers, and
+// the one of the two near which that is likelier. A node between two candidates is as likely
+// to be missed as one near the worse of them. It reports whether there are K.
+func (l *Lookup) gaps(p *path, reaches []reach, visit func(width, missed float64, near *candidate)) (full bool) {
+	from, live, rooms := 0.0, almost, l.rooms()
+	var last *candidate // the live one before, and how likely a node near it is missed
 	before := 0.0
 	for _, c := range p.candidates {
 		if l.skips(c) {
@@ -62,18 +76,17 @@ func (l *Lookup) gap(p *path) (widest *candidate) {
 		}
 		at := l.target.distance(c.Key)
 		missed := l.missedBy(rooms, reaches, c.Key)
-		if gap := (at - from) * max(missed, before); gap > most {
-			widest, most = c, gap
-			if before > missed {
-				widest = last
-			}
+		near := c
+		if before > missed {
+			near = last
 		}
+		visit(at-from, max(missed, before), near)
 		from, before, last = at, missed, c
 		if live += l.likelihood(c); live >= float64(l.cfg.K) {
-			break
+			return true
 		}
 	}
-	return widest
+	return false
 }
 
 // minGap is how many nodes unheard of are worth a request, on average.
@@ -81,22 +94,12 @@ const minGap = 0.001
 
 // hasAsked reports whether p has asked c about another peer than the target.
 func (p *path) hasAsked(c *candidate) bool {
-	for _, s := range p.again {
-		if s.ID == c.ID {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.ID == c.ID })
 }
 
 // asksAgain reports whether p awaits an answer about another peer than the target.
 func (p *path) asksAgain() bool {
-	for _, s := range p.again {
-		if s.state == waiting {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.state == waiting })
 }
 
 // againOf returns the request about another peer than the target that id is to answer;
