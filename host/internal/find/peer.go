@@ -137,10 +137,9 @@ func (l *locator) search(ctx context.Context) (lookup.Result, error) {
 	s.Send = func(ctx context.Context, turn *call.Turn, to routing.Contact, reaches func(call.Stage)) (protocol.Response, error) {
 		return l.ask(ctx, turn, to, req, reaches)
 	}
-	s.Lookup().Persist(l.none())
+	s.Lacks = l.none
 	s.Heard = func(from routing.Contact, resp protocol.Response) {
 		l.heard(from.ID, resp)
-		s.Lookup().Persist(l.none())
 		if l.enough(s.Lookup().Nearest()) {
 			found := l.location().Info()
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{

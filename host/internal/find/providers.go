@@ -13,7 +13,6 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multihash"
 
-	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -75,9 +74,8 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 	if err != nil {
 		return err
 	}
-	s.Lookup().Persist(p.none())
+	s.Lacks = p.none
 	s.Heard = func(_ routing.Contact, resp protocol.Response) {
-		defer func() { s.Lookup().Persist(p.none()) }()
 		for _, provider := range resp.Providers {
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.Provider, ID: provider.ID, Responses: []*peer.AddrInfo{{ID: provider.ID, Addrs: provider.Addrs}},
@@ -93,7 +91,7 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 		return err
 	}
 	if p.none() {
-		if err := result.Empty(""); !errors.Is(err, kaderr.ErrNotFound) {
+		if err := result.Enough(); err != nil {
 			return err
 		}
 	}

@@ -51,12 +51,11 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 	if err != nil {
 		return nil, err
 	}
-	s.Lookup().Persist(len(g.merged) == 0)
+	s.Lacks = func() bool { return len(g.merged) == 0 }
 	s.Heard = func(from routing.Contact, resp protocol.Response) {
 		if resp.Record == nil {
 			return
 		}
-		defer func() { s.Lookup().Persist(len(g.merged) == 0) }()
 		g.heard(from.ID, append([]protocol.Record{*resp.Record}, resp.More...))
 		if g.reached(o.Quorum) {
 			for _, id := range g.agree() { // each disjoint path needs an answer of its own

@@ -22,8 +22,8 @@ func (n *node) closestTo(t *testing.T, closest Closest, key string, ids []peer.I
 	t.Helper()
 	n.net.Asked()
 	found, err := closest(t.Context(), []byte(key), nil)
-	if err != nil || !slices.Equal(idsOf(found), nearest(key, ids)) {
-		t.Errorf("found %v, %v; want %v", idsOf(found), err, nearest(key, ids))
+	if err != nil || !slices.Equal(peersOf(found), nearest(key, ids)) {
+		t.Errorf("found %v, %v; want %v", peersOf(found), err, nearest(key, ids))
 	}
 	return len(n.net.Asked())
 }
@@ -100,7 +100,7 @@ func TestOwnFailureTeachesNothing(t *testing.T) {
 			}
 		}
 		if known, _ := n.recall.near(routing.KeyOf([]byte("key"))); known != nil {
-			t.Errorf("remembered %v", idsOf(known))
+			t.Errorf("remembered %v", peersOf(known))
 		}
 		n.closestTo(t, n.Closest(0), "key", ids)
 	})
@@ -118,7 +118,7 @@ func TestClosestForSink(t *testing.T) {
 		var added []peer.ID
 		taken := true
 		sink := &Sink{
-			Add:   func(_ context.Context, to ...routing.Contact) { added = append(added, idsOf(to)...) },
+			Add:   func(_ context.Context, to ...routing.Contact) { added = append(added, peersOf(to)...) },
 			Taken: func(context.Context) bool { return taken },
 		}
 		for _, step := range []struct {
@@ -132,8 +132,8 @@ func TestClosestForSink(t *testing.T) {
 			}
 			n.net.Asked()
 			found, err := n.Closest(0)(t.Context(), []byte("key"), sink)
-			if err != nil || !slices.Equal(idsOf(found), nearest("key", ids)) {
-				t.Errorf("found %v, %v; want %v", idsOf(found), err, nearest("key", ids))
+			if err != nil || !slices.Equal(peersOf(found), nearest("key", ids)) {
+				t.Errorf("found %v, %v; want %v", peersOf(found), err, nearest("key", ids))
 			}
 			if asked := len(n.net.Asked()); asked < step.asked || step.asked == 0 && asked > 0 {
 				t.Errorf("%+v: %d requests", step, asked)

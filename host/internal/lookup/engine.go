@@ -166,7 +166,7 @@ func answeredBy(r Result) ([]routing.Contact, error) {
 	if len(r.Closest) > 0 {
 		return r.Closest, nil
 	}
-	return nil, r.unanswered()
+	return nil, r.Enough() // it is none of them
 }
 
 // A recall is a [routing.Recall] behind the lock of the engine.

@@ -27,8 +27,8 @@ func TestLookupWaitsForItsTurn(t *testing.T) {
 		n.net.Disconnect(ids...)
 		before := len(n.net.Dialled())
 		r, spent := n.find(t, "key")
-		if !slices.Equal(idsOf(r.Closest), nearest("key", ids)) || r.Late > 0 {
-			t.Errorf("found %v, %d late; want %v", idsOf(r.Closest), r.Late, nearest("key", ids))
+		if !slices.Equal(peersOf(r.Closest), nearest("key", ids)) || r.Late > 0 {
+			t.Errorf("found %v, %d late; want %v", peersOf(r.Closest), r.Late, nearest("key", ids))
 		}
 		if dials := len(n.net.Dialled()) - before; dials < testK || spent < testK*calltest.RoundTrip {
 			t.Errorf("%d dials in %v: they did not wait for each other", dials, spent)

@@ -29,21 +29,24 @@ type Result struct {
 	Ended   time.Time
 }
 
-// Empty returns the error of a search that has found nothing: [kaderr.ErrNotFound] with what
-// it is that nobody has, if more than half of the k closest peers that are known have
-// answered; else an [*UnansweredError].
+// Empty returns the error of a search that has found nothing: that of Enough; or, if enough
+// peers have answered, [kaderr.ErrNotFound], with what none of them does.
+func (r Result) Empty(what string) error {
+	if err := r.Enough(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: none of the %d closest peers that answered %s", kaderr.ErrNotFound, r.Told, what)
+}
+
+// Enough returns nil if more than half of the k closest peers that are known have answered;
+// else an [*UnansweredError].
 //
 // A record is stored at three quarters of the k closest peers at least, as a rule. So when
 // more than half of them lack it, it is gone, or was never there.
-func (r Result) Empty(what string) error {
+func (r Result) Enough() error {
 	if 2*r.Told > r.Known {
-		return fmt.Errorf("%w: none of the %d closest peers that answered %s", kaderr.ErrNotFound, r.Told, what)
+		return nil
 	}
-	return r.unanswered()
-}
-
-// unanswered returns the error of a search that few peers have answered.
-func (r Result) unanswered() error {
 	return &UnansweredError{
 		Closest: r.Known, Answered: r.Told, Asked: r.Requests, Refused: r.Refused, Late: r.Late,
 		Failed: r.Failed - r.Refused - r.Unasked, Unasked: r.Unasked,
@@ -96,6 +99,10 @@ type Search struct {
 	// Run. It may end the lookup.
 	Heard func(from routing.Contact, resp protocol.Response)
 
+	// Lacks, if not nil, reports whether nothing was found yet of what is looked for: then
+	// the lookup waits for the closest peers, however late. See [routing.Lookup.Persist].
+	Lacks func() bool
+
 	engine  *Engine
 	key     routing.Key
 	req     protocol.Request
@@ -126,6 +133,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	e := s.engine
 	s.number = e.lookups.Add(1)
 	s.tellBegan()
+	s.persist()
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
@@ -144,7 +152,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// Lookup returns the lookup, to be read, set or ended. Call it before Run, or in Heard.
+// Lookup returns the lookup, to be read or ended. Call it in Heard only.
 func (s *Search) Lookup() *routing.Lookup { return s.lookup }
 
 func (s *Search) result() Result {
@@ -164,9 +172,7 @@ func (s *Search) learn(r Result) {
 // ask sends the request to one contact, or asks it for the peers closest to another one
 // than the target.
 func (s *Search) ask(ctx context.Context, c routing.Contact, about peer.ID, reaches func(call.Stage)) (protocol.Response, error) {
-	if s.engine.cfg.Observer.Watched() {
-		s.engine.cfg.Observer.Tell(events.LookupAsked{Lookup: s.number, Peer: c.ID})
-	}
+	s.tell(func() events.What { return events.LookupAsked{Lookup: s.number, Peer: c.ID} })
 	if about != "" {
 		return s.engine.cfg.Call.Request(ctx, s.turn, c, protocol.FindNode{Target: []byte(about)}, reaches)
 	}
@@ -184,7 +190,9 @@ func (s *Search) settle(ctx context.Context, a answer) {
 	}
 	closer := s.closer(a.resp)
 	s.lookup.Answered(a.from.ID, closer)
-	s.tellAnswered(a.from.ID, closer)
+	s.tell(func() events.What {
+		return events.LookupAnswered{Lookup: s.number, Peer: a.from.ID, Closer: peersOf(closer)}
+	})
 	if s.trace != nil {
 		s.trace(s.result())
 	}
@@ -197,6 +205,14 @@ func (s *Search) settle(ctx context.Context, a answer) {
 	}
 	if s.Heard != nil && a.about == "" {
 		s.Heard(a.from, a.resp)
+		s.persist()
+	}
+}
+
+// persist sets whether the lookup waits for late peers.
+func (s *Search) persist() {
+	if s.Lacks != nil {
+		s.lookup.Persist(s.Lacks())
 	}
 }
 
@@ -210,9 +226,9 @@ func (s *Search) fail(ctx context.Context, a answer) {
 	case table.Answered, table.Silent, table.Late:
 	}
 	s.lookup.Failed(a.from.ID)
-	if s.engine.cfg.Observer.Watched() {
-		s.engine.cfg.Observer.Tell(events.LookupFailed{Lookup: s.number, Peer: a.from.ID, Reason: a.err.Error()})
-	}
+	s.tell(func() events.What {
+		return events.LookupFailed{Lookup: s.number, Peer: a.from.ID, Reason: a.err.Error()}
+	})
 	PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
 }
 

@@ -101,14 +101,7 @@ func nearest(preimage string, ids []peer.ID) []peer.ID {
 		all = append(all, routing.ContactOf(id))
 	}
 	routing.SortByDistance(routing.KeyOf([]byte(preimage)), all)
-	return idsOf(all[:min(testK, len(all))])
-}
-
-func idsOf(contacts []routing.Contact) (ids []peer.ID) {
-	for _, c := range contacts {
-		ids = append(ids, c.ID)
-	}
-	return ids
+	return peersOf(all[:min(testK, len(all))])
 }
 
 // find looks a preimage up, and returns how long that takes.
@@ -135,8 +128,8 @@ func TestFind(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n, ids := newNetwork(t)
 			r, err := n.Find(t.Context(), []byte("key"), Plan{Paths: paths})
-			if err != nil || !Converged(r) || !slices.Equal(idsOf(r.Closest), nearest("key", ids)) {
-				t.Errorf("%d paths: found %v, %v; want %v", paths, idsOf(r.Closest), err, nearest("key", ids))
+			if err != nil || !Converged(r) || !slices.Equal(peersOf(r.Closest), nearest("key", ids)) {
+				t.Errorf("%d paths: found %v, %v; want %v", paths, peersOf(r.Closest), err, nearest("key", ids))
 			}
 		})
 	}
@@ -219,13 +212,13 @@ func TestSilentPeer(t *testing.T) {
 				n.net.Connect(hung)
 				for range 6 {
 					r, spent := n.find(t, "key")
-					if spent > 200*time.Millisecond || slices.Contains(idsOf(r.Closest), hung) || len(r.Closest) != min(4, contacts) {
+					if spent > 200*time.Millisecond || slices.Contains(peersOf(r.Closest), hung) || len(r.Closest) != min(4, contacts) {
 						t.Errorf("found %d in %v; want the peers that answer", len(r.Closest), spent)
 					}
 					time.Sleep(2 * time.Second)
 				}
 				n.net.Add(hung, calltest.Names())
-				if r, _ := n.find(t, "key"); !slices.Contains(idsOf(r.Closest), hung) {
+				if r, _ := n.find(t, "key"); !slices.Contains(peersOf(r.Closest), hung) {
 					t.Error("it answers, and is not in the result")
 				}
 			})

@@ -9,28 +9,28 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// tellBegan tells readers of events that the lookup begins.
-func (s *Search) tellBegan() {
+// tell makes an event for readers of events, if there are any.
+func (s *Search) tell(event func() events.What) {
 	if o := s.engine.cfg.Observer; o.Watched() {
-		o.Tell(events.LookupBegan{Lookup: s.number, Target: hex.EncodeToString(s.key[:])})
+		o.Tell(event())
 	}
 }
 
-// tellAnswered tells them that a peer has answered.
-func (s *Search) tellAnswered(id peer.ID, closer []routing.Contact) {
-	if o := s.engine.cfg.Observer; o.Watched() {
-		o.Tell(events.LookupAnswered{Lookup: s.number, Peer: id, Closer: peersOf(closer)})
-	}
+// tellBegan tells readers of events that the lookup begins.
+func (s *Search) tellBegan() {
+	s.tell(func() events.What {
+		return events.LookupBegan{Lookup: s.number, Target: hex.EncodeToString(s.key[:])}
+	})
 }
 
 // tellEnded tells them what the lookup has found.
 func (s *Search) tellEnded(r Result) {
-	if o := s.engine.cfg.Observer; o.Watched() {
-		o.Tell(events.LookupEnded{
+	s.tell(func() events.What {
+		return events.LookupEnded{
 			Lookup: s.number, End: r.End.String(), Closest: peersOf(r.Closest),
 			Requests: r.Requests, Answered: len(r.Answered), Hops: r.Hops, Confidence: r.Confidence,
-		})
-	}
+		}
+	})
 }
 
 // peersOf returns the IDs of contacts.
