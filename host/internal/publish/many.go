@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"slices"
@@ -72,22 +71,25 @@ type kept struct {
 
 // batch publishes a batch of items, and reports whether to go on.
 func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []Item, yield func(Published) bool) (more bool) {
-	slices.SortFunc(batch, func(a, b Item) int { return bytes.Compare(store.Place(a.Key), store.Place(b.Key)) })
+	sortByPlace(batch, func(i Item) []byte { return i.Key })
 	now := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan Published)
 	started := p.cfg.Tasks.Go(func(context.Context) {
 		defer close(results)
-		all := make([]kept, len(batch))
-		err := tasks.Each(ctx, manyAtOnce, indices(batch), func(ctx context.Context, i int) error {
-			all[i] = p.reserve(ctx, now, batch[i])
+		all := make([]*kept, len(batch))
+		for i, item := range batch {
+			all[i] = &kept{Item: item}
+		}
+		err := tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k *kept) error {
+			p.reserve(ctx, now, k)
 			return nil
 		})
 		if err != nil {
 			return
 		}
-		_ = tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k kept) error {
+		_ = tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k *kept) error {
 			results <- p.publishKept(ctx, now, survey.Closest, k)
 			return nil
 		})
@@ -106,34 +108,21 @@ func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []It
 	return more && ctx.Err() == nil
 }
 
-// indices yields the indices of a slice.
-func indices[T any](s []T) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i := range s {
-			if !yield(i) {
-				return
-			}
-		}
-	}
-}
-
 // reserve keeps an item, to be published within republishRetry if it is not before.
-func (p *Publisher) reserve(ctx context.Context, now time.Time, item Item) kept {
-	k := kept{Item: item}
-	if item.Kind == store.KindValue {
-		if k.err = p.cfg.Holder.Accepts(ctx, now, p.records(now, item)); k.err != nil {
-			return k
+func (p *Publisher) reserve(ctx context.Context, now time.Time, k *kept) {
+	if k.Kind == store.KindValue {
+		if k.err = p.cfg.Holder.Accepts(ctx, now, p.records(now, k.Item)); k.err != nil {
+			return
 		}
 	}
 	if p.cfg.Interval >= 0 {
-		id := publicationID{item.Kind, string(item.Key)}
-		k.ticket = p.save(ctx, id, item.Value, now.Add(tasks.Jittered(republishRetry)))
+		id := publicationID{k.Kind, string(k.Key)}
+		k.ticket = p.save(ctx, id, k.Value, now.Add(tasks.Jittered(republishRetry)))
 	}
-	return k
 }
 
 // publishKept publishes an item that reserve has kept.
-func (p *Publisher) publishKept(ctx context.Context, now time.Time, closest lookup.Closest, k kept) (done Published) {
+func (p *Publisher) publishKept(ctx context.Context, now time.Time, closest lookup.Closest, k *kept) (done Published) {
 	done = Published{Item: k.Item, Err: k.err}
 	if k.err != nil {
 		return done

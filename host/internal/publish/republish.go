@@ -51,9 +51,7 @@ func (p *Publisher) Job() tasks.Job {
 // republishAll publishes what is due again, a few at a time. Publications that are near
 // each other in the key space come together, and share lookups.
 func (p *Publisher) republishAll(ctx context.Context, tickets []ticket) error {
-	slices.SortFunc(tickets, func(a, b ticket) int {
-		return bytes.Compare(store.Place([]byte(a.key)), store.Place([]byte(b.key)))
-	})
+	sortByPlace(tickets, func(t ticket) []byte { return []byte(t.key) })
 	s := p.cfg.Lookup.NewSurvey()
 	return tasks.Each(ctx, republishing, slices.Values(tickets), func(ctx context.Context, t ticket) error {
 		if err := p.republish(ctx, s.Closest, t); err != nil {
@@ -61,6 +59,12 @@ func (p *Publisher) republishAll(ctx context.Context, tickets []ticket) error {
 		}
 		return nil
 	})
+}
+
+// sortByPlace sorts items by the places of their keys in the key space, so that items that
+// are near each other come together.
+func sortByPlace[T any](items []T, key func(T) []byte) {
+	slices.SortFunc(items, func(a, b T) int { return bytes.Compare(store.Place(key(a)), store.Place(key(b))) })
 }
 
 // republish publishes one publication again.
