@@ -142,15 +142,14 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
 	d.observer = observe.New()
 	d.table = table.New(table.Config{
-		Observer: d.observer,
-		Host:     d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake,
+		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake, Observer: d.observer,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
 		Dir: cfg.Dir, Bootstrap: len(cfg.Bootstrap),
 	})
 	d.reach = reach.New(reach.Config{
 		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched,
 		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool {
-			return p.ID != d.host.ID() && slices.ContainsFunc(p.Addrs, func(a multiaddr.Multiaddr) bool { return scope.Of(a) == scope.Public })
+			return slices.ContainsFunc(p.Addrs, func(a multiaddr.Multiaddr) bool { return scope.Of(a) == scope.Public })
 		}),
 	})
 	d.call = call.New(call.Config{
@@ -158,14 +157,12 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
-		Observer: d.observer,
-		Host:     d.host, Table: d.table, Call: d.call, Tasks: d.tasks,
+		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer,
 		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter,
 	})
 	d.join = join.New(join.Config{
-		Observer: d.observer,
-		Host:     d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
-		Bootstrap: cfg.Bootstrap, RefreshInterval: cfg.RefreshInterval,
+		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
+		Bootstrap: cfg.Bootstrap, RefreshInterval: cfg.RefreshInterval, Observer: d.observer,
 	})
 }
 

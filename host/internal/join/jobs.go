@@ -2,7 +2,6 @@ package join
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -104,8 +103,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 		s.next = now.Add(tasks.Jittered(s.after))
 		s.failed++
 		if err != nil {
-			bootstrap := len(slices.DeleteFunc(slices.Clone(j.cfg.Bootstrap), func(p peer.AddrInfo) bool { return p.ID == j.self }))
-			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: bootstrap, Attempt: s.failed, Again: s.next.Sub(now)})
+			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: len(j.cfg.Bootstrap), Attempt: s.failed, Again: s.next.Sub(now)})
 		}
 		log.Debugw("join", "error", err, "again", s.next)
 	})

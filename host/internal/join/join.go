@@ -36,9 +36,9 @@ type Config struct {
 	Call            *call.Caller
 	Lookup          *lookup.Engine
 	Tasks           *tasks.Group
-	Bootstrap       []peer.AddrInfo
-	RefreshInterval time.Duration // negative: buckets are not refreshed
-	Wake            func()        // wakes the background loop; does not block
+	Bootstrap       []peer.AddrInfo // without this node
+	RefreshInterval time.Duration   // negative: buckets are not refreshed
+	Wake            func()          // wakes the background loop; does not block
 	Observer        *observe.Observer
 }
 
@@ -248,7 +248,7 @@ func (j *Joiner) revive(ctx context.Context) {
 // absent returns the bootstrap peers that are not in the table.
 func (j *Joiner) absent() []peer.AddrInfo {
 	return slices.DeleteFunc(slices.Clone(j.cfg.Bootstrap), func(info peer.AddrInfo) bool {
-		return info.ID == j.self || j.cfg.Table.Has(info.ID)
+		return j.cfg.Table.Has(info.ID)
 	})
 }
 
