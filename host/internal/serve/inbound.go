@@ -17,12 +17,12 @@ import (
 // implementations open up to 32 to one peer.
 const maxInboundPerPeer = 32
 
-// An inbound is a stream that is served. Its fields but since and busy do not change.
+// An inbound is a stream that is served.
 type inbound struct {
 	stream  network.Stream
 	peer    peer.ID
 	network string // of the address of its connection, and
-	subnet  string // the smaller one in it
+	subnet  string // the smaller one in it; both are empty before locate
 
 	since time.Time // when its last request was read, or the stream began
 	busy  bool      // a request is being answered
@@ -31,11 +31,7 @@ type inbound struct {
 // add admits a stream; nil says that there are too many. When all places are taken, a
 // stream of another peer is ended, if there is one that may be.
 func (s *Server) add(stream network.Stream, now time.Time) *inbound {
-	conn := stream.Conn()
-	in := &inbound{stream: stream, peer: conn.RemotePeer(), since: now}
-	// A private address says nothing: each of its peers counts as a network.
-	in.network = cmp.Or(scope.Network(conn.RemoteMultiaddr(), 16, 32), string(in.peer))
-	in.subnet = cmp.Or(scope.Network(conn.RemoteMultiaddr(), 24, 48), string(in.peer))
+	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.shares[in.peer] >= maxInboundPerPeer || len(s.streams) >= s.cfg.MaxInbound && !s.evict(in, now) {
@@ -45,6 +41,17 @@ func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 	s.shares[in.peer]++
 	s.done.Add(1)
 	return in
+}
+
+// locate reads in which networks the address of the connection is. That is needed only when
+// there are too many streams. A private address says nothing: each of its peers counts as a
+// network.
+func (in *inbound) locate() {
+	if in.network == "" {
+		addr := in.stream.Conn().RemoteMultiaddr()
+		in.network = cmp.Or(scope.Network(addr, 16, 32), string(in.peer))
+		in.subnet = cmp.Or(scope.Network(addr, 24, 48), string(in.peer))
+	}
 }
 
 // minIdle is how long a stream is idle before it counts as not in use: a request may be on
@@ -60,7 +67,9 @@ const minIdle = 100 * time.Millisecond
 // the newcomer is a contact of the table. Contacts lose none to strangers.
 func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	networks, subnets := make(map[string]int), make(map[string]int)
+	newcomer.locate()
 	for in := range s.streams {
+		in.locate()
 		networks[in.network]++
 		subnets[in.subnet]++
 	}
