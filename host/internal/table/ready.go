@@ -64,16 +64,17 @@ func (t *Table) Ready(ctx context.Context) error {
 	}
 	select {
 	case <-t.WhenLive(): // also if ctx has ended: that is another error
+		return nil
 	default:
-		select {
-		case <-t.WhenLive():
-		case <-ctx.Done():
-			return t.NotReady(context.Cause(ctx))
-		case <-t.cfg.Tasks.Context().Done():
-			return kaderr.ErrClosed
-		}
 	}
-	return nil
+	select {
+	case <-t.WhenLive():
+		return nil
+	case <-ctx.Done():
+		return t.NotReady(context.Cause(ctx))
+	case <-t.cfg.Tasks.Context().Done():
+		return kaderr.ErrClosed
+	}
 }
 
 // awaitJoin waits for the end of the first join, as long as ctx: lookups work meanwhile.
