@@ -64,7 +64,7 @@ func acquaint(d *DHT, count int, addrs ...string) []routing.Contact {
 // AutoRelay of go-libp2p v0.51.0 reads its relays without its lock then.
 func withoutRace(t *testing.T) {
 	t.Helper()
-	if raceEnabled {
+	if roomtest.RaceEnabled {
 		t.Skip("go-libp2p has a data race here: run it without the race detector")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/itest/internal/race"
 )
 
 // settleAfter is how long after the last node has joined figures are taken: when
@@ -27,7 +28,7 @@ func figureNodes(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("KAD_FIGURE_NODES")
 	switch {
-	case s == "" && raceEnabled:
+	case s == "" && race.Enabled:
 		t.Skip("with the race detector, it takes minutes: set KAD_FIGURE_NODES for it to run")
 	case s == "":
 		return 30

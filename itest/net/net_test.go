@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/itest/internal/race"
 )
 
 func TestMain(m *testing.M) {
@@ -113,7 +114,7 @@ func (f *fleet) pick() *kad.DHT { return f.nodes[f.rng.IntN(len(f.nodes))] }
 func (f *fleet) play(t *testing.T) {
 	t.Helper()
 	rounds := 100
-	if raceEnabled {
+	if race.Enabled {
 		rounds = 25
 	}
 	start := time.Now()
@@ -236,7 +237,7 @@ func finds(seeker, wanted *kad.DHT, peers iter.Seq2[peer.AddrInfo, error]) error
 // still.
 func TestFleet(t *testing.T) {
 	fleetSize := 50
-	if raceEnabled {
+	if race.Enabled {
 		fleetSize = 30
 	}
 	const seed = 1

@@ -23,6 +23,7 @@ import (
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/kadtest"
+	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 // bubble runs a test in virtual time, except with the race detector.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("it takes minutes with the race detector, which watches the same code in smaller networks")
 	}
 	synctest.Test(t, test)

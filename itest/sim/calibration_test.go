@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/routing"
 )
 
 // Lookups are right at least as often as they say, in networks with a past too, and find
 // there what they find where tables are random.
 func TestCalibration(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("with the race detector, it takes minutes, and there is one goroutine")
 	}
 	seed := seeded(t, 1)
@@ -62,7 +63,7 @@ func TestCalibration(t *testing.T) {
 // In an aged network all tables overlook the same nodes: the late ones. In one that grew,
 // tables hold nodes that are there, and all near ones.
 func TestNetworksWithAPast(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("with the race detector, it takes minutes, and there is one goroutine")
 	}
 	seed := seeded(t, 1)

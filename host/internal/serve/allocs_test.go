@@ -18,7 +18,7 @@ import (
 // it. The stream and the reader of the test take 3 of them, those of a ping, and an
 // announcement has a ping after it.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
+	if roomtest.RaceEnabled {
 		t.Skip("the race detector allocates, too")
 	}
 	n := newNode(t, 256)

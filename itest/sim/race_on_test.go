@@ -1,6 +1,0 @@
-//go:build race
-
-package sim
-
-// raceEnabled says that the race detector slows everything down.
-const raceEnabled = true
