@@ -25,9 +25,9 @@ type Config struct {
 	// package host/amino for it.
 	Network string
 
-	// Bootstrap are the peers to join the network through, any number of them; duplicates
-	// and this node itself do not count. If empty, the DHT
-	// waits until the host is connected to a peer of the network.
+	// Bootstrap are the peers to join the network through, any number of them;
+	// duplicates and this node itself do not count. If empty, the DHT waits until the
+	// host is connected to a peer of the network.
 	Bootstrap []peer.AddrInfo
 
 	// Mode says whether to serve others. If zero, [ModeAuto].
@@ -62,8 +62,9 @@ type Config struct {
 	Alpha int
 
 	// RequestTimeout bounds one request, from opening the connection to the
-	// last byte of the answer. If zero, 10s. If negative, only the context
-	// bounds it.
+	// last byte of the answer; a wait for room at the peer does not count, and ends when
+	// no request has found room there for as long. If zero, 10s. If negative, only the
+	// context bounds it.
 	RequestTimeout time.Duration
 
 	// SlowAfter is when a request of a lookup frees its slot for the next contact, at
@@ -73,11 +74,10 @@ type Config struct {
 	// each have that time. If zero, 1s. Use more where peers take longer.
 	SlowAfter time.Duration
 
-	// MaxDials bounds the dials that are in flight at a time; new ones begin at 20 a
-	// second, after a burst of 200, which is what joining takes. More than a home router
-	// can bear would take other devices of the home off the internet. Lookups take
-	// turns, and wait for theirs; requests to connected peers do not. If zero, 64. If
-	// negative, there is no bound, nor one of the rate. What [DHT.Connect] dials does not
+	// MaxDials bounds the dials that are in flight at a time. Dials that hang are bounded
+	// in rate, too: to 20 a second, after 200. More than a home router can bear would take
+	// other devices of the home off the internet. Lookups take turns, and wait for theirs.
+	// If zero, 64. If negative, there is no bound, nor one of the rate. What [DHT.Connect] dials does not
 	// count, nor do peers that are checked for being relays.
 	MaxDials int
 
@@ -128,8 +128,8 @@ type Config struct {
 	// up to 24h. A server is found without it.
 	DisablePresence bool
 
-	// MaxInbound bounds the streams that are served at a time; more are reset.
-	// If zero, 256.
+	// MaxInbound bounds the streams that are served at a time. One more takes the place of
+	// a stream that is idle, or is reset. If zero, 256.
 	MaxInbound int
 
 	// OfferRelay makes the node a relay for peers that cannot be dialled, while it can

@@ -222,8 +222,8 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 }
 
 // Discover yields the peers that advertise a namespace, each once, without this node;
-// if limit is above 0, no more than that. An error comes last, as in [DHT.Providers]. It looks once:
-// peers that come later are found by calling it again.
+// if limit is above 0, no more than that. An error comes last, as in [DHT.Providers]. It
+// looks once: peers that come later are found by calling it again.
 func (d *DHT) Discover(ctx context.Context, ns string, limit int) iter.Seq2[peer.AddrInfo, error] {
 	c, err := NamespaceCID(ns)
 	if err != nil {

@@ -73,8 +73,8 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 
 // GetPublicKey returns the public key of a peer: at once if its ID contains it, or if the
 // host knows it, as of every connected peer. Else it is the value under "/pk/" and the ID,
-// which needs the validator of that namespace: PublicKey of package host/validator. The errors are those
-// of GetValue. It makes a DHT a routing.PubKeyFetcher of go-libp2p.
+// which needs the validator of that namespace: PublicKey of package host/validator. The
+// errors are those of GetValue. It makes a DHT a routing.PubKeyFetcher of go-libp2p.
 func (d *DHT) GetPublicKey(ctx context.Context, id peer.ID) (crypto.PubKey, error) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
@@ -115,9 +115,9 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 // The error is [ErrNotFound] if most of the closest peers answered, and none has a valid
 // value; [ErrUnanswered] if fewer answered; and the cause of ctx if that ends first: what
 // was found by then may not be the best. While the node has no network, it returns the value
-// that it holds itself, if it does, after Config.SlowAfter. A get that has found nothing waits for the closest
-// peers that are connected, however late, within Config.RequestTimeout. With the
-// option Offline, only what this node holds counts; with Expired, also what it holds
+// that it holds itself, if it does, after Config.SlowAfter. A get that has found nothing
+// waits for the closest peers that are connected, however late, within
+// Config.RequestTimeout. With the option Offline, only what this node holds counts; with Expired, also what it holds
 // that has expired.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {
 	values, err := d.GetValues(ctx, key, opts...)

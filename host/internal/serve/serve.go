@@ -191,8 +191,8 @@ func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Requ
 
 // closerTo returns the k contacts closest to a preimage, closest first, without the
 // requester and without us. If the preimage is the ID of a peer and we know its
-// addresses, that peer comes first, besides the k, whether it serves or not, and even if it is the
-// requester or us: that is how peers that do not serve are found.
+// addresses, that peer comes first, besides the k: whether it serves or not, and even if
+// it is the requester or us. That is how peers that do not serve are found.
 //
 // Spec: libp2p kad-dht, "Peer routing".
 func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
