@@ -66,7 +66,7 @@ func outside(err error) error {
 type Receipt struct {
 	Stored []peer.ID         // the peers that stored it, closest to the key first
 	Failed map[peer.ID]error // why each of the others refused or failed
-	Wanted int               // how many peers are asked to store it, as far as they are found by now
+	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
 
 	rest *deliver.Receipt // not nil: it may go on
 }

@@ -77,6 +77,7 @@ func (e End) String() string {
 type Result struct {
 	Closest    []Contact // up to K that answered, or are Recent and confirmed, closest first
 	Answered   []Contact // all that answered, closest first
+	Awaited    []Contact // of the K closest that have not failed, the ones that were asked and may still answer, closest first
 	Known      int       // the K closest contacts that were named, or all if there are fewer, gone ones too
 	Told       int       // of them, the ones that answered
 	Requests   int       // contacts asked

@@ -282,6 +282,7 @@ func (l *Lookup) Result() Result {
 		Known:      known,
 		Told:       told,
 		Answered:   all,
+		Awaited:    l.unanswered(),
 		Requests:   l.requests,
 		Failed:     l.failed,
 		Late:       len(l.overdue),

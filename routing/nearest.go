@@ -81,6 +81,16 @@ func (l *Lookup) awaitsNear() bool {
 	})
 }
 
+// unanswered returns the contacts in reach that were asked, and have not answered.
+func (l *Lookup) unanswered() (out []Contact) {
+	for _, c := range l.inReach() {
+		if c.state == waiting || c.state == slow {
+			out = append(out, c.Contact)
+		}
+	}
+	return out
+}
+
 // inReach returns the closest contacts that have not failed and are believed.
 func (l *Lookup) inReach() []*candidate {
 	return l.near(func(c *candidate) bool { return c.state != failed && c.believed() })

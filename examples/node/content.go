@@ -146,7 +146,7 @@ func collect(name string, found iter.Seq2[peer.AddrInfo, error]) (answer, error)
 
 // receiptAnswer answers with what became of a record, if it got as far as that.
 func receiptAnswer(r kad.Receipt, err error) (answer, error) {
-	if err != nil && r.Wanted == 0 {
+	if err != nil && len(r.Stored)+len(r.Failed) == 0 {
 		return nil, err
 	}
 	stored := make([]string, len(r.Stored))

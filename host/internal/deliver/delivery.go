@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -25,21 +26,40 @@ type delivery struct {
 	key      routing.Key
 	send     func(ctx context.Context, c routing.Contact) error
 	patience time.Duration // how long a receiver holds a slot
-	slots    chan struct{} // as many as are sent to at a time
-	enough   chan struct{} // closed when the quorum has stored it
-	settled  chan struct{} // buffered, length 1: a receiver has been settled since
-	done     chan struct{} // closed when all have been settled
-	err      error         // valid after that: why not all were found, or sent to
+	known    func() int    // how many peers of the network are known
+
+	slots   chan struct{} // as many as are sent to at a time
+	enough  *mark         // the quorum has stored it
+	whole   *mark         // k peers have stored it, or all have been settled
+	settled chan struct{} // buffered, length 1: a receiver has been settled since
+	done    chan struct{} // closed when all have been settled
+	err     error         // valid after that: why not all were found, or sent to
+
+	anyQuorum bool // none was asked for
 
 	// before, if not nil, is called before the first receiver is sent to. If it fails,
 	// none is. Like err, it belongs to the goroutine that finds peers.
 	before func() error
 
-	sends sync.WaitGroup // added to by the goroutine that finds peers, before it waits
+	// Added to by the goroutine that finds peers, before it waits: sends to the peers that
+	// have answered the lookup, and to the others.
+	sends, late sync.WaitGroup
 
-	mu      sync.Mutex
-	to      []*receiver // closest first
-	missing int         // how many more are to store it until that is enough
+	mu     sync.Mutex
+	to     []*receiver // closest first
+	stored int         // how many have stored it
+}
+
+// A mark is passed when so many peers have stored a record, or by a call.
+type mark struct {
+	at     int
+	passed chan struct{} // closed then
+	pass   func()        // may be called more than once
+}
+
+func newMark(at int) *mark {
+	passed := make(chan struct{})
+	return &mark{at, passed, sync.OnceFunc(func() { close(passed) })}
 }
 
 // A receiver is a peer that a delivery is for.
@@ -48,25 +68,36 @@ type receiver struct {
 	outcome error // errUnsettled while it is awaited
 }
 
-func newDelivery(group *tasks.Group, key routing.Key, limit, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
+func newDelivery(group *tasks.Group, key routing.Key, limit, k, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
 	return &delivery{
 		group: group, key: key, send: send, patience: patience, slots: make(chan struct{}, limit),
-		enough: make(chan struct{}), settled: make(chan struct{}, 1), done: make(chan struct{}), missing: quorum,
+		enough: newMark(cmp.Or(quorum, (3*k+3)/4)), whole: newMark(k),
+		settled: make(chan struct{}, 1), done: make(chan struct{}), anyQuorum: quorum == 0,
+		known: func() int { return 0 },
 	}
 }
 
 // run sends to all peers that find adds, and returns when all have been settled. When ctx
 // ends, the sends that have not begun fail with its cause.
 func (v *delivery) run(ctx context.Context, find func(context.Context, *lookup.Sink) error) {
-	if err := find(ctx, &lookup.Sink{Add: v.add, Taken: v.taken}); err != nil {
+	if err := find(ctx, &lookup.Sink{
+		Add:   func(ctx context.Context, to ...routing.Contact) { v.add(ctx, &v.sends, to) },
+		Late:  func(ctx context.Context, to ...routing.Contact) { v.add(ctx, &v.late, to) },
+		Taken: v.taken,
+	}); err != nil {
 		v.err = err
 	}
 	v.sends.Wait()
+	if v.anyQuorum && v.stores() > 0 {
+		v.enough.pass() // there are fewer peers than that, and others that were late before
+	}
+	v.late.Wait()
+	v.whole.pass()
 	close(v.done)
 }
 
 // add sends to the peers that were not added before.
-func (v *delivery) add(ctx context.Context, to ...routing.Contact) {
+func (v *delivery) add(ctx context.Context, sends *sync.WaitGroup, to []routing.Contact) {
 	if v.before != nil && len(to) > 0 {
 		v.err = v.before()
 		v.before = nil
@@ -75,14 +106,14 @@ func (v *delivery) add(ctx context.Context, to ...routing.Contact) {
 		return
 	}
 	for _, r := range v.insert(to) {
-		v.sends.Add(1)
+		sends.Add(1)
 		started := v.group.Go(func(context.Context) {
-			defer v.sends.Done()
+			defer sends.Done()
 			v.settle(r, v.sendTo(ctx, r.Contact))
 		})
 		if !started {
 			v.settle(r, kaderr.ErrClosed)
-			v.sends.Done()
+			sends.Done()
 		}
 	}
 }
@@ -153,7 +184,8 @@ func (v *delivery) allStored() (all, decided bool) {
 	return all, decided
 }
 
-// await waits until all have been settled, and not for longer than some time.
+// await waits until k peers have stored it, or all have been settled, and not for longer than
+// some time.
 func (v *delivery) await(ctx context.Context, patience time.Duration) {
 	if patience <= 0 {
 		return
@@ -161,9 +193,16 @@ func (v *delivery) await(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
-	case <-v.done:
+	case <-v.whole.passed:
 	case <-ctx.Done():
 	}
+}
+
+// stores returns how many peers have stored it.
+func (v *delivery) stores() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.stored
 }
 
 // settle records the outcome of a receiver.
@@ -175,8 +214,11 @@ func (v *delivery) settle(r *receiver, err error) {
 	if err != nil {
 		return
 	}
-	if v.missing--; v.missing == 0 {
-		close(v.enough)
+	v.stored++
+	for _, m := range []*mark{v.enough, v.whole} {
+		if v.stored == m.at {
+			m.pass()
+		}
 	}
 }
 
@@ -188,9 +230,10 @@ func (v *delivery) receipt() Receipt {
 	default:
 		r.rest = v
 	}
+	known := v.known()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	r.Wanted = len(v.to)
+	r.Wanted = min(v.whole.at, max(known, len(v.to)))
 	for _, to := range v.to {
 		switch err := to.outcome; {
 		case err == nil:

@@ -43,7 +43,7 @@ func TestDeliverySlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := contacts(12)
 		var now, most, sent atomic.Int64
-		v := newDelivery(roomtest.NewGroup(t), routing.KeyOf([]byte("key")), 3, 12, 100*time.Millisecond, func(ctx context.Context, c routing.Contact) error {
+		v := newDelivery(roomtest.NewGroup(t), routing.KeyOf([]byte("key")), 3, 20, 12, 100*time.Millisecond, func(ctx context.Context, c routing.Contact) error {
 			sent.Add(1)
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
@@ -86,7 +86,7 @@ func TestReceiptOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := contacts(9)
 		key := routing.KeyOf([]byte("key"))
-		v := newDelivery(roomtest.NewGroup(t), key, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
+		v := newDelivery(roomtest.NewGroup(t), key, 3, 20, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
 		v.run(t.Context(), adds(all...))
 		routing.SortByDistance(key, all)
 		if got := v.receipt().Stored; !slices.EqualFunc(got, all, func(id peer.ID, c routing.Contact) bool { return id == c.ID }) {
@@ -121,7 +121,7 @@ func TestTaken(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 10, 1, 100*time.Millisecond, tt.send)
+				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 10, 20, 1, 100*time.Millisecond, tt.send)
 				ctx, cancel := context.WithCancel(t.Context())
 				v.run(ctx, func(ctx context.Context, sink *lookup.Sink) error {
 					sink.Add(ctx, contacts(3)...)
@@ -144,7 +144,7 @@ func TestBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				called, sent := 0, atomic.Int64{}
-				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { sent.Add(1); return nil })
+				v := newDelivery(roomtest.NewGroup(t), routing.Key{}, 3, 20, 1, time.Second, func(context.Context, routing.Contact) error { sent.Add(1); return nil })
 				v.before = func() error { called++; return fails }
 				v.run(t.Context(), func(ctx context.Context, sink *lookup.Sink) error {
 					sink.Add(ctx) // no peer yet
@@ -168,7 +168,7 @@ func TestDeliveryClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := roomtest.NewGroup(t)
 		g.Cancel()
-		v := newDelivery(g, routing.Key{}, 3, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
+		v := newDelivery(g, routing.Key{}, 3, 20, 1, time.Second, func(context.Context, routing.Contact) error { return nil })
 		v.run(t.Context(), adds(contacts(2)...))
 		if r := v.receipt(); len(r.Failed) != 2 || !errors.Is(r.Failed[calltest.ID(1)], kaderr.ErrClosed) {
 			t.Errorf("receipt %+v, want two peers that failed with ErrClosed", r)

@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,25 +35,25 @@ func New(cfg Config) *Sender { return &Sender{cfg} }
 // ToClosest is To for the k peers closest to a preimage, which closest finds.
 func (s *Sender) ToClosest(ctx context.Context, closest lookup.Closest, preimage []byte, req protocol.Request, quorum int, before func() error) (Receipt, error) {
 	return s.To(ctx, req, quorum, before, func(ctx context.Context, sink *lookup.Sink) error {
-		to, err := closest(ctx, preimage, sink)
-		sink.Add(ctx, to...)
+		_, err := closest(ctx, preimage, sink)
 		return err
 	})
 }
 
 // To delivers a record or an announcement to the peers that find adds, while it does, Alpha
 // at a time, and returns the receipt when quorum peers have stored it. If quorum is 0, that
-// is three quarters of k, and the others have as long as answers take. The rest goes on in
-// the background; before that, all of it ends with ctx. The error is that of find, if it
-// has ended.
+// is three quarters of k, or, where there are fewer peers, all that answered the lookup have
+// been sent it; the others have as long as answers take. The rest goes on in the background;
+// before that, all of it ends with ctx. The error is that of find, if it has ended.
 //
 // before, if not nil, is called before the first peer is sent to. If it fails, none is.
 func (s *Sender) To(ctx context.Context, req protocol.Request, quorum int, before func() error, find func(context.Context, *lookup.Sink) error) (Receipt, error) {
 	turn := call.NewTurn()
 	patience := s.cfg.Table.Patience()
-	v := newDelivery(s.cfg.Tasks, keyOf(req), s.cfg.Alpha, cmp.Or(quorum, (3*s.cfg.K+3)/4), patience,
+	v := newDelivery(s.cfg.Tasks, keyOf(req), s.cfg.Alpha, s.cfg.K, quorum, patience,
 		func(ctx context.Context, c routing.Contact) error { return s.One(ctx, turn, c, req) })
 	v.before = before
+	v.known = func() int { return s.cfg.Table.Stats().Contacts }
 	waiting, over := context.WithCancel(ctx)
 	defer over()
 	sending, cancel := context.WithCancelCause(lookup.WhileWaiting(context.WithoutCancel(ctx), waiting))
@@ -71,7 +70,7 @@ func (s *Sender) To(ctx context.Context, req protocol.Request, quorum int, befor
 		patience = 0
 	}
 	select {
-	case <-v.enough:
+	case <-v.enough.passed:
 		v.await(ctx, patience)
 		return v.receipt(), nil
 	case <-v.done:
@@ -116,7 +115,7 @@ func keyOf(req protocol.Request) routing.Key {
 type Receipt struct {
 	Stored []peer.ID         // the peers that stored it, closest to the key first
 	Failed map[peer.ID]error // why each of the others refused or failed
-	Wanted int               // how many peers are to store it, as far as they are found by now
+	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
 
 	rest *delivery // not nil: it goes on
 }
@@ -152,7 +151,7 @@ type PutError struct{ Receipt }
 
 // Error names the reasons of some of the peers.
 func (e *PutError) Error() string {
-	if e.Wanted == 0 {
+	if len(e.Stored)+len(e.Failed) == 0 {
 		return "kad: stored by no peer: the lookup found none that answers"
 	}
 	return fmt.Sprintf("kad: stored by %d of %d peers: %s", len(e.Stored), e.Wanted, kaderr.Reasons(e.Failed))

@@ -124,6 +124,53 @@ func TestToClosest(t *testing.T) {
 	}
 }
 
+// In a network of fewer than k peers, a write does not wait for a late peer, and sends the
+// record to it all the same. The receipt counts it among the peers that should have it.
+func TestToLate(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer calltest.Answer
+		stored int // in the end
+	}{
+		{"slow", calltest.After(3*time.Second, calltest.Names()), 3},
+		{"silent", calltest.Silent, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 3)
+				n.net.Add(calltest.ID(2), tt.answer)
+				var receipt Receipt
+				var err error
+				spent := roomtest.Took(func() {
+					receipt, err = n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, 0, nil)
+				})
+				if err != nil || spent > 2500*time.Millisecond || len(receipt.Stored) != 2 || receipt.Wanted != 3 {
+					t.Errorf("stored by %d of %d after %v, %v; want 2 of 3 within 2.5s", len(receipt.Stored), receipt.Wanted, spent, err)
+				}
+				receipt, err = receipt.Wait(t.Context())
+				if err != nil || len(receipt.Stored) != tt.stored || len(receipt.Stored)+len(receipt.Failed) != 3 {
+					t.Errorf("in the end %+v, %v; want %d of 3", receipt, err, tt.stored)
+				}
+			})
+		})
+	}
+}
+
+// A receipt says how many peers should have the record by what is known of the network: k at
+// A receipt counts the contacts among the peers that should have the record, up to k.
+func TestWanted(t *testing.T) {
+	for contactsOf, want := range map[int]int{1: 2, 3: 4, 19: 20, 25: 20} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, contactsOf)
+			n.net.Add(calltest.ID(100), calltest.Names()) // enters the table by its answer
+			to := []routing.Contact{calltest.Contact(calltest.ID(1)), calltest.Contact(calltest.ID(100))}
+			if r := n.ToThese(t.Context(), to, put, 0); r.Wanted != want || len(r.Stored) != 2 {
+				t.Errorf("%d contacts: stored by %d of %d, want 2 of %d", contactsOf, len(r.Stored), r.Wanted, want)
+			}
+		})
+	}
+}
+
 // A delivery that is given up before its quorum ends at once, with the cause, and one that
 // is past it goes on.
 func TestGivenUp(t *testing.T) {

@@ -115,10 +115,15 @@ func TestClosestForSink(t *testing.T) {
 			n.find(t, fmt.Sprint(i))
 			time.Sleep(call.StragglerTime)
 		}
-		var added []peer.ID
+		var adds int
 		taken := true
 		sink := &Sink{
-			Add:   func(_ context.Context, to ...routing.Contact) { added = append(added, peersOf(to)...) },
+			Add: func(_ context.Context, to ...routing.Contact) { adds += min(len(to), 1) },
+			Late: func(_ context.Context, to ...routing.Contact) {
+				if len(to) > 0 {
+					t.Errorf("%v are late", peersOf(to))
+				}
+			},
 			Taken: func(context.Context) bool { return taken },
 		}
 		for _, step := range []struct {
@@ -126,7 +131,7 @@ func TestClosestForSink(t *testing.T) {
 			gone  bool // one of the closest has disconnected
 			asked int  // at least; 0: none
 		}{{taken: true, asked: testK}, {taken: true}, {asked: testK}, {taken: true, gone: true, asked: testK}} {
-			added, taken = nil, step.taken
+			adds, taken = 0, step.taken
 			if step.gone {
 				n.net.Disconnect(nearest("key", ids)[0])
 			}
@@ -138,8 +143,38 @@ func TestClosestForSink(t *testing.T) {
 			if asked := len(n.net.Asked()); asked < step.asked || step.asked == 0 && asked > 0 {
 				t.Errorf("%+v: %d requests", step, asked)
 			}
-			if len(added) == 0 {
-				t.Errorf("%+v: no peer was added before the end", step)
+			if least := min(step.asked, 1) + 1; adds < least {
+				t.Errorf("%+v: peers were added %d times, want %d: some before the end", step, adds, least)
+			}
+		}
+	})
+}
+
+// A sink gets the peers that were late too, and may be among the closest: not the ones that
+// failed, nor the ones beyond the k closest.
+func TestLateForSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		all := slices.Clone(ids)
+		key := routing.KeyOf([]byte("key"))
+		slices.SortFunc(all, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+		n.net.Add(all[1], calltest.Silent)
+		n.net.Add(all[2], calltest.Refuses)
+		n.net.Add(all[len(all)-1], calltest.Silent)
+		var added, late []peer.ID
+		sink := &Sink{
+			Add:   func(_ context.Context, to ...routing.Contact) { added = peersOf(to) },
+			Late:  func(_ context.Context, to ...routing.Contact) { late = append(late, peersOf(to)...) },
+			Taken: func(context.Context) bool { return true },
+		}
+		for name, closest := range map[string]Closest{"engine": n.Closest(0), "survey": n.NewSurvey().Closest} {
+			added, late = nil, nil
+			found, err := closest(t.Context(), []byte("key"), sink)
+			if err != nil || len(found) != testK || slices.Contains(peersOf(found), all[1]) || !slices.Equal(added, peersOf(found)) {
+				t.Errorf("%s: found %v, %v; added %v; want the %d closest that answer", name, peersOf(found), err, added, testK)
+			}
+			if !slices.Equal(late, all[1:2]) {
+				t.Errorf("%s: late %v, want %v", name, late, all[1:2])
 			}
 		}
 	})

@@ -109,14 +109,17 @@ func (e *Engine) Refresh(ctx context.Context, preimage []byte) error {
 	return err
 }
 
-// A Sink takes peers that are likely among the closest while a lookup for them goes on.
+// A Sink takes the peers that something is sent to, while a lookup for them goes on. It
+// ignores the peers that it has.
 type Sink struct {
-	Add   func(ctx context.Context, to ...routing.Contact) // ignores the peers that it has
+	Add   func(ctx context.Context, to ...routing.Contact) // peers that have answered
+	Late  func(ctx context.Context, to ...routing.Contact) // peers that have not, and may
 	Taken func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
 }
 
 // A Closest finds the k peers closest to a preimage. If to is not nil, something is sent to
-// them, and the peers are added to it meanwhile that are most likely among them.
+// them: each is added to it as soon as it is most likely among them. The peers that may be
+// among them, and were late, are added at the end.
 type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error)
 
 // Closest returns what finds the k closest peers by one lookup with so many paths; 0 is
@@ -146,7 +149,7 @@ func (e *Engine) Closest(paths int) Closest {
 		if err != nil {
 			return nil, err
 		}
-		return answeredBy(result)
+		return result.to(ctx, to)
 	}
 }
 
@@ -161,12 +164,17 @@ func (e *Engine) remembered(preimage []byte) []routing.Contact {
 	return known
 }
 
-// answeredBy returns the closest peers of a result; an [*UnansweredError] if there are none.
-func answeredBy(r Result) ([]routing.Contact, error) {
-	if len(r.Closest) > 0 {
-		return r.Closest, nil
+// to returns the closest peers of a result, which it adds to a sink that is not nil, with the
+// ones that were late. If there are no closest peers, it returns an [*UnansweredError].
+func (r Result) to(ctx context.Context, to *Sink) ([]routing.Contact, error) {
+	if len(r.Closest) == 0 {
+		return nil, r.Enough() // it is none of them
 	}
-	return nil, r.Enough() // it is none of them
+	if to != nil {
+		to.Add(ctx, r.Closest...)
+		to.Late(ctx, r.Awaited...)
+	}
+	return r.Closest, nil
 }
 
 // A recall is a [routing.Recall] behind the lock of the engine.

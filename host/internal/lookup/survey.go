@@ -31,12 +31,22 @@ type Survey struct {
 // NewSurvey returns a survey that has found nothing yet.
 func (e *Engine) NewSurvey() *Survey { return &Survey{engine: e, turn: make(chan struct{}, 1)} }
 
-// Closest is a [Closest]. It adds no peer to the sink: none is certain before it returns.
-func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routing.Contact, error) {
+// Closest is a [Closest]. It adds no peer to the sink before the end: none is certain.
+func (s *Survey) Closest(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error) {
+	found, err := s.find(ctx, preimage)
+	if err != nil {
+		return nil, err
+	}
+	return found.to(ctx, to)
+}
+
+// find returns the peers closest to a preimage, and the ones that were late. Of the result,
+// only these are valid.
+func (s *Survey) find(ctx context.Context, preimage []byte) (Result, error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return Result{}, context.Cause(ctx)
 	}
 	defer func() { <-s.turn }()
 	if now, old := s.old(); old {
@@ -47,13 +57,13 @@ func (s *Survey) Closest(ctx context.Context, preimage []byte, _ *Sink) ([]routi
 	for range surveyLookups {
 		found, prefix, bits, ok := s.region.Closest(key)
 		if ok {
-			return found, nil
+			return Result{Result: routing.Result{Closest: found}}, nil
 		}
 		if key.CPL(prefix) >= bits {
 			break // a lookup of the key shows as much as any other
 		}
-		if _, err := s.look(ctx, routing.PreimageOf(prefix, bits, tasks.NewRNG())); err != nil {
-			return nil, err
+		if r, err := s.look(ctx, routing.PreimageOf(prefix, bits, tasks.NewRNG())); err != nil {
+			return r, err
 		}
 	}
 	return s.look(ctx, preimage)
@@ -79,13 +89,10 @@ func (s *Survey) old() (now time.Time, old bool) {
 
 // look looks a preimage up. The result goes into the region only if the lookup found all of
 // the closest: when a peer failed, there may be more.
-func (s *Survey) look(ctx context.Context, preimage []byte) ([]routing.Contact, error) {
+func (s *Survey) look(ctx context.Context, preimage []byte) (Result, error) {
 	r, err := s.engine.Find(ctx, preimage, Plan{Recall: true})
-	if err != nil {
-		return nil, err
-	}
-	if r.Unasked == 0 && (r.End == routing.Converged || r.End == routing.Exhausted && r.Failed+r.Late == 0) {
+	if err == nil && r.Unasked == 0 && (r.End == routing.Converged || r.End == routing.Exhausted && r.Failed+r.Late == 0) {
 		s.region.Add(routing.KeyOf(preimage), r.Closest)
 	}
-	return answeredBy(r)
+	return r, err
 }

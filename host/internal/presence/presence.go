@@ -112,9 +112,7 @@ func (p *Presence) addrs() []multiaddr.Multiaddr {
 func (p *Presence) announce(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr) error {
 	closest := p.cfg.Lookup.Closest(0)
 	return p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
-		to, err := closest(ctx, []byte(p.self), sink)
-		sink.Add(ctx, to...)
-		if err != nil {
+		if _, err := closest(ctx, []byte(p.self), sink); err != nil {
 			return err
 		}
 		sink.Add(ctx, p.cfg.Table.Neighbours(p.cfg.K)...)
@@ -136,10 +134,13 @@ func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Mu
 	receipt, err := p.cfg.Deliver.To(ctx, req, 0, nil, func(sending context.Context, sink *lookup.Sink) error {
 		sending, cancel := context.WithCancelCause(sending)
 		context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) }) // also what is sent when To has returned
-		return find(sending, &lookup.Sink{Taken: sink.Taken, Add: func(ctx context.Context, to ...routing.Contact) {
-			p.hold(now, to, addrs)
-			sink.Add(ctx, to...)
-		}})
+		add := func(to func(context.Context, ...routing.Contact)) func(context.Context, ...routing.Contact) {
+			return func(ctx context.Context, holders ...routing.Contact) {
+				p.hold(now, holders, addrs)
+				to(ctx, holders...)
+			}
+		}
+		return find(sending, &lookup.Sink{Add: add(sink.Add), Late: add(sink.Late), Taken: sink.Taken})
 	})
 	if err != nil {
 		return err
