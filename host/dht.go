@@ -185,6 +185,7 @@ func (d *DHT) buildRecords() {
 	d.publish = publish.New(publish.Config{
 		Self: d.host.ID(), Store: d.store, Rules: d.rules, Holder: d.holder, Lookup: d.lookup, Deliver: d.deliver, Find: d.find,
 		Reach: d.reach, Tasks: d.tasks, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
+		Unsettled: d.table.Unsettled,
 	})
 	d.replicate = replicate.New(replicate.Config{
 		Holder: d.holder, Table: d.table, Lookup: d.lookup, Deliver: d.deliver, Find: d.find, Publish: d.publish,

@@ -182,6 +182,7 @@ func (n *testNet) cut(h lhost.Host) {
 			_ = n.net.DisconnectPeers(h.ID(), other)
 		}
 	}
+	synctest.Wait() // both ends: mocknet dials over a connection that one end has closed
 }
 
 // mend takes back cut.

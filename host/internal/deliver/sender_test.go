@@ -156,7 +156,6 @@ func TestToLate(t *testing.T) {
 	}
 }
 
-// A receipt says how many peers should have the record by what is known of the network: k at
 // A receipt counts the contacts among the peers that should have the record, up to k.
 func TestWanted(t *testing.T) {
 	for contactsOf, want := range map[int]int{1: 2, 3: 4, 19: 20, 25: 20} {

@@ -7,15 +7,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/events"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
 const (
-	// settleAfter is how long after a join the node looks itself up again, and saves its
-	// contacts for the first time.
-	settleAfter = 10 * time.Second
-
 	// maxSettleAfter bounds the wait between such lookups, which doubles while the table is
 	// small.
 	maxSettleAfter = 10 * time.Minute
@@ -95,7 +92,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 		if err == nil && j.cfg.Table.Live() {
 			s.joined, s.found, s.after, s.pause, s.failed = true, false, 0, 0, 0
 			j.cfg.Observer.Tell(events.Joined{Through: j.entries(), Contacts: j.cfg.Table.Stats().Contacts, Took: now.Sub(began)})
-			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(settleAfter))
+			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(table.SettleTime))
 			return
 		}
 		s.found = j.cfg.Table.Live()
@@ -199,7 +196,7 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	if s.again.IsZero() && j.cfg.Table.Small() {
-		s.pause = min(max(2*s.pause, settleAfter), maxSettleAfter)
+		s.pause = min(max(2*s.pause, table.SettleTime), maxSettleAfter)
 		s.again = now.Add(tasks.Jittered(s.pause))
 	}
 	if !s.again.IsZero() && !now.Before(s.again) {
@@ -228,7 +225,7 @@ func (j *Joiner) saveDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	if s.save.IsZero() {
-		s.save = now.Add(max(s.saveAfter, settleAfter))
+		s.save = now.Add(max(s.saveAfter, table.SettleTime))
 	}
 	if now.Before(s.save) {
 		return s.save

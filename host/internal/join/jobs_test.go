@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -231,11 +232,11 @@ func TestSettle(t *testing.T) {
 				n := newNode(t, cfg, "")
 				n.serve(t, calltest.Names(ids...), ids...)
 				n.start()
-				time.Sleep(settleAfter / 2)
+				time.Sleep(table.SettleTime / 2)
 				joined := n.cfg.Lookup.Lookups() // with those of buckets that no join looks up
-				time.Sleep(settleAfter)
+				time.Sleep(table.SettleTime)
 				if got := n.cfg.Lookup.Lookups() - joined; got != 1 {
-					t.Errorf("%d lookups within %v, want one", got, settleAfter)
+					t.Errorf("%d lookups within %v, want one", got, table.SettleTime)
 				}
 				time.Sleep(10 * time.Hour)
 				switch got := n.cfg.Lookup.Lookups() - joined; {

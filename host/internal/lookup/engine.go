@@ -119,7 +119,7 @@ type Sink struct {
 
 // A Closest finds the k peers closest to a preimage. If to is not nil, something is sent to
 // them: each is added to it as soon as it is most likely among them. The peers that may be
-// among them, and were late, are added at the end.
+// among them, and have not answered, are added at the end.
 type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error)
 
 // Closest returns what finds the k closest peers by one lookup with so many paths; 0 is
@@ -133,7 +133,7 @@ func (e *Engine) Closest(paths int) Closest {
 	return func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error) {
 		if to != nil && paths == 0 {
 			if known := e.remembered(preimage); known != nil {
-				if to.Add(ctx, known...); to.Taken(ctx) {
+				if _, err := e.give(ctx, preimage, Result{Result: routing.Result{Closest: known}}, to); err == nil && to.Taken(ctx) {
 					return known, nil
 				}
 			}
@@ -149,7 +149,7 @@ func (e *Engine) Closest(paths int) Closest {
 		if err != nil {
 			return nil, err
 		}
-		return result.to(ctx, to)
+		return e.give(ctx, preimage, result, to)
 	}
 }
 
@@ -164,15 +164,19 @@ func (e *Engine) remembered(preimage []byte) []routing.Contact {
 	return known
 }
 
-// to returns the closest peers of a result, which it adds to a sink that is not nil, with the
-// ones that were late. If there are no closest peers, it returns an [*UnansweredError].
-func (r Result) to(ctx context.Context, to *Sink) ([]routing.Contact, error) {
+// give returns the closest peers of a result; an [*UnansweredError] if there are none. It
+// adds them to a sink that is not nil, and with them the peers that were late, and, if there
+// are fewer than k, the contacts that have entered the table meanwhile.
+func (e *Engine) give(ctx context.Context, preimage []byte, r Result, to *Sink) ([]routing.Contact, error) {
 	if len(r.Closest) == 0 {
 		return nil, r.Enough() // it is none of them
 	}
 	if to != nil {
 		to.Add(ctx, r.Closest...)
 		to.Late(ctx, r.Awaited...)
+		if len(r.Closest) < e.cfg.K {
+			to.Late(ctx, e.cfg.Table.Closest(routing.KeyOf(preimage), e.cfg.K)...)
+		}
 	}
 	return r.Closest, nil
 }

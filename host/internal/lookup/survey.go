@@ -37,7 +37,7 @@ func (s *Survey) Closest(ctx context.Context, preimage []byte, to *Sink) ([]rout
 	if err != nil {
 		return nil, err
 	}
-	return found.to(ctx, to)
+	return s.engine.give(ctx, preimage, found, to)
 }
 
 // find returns the peers closest to a preimage, and the ones that were late. Of the result,

@@ -65,7 +65,7 @@ func newNode(t *testing.T, count int, interval time.Duration) *node {
 			K: testK, SlowAfter: time.Second, RecordAge: 24 * time.Hour,
 		}),
 		Reach: reach.New(reach.Config{Host: h, Table: contacts, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval, Tasks: n.group,
-		Wake: func() {},
+		Wake: func() {}, Unsettled: contacts.Unsettled,
 	})
 	for i := range count {
 		n.peers = append(n.peers, calltest.ID(i+1))

@@ -116,7 +116,7 @@ func TestManyIsCancelled(t *testing.T) {
 // A publication comes nearer to its place in the interval with each time, and is never late;
 // two keys that are near each other come together.
 func TestAgain(t *testing.T) {
-	n := &Publisher{cfg: Config{Interval: 22 * time.Hour}}
+	n := &Publisher{cfg: Config{Interval: 22 * time.Hour, Unsettled: func(time.Time) (until time.Time, is bool) { return until, is }}}
 	near := []publicationID{}
 	for i := range 100000 {
 		key := fmt.Append(nil, i)

@@ -39,6 +39,10 @@ type Config struct {
 	RecordAge time.Duration
 	Interval  time.Duration // negative: nothing is published again
 	Wake      func()        // wakes the loop; does not block
+
+	// Unsettled reports whether the node may know only some of the peers of a small network,
+	// and until when.
+	Unsettled func(now time.Time) (until time.Time, is bool)
 }
 
 // A Publisher publishes values and announcements of ours, and publishes them again. It
@@ -165,9 +169,15 @@ func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, d
 // The interval is the whole key space, and each key has its place in it. So publications
 // that are near each other come together after some intervals, and share lookups; the work
 // is spread over the interval; and none is late.
+//
+// What is published while the node is unsettled is published again when it has settled: some
+// of the k closest peers may be unknown until then.
 func (p *Publisher) again(now time.Time, id publicationID) time.Time {
 	if p.cfg.Interval <= 0 {
 		return now
+	}
+	if until, is := p.cfg.Unsettled(now); is {
+		return until
 	}
 	part := float64(binary.BigEndian.Uint64(store.Place([]byte(id.key)))) / math.MaxUint64
 	place := time.Duration(part * float64(p.cfg.Interval))

@@ -121,6 +121,32 @@ func TestPublicationOutlivesTheCaller(t *testing.T) {
 	})
 }
 
+// What is published while the node is unsettled is published again when it has settled, and
+// then as any other publication.
+func TestRepublishWhenSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2, 22*time.Hour)
+		settled := time.Now().Add(12 * time.Second)
+		n.cfg.Unsettled = func(now time.Time) (time.Time, bool) { return settled, now.Before(settled) }
+		n.run()
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Announce(t.Context(), []byte("content"), 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			until time.Duration
+			want  uint64
+		}{{11 * time.Second, 0}, {13 * time.Second, 2}, {19 * time.Hour, 2}, {23 * time.Hour, 4}} {
+			time.Sleep(time.Until(settled.Add(step.until - 12*time.Second)))
+			if got := n.Republished(); got != step.want {
+				t.Errorf("published again %d times after %v, want %d", got, step.until, step.want)
+			}
+		}
+	})
+}
+
 // Publications of an earlier run are published again at their time.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

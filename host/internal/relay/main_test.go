@@ -75,7 +75,7 @@ func newNode(t *testing.T, offer bool) *node {
 		Host: h, Protocol: "/test", Table: contacts, Call: caller, Find: finder, Reach: around, Tasks: n.group,
 		Publish: publish.New(publish.Config{
 			Self: h.ID(), Store: records, Holder: held, Lookup: engine, Deliver: sender, Find: finder, Reach: around,
-			RecordAge: time.Hour, Interval: time.Hour, Wake: func() {},
+			RecordAge: time.Hour, Interval: time.Hour, Wake: func() {}, Unsettled: contacts.Unsettled,
 		}),
 		K: testK, Offer: offer, Limits: Limits{Duration: time.Minute, Bytes: 1 << 20, Reservations: 4, ReservationsPerIP: 4, Circuits: 4},
 	})

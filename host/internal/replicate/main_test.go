@@ -67,7 +67,7 @@ func newNode(t *testing.T, count int, interval time.Duration) *node {
 	})
 	n.publish = publish.New(publish.Config{
 		Self: h.ID(), Store: records, Rules: rules, Holder: n.holder, Lookup: engine, Deliver: sender, Find: finder,
-		RecordAge: 240 * time.Hour, Interval: 1000 * time.Hour, Wake: func() {},
+		RecordAge: 240 * time.Hour, Interval: 1000 * time.Hour, Wake: func() {}, Unsettled: contacts.Unsettled,
 	})
 	n.Replicator = New(Config{
 		Holder: n.holder, Table: contacts, Lookup: engine, Deliver: sender, Find: finder, Publish: n.publish,

@@ -14,6 +14,7 @@ import (
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/tasks"
 )
 
 // readyTimeout bounds the wait for contacts where a context does not.
@@ -42,13 +43,29 @@ func (t *Table) Offline() (now bool, last time.Time) {
 	return t.cutOff, t.back
 }
 
+// SettleTime is how long after a join the node looks itself up again, give or take a tenth:
+// other nodes may have joined at the same moment.
+const SettleTime = 10 * time.Second
+
 // Joining has ReadyWithin wait for the end of the first join too, which joined tells. joined may
 // be called more than once.
 func (t *Table) Joining() (joined func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.joined = make(chan struct{})
-	return sync.OnceFunc(func() { close(t.joined) })
+	return sync.OnceFunc(func() {
+		tasks.Locked(&t.mu, func(now time.Time) { t.settled = now.Add(SettleTime + SettleTime/5) })
+		close(t.joined)
+	})
+}
+
+// Unsettled reports whether the node has joined just now and knows fewer than k contacts, and
+// until when: it may have met only some of the peers of a small network by now.
+func (t *Table) Unsettled(now time.Time) (until time.Time, is bool) {
+	small := t.Small()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settled, small && now.Before(t.settled)
 }
 
 // Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.

@@ -79,6 +79,34 @@ func TestReadyAwaitsJoin(t *testing.T) {
 	})
 }
 
+// A node with fewer than k contacts is unsettled for 12s after its first join.
+func TestUnsettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{K: 3})
+		check := func(when string, want bool) {
+			t.Helper()
+			if _, is := f.Unsettled(time.Now()); is != want {
+				t.Errorf("%s: unsettled is %v, want %v", when, is, want)
+			}
+		}
+		check("before the join", false)
+		joined := f.Joining()
+		f.answer(calltest.ID(1))
+		joined()
+		if until, _ := f.Unsettled(time.Now()); time.Until(until) != 12*time.Second {
+			t.Errorf("unsettled for %v, want 12s", time.Until(until))
+		}
+		check("with one contact", true)
+		f.answer(calltest.ID(2))
+		f.answer(calltest.ID(3))
+		check("with k contacts", false)
+		f.miss(calltest.ID(3))
+		check("with one that does not answer", true)
+		time.Sleep(12 * time.Second)
+		check("12s later", false)
+	})
+}
+
 // Ready ends when the first contact comes, and when the node is closed; with contacts it
 // succeeds also if its context has ended.
 func TestReadyEnds(t *testing.T) {

@@ -54,6 +54,8 @@ type Table struct {
 	back   time.Time     // when we were offline for the last time
 	joined chan struct{} // closed at the end of the first join; nil if there is none to wait for
 
+	settled time.Time // see Unsettled
+
 	notes notes
 }
 
