@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -25,6 +26,7 @@ type ValuesOptions struct {
 	Offline  bool               // only what this node holds
 	Expired  bool               // also what this node holds that has expired
 	Improved func(value []byte) // called with each better value; may be nil
+	ReadOnly bool               // holders are not corrected
 }
 
 // Values returns the values under a key, merged, the best one first. The error is
@@ -70,7 +72,7 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 	if len(g.merged) == 0 {
 		return nil, result.Empty(fmt.Sprintf("has %q", key))
 	}
-	if !o.Expired { // an expired value must not come back
+	if !o.Expired && !o.ReadOnly { // an expired value must not come back
 		f.correct(g, result)
 	}
 	return g.merged, nil
@@ -96,6 +98,7 @@ type values struct {
 	improved func(value []byte) // may be nil
 
 	merged  [][]byte         // what was found, the best one first
+	equal   [][]byte         // the values that are as good as the best one; of a key of one value
 	given   map[string]given // each valid value
 	holders []offer
 }
@@ -149,16 +152,46 @@ func (g *values) heard(from peer.ID, records []protocol.Record) {
 	if len(valid) == 0 {
 		return
 	}
-	merged, err := g.finder.cfg.Rules.Merge(g.key, slices.Concat(g.merged, valid))
+	g.holders = append(g.holders, offer{from, valid})
+	merged, err := g.finder.cfg.Rules.Merge(g.key, slices.Concat(g.merged, g.equal, valid), g.prefer)
 	if most, _ := g.finder.cfg.Rules.Limits(g.key); err != nil || len(merged) > most {
 		log.Debugw("values that cannot be merged", "peer", from, "values", len(merged), "error", err)
+		g.holders = g.holders[:len(g.holders)-1]
 		return
 	}
-	g.holders = append(g.holders, offer{from, valid})
 	better := len(g.merged) == 0 || !bytes.Equal(merged[0], g.merged[0])
 	if g.merged = merged; better && g.improved != nil {
 		g.improved(merged[0])
 	}
+}
+
+// prefer returns the value that was put last of values that are equally good: the one that
+// expires last, and of those within the tolerance the one that most peers gave, and then the
+// greater bytes. Where no holder gave a lifetime, the number of peers decides.
+func (g *values) prefer(equal [][]byte) (best []byte) {
+	g.equal = equal
+	var last time.Time
+	for _, value := range equal {
+		if until := g.given[string(value)].until; until.After(last) {
+			last = until
+		}
+	}
+	most := 0
+	for _, value := range equal {
+		if until := g.given[string(value)].until; !until.IsZero() && last.Sub(until) > validate.Tolerance {
+			continue
+		}
+		count := 0
+		for _, h := range g.holders {
+			if hasValue(h.values, value) {
+				count++
+			}
+		}
+		if count >= most {
+			best, most = value, count
+		}
+	}
+	return best
 }
 
 // agree returns the holders of all of what was found.

@@ -44,6 +44,42 @@ func testValues(t *testing.T) {
 	}
 }
 
+// Of values that the validator takes for equal, a get takes the one that was put last; of
+// about the same time, the one that most peers have, in whatever order they answer.
+func TestValuesEqual(t *testing.T) {
+	type gave struct {
+		value string
+		ttl   time.Duration
+	}
+	for _, tt := range []struct {
+		name string
+		give []gave
+		want string
+	}{
+		{"the one that expires last", []gave{{"1b", 47 * time.Hour}, {"1a", 48 * time.Hour}, {"1b", 47 * time.Hour}}, "1a"},
+		{"about the same time", []gave{{"1a", 48 * time.Hour}, {"1b", 48*time.Hour + 30*time.Second}, {"1a", 48 * time.Hour}}, "1a"},
+		{"as many", []gave{{"1a", 48 * time.Hour}, {"1b", 48 * time.Hour}}, "1b"},
+		{"no lifetime", []gave{{"1b", 0}, {"1a", 0}, {"1a", 0}}, "1a"},
+		{"three", []gave{{"1c", time.Hour}, {"1b", time.Hour + 40*time.Second}, {"1a", time.Hour + 80*time.Second}, {"1a", time.Hour + 80*time.Second}}, "1a"},
+		{"a better one", []gave{{"1b", 48 * time.Hour}, {"2a", time.Hour}}, "2a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 2 {
+				synctest.Test(t, func(t *testing.T) {
+					n := newNode(t, 6, 1, false)
+					for i, g := range tt.give {
+						n.gives(n.peers[i], value(g.value, g.ttl))
+					}
+					if got, err := n.Values(t.Context(), testKey, ValuesOptions{}); err != nil || !slices.Equal(texts(got), []string{tt.want}) {
+						t.Errorf("%q, %v; want %q", got, err, tt.want)
+					}
+				})
+				slices.Reverse(tt.give)
+			}
+		})
+	}
+}
+
 // A quorum ends a get when so many holders have the best value: this node is one of them,
 // a holder of a worse value is not.
 func TestValuesQuorum(t *testing.T) {

@@ -77,6 +77,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 	if err != nil {
 		return err
 	}
+	put := h.isPut(from, records)
 	charged := 0 // of the share of the sender
 	err = h.makingRoom(ctx, store.KindValue, key, func() error {
 		return h.cfg.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
@@ -86,7 +87,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 			if ok {
 				held = h.stillValid(key, h.cfg.Rules.Unpack(key, current, now))
 			}
-			next, err := h.cfg.Rules.MergeHeld(key, held, arrived)
+			next, err := h.cfg.Rules.MergeHeld(key, held, arrived, put)
 			if err != nil {
 				return store.Value{}, err
 			}
@@ -130,8 +131,16 @@ func tolerateFull(err error) error {
 	return err
 }
 
-// Accepts returns nil if Store would hold records of one key, as far as their content
-// decides that.
+// isPut reports whether records were put just now by their publisher, or by this node, and
+// are no copies of another holder. Records without a publisher come from implementations
+// that know no copies.
+func (h *Holder) isPut(from peer.ID, records []protocol.Record) bool {
+	publisher := peer.ID(records[0].Publisher)
+	return from == h.self || publisher == "" || publisher == from
+}
+
+// Accepts returns nil if Store would hold records of one key that are put now, as far as
+// their content decides that.
 func (h *Holder) Accepts(ctx context.Context, now time.Time, records []protocol.Record) error {
 	key := records[0].Key
 	arrived := make([]store.Value, len(records))
@@ -145,7 +154,7 @@ func (h *Holder) Accepts(ctx context.Context, now time.Time, records []protocol.
 	if err != nil {
 		return err
 	}
-	merged, err := h.cfg.Rules.MergeHeld(key, h.stillValid(key, held), arrived)
+	merged, err := h.cfg.Rules.MergeHeld(key, h.stillValid(key, held), arrived, true)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []It
 // reserve keeps an item, to be published within republishRetry if it is not before.
 func (p *Publisher) reserve(ctx context.Context, now time.Time, k *kept) {
 	if k.Kind == store.KindValue {
-		if k.err = p.cfg.Holder.Accepts(ctx, now, p.records(now, k.Item)); k.err != nil {
+		if k.err = p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k.Item)...); k.err != nil {
 			return
 		}
 	}

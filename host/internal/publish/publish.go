@@ -215,7 +215,7 @@ func (p *Publisher) withPublished(ctx context.Context, id publicationID, data []
 	if pub, err := p.cfg.Store.Publication(ctx, id.kind, key); err == nil {
 		values = append(values, p.values(pub)...)
 	}
-	merged, err := p.cfg.Rules.Merge(key, values)
+	merged, err := p.cfg.Rules.Merge(key, values, nil) // prefer is for keys of one value
 	if err != nil {
 		merged = [][]byte{data} // the others are not valid any more
 	}

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -237,12 +238,68 @@ func TestSuperseded(t *testing.T) {
 				n.will(holding(tt.shows, n.toPuts(old)))
 				n.writes()
 				time.Sleep(23 * time.Hour)
-				if n.Len() != tt.remain || n.Republished() != 0 || len(n.writes()) == 0 {
-					t.Errorf("%d publications, want %d", n.Len(), tt.remain)
+				if writes := len(n.writes()); n.Len() != tt.remain || n.Republished() != 0 || (writes > 0) != (tt.remain > 0) {
+					t.Errorf("%d publications, want %d; %d writes", n.Len(), tt.remain, writes)
 				}
 			})
 		})
 	}
+}
+
+// A value is not published again once holders have one that the validator takes for equal and
+// that was put later. Where the other one was put earlier, it is.
+func TestSupersededByEqual(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		left   time.Duration // until the other value expires, a day from now
+		remain int
+	}{{"put later", 23 * time.Hour, 0}, {"put earlier", time.Hour, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 20, 22*time.Hour)
+				n.run()
+				if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1b"), 0, 0); err != nil {
+					t.Fatal(err)
+				}
+				others := calltest.Knows(testK, n.peers...)
+				n.will(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+					resp, err := others(ctx, req)
+					if get, ok := req.(protocol.GetValue); ok {
+						resp.Record = &protocol.Record{Key: get.Key, Value: []byte("1a"), TTL: tt.left}
+					}
+					return resp, err
+				})
+				n.writes()
+				time.Sleep(22 * time.Hour)
+				published := 0
+				for _, req := range n.writes() {
+					if put, _ := req.(protocol.PutValue); hasValue(put, "1b") {
+						published++
+					}
+				}
+				if n.Len() != tt.remain || int(n.Republished()) != tt.remain || (published > 0) != (tt.remain > 0) {
+					t.Errorf("%d publications, %d writes of ours; want %d publications", n.Len(), published, tt.remain)
+				}
+			})
+		})
+	}
+}
+
+// A put that has failed, and is tried again, replaces an equal value that was put before.
+func TestRetryReplacesEqual(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20, 22*time.Hour)
+		n.run()
+		n.will(holding("1b", n.toPuts(calltest.Refuses)))
+		for range n.Many(t.Context(), slices.Values([]Item{{Kind: store.KindValue, Key: []byte("/v/key"), Value: []byte("1a")}})) {
+		}
+		n.will(holding("1b", calltest.Knows(testK, n.peers...)))
+		n.writes()
+		time.Sleep(republishRetry * 11 / 10)
+		if writes := n.writes(); n.Republished() != 1 || n.Len() != 1 || len(writes) != testK || !hasValue(writes[0], "1a") {
+			t.Errorf("published %d times, %d publications, %d writes", n.Republished(), n.Len(), len(writes))
+		}
+	})
 }
 
 // A value that is put while the one before is being published again is the one that is

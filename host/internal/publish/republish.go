@@ -138,7 +138,9 @@ func (p *Publisher) stillValid(pub store.Publication) [][]byte {
 	return slices.DeleteFunc(p.values(pub), func(v []byte) bool { return p.cfg.Rules.Check(pub.Key, v) != nil })
 }
 
-// publishAgain delivers a publication to the peers that are closest to it now.
+// publishAgain delivers a publication to the peers that are closest to it now, unless a get
+// finds a better value, or one that the validator takes for equal and that was put later.
+// A put that is tried again is not in doubt.
 func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) error {
 	if pub.Kind == store.KindProvider {
 		_, err := p.announce(ctx, now, closest, pub.Key, 0)
@@ -149,18 +151,34 @@ func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest loo
 		return kaderr.ErrInvalidRecord
 	}
 	records := make([]protocol.Record, len(values))
+	ours := make([]store.Value, len(values))
 	for i, v := range values {
 		records[i] = p.record(now, pub.Key, v)
+		ours[i] = store.Value{Data: v, Expires: now} // it replaces no value that is equally good
 	}
-	receipt, err := p.put(ctx, now, closest, 0, records...)
-	for _, refused := range receipt.Failed {
-		if errors.Is(refused, kaderr.ErrOldRecord) { // if that is true, the get finds the better one, and we adopt it
-			_, _ = p.cfg.Find.Values(ctx, pub.Key, find.ValuesOptions{})
-			if again := p.cfg.Holder.Accepts(ctx, now, records); again != nil {
-				return again
-			}
-			break
+	if !p.justPut(ctx, now, pub.Key, values) {
+		var found []store.Value
+		best, _ := p.cfg.Find.Values(ctx, pub.Key, find.ValuesOptions{ReadOnly: true}) // without an answer, there is no doubt
+		for _, v := range best {
+			found = append(found, store.Value{Data: v})
+		}
+		if _, err := p.cfg.Rules.MergeHeld(pub.Key, found, ours, false); err != nil {
+			return err
 		}
 	}
+	_, err := p.put(ctx, now, closest, 0, records...)
 	return err
+}
+
+// justPut reports whether the node holds values of ours that were put a moment ago. Copies
+// that arrive meanwhile do not change when they expire.
+func (p *Publisher) justPut(ctx context.Context, now time.Time, key []byte, values [][]byte) bool {
+	held, _ := p.cfg.Holder.Held(ctx, key, now)
+	return slices.ContainsFunc(held, func(h store.Value) bool {
+		age := now.Sub(h.Received)
+		if !h.Expires.IsZero() {
+			age = p.cfg.RecordAge - h.Expires.Sub(now)
+		}
+		return age < 2*republishRetry && slices.ContainsFunc(values, func(v []byte) bool { return bytes.Equal(v, h.Data) })
+	})
 }

@@ -57,24 +57,39 @@ func (v Rules) Of(key []byte) (record.Validator, error) {
 	return validator, nil
 }
 
-// better reports whether value is better than other, by the order of the
-// validator. Both are valid. Where the validator sees no difference between
-// two different values, the greater bytes win, so that all holders of a key
-// agree whatever arrived first.
-func (v Rules) better(key, value, other []byte) bool {
-	if bytes.Equal(value, other) {
-		return false
-	}
+// compare returns 1 if the validator prefers value to other, -1 if it prefers other, and 0
+// if it has no preference: then it returns the first one, or the last one, in both orders.
+// Both values are valid.
+func (v Rules) compare(key, value, other []byte) (int, error) {
 	validator, err := v.Of(key)
 	if err != nil {
-		return false
+		return 0, err
 	}
-	// Most Rules return the first of equals: ask in both orders.
-	if best, err := validator.Select(string(key), [][]byte{other, value}); err != nil || best == 1 {
-		return err == nil
+	last, err := validator.Select(string(key), [][]byte{other, value})
+	if err != nil {
+		return 0, err
 	}
-	best, err := validator.Select(string(key), [][]byte{value, other})
-	return err == nil && best == 0 && bytes.Compare(value, other) > 0
+	first, err := validator.Select(string(key), [][]byte{value, other})
+	return last - first, err
+}
+
+// Tolerance is how much the expiry times of two values may differ although both were put at
+// about the same time: a copy loses up to two seconds each time it is passed on, and is
+// passed on once an hour, until its publisher publishes it again.
+const Tolerance = time.Minute
+
+// replaces reports whether a value replaces one that is held, if the validator has no
+// preference. A put does, unless it expires earlier: then it is an old value that its
+// publisher passes on. A copy does if it expires later, because it was put later.
+func replaces(held, arrived store.Value, put bool) bool {
+	if held.Expires.IsZero() || arrived.Expires.IsZero() { // one of them never expires
+		return put || !held.Expires.IsZero()
+	}
+	margin := Tolerance
+	if put {
+		margin = -Tolerance
+	}
+	return arrived.Expires.After(held.Expires.Add(margin))
 }
 
 // A Reducer is a validator of a namespace whose keys hold a set of values: see
@@ -129,20 +144,26 @@ func (v Rules) Bounded(key []byte, set []store.Value) error {
 }
 
 // Merge returns what is to be held of values, which are valid, the best one first.
-// The order of values does not matter.
-func (v Rules) Merge(key []byte, values [][]byte) ([][]byte, error) {
+// The order of values does not matter. Under a key of one value, prefer chooses among the
+// best ones, between which the validator has no preference: they come in the order of their
+// bytes.
+func (v Rules) Merge(key []byte, values [][]byte, prefer func(equal [][]byte) []byte) ([][]byte, error) {
 	values = slices.Clone(values)
 	slices.SortFunc(values, bytes.Compare)
 	values = slices.CompactFunc(values, bytes.Equal)
 	r := v.reducer(key)
 	if r == nil {
-		best := values[0]
+		best := values[:1:1]
 		for _, value := range values[1:] {
-			if v.better(key, value, best) {
-				best = value
+			switch order, err := v.compare(key, value, best[0]); {
+			case err != nil || order < 0:
+			case order > 0:
+				best = [][]byte{value}
+			default:
+				best = append(best, value)
 			}
 		}
-		return [][]byte{best}, nil
+		return [][]byte{prefer(best)}, nil
 	}
 	merged, err := r.Reduce(string(key), values)
 	if err == nil && len(merged) == 0 {
@@ -162,14 +183,15 @@ func (v Rules) Merge(key []byte, values [][]byte) ([][]byte, error) {
 
 // MergeHeld merges what has arrived into what is held under a key. The error is
 // [kaderr.ErrOldRecord] if nothing of it is any better. A value that is held already
-// lives as long as the later of the two says.
-func (v Rules) MergeHeld(key []byte, held, arrived []store.Value) ([]store.Value, error) {
+// lives as long as the later of the two says. put says that what has arrived was put just
+// now, and is no copy of another holder.
+func (v Rules) MergeHeld(key []byte, held, arrived []store.Value, put bool) ([]store.Value, error) {
 	all := slices.Concat(held, arrived)
 	values := make([][]byte, len(all))
 	for i, a := range all {
 		values[i] = a.Data
 	}
-	merged, err := v.Merge(key, values)
+	merged, err := v.Merge(key, values, func(equal [][]byte) []byte { return newest(equal, held, arrived, put) })
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +219,23 @@ func (v Rules) MergeHeld(key []byte, held, arrived []store.Value) ([]store.Value
 		return nil, kaderr.ErrOldRecord
 	}
 	return next, nil
+}
+
+// newest returns the value that is held, or one that has arrived and replaces it.
+func newest(equal [][]byte, held, arrived []store.Value, put bool) []byte {
+	among := func(v store.Value) bool {
+		return slices.ContainsFunc(equal, func(e []byte) bool { return bytes.Equal(e, v.Data) })
+	}
+	i := slices.IndexFunc(held, among)
+	if i < 0 {
+		return equal[len(equal)-1]
+	}
+	for _, a := range arrived {
+		if among(a) && !bytes.Equal(a.Data, held[i].Data) && replaces(held[i], a, put) {
+			return a.Data
+		}
+	}
+	return held[i].Data
 }
 
 // laterOf returns a, received and expiring at the later time of both; b if a is

@@ -73,7 +73,7 @@ func TestMerge(t *testing.T) {
 	}{
 		{"one", "/v/k", []string{"1"}, []string{"1"}},
 		{"the best one", "/v/k", []string{"1", "3", "2"}, []string{"3"}},
-		{"equally good ones: the greater bytes", "/v/k", []string{"1a", "1c", "1b"}, []string{"1c"}},
+		{"equally good ones: the one preferred", "/v/k", []string{"1a", "0d", "1c", "1b"}, []string{"1c"}},
 		{"a set of one", "/s/k", []string{"a1"}, []string{"a1"}},
 		{"the newest of each", "/s/k", []string{"a1", "b2", "a3", "b1", "c2"}, []string{"a3", "b2", "c2"}},
 		{"twice the same", "/s/k", []string{"a1", "a1"}, []string{"a1"}},
@@ -85,7 +85,7 @@ func TestMerge(t *testing.T) {
 				for _, v := range tt.give {
 					give = append(give, []byte(v))
 				}
-				got, err := testValidators().Merge([]byte(tt.key), give)
+				got, err := testValidators().Merge([]byte(tt.key), give, func(equal [][]byte) []byte { return equal[len(equal)-1] })
 				if err != nil || len(got) == 0 || string(got[0]) != tt.want[0] {
 					t.Fatalf("merge = %q, %v; want %q", got, err, tt.want)
 				}
@@ -108,7 +108,7 @@ func TestMergeHeldOrder(t *testing.T) {
 		values := rapid.SliceOfN(rapid.StringMatching(`[a-d][0-9]`), 1, 12).Draw(t, "values")
 		hold := func(values []string) (held []store.Value) {
 			for _, value := range values {
-				next, err := v.MergeHeld(key, held, []store.Value{{Data: []byte(value)}})
+				next, err := v.MergeHeld(key, held, []store.Value{{Data: []byte(value)}}, true)
 				if errors.Is(err, kaderr.ErrOldRecord) {
 					continue
 				}
@@ -137,11 +137,11 @@ func TestMergeHeld(t *testing.T) {
 	}
 	t.Run("older", func(t *testing.T) {
 		for _, key := range []string{"/v/k", "/s/k"} {
-			if _, err := v.MergeHeld([]byte(key), []store.Value{value("a2", 0, 9)}, []store.Value{value("a1", 0, 9)}); key == "/s/k" && !errors.Is(err, kaderr.ErrOldRecord) {
+			if _, err := v.MergeHeld([]byte(key), []store.Value{value("a2", 0, 9)}, []store.Value{value("a1", 0, 9)}, true); key == "/s/k" && !errors.Is(err, kaderr.ErrOldRecord) {
 				t.Errorf("%s: %v, want kaderr.ErrOldRecord", key, err)
 			}
 		}
-		if _, err := v.MergeHeld([]byte("/v/k"), []store.Value{value("2", 0, 9)}, []store.Value{value("1", 0, 9)}); !errors.Is(err, kaderr.ErrOldRecord) {
+		if _, err := v.MergeHeld([]byte("/v/k"), []store.Value{value("2", 0, 9)}, []store.Value{value("1", 0, 9)}, true); !errors.Is(err, kaderr.ErrOldRecord) {
 			t.Errorf("%v, want kaderr.ErrOldRecord", err)
 		}
 	})
@@ -152,7 +152,7 @@ func TestMergeHeld(t *testing.T) {
 				data = "1"
 			}
 			for _, expires := range []int{3, 9} {
-				got, err := v.MergeHeld([]byte(key), []store.Value{value(data, 0, 6)}, []store.Value{value(data, 1, expires)})
+				got, err := v.MergeHeld([]byte(key), []store.Value{value(data, 0, 6)}, []store.Value{value(data, 1, expires)}, true)
 				if err != nil || len(got) != 1 || !got[0].Received.Equal(in(1)) || !got[0].Expires.Equal(in(max(6, expires))) {
 					t.Errorf("%s: %v, %v", key, got, err)
 				}
@@ -160,7 +160,7 @@ func TestMergeHeld(t *testing.T) {
 		}
 	})
 	t.Run("each of a set by its own time", func(t *testing.T) {
-		got, err := v.MergeHeld([]byte("/s/k"), []store.Value{value("a1", 0, 6)}, []store.Value{value("b1", 1, 9)})
+		got, err := v.MergeHeld([]byte("/s/k"), []store.Value{value("a1", 0, 6)}, []store.Value{value("b1", 1, 9)}, true)
 		if err != nil || len(got) != 2 {
 			t.Fatal(got, err)
 		}
@@ -170,6 +170,57 @@ func TestMergeHeld(t *testing.T) {
 			}
 		}
 	})
+}
+
+// blank is a validator that takes all values for equal, as many are; last takes the last
+// one.
+type blank struct{ last bool }
+
+func (blank) Validate(string, []byte) error { return nil }
+
+func (b blank) Select(_ string, values [][]byte) (int, error) {
+	if b.last {
+		return len(values) - 1, nil
+	}
+	return 0, nil
+}
+
+// Of values that the validator takes for equal, a put replaces the one that is held, and a
+// copy does if it was put later; their bytes do not matter.
+func TestMergeHeldEqual(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	value := func(data string, expires time.Duration) []store.Value {
+		v := store.Value{Data: []byte(data)}
+		if expires > 0 {
+			v.Expires = now.Add(expires)
+		}
+		return []store.Value{v}
+	}
+	for _, tt := range []struct {
+		name          string
+		held, arrived time.Duration // until they expire; 0: never
+		put, want     bool
+	}{
+		{"a put", 48 * time.Hour, 48 * time.Hour, true, true},
+		{"a put, an hour later", 47 * time.Hour, 48 * time.Hour, true, true},
+		{"an old value from its publisher", 48 * time.Hour, 47 * time.Hour, true, false},
+		{"a put that never expires", 0, 0, true, true},
+		{"a copy of an older one", 48 * time.Hour, 47 * time.Hour, false, false},
+		{"a copy of about the same time", 48 * time.Hour, 48*time.Hour + Tolerance, false, false},
+		{"a copy of a newer one", 47 * time.Hour, 48 * time.Hour, false, true},
+		{"a copy where nothing expires", 0, 0, false, false},
+		{"a copy that expires where the other does not", 0, time.Hour, false, false},
+	} {
+		for _, v := range []Rules{{"v": blank{}}, {"v": blank{last: true}}} {
+			for _, data := range []string{"b", "a"} {
+				other := map[string]string{"a": "b", "b": "a"}[data]
+				got, err := v.MergeHeld([]byte("/v/k"), value(other, tt.held), value(data, tt.arrived), tt.put)
+				if taken := err == nil && string(got[0].Data) == data; taken != tt.want || !taken && !errors.Is(err, kaderr.ErrOldRecord) {
+					t.Errorf("%s: %q replaces %q: %v, %v; want %v", tt.name, data, other, taken, err, tt.want)
+				}
+			}
+		}
+	}
 }
 
 // What is packed is read as it was, without what has expired meanwhile.
@@ -215,7 +266,7 @@ func TestPack(t *testing.T) {
 // A reducer that leaves nothing, or fails, is an error.
 func TestMergeFails(t *testing.T) {
 	for _, bad := range []record.Validator{reduces{func([][]byte) ([][]byte, error) { return nil, nil }}, reduces{func([][]byte) ([][]byte, error) { return nil, errNoAuthor }}} {
-		if _, err := (Rules{"s": bad}).Merge([]byte("/s/k"), [][]byte{[]byte("a1")}); !errors.Is(err, kaderr.ErrInvalidRecord) {
+		if _, err := (Rules{"s": bad}).Merge([]byte("/s/k"), [][]byte{[]byte("a1")}, nil); !errors.Is(err, kaderr.ErrInvalidRecord) {
 			t.Errorf("%v, want kaderr.ErrInvalidRecord", err)
 		}
 	}
