@@ -35,8 +35,9 @@ type Config struct {
 
 	// Validators check the values that are put and got, by namespace: a key is
 	// "/namespace/rest". Without an entry for its namespace, a value is refused. A
-	// validator that is a [Reducer] has keys that hold several values. Package
-	// host/validator has those that most need.
+	// validator that is a [Reducer] has keys that hold several values. Of two values of
+	// which Select prefers neither, the one that was put later wins. Package
+	// host/validator has the validators that most need, and more on that.
 	Validators map[string]record.Validator
 
 	// Store keeps records and providers; Close does not close it. If nil, they

@@ -15,6 +15,16 @@
 // one may put that again: a reader that has to notice remembers the sequence
 // number it saw last.
 //
+// A validator of your own may have a Select that prefers none of two values: it returns the
+// first one, or the last one, whatever their order. Of such values, the DHT takes the one
+// that was put later. A put replaces what a holder has; a copy, which holders pass on,
+// replaces it if it expires later, by more than a minute; a get takes the value that
+// expires last, and of those within a minute the one that most holders gave. So an update
+// wins, and copies of the value before it do not bring that back. All publishers must use
+// the same Config.RecordAge for that. Without an order of their own, values have no
+// protection against an older one that is put again: use a sequence number, as [Signed]
+// has it, where that matters.
+//
 // Validate is asked about bytes from strangers, and so is [Open]: they return
 // an error that says what is wrong with a key or value, whatever it is, and look
 // at [MaxKey] and [MaxValue] bytes at most. Select and Reduce are asked about values
