@@ -263,6 +263,7 @@ func (d *DHT) switched(was, now reach.Decision) {
 	case now.Serve:
 		d.host.SetStreamHandler(d.cfg.protocolID(), d.serve.Handle)
 	default:
+		d.table.Stopped()
 		d.host.RemoveStreamHandler(d.cfg.protocolID())
 		d.serve.Reset()
 	}
@@ -336,6 +337,11 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 // as that is known: no bootstrap peers, or why they could not be dialled, or what else
 // they speak, or what filtered them; or that the node is offline, since no contact
 // answers. Meanwhile the DHT goes on trying.
+//
+// The only server of a network is ready, too: a server without bootstrap peers that has
+// served a client, has never had a contact, and has found no other server for 40s. See
+// Stats.Single. What it puts and announces is stored by itself alone, as the receipt says,
+// and handed to the servers that come. A server that has lost its network is not ready.
 //
 // All operations call Ready first, so there is no need to. Within the same time, an
 // operation then waits for the end of the first join, so that it finds the closest peers.

@@ -115,9 +115,12 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	}); ok {
 		g.Reachable, g.Unreachable, g.Unverified = h.ConfirmedAddrs()
 	}
+	if d.table.Single() {
+		g.ModeReason += "; it is the only server of its network"
+	}
 	if d.table.Live() {
 		g.Asked, g.Told = d.askForUs(ctx, g.Mode, g.Addrs)
-	} else {
+	} else if !d.table.Single() {
 		g.NotReady = public(d.table.NotReady(nil))
 	}
 	if ctx.Err() != nil {

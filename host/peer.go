@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -128,7 +130,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
 	closest, err := d.lookup.Closest(0)(ctx, key, nil)
-	if err != nil {
+	if err != nil && !errors.Is(err, kaderr.ErrSingle) {
 		return nil, public(err)
 	}
 	infos := make([]peer.AddrInfo, len(closest))

@@ -64,7 +64,7 @@ func outside(err error) error {
 // a [Quorum] was asked for, it is made when that is reached, and the peers that are
 // in neither Stored nor Failed have not answered by then: see [Receipt.Wait].
 type Receipt struct {
-	Stored []peer.ID         // the peers that stored it, closest to the key first
+	Stored []peer.ID         // the peers that stored it, closest to the key first; this node alone if it is the only server
 	Failed map[peer.ID]error // why each of the others refused or failed
 	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
 

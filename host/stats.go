@@ -36,6 +36,7 @@ type Stats struct {
 	Suspects       int  // of them, those that did not answer when they were last asked
 	Pending        int  // peers that wait for a place in it
 	Offline        bool // there are contacts, and none answers
+	Single         bool // this node is the only server of its network: see DHT.Ready
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
@@ -77,6 +78,7 @@ func (d *DHT) Stats() Stats {
 		Suspects:       table.Suspects,
 		Pending:        table.Pending,
 		Offline:        table.Offline,
+		Single:         d.table.Single(),
 		InboundStreams: d.serve.Len(),
 		Values:         values,
 		Providers:      providers,

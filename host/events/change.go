@@ -39,6 +39,9 @@ type Offline struct {
 // Back says that a contact answers again after [Offline].
 type Back struct{}
 
+// Single says that the node is the only server of its network, as far as it can know.
+type Single struct{}
+
 // ModeChanged says that the node serves other peers now, or does not, or that it is known
 // now whether peers on the internet can dial it.
 type ModeChanged struct {
@@ -70,6 +73,9 @@ func (c Offline) Says() (string, []any) {
 func (Back) Says() (string, []any) { return "back: a contact answers again", nil }
 
 // Says implements [Change].
+func (Single) Says() (string, []any) { return "this node is the only server of its network", nil }
+
+// Says implements [Change].
 func (c ModeChanged) Says() (string, []any) {
 	return "the mode is " + c.Mode, []any{"reachable", c.Reachable, "why", c.Reason}
 }
@@ -86,6 +92,9 @@ func (Offline) Type() string { return "offline" }
 // Type returns back.
 func (Back) Type() string { return "back" }
 
+// Type returns single.
+func (Single) Type() string { return "single" }
+
 // Type returns mode_changed.
 func (ModeChanged) Type() string { return "mode_changed" }
 
@@ -93,4 +102,5 @@ func (Joined) event()      {}
 func (JoinFailed) event()  {}
 func (Offline) event()     {}
 func (Back) event()        {}
+func (Single) event()      {}
 func (ModeChanged) event() {}

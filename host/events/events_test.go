@@ -18,6 +18,7 @@ var all = []What{
 	JoinFailed{},
 	Offline{},
 	Back{},
+	Single{},
 	ModeChanged{},
 	LookupBegan{},
 	LookupAsked{},

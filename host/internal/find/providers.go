@@ -13,6 +13,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -71,6 +72,9 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 		}
 	}
 	s, err := p.finder.cfg.Lookup.Prepare(ctx, key, protocol.GetProviders{Key: key}, lookup.Plan{})
+	if errors.Is(err, kaderr.ErrSingle) {
+		return p.resolve(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 		return g.merged, nil
 	}
 	s, err := f.prepare(ctx, g, o.Paths)
-	if err != nil && len(g.merged) > 0 && ctx.Err() == nil && errors.Is(err, kaderr.ErrNoContacts) {
+	alone := errors.Is(err, kaderr.ErrNoContacts) || errors.Is(err, kaderr.ErrSingle)
+	if alone && len(g.merged) > 0 && ctx.Err() == nil {
 		return g.merged, nil
 	}
 	if err != nil {

@@ -40,6 +40,12 @@ func (h *Holder) Provide(ctx context.Context, key []byte, lifetime time.Duration
 	}))
 }
 
+// Provides reports whether an announcement of ours is stored.
+func (h *Holder) Provides(ctx context.Context, key []byte, now time.Time) bool {
+	_, err := h.cfg.Store.Provider(ctx, key, string(h.self), now)
+	return err == nil
+}
+
 // StopProviding removes what Provide has stored.
 func (h *Holder) StopProviding(ctx context.Context, key []byte) error {
 	return h.cfg.Store.RemoveProvider(ctx, key, string(h.self))

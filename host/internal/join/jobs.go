@@ -95,7 +95,9 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 			s.next, s.again = now.Add(routing.JoinAfter(0)), now.Add(tasks.Jittered(table.SettleTime))
 			return
 		}
-		s.found = j.cfg.Table.Live()
+		if s.found = j.cfg.Table.Live(); !s.found {
+			j.cfg.Table.FoundNone()
+		}
 		s.after = routing.JoinAfter(s.after)
 		s.next = now.Add(tasks.Jittered(s.after))
 		s.failed++

@@ -32,6 +32,10 @@ var (
 	// sent or dialled. It says nothing about the peer.
 	ErrNotSent = errors.New("kad: the request was given up before it was sent")
 
+	// ErrSingle says that there is no peer to ask, because this node is the only server of
+	// its network. What it does not hold itself is not there.
+	ErrSingle = fmt.Errorf("%w: this node is the only server of its network", ErrNotFound)
+
 	// ErrTooMany refuses a value that would take a set of values over its limit.
 	ErrTooMany = errors.New("kad: the key holds as many values as its Reducer allows")
 

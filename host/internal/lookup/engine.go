@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -52,7 +53,8 @@ type Plan struct {
 }
 
 // Prepare prepares a lookup of the key of a preimage. It waits until the table has
-// contacts, as Table.ReadyWithin does.
+// contacts, as Table.ReadyWithin does. The error is [kaderr.ErrSingle] if this node is the
+// only server, so that there is no peer to ask.
 //
 // The lookup starts from the result of an earlier one of the same key, or of one near to
 // it, if there is one, and from the closest contacts of the table.
@@ -67,6 +69,9 @@ func (e *Engine) Prepare(ctx context.Context, preimage []byte, req protocol.Requ
 func (e *Engine) prepare(preimage []byte, req protocol.Request, p Plan) (*Search, error) {
 	key := routing.KeyOf(preimage)
 	seeds := e.cfg.Table.Seeds(key, routing.SeedFactor*e.cfg.K)
+	if len(seeds) == 0 && e.cfg.Table.Single() {
+		return nil, kaderr.ErrSingle
+	}
 	if len(seeds) == 0 {
 		return nil, e.cfg.Table.NotReady(nil) // the table was emptied just now
 	}

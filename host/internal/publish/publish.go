@@ -15,6 +15,7 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -106,10 +107,18 @@ func (p *Publisher) put(ctx context.Context, now time.Time, closest lookup.Close
 	}
 	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, now, records...) }
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, records[0].Key, holder.PutOf(records), quorum, hold)
+	if errors.Is(err, kaderr.ErrSingle) {
+		receipt, err = p.byUs(), p.cfg.Holder.Store(ctx, now, p.cfg.Self, records...)
+	}
 	if err != nil {
 		return receipt, err
 	}
 	return receipt, receipt.Check(ctx, quorum)
+}
+
+// byUs returns the receipt for what this node has stored as the only server.
+func (p *Publisher) byUs() deliver.Receipt {
+	return deliver.Receipt{Stored: []peer.ID{p.cfg.Self}, Wanted: 1}
 }
 
 // StopPublishing ends the publication of a value: it is not published again. Holders
@@ -140,6 +149,9 @@ func (p *Publisher) announce(ctx context.Context, now time.Time, closest lookup.
 	}
 	add := p.cfg.Holder.Announcement(key, lifetime, now)
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, key, add, 0, nil)
+	if errors.Is(err, kaderr.ErrSingle) && p.cfg.Holder.Provides(ctx, key, now) {
+		receipt, err = p.byUs(), nil
+	}
 	if err != nil {
 		return receipt, err
 	}

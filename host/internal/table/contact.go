@@ -80,11 +80,16 @@ func (t *Table) Wants(id peer.ID) bool {
 // is no contact, not in doubt, and says that it serves.
 func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	key := routing.KeyOf([]byte(id))
+	news := false // it may be the first client
 	tasks.Locked(&t.mu, func(now time.Time) {
 		_, known := t.contacts.Contact(key)
 		wants = !known && (!t.live || !t.doubts.Has(now, id))
+		news = !t.live && !t.single.served
 	})
-	return wants && t.Speaks(id)
+	if wants = wants && t.Speaks(id); news && !wants {
+		t.change(func(time.Time) bool { t.single.served = true; return false })
+	}
+	return wants
 }
 
 // Disconnected records that a connection to a peer has ended. A contact is then checked,

@@ -22,4 +22,13 @@
 //   - Consequence: a node that only ever knew one dead bootstrap peer still finds no peer:
 //     configure several.
 //   - It would change if bootstrap peers were found by another way.
+// A server that has clients and nothing else is the only server of its network.
+//
+//   - Context: it can serve its clients, and has no peer to store its own records at. A
+//     server that has lost its network must not take itself for the only one.
+//   - Decision: it has served a client, has no bootstrap peers, has had no contact for as
+//     long as contacts are remembered, and joins have found no server for 40 s.
+//   - Consequence: it is ready, and stores at itself. One with bootstrap peers that do not
+//     answer is not ready, however long that lasts.
+//   - It would change if bootstrap peers could say that they have gone for good.
 package table

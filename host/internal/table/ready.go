@@ -68,7 +68,7 @@ func (t *Table) Unsettled(now time.Time) (until time.Time, is bool) {
 	return t.settled, small && now.Before(t.settled)
 }
 
-// Ready waits until lookups will work, as long as ctx, at most 10s if ctx has no deadline.
+// Ready waits until lookups will work, or this node is the only server, as long as ctx, at most 10s if ctx has no deadline.
 // The error is a [*NotReadyError], or [kaderr.ErrClosed].
 func (t *Table) Ready(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
@@ -82,10 +82,14 @@ func (t *Table) Ready(ctx context.Context) error {
 	select {
 	case <-t.WhenLive(): // also if ctx has ended: that is another error
 		return nil
+	case <-t.whenSingle():
+		return nil
 	default:
 	}
 	select {
 	case <-t.WhenLive():
+		return nil
+	case <-t.whenSingle():
 		return nil
 	case <-ctx.Done():
 		return t.NotReady(context.Cause(ctx))
@@ -117,7 +121,7 @@ func (t *Table) awaitJoin(ctx context.Context) error {
 func (t *Table) ReadyWithin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := t.Ready(ctx); err != nil {
+	if err := t.Ready(ctx); err != nil || t.Single() {
 		return err
 	}
 	return t.awaitJoin(ctx)
@@ -208,7 +212,7 @@ func (e *NotReadyError) Error() string {
 		why = append(why, "offline: none of the contacts answers (it goes on by itself when one does)")
 	}
 	if e.Bootstrap == 0 && !e.Offline {
-		why = append(why, "no bootstrap peers configured, or this node alone (set Config.Bootstrap, or connect the host to a peer of this network)")
+		why = append(why, "no bootstrap peers configured, or this node alone (set Config.Bootstrap, or connect the host to a peer of this network; the only server of a network is ready when it has served a client, and found no other server for 40s)")
 	}
 	if len(e.Dials) > 0 {
 		what := "bootstrap peers failed"

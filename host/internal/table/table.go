@@ -53,6 +53,7 @@ type Table struct {
 	cutOff bool          // it is not live, since we are offline
 	back   time.Time     // when we were offline for the last time
 	joined chan struct{} // closed at the end of the first join; nil if there is none to wait for
+	single single
 
 	settled time.Time // see Unsettled
 
@@ -68,7 +69,7 @@ func New(cfg Config) *Table {
 	}
 	self := routing.KeyOf([]byte(cfg.Host.ID()))
 	t := &Table{
-		cfg: cfg, self: self, filled: make(chan struct{}),
+		cfg: cfg, self: self, filled: make(chan struct{}), single: single{is: make(chan struct{})},
 		contacts: routing.NewTable(self, routing.TableConfig{
 			K:                cfg.K,
 			ProbeAfter:       cfg.ProbeAfter,
@@ -107,8 +108,11 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 				t.departed.Add(now, c.Contact)
 			}
 		}
-		offline := t.cutOff
+		offline, wasSingle := t.cutOff, t.single.yes
 		wake = t.turn(now) || wake
+		if t.turnSingle(now); t.single.yes && !wasSingle {
+			told = append(told, events.Single{})
+		}
 		switch {
 		case wasLive && t.cutOff:
 			told = append(told, events.Offline{Contacts: t.contacts.Len()})
