@@ -320,7 +320,7 @@ type Mode uint8
 
 const (
 	// ModeAuto serves while other peers can reach the node: at once on a loopback
-	// or private network, and on the public network when the host says that it
+	// or private network, if the host listens on an address, and on the public network when the host says that it
 	// is reachable, or listens on a public IPv4 address itself.
 	ModeAuto Mode = iota
 

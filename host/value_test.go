@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -173,7 +174,7 @@ func testSupersede(t *testing.T) {
 		{"2", "1", "2", true},
 		{"1 a", "1 a", "1 a", false},
 		{"1 a", "1 b", "1 b", false},
-		{"1 b", "1 a", "1 b", true},
+		{"1 b", "1 a", "1 a", false}, // of equal ones, the one that is put later
 	}
 	n := newTestNet(t)
 	d := n.inert(Config{})
@@ -210,8 +211,8 @@ func TestSupersedeConcurrently(t *testing.T) {
 			})
 		}
 		puts.Wait()
-		if got := held(t, d, "/v/key"); got != "9 99" {
-			t.Errorf("holds %q, want the best of all", got)
+		if got := held(t, d, "/v/key"); !strings.HasPrefix(got, "9 ") {
+			t.Errorf("holds %q, want one of the best", got)
 		}
 	})
 }

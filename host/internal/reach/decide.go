@@ -26,6 +26,7 @@ type facts struct {
 	dialled      time.Time            // when a stranger on the public internet connected to the host; zero if that is long ago
 	publicPeer   bool                 // a peer of this network is on the public internet
 	publicListen bool                 // the host listens on a public IPv4 address
+	hidden       bool                 // the host has no address that a peer could dial
 }
 
 // A Decision is whether the node serves, and why.
@@ -56,6 +57,8 @@ func decide(wanted Mode, s facts) Decision {
 		return Decision{false, proof, "set to client"}
 	case proof:
 		return Decision{true, true, "the host is publicly reachable"}
+	case s.hidden && !s.publicPeer:
+		return Decision{false, false, "the host has no address that other peers could dial: let it listen on one"}
 	case !s.publicPeer:
 		return Decision{
 			true, s.publicListen && !refuted,

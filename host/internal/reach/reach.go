@@ -79,10 +79,10 @@ func New(cfg Config) *Reach {
 
 // Start makes the first decision.
 func (r *Reach) Start() {
-	public := r.listensPublic()
+	public, hidden := r.listensPublic(), r.hidden()
 	r.change(func(time.Time) {
 		r.started = true
-		r.facts.publicListen = public
+		r.facts.publicListen, r.facts.hidden = public, hidden
 		r.facts.publicPeer = r.facts.publicPeer || r.cfg.PublicPeer
 	})
 }
@@ -101,8 +101,8 @@ func (r *Reach) Handle(e any) {
 			r.facts.denied = len(e.Unreachable) > 0 && len(e.Reachable)+len(e.Unknown) == 0
 		})
 	case event.EvtLocalAddressesUpdated:
-		public := r.listensPublic()
-		r.change(func(time.Time) { r.facts.publicListen = public })
+		public, hidden := r.listensPublic(), r.hidden()
+		r.change(func(time.Time) { r.facts.publicListen, r.facts.hidden = public, hidden })
 	case event.EvtNATDeviceTypeChanged:
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -114,6 +114,12 @@ func (r *Reach) Handle(e any) {
 func (r *Reach) listensPublic() bool {
 	addrs, err := r.cfg.Host.Network().InterfaceListenAddresses()
 	return err == nil && scope.ListensPublic(addrs)
+}
+
+// hidden reports whether the host has no address that a peer could dial. An address through
+// a relay is none: a server must be dialled directly.
+func (r *Reach) hidden() bool {
+	return len(scope.WithoutRelays(r.cfg.Host.Addrs())) == 0
 }
 
 // change updates the facts, and switches if the decision changes: at once, or once that

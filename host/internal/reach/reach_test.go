@@ -119,12 +119,37 @@ func testPatienceIsBounded(t *testing.T) {
 	}
 }
 
+// On a private network, a host serves while it has an address of its own: one through a relay
+// does not count.
+func TestHidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, Auto, false)
+		n.Start()
+		n.wants(t, Client, "no address")
+		for _, step := range []struct {
+			addr string
+			want Mode
+		}{
+			{"/ip4/192.168.1.1/tcp/1", Server},
+			{"/ip4/192.168.1.2/tcp/1/p2p/12D3KooWT31gsuv1RC6aypG47LhNGmMbVbimX19PtMivHmjctStV/p2p-circuit", Client},
+			{"/ip4/127.0.0.1/udp/1/quic-v1", Server},
+		} {
+			n.host.move(step.addr)
+			n.handle(event.EvtLocalAddressesUpdated{})
+			if n.wants(t, step.want, ""); n.mode() != step.want {
+				t.Errorf("with %s", step.addr)
+			}
+		}
+	})
+}
+
 // A node of a network that turns out to be public stops serving until the host knows that
 // it is reachable, or listens on a public address.
 func TestPublicPeer(t *testing.T) { synctest.Test(t, testPublicPeer) }
 
 func testPublicPeer(t *testing.T) {
 	n := newNode(t, Auto, false)
+	n.host.move("/ip4/192.168.1.1/tcp/1")
 	n.Start()
 	n.wants(t, Server, "private network")
 	n.finds(network.ReachabilityPrivate)

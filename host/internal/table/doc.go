@@ -22,6 +22,7 @@
 //   - Consequence: a node that only ever knew one dead bootstrap peer still finds no peer:
 //     configure several.
 //   - It would change if bootstrap peers were found by another way.
+//
 // A server that has clients and nothing else is the only server of its network.
 //
 //   - Context: it can serve its clients, and has no peer to store its own records at. A
