@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,6 +30,14 @@ type Config struct {
 	// duplicates and this node itself do not count. If empty, the DHT waits until the
 	// host is connected to a peer of the network.
 	Bootstrap []peer.AddrInfo
+
+	// FindBootstrap, if not nil, names bootstrap peers besides those of Bootstrap. It is
+	// called before each attempt to dial bootstrap peers, so that it may read a file, or ask
+	// a service; see [DNSBootstrap] for peers that are listed in the DNS. It returns when its
+	// context ends, at the latest after 10s. If it fails, the peers that it named before
+	// remain. An address such as /dnsaddr/example.org/p2p/12D3KooW... in Bootstrap needs no
+	// function: the host resolves it at each dial.
+	FindBootstrap func(context.Context) ([]peer.AddrInfo, error)
 
 	// Mode says whether to serve others. If zero, [ModeAuto].
 	Mode Mode
@@ -239,6 +248,22 @@ func others(peers []peer.AddrInfo, self peer.ID) []peer.AddrInfo {
 		}
 	}
 	return out
+}
+
+// bootstrapNow returns what names all bootstrap peers as they are now, without this node;
+// nil if they do not change. A peer without an address is left out.
+func (c Config) bootstrapNow(self peer.ID) func(context.Context) ([]peer.AddrInfo, error) {
+	if c.FindBootstrap == nil {
+		return nil
+	}
+	return func(ctx context.Context) ([]peer.AddrInfo, error) {
+		named, err := c.FindBootstrap(ctx)
+		if err != nil {
+			return nil, err
+		}
+		named = slices.DeleteFunc(slices.Clone(named), func(p peer.AddrInfo) bool { return len(p.Addrs) == 0 || p.ID.Validate() != nil })
+		return others(slices.Concat(c.Bootstrap, named), self), nil
+	}
 }
 
 // protocolID is the protocol of the network.

@@ -141,10 +141,14 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
 	d.observer = observe.New()
+	bootstrap := len(cfg.Bootstrap)
+	if cfg.FindBootstrap != nil {
+		bootstrap++ // at least one, until it says otherwise
+	}
 	d.table = table.New(table.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake, Observer: d.observer,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
-		Dir: cfg.Dir, Bootstrap: len(cfg.Bootstrap),
+		Dir: cfg.Dir, Bootstrap: bootstrap,
 	})
 	d.reach = reach.New(reach.Config{
 		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched,
@@ -162,7 +166,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	})
 	d.join = join.New(join.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
-		Bootstrap: cfg.Bootstrap, RefreshInterval: cfg.RefreshInterval, Observer: d.observer,
+		Bootstrap: cfg.Bootstrap, Resolve: cfg.bootstrapNow(d.host.ID()), RefreshInterval: cfg.RefreshInterval, Observer: d.observer,
 	})
 }
 

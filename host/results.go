@@ -127,6 +127,7 @@ type NotReadyError struct {
 	Offline   bool                       // there are contacts, and none of many has answered for 3s
 	Protocol  lprotocol.ID               // what other peers would have to speak
 	Bootstrap int                        // how many bootstrap peers are configured
+	Unnamed   error                      // why Config.FindBootstrap failed; nil if it did not
 	Dials     map[peer.ID]error          // bootstrap peers that could not be used, and why
 	Others    map[peer.ID][]lprotocol.ID // connected peers that do not speak Protocol, and what they speak
 	Filtered  map[peer.ID]string         // peers that were not admitted to the table, and by what
@@ -136,7 +137,7 @@ type NotReadyError struct {
 // Error says what is wrong, most important first, and what would help.
 func (e *NotReadyError) Error() string { return (*table.NotReadyError)(e).Error() }
 
-// Unwrap returns [ErrNoContacts], the dial errors, and what ended the wait.
+// Unwrap returns [ErrNoContacts], the dial errors, Unnamed, and what ended the wait.
 func (e *NotReadyError) Unwrap() []error { return (*table.NotReadyError)(e).Unwrap() }
 
 // Via is the way in which a peer is connected.

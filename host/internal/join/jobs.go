@@ -102,7 +102,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 		s.next = now.Add(tasks.Jittered(s.after))
 		s.failed++
 		if err != nil {
-			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: len(j.cfg.Bootstrap), Attempt: s.failed, Again: s.next.Sub(now)})
+			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: len(j.entry()), Attempt: s.failed, Again: s.next.Sub(now)})
 		}
 		log.Debugw("join", "error", err, "again", s.next)
 	})
@@ -111,7 +111,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 
 // entries returns the bootstrap peers that are in the table.
 func (j *Joiner) entries() (ids []peer.ID) {
-	for _, info := range j.cfg.Bootstrap {
+	for _, info := range j.entry() {
 		if j.cfg.Table.Has(info.ID) {
 			ids = append(ids, info.ID)
 		}

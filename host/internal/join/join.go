@@ -30,15 +30,18 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 
 // A Config has the rooms that a Joiner uses, and its settings.
 type Config struct {
-	Host            lhost.Host
-	Protocol        lprotocol.ID
-	Table           *table.Table
-	Call            *call.Caller
-	Lookup          *lookup.Engine
-	Tasks           *tasks.Group
-	Bootstrap       []peer.AddrInfo // without this node
-	RefreshInterval time.Duration   // negative: buckets are not refreshed
-	Wake            func()          // wakes the background loop; does not block
+	Host      lhost.Host
+	Protocol  lprotocol.ID
+	Table     *table.Table
+	Call      *call.Caller
+	Lookup    *lookup.Engine
+	Tasks     *tasks.Group
+	Bootstrap []peer.AddrInfo // without this node
+	// Resolve returns the bootstrap peers as they are now, those of Bootstrap included; nil:
+	// they do not change.
+	Resolve         func(context.Context) ([]peer.AddrInfo, error)
+	RefreshInterval time.Duration // negative: buckets are not refreshed
+	Wake            func()        // wakes the background loop; does not block
 	Observer        *observe.Observer
 }
 
@@ -49,9 +52,10 @@ type Joiner struct {
 	joins atomic.Uint64
 	state state // of the background loop
 
-	mu    sync.Mutex
-	now   *run // the join under way; nil if there is none
-	queue queue
+	mu        sync.Mutex
+	now       *run // the join under way; nil if there is none
+	queue     queue
+	bootstrap []peer.AddrInfo // see entry
 }
 
 // A run is a join that is under way.
@@ -64,7 +68,9 @@ type run struct {
 const bootstrapAtOnce = 64
 
 // New returns a Joiner that has not joined.
-func New(cfg Config) *Joiner { return &Joiner{cfg: cfg, self: cfg.Host.ID()} }
+func New(cfg Config) *Joiner {
+	return &Joiner{cfg: cfg, self: cfg.Host.ID(), bootstrap: cfg.Bootstrap}
+}
 
 // Joins returns how many joins were begun.
 func (j *Joiner) Joins() uint64 { return j.joins.Load() }
@@ -188,7 +194,9 @@ func (j *Joiner) dialAll() <-chan struct{} {
 	}
 	started := j.cfg.Tasks.Go(func(ctx context.Context) {
 		defer close(done)
-		j.fallBack(ctx, revived)
+		if j.fallBack(ctx, revived); !j.cfg.Table.Live() {
+			j.resolve(ctx)
+		}
 		absent := func(yield func(peer.AddrInfo) bool) {
 			for _, info := range j.absent() {
 				if j.cfg.Table.Live() || !yield(info) {
@@ -201,7 +209,7 @@ func (j *Joiner) dialAll() <-chan struct{} {
 			return nil
 		})
 		<-near
-		if len(j.cfg.Bootstrap) == 0 {
+		if len(j.entry()) == 0 {
 			<-revived
 		}
 	})
@@ -242,13 +250,6 @@ func (j *Joiner) revive(ctx context.Context) {
 	_ = tasks.Each(ctx, reviveLimit, slices.Values(j.cfg.Table.Departed(n)), func(ctx context.Context, c routing.Contact) error {
 		_ = j.dialContact(ctx, c)
 		return nil
-	})
-}
-
-// absent returns the bootstrap peers that are not in the table.
-func (j *Joiner) absent() []peer.AddrInfo {
-	return slices.DeleteFunc(slices.Clone(j.cfg.Bootstrap), func(info peer.AddrInfo) bool {
-		return j.cfg.Table.Has(info.ID)
 	})
 }
 
@@ -296,6 +297,7 @@ const maxReunited = 4
 // from its part of the network, and looks itself up: a bootstrap peer that has restarted
 // knows no peer, and nodes that were cut off together know only each other.
 func (j *Joiner) reunite(ctx context.Context) error {
+	j.resolve(ctx)
 	dials := make(map[peer.ID]func(context.Context) error)
 	if absent := j.absent(); len(absent) > 0 {
 		info := absent[rand.IntN(len(absent))]

@@ -133,7 +133,7 @@ func (t *Table) NotReady(cause error) *NotReadyError {
 	t.mu.Lock()
 	e := &NotReadyError{
 		Dials: maps.Clone(t.notes.dials), Filtered: maps.Clone(t.notes.filtered),
-		Protocol: t.cfg.Protocol, Bootstrap: t.cfg.Bootstrap, Cause: cause,
+		Protocol: t.cfg.Protocol, Bootstrap: t.notes.bootstrap, Unnamed: t.notes.unnamed, Cause: cause,
 	}
 	t.mu.Unlock()
 	e.Offline = t.Stats().Offline
@@ -156,8 +156,10 @@ const maxNoted = 64
 
 // notes say why peers did not get into the table.
 type notes struct {
-	dials    map[peer.ID]error  // bootstrap peers that failed, and why
-	filtered map[peer.ID]string // peers that were not admitted, and by what
+	bootstrap int                // how many bootstrap peers there are
+	unnamed   error              // why they could not be named anew
+	dials     map[peer.ID]error  // bootstrap peers that failed, and why
+	filtered  map[peer.ID]string // peers that were not admitted, and by what
 }
 
 // NoteDial notes what became of a bootstrap peer: nil if it answered.
@@ -172,6 +174,20 @@ func (t *Table) NoteDial(id peer.ID, err error) {
 		t.notes.dials = make(map[peer.ID]error)
 	}
 	t.notes.dials[id] = err
+}
+
+// NoteBootstrap notes which bootstrap peers there are now, or why they could not be named
+// anew.
+func (t *Table) NoteBootstrap(peers []peer.AddrInfo, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.notes.unnamed = err; err != nil {
+		return
+	}
+	t.notes.bootstrap = len(peers)
+	maps.DeleteFunc(t.notes.dials, func(id peer.ID, _ error) bool {
+		return !slices.ContainsFunc(peers, func(p peer.AddrInfo) bool { return p.ID == id })
+	})
 }
 
 // noteFiltered notes that a peer was not admitted, and by what.
@@ -199,6 +215,7 @@ type NotReadyError struct {
 	Offline   bool
 	Protocol  lprotocol.ID
 	Bootstrap int
+	Unnamed   error
 	Dials     map[peer.ID]error
 	Others    map[peer.ID][]lprotocol.ID
 	Filtered  map[peer.ID]string
@@ -211,7 +228,10 @@ func (e *NotReadyError) Error() string {
 	if e.Offline {
 		why = append(why, "offline: none of the contacts answers (it goes on by itself when one does)")
 	}
-	if e.Bootstrap == 0 && !e.Offline {
+	if e.Unnamed != nil {
+		why = append(why, "the bootstrap peers cannot be found out: "+e.Unnamed.Error())
+	}
+	if e.Bootstrap == 0 && e.Unnamed == nil && !e.Offline {
 		why = append(why, "no bootstrap peers configured, or this node alone (set Config.Bootstrap, or connect the host to a peer of this network; the only server of a network is ready when it has served a client, and found no other server for 40s)")
 	}
 	if len(e.Dials) > 0 {
@@ -239,6 +259,9 @@ func (e *NotReadyError) Error() string {
 // Unwrap returns [kaderr.ErrNoContacts], the dial errors, and what ended the wait.
 func (e *NotReadyError) Unwrap() []error {
 	errs := append([]error{kaderr.ErrNoContacts}, slices.Collect(maps.Values(e.Dials))...)
+	if e.Unnamed != nil {
+		errs = append(errs, e.Unnamed)
+	}
 	if e.Cause != nil {
 		errs = append(errs, e.Cause)
 	}

@@ -30,7 +30,7 @@ type Config struct {
 	MaxPerGroup int           // contacts of one network in a bucket; negative: no bound
 	SlowAfter   time.Duration
 	Dir         string // where contacts are saved; "": nowhere
-	Bootstrap   int    // how many bootstrap peers are configured, for NotReadyError
+	Bootstrap   int    // how many bootstrap peers are configured; NoteBootstrap changes it
 	Wake        func() // wakes the background loop; does not block
 	Observer    *observe.Observer
 }
@@ -70,6 +70,7 @@ func New(cfg Config) *Table {
 	self := routing.KeyOf([]byte(cfg.Host.ID()))
 	t := &Table{
 		cfg: cfg, self: self, filled: make(chan struct{}), single: single{is: make(chan struct{})},
+		notes: notes{bootstrap: cfg.Bootstrap},
 		contacts: routing.NewTable(self, routing.TableConfig{
 			K:                cfg.K,
 			ProbeAfter:       cfg.ProbeAfter,

@@ -1,0 +1,87 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
+)
+
+const (
+	// maxDNSAddrs bounds the addresses that one name of the DNS may lead to, and
+	// maxDNSDepth how many names it may lead through.
+	maxDNSAddrs = 256
+	maxDNSDepth = 4
+)
+
+// DNSBootstrap returns a function for Config.FindBootstrap that resolves addresses such as
+// /dnsaddr/bootstrap.example.org, whose TXT records list the addresses of peers. It may also
+// be given addresses that end in /p2p/ID. The error says which address has no peers, if none
+// has; peers that are behind one address are used although another one fails. It takes at
+// most 256 addresses from a name.
+func DNSBootstrap(addrs ...string) func(context.Context) ([]peer.AddrInfo, error) {
+	return dnsBootstrap(madns.DefaultResolver, addrs)
+}
+
+// dnsBootstrap is DNSBootstrap with a resolver.
+func dnsBootstrap(r *madns.Resolver, addrs []string) func(context.Context) ([]peer.AddrInfo, error) {
+	return func(ctx context.Context) ([]peer.AddrInfo, error) {
+		var infos []peer.AddrInfo
+		var failed []error
+		for _, s := range addrs {
+			found, err := behind(ctx, r, s)
+			infos = append(infos, found...)
+			if err == nil && len(found) == 0 {
+				err = errors.New("no address of a peer: its TXT records are to read dnsaddr=/ip4/.../p2p/ID")
+			}
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", s, err))
+			}
+		}
+		if len(infos) == 0 && len(failed) > 0 {
+			return nil, errors.Join(failed...)
+		}
+		return others(infos, ""), nil
+	}
+}
+
+// behind returns the peers that an address leads to.
+func behind(ctx context.Context, r *madns.Resolver, addr string) ([]peer.AddrInfo, error) {
+	first, err := multiaddr.NewMultiaddr(addr)
+	if err != nil {
+		return nil, err
+	}
+	addrs := []multiaddr.Multiaddr{first}
+	var failed error
+	for range maxDNSDepth {
+		var next []multiaddr.Multiaddr
+		for _, a := range addrs {
+			if !strings.HasPrefix(a.String(), "/dnsaddr/") {
+				next = append(next, a)
+				continue
+			}
+			resolved, err := r.Resolve(ctx, a)
+			if err != nil {
+				failed = errors.Join(failed, err)
+			}
+			next = append(next, resolved...)
+		}
+		addrs = next[:min(len(next), maxDNSAddrs)]
+	}
+	addrs = slices.DeleteFunc(addrs, func(a multiaddr.Multiaddr) bool { return strings.HasPrefix(a.String(), "/dnsaddr/") })
+	var infos []peer.AddrInfo
+	for _, a := range addrs {
+		if info, err := peer.AddrInfoFromP2pAddr(a); err == nil && len(info.Addrs) > 0 {
+			infos = append(infos, *info)
+		}
+	}
+	if len(infos) > 0 {
+		failed = nil
+	}
+	return infos, failed
+}
