@@ -138,6 +138,13 @@ type Config struct {
 	// up to 24h. A server is found without it.
 	DisablePresence bool
 
+	// DisableProtection leaves all connections to the connection manager of the host. Without
+	// it, the DHT protects the k contacts closest to the node, and three of each bucket, from
+	// being disconnected, under the tag "kad " and Network: a lookup that has to dial takes
+	// many round trips more. These connections count for the watermarks of the manager, and
+	// are not closed: K + 3 for each doubling of the network at most, 50 in one of 100 000.
+	DisableProtection bool
+
 	// MaxInbound bounds the streams that are served at a time. One more takes the place of
 	// a stream that is idle, or is reset. If zero, 256.
 	MaxInbound int

@@ -210,7 +210,7 @@ func (d *DHT) buildPaths() {
 	})
 	d.connect = connect.New(connect.Config{
 		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
-		Wake: d.loop.Wake, K: cfg.K,
+		Wake: d.loop.Wake, K: cfg.K, Tag: "kad " + cfg.Network,
 	})
 }
 
@@ -289,6 +289,7 @@ func (d *DHT) Close() error {
 		d.reach.Close()
 		d.serve.Close()
 		d.tasks.Wait(d.serve.Done())
+		d.connect.Release()
 		d.closed = d.table.Save()
 		if d.cfg.Store == nil {
 			d.closed = errors.Join(d.closed, d.store.Close())

@@ -21,6 +21,9 @@ func (r *rooms) jobs(cfg Config) []tasks.Job {
 	}
 	list = append(list, r.holder.Expire())
 	list = append(list, r.relay.Jobs()...)
+	if !cfg.DisableProtection {
+		list = append(list, r.connect.Keep())
+	}
 	return append(list, r.whileJoined(r.connect.Job()))
 }
 

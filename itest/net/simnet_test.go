@@ -55,6 +55,8 @@ type simNet struct {
 	net   *simnet.Simnet
 	nodes []*kad.DHT
 	mute  map[peer.ID]bool // they never answer
+
+	options func() []libp2p.Option // of each host, besides the usual ones; may be nil
 }
 
 // newSimNet returns an empty network. The seed decides on links and IDs.
@@ -94,17 +96,20 @@ func (n *simNet) host() host.Host {
 		n.t.Fatal(err)
 	}
 	link := simnet.LinkSettings{BitsPerSecond: bandwidth}
-	h, err := libp2p.New(
+	options := []libp2p.Option{libp2p.ConnectionManager(connmgr.NullConnMgr{})}
+	if n.options != nil {
+		options = n.options()
+	}
+	h, err := libp2p.New(append(options,
 		libp2p.Identity(key),
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/20.%d.%d.1/udp/4001/quic-v1", i>>8, i&0xff)),
 		simlibp2p.QUICSimnet(n.net, simnet.NodeBiDiLinkSettings{Uplink: link, Downlink: link}),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
-		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.DisableIdentifyAddressDiscovery(),
-	)
+	)...)
 	if err != nil {
 		n.t.Fatal(err)
 	}

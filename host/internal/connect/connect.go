@@ -28,12 +28,14 @@ type Config struct {
 	Tasks *tasks.Group
 	Wake  func() // wakes the background loop; does not block
 	K     int
+	Tag   string // under which contacts are protected from the connection manager; "": they are not
 }
 
 // A Connector connects to peers. It is safe for concurrent use.
 type Connector struct {
 	cfg       Config
 	renewal   renewal     // of the background loop
+	kept      kept        // likewise
 	unpunched atomic.Bool // a hole could not be punched since the last renewal
 }
 

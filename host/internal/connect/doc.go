@@ -3,8 +3,8 @@
 // behind a NAT ready to be connected to: it renews connections, so that the host knows its
 // public addresses, and bounds the addresses that a hole is punched to.
 //
-// An attempt belongs to the goroutine of its caller, and when to renew to the background
-// loop: the room needs no lock.
+// An attempt belongs to the goroutine of its caller; when to renew, and which contacts are
+// protected, belong to the background loop: the room needs no lock.
 //
 // # Decisions
 //
@@ -34,6 +34,16 @@
 //     the address changes.
 //   - It would change if the choice could depend on the peer: a hash of its address would
 //     leave small networks without a peer for one transport.
+//
+// Contacts are protected from the connection manager, the k closest and three of each bucket.
+//
+//   - Context: connection managers close the connections that have no tag, and a lookup that
+//     dials takes twice as long.
+//   - Decision: protection, since tags only order what is closed. It is under a tag of its
+//     own, and follows the table once a second.
+//   - Consequence: with watermarks 2 and 4, in 30 nodes 100 ms apart, half of the lookups took
+//     less than 0.30 s; 0.47 s without it, 0.22 s without a manager.
+//   - It would change if connection managers knew how much it costs to connect again.
 //
 // A lookup is started beside the known addresses, after half a second.
 //

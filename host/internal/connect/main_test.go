@@ -75,7 +75,7 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &scriptedHost{Host: base, protected: make(map[peer.ID]bool)}
+	h := &scriptedHost{Host: base, protected: make(map[peer.ID]bool), kept: make(map[peer.ID]bool)}
 	h.net = &scriptedNetwork{Network: base.Network(), peers: base.Peerstore(), backoff: dialler.Backoff()}
 	n.host = h
 	t.Cleanup(func() { _ = dialler.Close() })
@@ -94,7 +94,7 @@ func newNode(t *testing.T) *node {
 	around.Start()
 	n.Connector = New(Config{
 		Host: h, Table: contacts, Call: caller, Reach: around, Tasks: n.group, K: 4,
-		Held: func() []peer.ID { return n.held }, Wake: func() {},
+		Held: func() []peer.ID { return n.held }, Wake: func() {}, Tag: testTag,
 		Find: find.New(find.Config{
 			Host: h, Table: contacts, Call: caller, Lookup: engine, Holder: held, Tasks: n.group,
 			Deliver: deliver.New(deliver.Config{Table: contacts, Call: caller, Tasks: n.group, K: 4, Alpha: 3}),
@@ -124,7 +124,8 @@ type scriptedHost struct {
 	lhost.Host
 
 	net       *scriptedNetwork
-	protected map[peer.ID]bool
+	protected map[peer.ID]bool // by others
+	kept      map[peer.ID]bool // by the room
 }
 
 func (h *scriptedHost) Network() network.Network          { return h.net }
@@ -143,7 +144,18 @@ type connManager struct {
 	of *scriptedHost
 }
 
-func (m connManager) IsProtected(id peer.ID, _ string) bool { return m.of.protected[id] }
+func (m connManager) IsProtected(id peer.ID, tag string) bool {
+	return m.of.kept[id] && (tag == "" || tag == testTag) || m.of.protected[id] && tag == ""
+}
+
+func (m connManager) Protect(id peer.ID, _ string) { m.of.kept[id] = true }
+
+func (m connManager) Unprotect(id peer.ID, _ string) bool {
+	delete(m.of.kept, id)
+	return m.of.protected[id]
+}
+
+const testTag = "kad /test"
 
 // A scriptedNetwork has connections to target, and to others where a test adds them.
 type scriptedNetwork struct {

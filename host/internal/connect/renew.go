@@ -108,7 +108,7 @@ func (c *Connector) idleConns() []network.Conn {
 		id := conn.RemotePeer()
 		return !scope.HasProtocol(conn.RemoteMultiaddr(), multiaddr.P_QUIC_V1) || scope.Relayed(conn) ||
 			scope.OfConn(conn) != scope.Public || len(conn.GetStreams()) > 0 || len(h.Network().ConnsToPeer(id)) > 1 ||
-			slices.Contains(held, id) || !c.cfg.Table.Has(id) || h.ConnManager().IsProtected(id, "")
+			slices.Contains(held, id) || !c.cfg.Table.Has(id) || c.protected(id)
 	})
 	slices.SortFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })
 	return conns

@@ -47,6 +47,7 @@ type Table struct {
 	doubts   routing.Doubts
 	departed routing.Departed
 	entered  []routing.Contact // since Entered was called last
+	changed  uint64            // how many contacts have entered or left
 
 	live   bool          // there is a contact, and we are not offline
 	filled chan struct{} // closed while live
@@ -93,6 +94,7 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 		wasLive := t.live
 		wake = call(now)
 		for _, c := range t.contacts.Changes() {
+			t.changed++
 			switch c.Kind {
 			case routing.Entered:
 				if t.cfg.Observer.Watched() {
@@ -207,6 +209,13 @@ func (t *Table) Entered() []routing.Contact {
 	entered := t.entered
 	t.entered = nil
 	return entered
+}
+
+// Changed returns how many contacts have entered or left the table so far.
+func (t *Table) Changed() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
 }
 
 // CountCloser returns how many contacts are closer to key than this node.
