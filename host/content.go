@@ -121,8 +121,13 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 	return out
 }
 
+// WithSelf returns a context with which Providers, FindProvidersAsync, Discover and FindPeers
+// yield this node too, first, while it provides what is looked for itself. Without it, they
+// yield other peers only: a program knows what it has announced, and is not to dial itself.
+func WithSelf(ctx context.Context) context.Context { return find.WithSelf(ctx) }
+
 // Providers looks for the peers that announced that they have the content of c,
-// and yields each once, as they are found, without this node. It ends when the k
+// and yields each once, as they are found, without this node: see [WithSelf]. It ends when the k
 // closest peers have been asked, or, if count is above 0, when so many are
 // found. An error comes last: [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
 // provider was found, and at most half of the closest peers answered. So an end without a

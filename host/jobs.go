@@ -54,7 +54,7 @@ func (r *rooms) returning() tasks.Job {
 
 // newcomers gives the contacts that have entered the table to the rooms that send them
 // something. While the node joins, it is the newcomer itself, and hands nothing over. A
-// node that began with no records does so at the end of the first join: what it holds by
+// node that began with no records, or was the only server, does so at the end of the join: what it holds by
 // then arrived meanwhile, from peers that may not have known those contacts.
 func (r *rooms) newcomers(handsOver bool) tasks.Job {
 	values, providers := r.holder.Len()
@@ -63,6 +63,7 @@ func (r *rooms) newcomers(handsOver bool) tasks.Job {
 	return tasks.Job{Name: "newcomers", Due: func(now time.Time, _ *tasks.Start) time.Time {
 		entered := r.table.Entered()
 		r.presence.Entered(now, entered)
+		isNew = isNew || r.table.Single() // what it has stored meanwhile is with no other server
 		switch {
 		case !handsOver:
 		case !r.join.Running():

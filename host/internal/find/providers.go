@@ -36,8 +36,14 @@ func NamespaceCID(ns string) (cid.Cid, error) {
 	return cid.NewCidV1(cid.Raw, hash), nil
 }
 
+// selfKey is the key under which a context says that a search for providers names this node.
+type selfKey struct{}
+
+// WithSelf returns a context with which Providers yields this node too.
+func WithSelf(ctx context.Context) context.Context { return context.WithValue(ctx, selfKey{}, true) }
+
 // Providers yields the peers that announced a key, each once, as they are found,
-// without this node. With a limit above 0, it ends when so many are found. An error
+// without this node, unless ctx is from WithSelf. With a limit above 0, it ends when so many are found. An error
 // comes last: a [*lookup.UnansweredError] if none is found, and few of the closest peers
 // answered.
 func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
@@ -67,6 +73,9 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 		return err
 	}
 	for _, provider := range known {
+		if provider.ID == p.finder.self && ctx.Value(selfKey{}) != nil {
+			p.send(peer.AddrInfo{ID: provider.ID, Addrs: p.finder.cfg.Host.Addrs()})
+		}
 		if p.found(provider); p.over {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -65,6 +66,42 @@ func testProviders(t *testing.T) {
 	if len(order) != 4 || !slices.Equal(order[2:], []peer.ID{calltest.ID(lost), calltest.ID(found)}) {
 		t.Errorf("yielded %v, want 50 and 51, and the two without an address after them", order)
 	}
+}
+
+// A search for providers names this node, first, only if the caller wants that and the node
+// provides the content now: a holder may not know yet that it has stopped.
+func TestProvidersWithSelf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, testK, 1, false)
+		n.gives(n.peers[0], nil, provider(50), protocol.Peer{ID: n.self, Addrs: provider(51).Addrs})
+		search := func(ctx context.Context, limit int) (ids []peer.ID) {
+			for info, err := range n.Providers(ctx, testKey, limit) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, info.ID)
+			}
+			return ids
+		}
+		want := func(when string, got []peer.ID, want ...peer.ID) {
+			t.Helper()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", when, got, want)
+			}
+		}
+		self := WithSelf(t.Context())
+		want("not provided", search(self, 0), calltest.ID(50))
+		if err := n.holder.Provide(t.Context(), testKey, 0, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		want("provided", search(self, 0), n.self, calltest.ID(50))
+		want("a limit of one", search(self, 1), n.self)
+		want("without the option", search(t.Context(), 0), calltest.ID(50))
+		if err := n.holder.StopProviding(t.Context(), testKey); err != nil {
+			t.Fatal(err)
+		}
+		want("withdrawn", search(self, 0), calltest.ID(50))
+	})
 }
 
 // A search for providers ends when the limit is reached, or the caller has enough, and
