@@ -13,9 +13,11 @@ package call
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
@@ -47,7 +49,28 @@ func DialError(err error) error {
 	}
 	var errs []error
 	for _, e := range failed.DialErrors {
-		errs = append(errs, fmt.Errorf("%s: %w", e.Address, e.Cause))
+		errs = append(errs, fmt.Errorf("%s: %w", e.Address, explained(e.Cause)))
 	}
 	return errors.Join(errs...)
+}
+
+// handshake is how an error of libp2p begins when a connection was accepted, and was not
+// secured after that.
+const handshake = "failed to negotiate security protocol"
+
+// explained returns the failure of a dial with its likely cause and what to do, where the
+// words of libp2p do not say that.
+func explained(err error) error {
+	var mismatch sec.ErrPeerIDMismatch
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &mismatch) || strings.Contains(err.Error(), "peer id mismatch"):
+		return fmt.Errorf("another peer has this address now, so use the ID that it has (%w)", err)
+	case !strings.Contains(err.Error(), handshake):
+		return err
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("what listens there accepts connections and says nothing: it hangs, or is no libp2p host, or one of the two hosts has another private network (libp2p.PrivateNetwork), or none (%w)", err)
+	default:
+		return fmt.Errorf("what listens there does not speak as this host does: it is no libp2p host, or one of the two hosts has another private network (libp2p.PrivateNetwork), or none (%w)", err)
+	}
 }
