@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 
 	"github.com/go-kad/kad/host/events"
+	"github.com/go-kad/kad/routing"
 )
 
 // subscribe subscribes to the events that handle takes.
@@ -51,6 +52,9 @@ func (r *rooms) handle(now time.Time, e any) {
 func (r *rooms) identified(id peer.ID) {
 	r.relay.Seen(id)
 	r.join.Introduce(id)
+	if r.table.Has(id) && !r.join.Running() {
+		r.replicate.Returned(routing.ContactOf(id))
+	}
 }
 
 // asked takes in a peer that has asked for something. It may be introduced: a request

@@ -79,6 +79,12 @@ func (f *Finder) Values(ctx context.Context, key []byte, o ValuesOptions) ([][]b
 	return g.merged, nil
 }
 
+// Holds reports whether a peer answers with a value of a key.
+func (f *Finder) Holds(ctx context.Context, c routing.Contact, key []byte) (bool, error) {
+	resp, err := f.cfg.Call.Request(ctx, nil, c, protocol.GetValue{Key: key}, nil)
+	return resp.Record != nil, err
+}
+
 // prepare prepares the lookup of a get. What this node holds itself is an answer, too: then
 // prepare waits no longer than SlowAfter for the network.
 func (f *Finder) prepare(ctx context.Context, g *values, paths int) (*lookup.Search, error) {

@@ -32,4 +32,14 @@
 //   - Decision: peers that enter meanwhile are given nothing.
 //   - Consequence: a node that joins does not send all that it holds to all peers.
 //   - It would change if a peer said how long it has been in the network.
+//
+// A contact that connects again is asked for three records that it should hold.
+//
+//   - Context: a peer that restarts without its store stays in the tables, and is no
+//     newcomer: it held 0 of 20 records until the next round.
+//   - Decision: the node that would hand its records over asks it, once in 10 minutes at
+//     most. If it lacks one, it is handed all of them.
+//   - Consequence: it holds them within a minute; one that kept its store costs three
+//     requests, and one that lacks a few others is left to the round.
+//   - It would change if a peer said whether it has kept its store.
 package replicate

@@ -38,6 +38,11 @@ const (
 	// us send megabytes a second.
 	handoverUnit = 16 << 10
 
+	// returnPause is how often a peer that returns is asked for records at most, and
+	// returnSample for how many: one that it lacks is enough.
+	returnPause  = 10 * time.Minute
+	returnSample = 3
+
 	// leaveTimeout is how long Leave takes if its context has no deadline.
 	leaveTimeout = 10 * time.Second
 )
@@ -45,8 +50,16 @@ const (
 // newcomers are the peers that entered the table and wait for the records that they
 // should hold.
 type newcomers struct {
-	queue []routing.Contact
+	on    bool // the job runs
+	queue []arrival
 	given map[peer.ID]time.Time // when the last hand-over to a peer began
+	asked map[peer.ID]time.Time // when a peer that has returned was asked for records
+}
+
+// An arrival is a peer that has entered the table, or one of the table that has returned.
+type arrival struct {
+	routing.Contact
+	returned bool
 }
 
 // HandOver queues peers that entered the table, so that the job hands them the records
@@ -55,7 +68,18 @@ type newcomers struct {
 func (r *Replicator) HandOver(entered []routing.Contact) {
 	n := &r.newcomers
 	room := max(0, maxNewcomers-len(n.queue))
-	n.queue = append(n.queue, entered[:min(len(entered), room)]...)
+	for _, c := range entered[:min(len(entered), room)] {
+		n.queue = append(n.queue, arrival{c, false})
+	}
+}
+
+// Returned queues a contact that has connected to the node again. If it lacks records that it
+// should hold, because it has lost its store, the job hands them over again. Call it in the
+// goroutine of the loop.
+func (r *Replicator) Returned(c routing.Contact) {
+	if n := &r.newcomers; n.on && len(n.queue) < maxNewcomers {
+		n.queue = append(n.queue, arrival{c, true})
+	}
 }
 
 // handOverDue starts the hand-over to the peers of the queue.
@@ -64,11 +88,15 @@ func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
 	for len(n.queue) > 0 && start.Room() > 0 {
 		c := n.queue[0]
 		n.queue = n.queue[1:]
-		if n.again(now, c.ID, r.cfg.Interval) {
-			continue
+		hand := r.handOverTo
+		if c.returned || recent(n.given, now, c.ID, n.age(r.cfg.Interval)) {
+			if recent(n.asked, now, c.ID, returnPause) {
+				continue
+			}
+			hand = r.handOverLost
 		}
 		start.Run(
-			func(ctx context.Context) error { return r.handOverTo(ctx, c) },
+			func(ctx context.Context) error { return hand(ctx, c.Contact) },
 			func(_ time.Time, err error) {
 				if err != nil {
 					log.Debugw("hand-over", "peer", c.ID, "error", err)
@@ -78,22 +106,56 @@ func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
 	return time.Time{}
 }
 
-// again reports whether there was a hand-over to a peer within age, and remembers that
-// there is one now if not: a peer that comes and goes is not handed everything each
-// time.
-func (n *newcomers) again(now time.Time, id peer.ID, age time.Duration) bool {
-	if age <= 0 {
-		age = time.Hour
+// age returns within which time a peer is not handed everything twice.
+func (*newcomers) age(interval time.Duration) time.Duration {
+	if interval <= 0 {
+		return time.Hour
 	}
-	if at, ok := n.given[id]; ok && now.Sub(at) < age {
+	return interval
+}
+
+// recent reports whether times has a time for a peer that is younger than age. If not, it
+// notes that it is now.
+func recent(times map[peer.ID]time.Time, now time.Time, id peer.ID, age time.Duration) bool {
+	if at, ok := times[id]; ok && now.Sub(at) < age {
 		return true
 	}
-	if len(n.given) >= maxNewcomers {
-		clear(n.given)
+	if len(times) >= maxNewcomers {
+		clear(times)
 	}
-	n.given[id] = now
+	times[id] = now
 	return false
 }
+
+// handOverLost is handOverTo for a peer that was handed its records before, or has held them,
+// if it lacks one of a few that it is asked for.
+func (r *Replicator) handOverLost(ctx context.Context, c routing.Contact) error {
+	prefix, bits := r.cfg.Table.OwnPrefix(c.Key)
+	asked, lacks := 0, false
+	err := r.cfg.Holder.Each(ctx, prefix, bits, func(kind store.Kind, key []byte) error {
+		if kind != store.KindValue || !r.cfg.Table.HandsOver(routing.KeyOf(key), c.Key) {
+			return nil
+		}
+		holds, err := r.cfg.Find.Holds(ctx, c, key)
+		if err != nil {
+			return err
+		}
+		if asked, lacks = asked+1, lacks || !holds; lacks || asked == returnSample {
+			return errEnough
+		}
+		return nil
+	})
+	if lacks {
+		return r.handOverTo(ctx, c)
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// errEnough ends the walk through the store of handOverLost.
+var errEnough = errors.New("kad: enough records were asked for")
 
 // handOverTo sends a newcomer the records that it is among the k closest to, if no
 // other of these k is closer to them than we are.

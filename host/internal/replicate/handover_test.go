@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +39,8 @@ func (n *node) neighbour() (id peer.ID) {
 
 // A newcomer is sent, once each and at 50 a second, the records that it is among the k
 // closest to if we are the closest of the others. A peer that comes back within the
-// interval, or within an hour where there are no rounds, is not sent them again.
+// interval, or within an hour where there are no rounds, is not sent them again, unless it
+// lacks one of a few that it is asked for.
 func TestHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const count = 1000
@@ -57,6 +59,7 @@ func TestHandOver(t *testing.T) {
 		if len(want) < 20 {
 			t.Fatalf("%d records are to be handed over", len(want))
 		}
+		var lost atomic.Bool // the store of the newcomer
 		hand := func() []string {
 			n.net.Asked()
 			inLoop(func() { n.HandOver([]routing.Contact{c}) })
@@ -72,14 +75,51 @@ func TestHandOver(t *testing.T) {
 		if _, handed := n.Stats(); handed != uint64(len(want)) {
 			t.Errorf("%d are counted, want %d", handed, len(want))
 		}
+		others := calltest.Knows(testK, n.peers...)
+		n.net.Add(newcomer, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			resp, err := others(ctx, req)
+			if get, ok := req.(protocol.GetValue); ok && !lost.Load() {
+				resp.Record = &protocol.Record{Key: get.Key, Value: []byte("1")}
+			}
+			return resp, err
+		})
 		if got := hand(); len(got) != 0 {
 			t.Errorf("%d records were handed over again", len(got))
+		}
+		returns := func() (asked int) {
+			n.net.Asked()
+			inLoop(func() { n.Returned(c) })
+			time.Sleep(time.Minute)
+			for _, a := range n.net.Asked() {
+				if _, ok := a.Req.(protocol.GetValue); ok && a.To == newcomer {
+					asked++
+				}
+			}
+			return asked
+		}
+		if asked := returns(); asked != returnSample {
+			t.Errorf("it returns, and is asked for %d records, want %d", asked, returnSample)
+		}
+		lost.Store(true)
+		before := handedOver(n)
+		if asked := returns(); asked != 0 || handedOver(n) != before {
+			t.Errorf("it returns within %v, and is asked for %d records", returnPause, asked)
+		}
+		time.Sleep(returnPause)
+		if asked := returns(); asked != 1 || handedOver(n)-before != uint64(len(want)) {
+			t.Errorf("without its store: asked for %d records, %d handed over; want 1, %d", asked, handedOver(n)-before, len(want))
 		}
 		time.Sleep(time.Hour)
 		if got := hand(); len(got) != len(want) {
 			t.Errorf("%d records were handed over an hour later, want %d", len(got), len(want))
 		}
 	})
+}
+
+// handedOver returns how many records were handed over.
+func handedOver(n *node) uint64 {
+	_, handed := n.Stats()
+	return handed
 }
 
 // A hand-over takes a fiftieth of a second for each record, and more for a large one;
@@ -144,7 +184,7 @@ func TestNewcomersAreBounded(t *testing.T) {
 	}
 	now := time.Unix(0, 0)
 	for i := range 3 * maxNewcomers {
-		if r.newcomers.again(now, calltest.ID(i), time.Hour) {
+		if recent(r.newcomers.given, now, calltest.ID(i), time.Hour) {
 			t.Fatalf("peer %d was given everything before", i)
 		}
 	}

@@ -52,7 +52,7 @@ func New(cfg Config) *Replicator {
 	return &Replicator{
 		cfg:       cfg,
 		round:     round{kind: store.KindValue},
-		newcomers: newcomers{given: make(map[peer.ID]time.Time)},
+		newcomers: newcomers{given: make(map[peer.ID]time.Time), asked: make(map[peer.ID]time.Time)},
 	}
 }
 
@@ -60,8 +60,9 @@ func New(cfg Config) *Replicator {
 // only while the node has joined.
 func (r *Replicator) Round() tasks.Job { return tasks.Job{Name: "replicate", Due: r.roundDue} }
 
-// Newcomers returns the job that hands records over to the peers of HandOver.
+// Newcomers returns the job that hands records over to the peers of HandOver and Returned.
 func (r *Replicator) Newcomers() tasks.Job {
+	r.newcomers.on = true
 	return tasks.Job{Name: "hand-over", Limit: handovers, Due: r.handOverDue}
 }
 
