@@ -108,7 +108,10 @@ func (p *Publisher) put(ctx context.Context, now time.Time, closest lookup.Close
 	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, now, records...) }
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, records[0].Key, holder.PutOf(records), quorum, hold)
 	if errors.Is(err, kaderr.ErrSingle) {
-		receipt, err = p.byUs(), p.cfg.Holder.Store(ctx, now, p.cfg.Self, records...)
+		if err := p.cfg.Holder.Store(ctx, now, p.cfg.Self, records...); err != nil {
+			return deliver.Receipt{}, err // there is no other holder, so a full store is an error
+		}
+		receipt, err = p.byUs(), nil
 	}
 	if err != nil {
 		return receipt, err
