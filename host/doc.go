@@ -17,7 +17,8 @@
 // # Lifecycle
 //
 // [New] attaches to a host and joins the network by itself; while no peer is
-// known it tries again, after 0.2 s to 30 s. [DHT.Ready] waits until lookups
+// known it tries again, after 0.2 s to 30 s, through the peers of Config.Bootstrap and
+// those that Config.FindBootstrap names by then. [DHT.Ready] waits until lookups
 // will work, or says why they will not; operations wait for that themselves, up
 // to 10 s. [DHT.Close] ends everything that was started within a second. The
 // host is never closed.
