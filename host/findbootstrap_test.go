@@ -52,7 +52,7 @@ func testFindBootstrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close() //nolint:errcheck // it keeps nothing
+	defer d.Close()
 	var notReady *kad.NotReadyError
 	if err := d.Ready(t.Context()); !errors.As(err, &notReady) || !errors.Is(err, down) || !strings.Contains(err.Error(), "the registry is down") {
 		t.Errorf("Ready() = %v, want why the function fails", err)

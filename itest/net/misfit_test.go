@@ -50,7 +50,7 @@ func TestMisfits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer d.Close() //nolint:errcheck // it keeps nothing
+			defer d.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			for { // until the first dial has failed
