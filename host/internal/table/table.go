@@ -150,11 +150,15 @@ func (t *Table) Self() routing.Key { return t.self }
 
 // Has reports whether a peer is in the table.
 func (t *Table) Has(id peer.ID) bool {
-	key := routing.KeyOf([]byte(id))
+	_, ok := t.held(routing.KeyOf([]byte(id)))
+	return ok
+}
+
+// held returns the contact of a key.
+func (t *Table) held(key routing.Key) (routing.Contact, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, ok := t.contacts.Contact(key)
-	return ok
+	return t.contacts.Contact(key)
 }
 
 // Seeds returns up to n contacts to start a lookup from, the closest to target first,
