@@ -54,8 +54,11 @@ type newcomers struct {
 // that entered while the node joined.
 func (r *Replicator) HandOver(entered []routing.Contact) {
 	n := &r.newcomers
-	room := max(0, maxNewcomers-len(n.queue))
-	n.queue = append(n.queue, entered[:min(len(entered), room)]...)
+	n.queue = append(n.queue, entered...)
+	if len(n.queue) > maxNewcomers { // the farthest ones share least with what we hold
+		routing.SortByDistance(r.cfg.Table.Self(), n.queue)
+		n.queue = n.queue[:maxNewcomers]
+	}
 }
 
 // handOverDue starts the hand-over to the peers of the queue.
@@ -89,10 +92,26 @@ func (n *newcomers) again(now time.Time, id peer.ID, age time.Duration) bool {
 		return true
 	}
 	if len(n.given) >= maxNewcomers {
-		clear(n.given)
+		n.forget(now, age)
 	}
 	n.given[id] = now
 	return false
+}
+
+// forget makes room among the peers that were handed something: of all of which that was an
+// age ago, and at least of the one of which it is the longest ago.
+func (n *newcomers) forget(now time.Time, age time.Duration) {
+	var oldest peer.ID
+	for id, at := range n.given {
+		if now.Sub(at) >= age {
+			delete(n.given, id)
+		} else if oldest == "" || at.Before(n.given[oldest]) {
+			oldest = id
+		}
+	}
+	if len(n.given) >= maxNewcomers {
+		delete(n.given, oldest)
+	}
 }
 
 // handOverTo sends a newcomer the records that it is among the k closest to, if no

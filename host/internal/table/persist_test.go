@@ -1,14 +1,18 @@
 package table
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -87,6 +91,26 @@ func TestSaveIsBounded(t *testing.T) {
 		again := newTable(t, Config{})
 		if again.restore(time.Now(), saved); again.HasDeparted() {
 			t.Error("this node is one of its own contacts")
+		}
+	})
+}
+
+// As many contacts as are saved can be read, with as many addresses as they may have.
+func TestSaveMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := newTable(t, Config{Dir: dir, K: 400})
+		for _, id := range peers(routing.MaxDeparted) {
+			for i := range 20 {
+				f.host.Peerstore().AddAddr(id, multiaddr.StringCast(fmt.Sprintf("/dns4/%s.example.com/tcp/%d", strings.Repeat("a.", 120), i+1)), peerstore.PermanentAddrTTL)
+			}
+			f.answer(id)
+		}
+		if err := f.Save(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(readContacts(dir)); got != routing.MaxDeparted {
+			t.Errorf("%d contacts are read of %d", got, routing.MaxDeparted)
 		}
 	})
 }
