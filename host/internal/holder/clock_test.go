@@ -225,3 +225,47 @@ func TestClockGoesBack(t *testing.T) {
 		}
 	})
 }
+
+// An announcement of a peer with a wrong clock, and one that comes to a holder with a wrong
+// clock, is held and served for as long as others by the clock of the holder. It is passed
+// on only if the clocks agree.
+func TestAnnouncedByAnotherClock(t *testing.T) {
+	const age = 48 * time.Hour
+	for _, tt := range []struct {
+		provider, holder time.Duration // by how much the clocks are ahead
+		passed           bool
+		lives            time.Duration
+	}{
+		{0, 0, true, age},
+		{5 * time.Minute, 0, true, age},
+		{-5 * time.Hour, 0, true, age - 5*time.Hour},
+		{0, 5 * time.Hour, true, age - 5*time.Hour},
+		{5 * time.Hour, 0, false, age},
+		{0, -5 * time.Hour, false, age},
+		{10 * year, 0, false, age},
+		{-10 * year, 0, false, age},
+		{0, 10 * year, false, age},
+		{0, -10 * year, false, age},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHolder(t, Config{RecordAge: age})
+			key, id := roomtest.NewPeer(t)
+			content, now := []byte("a multihash"), time.Now().Add(tt.holder)
+			add := protocol.AddProvider{
+				Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},
+				Proof: announce.Proof{Network: testProtocol, Key: content, Published: time.Now().Add(tt.provider)}.Sign(key),
+			}
+			if err := h.Announced(t.Context(), From{id, scope.Private}, add, now); err != nil {
+				t.Fatal(err)
+			}
+			p, err := h.cfg.Store.Provider(t.Context(), content, string(id), now)
+			kept := announce.ParseKept(p.Addrs)
+			if err != nil || (len(kept.Proof) > 0) != tt.passed || p.Expires.Sub(now).Round(time.Minute) != tt.lives {
+				t.Errorf("clocks %v and %v ahead: %v, a proof of %d bytes, for %v", tt.provider, tt.holder, err, len(kept.Proof), p.Expires.Sub(now))
+			}
+			if got, ok := kept.Peer(now); !ok || len(got.Addrs) != 1 {
+				t.Errorf("clocks %v and %v ahead: the addresses %v", tt.provider, tt.holder, got.Addrs)
+			}
+		})
+	}
+}

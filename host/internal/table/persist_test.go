@@ -134,3 +134,23 @@ func TestSaveDamaged(t *testing.T) {
 		}
 	})
 }
+
+// The times of saved contacts are not believed: contacts of a run whose clock was ahead, or
+// behind, are tried as others are.
+func TestSavedWithAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const year = 365 * 24 * time.Hour
+		f := newTable(t, Config{})
+		var saved []savedContact
+		for i, ahead := range []time.Duration{0, 10 * year, -10 * year} {
+			id := calltest.ID(i + 1)
+			info := peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{calltest.Addr(id)}}
+			saved = append(saved, savedContact{Peer: info, Proof: time.Now().Add(ahead)})
+		}
+		f.restore(time.Now(), saved)
+		time.Sleep(time.Hour)
+		if got := f.Departed(10); len(got) != len(saved) {
+			t.Errorf("%d contacts of %d are tried", len(got), len(saved))
+		}
+	})
+}
