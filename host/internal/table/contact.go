@@ -136,8 +136,14 @@ func (t *Table) Proved(id peer.ID) []multiaddr.Multiaddr {
 	return scope.Proved(t.cfg.Host.Network().ConnsToPeer(id))
 }
 
-// RankOwn returns addresses of this node, the most useful first: see [scope.Rank].
+// RankOwn returns addresses of this node, the most useful first: see [scope.Rank]. It says
+// in the log, once, that there are more than are told.
 func (t *Table) RankOwn(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if len(addrs) > scope.MaxTold {
+		t.crowded.Do(func() {
+			log.Infow("the host has many addresses: the most useful are announced", "addresses", len(addrs), "announced", scope.MaxTold)
+		})
+	}
 	return scope.Rank(addrs, t.ownProved(addrs))
 }
 

@@ -56,7 +56,8 @@ type Table struct {
 
 	settled time.Time // see Unsettled
 
-	notes notes
+	notes   notes
+	crowded sync.Once // to log that not all addresses of this node are told
 }
 
 // New returns a table without contacts. It has read the contacts of an earlier run from
