@@ -2,7 +2,6 @@ package announce
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -43,21 +42,29 @@ func encode(p protocol.Peer) Wire {
 	if len(p.Addrs) == 0 {
 		return nil
 	}
-	id, addrs := p.ID, slices.Clone(p.Addrs)
-	slices.SortStableFunc(addrs, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(scope.Of(b), scope.Of(a)) })
-	certified := passable(p.Certified, scope.Of(addrs[0]))
+	var reaching [scope.Public + 1]int // how many addresses reach as far as each scope
+	addrs := make([]multiaddr.Multiaddr, 0, len(p.Addrs))
+	scopes := make([]scope.Scope, len(p.Addrs))
+	for i, a := range p.Addrs {
+		scopes[i] = scope.Of(a)
+	}
+	for _, s := range []scope.Scope{scope.Public, scope.Private, scope.Loopback} {
+		for i, a := range p.Addrs {
+			if scopes[i] == s {
+				addrs = append(addrs, a)
+			}
+		}
+		reaching[s] = len(addrs)
+	}
+	certified := passable(p.Certified, slices.Max(scopes))
 	w := make(Wire, wireHeader, 128)
 	for i, s := range []scope.Scope{scope.Public, scope.Private} {
-		n := 0
-		for n < len(addrs) && scope.Of(addrs[n]) >= s {
-			n++
-		}
-		if n > 0 {
-			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Certified: certified, Addrs: addrs[:n]})
+		if n := reaching[s]; n > 0 {
+			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs[:n]})
 			binary.BigEndian.PutUint16(w[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
 		}
 	}
-	return protocol.AppendPeer(w, protocol.Peer{ID: id, Certified: certified, Addrs: addrs})
+	return protocol.AppendPeer(w, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs})
 }
 
 // For returns the Peer message as a peer at s may see it; nil if it has nothing that
