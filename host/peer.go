@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -148,13 +148,11 @@ func connectedAddrs(h lhost.Host, id peer.ID) []multiaddr.Multiaddr {
 	if h.Network().Connectedness(id) != network.Connected {
 		return nil
 	}
-	addrs := slices.Clone(h.Peerstore().Addrs(id))
-	if len(addrs) == 0 {
-		for _, conn := range h.Network().ConnsToPeer(id) {
-			addrs = append(addrs, conn.RemoteMultiaddr())
-		}
+	at := scope.Proved(h.Network().ConnsToPeer(id))
+	if addrs := h.Peerstore().Addrs(id); len(addrs) > 0 {
+		return scope.Rank(addrs, at)
 	}
-	return addrs
+	return at
 }
 
 // Connect connects to a peer, wherever it is: with the addresses that the host knows,

@@ -34,10 +34,14 @@ const (
 	MaxRecords = 256
 
 	// MaxProof is the size of the proof of an announcement. A signed envelope with
-	// an RSA public key of 2048 bits and a signature of that size has about 700
-	// bytes; with an Ed25519 key it has 200. It is held as long as the announcement, and
-	// a holder has many announcements.
-	MaxProof = 1 << 10
+	// an Ed25519 key has 200 bytes. With RSA it has 700 for a key of 2048 bits, 1 150
+	// for 4096, and 2 200 for 8192, which is the longest that libp2p accepts. It is held
+	// as long as the announcement, and counts towards the limits of the holder.
+	MaxProof = 2560
+
+	// MaxFirstProof was MaxProof at first. A node of that time refuses the whole
+	// announcement if its proof is larger, and accepts it without.
+	MaxFirstProof = 1 << 10
 
 	// MaxCertified is the size of the certified addresses of a peer. With 16
 	// relayed addresses of 100 bytes and an Ed25519 key they have 1.8 KB, with an
@@ -71,8 +75,10 @@ const (
 	MaxPeer = 8 << 10
 
 	// MaxAddrs is the number of addresses of a peer. The recorded ones have up to
-	// 4; this is room for several interfaces, transports and relays.
-	MaxAddrs = 32
+	// 4. Other implementations send the addresses of all interfaces and transports, in
+	// any order: this is room for those of a machine with many, of which the reader
+	// keeps the most useful.
+	MaxAddrs = 64
 
 	// MaxAddr is the size of an address. A relayed WebTransport address with two
 	// certificate hashes has about 200 bytes, a DNS name up to 255.

@@ -23,8 +23,8 @@ type Doubts struct {
 	until map[peer.ID]time.Time
 }
 
-// Add puts a peer in doubt until [DoubtAge] from now. When there are [MaxDoubts]
-// others, it does nothing.
+// Add puts a peer in doubt until [DoubtAge] from now. When there are [MaxDoubts] others, the
+// doubt that ends first makes room.
 func (d *Doubts) Add(now time.Time, id peer.ID) {
 	if d.until == nil {
 		d.until = make(map[peer.ID]time.Time)
@@ -32,9 +32,16 @@ func (d *Doubts) Add(now time.Time, id peer.ID) {
 	if len(d.until) >= MaxDoubts {
 		maps.DeleteFunc(d.until, func(_ peer.ID, until time.Time) bool { return !now.Before(until) })
 	}
-	if len(d.until) < MaxDoubts {
-		d.until[id] = now.Add(DoubtAge)
+	if _, has := d.until[id]; !has && len(d.until) >= MaxDoubts {
+		var first peer.ID
+		for other, until := range d.until {
+			if first == "" || until.Before(d.until[first]) {
+				first = other
+			}
+		}
+		delete(d.until, first)
 	}
+	d.until[id] = now.Add(DoubtAge)
 }
 
 // Remove clears a peer that has answered.

@@ -26,11 +26,15 @@ func TestDoubts(t *testing.T) {
 // What is remembered of peers that others name is bounded.
 func TestDoubtsAreBounded(t *testing.T) {
 	var d Doubts
-	for i := range 2 * MaxDoubts {
+	for i := range MaxDoubts + 100 {
 		d.Add(epoch, contact(i).ID)
 	}
 	if len(d.until) != MaxDoubts {
 		t.Errorf("%d doubts, want %d", len(d.until), MaxDoubts)
+	}
+	last := contact(3 * MaxDoubts).ID
+	if d.Add(epoch, last); !d.Has(epoch, last) || len(d.until) != MaxDoubts {
+		t.Errorf("%d doubts, and the last one is none of them", len(d.until))
 	}
 	late, end := contact(2*MaxDoubts).ID, epoch.Add(DoubtAge)
 	if d.Add(end, late); !d.Has(end, late) || len(d.until) != 1 {

@@ -177,7 +177,7 @@ func (l *Lookup) Next(now time.Time) Action {
 }
 
 // Answered records that id answered and named closer contacts. Of these, it
-// ignores ourselves, known ones, and all after the first 2K. It reports whether
+// ignores ourselves, known ones, and all but the closest 2K. It reports whether
 // that answer was awaited: id was asked, has neither answered nor failed yet, and the
 // lookup is not over. Another answer has no effect.
 func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
@@ -185,7 +185,11 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	if c == nil {
 		return false
 	}
-	closer = closer[:min(len(closer), 2*l.cfg.K)]
+	if len(closer) > 2*l.cfg.K {
+		closer = slices.Clone(closer)
+		SortByDistance(l.target, closer)
+		closer = closer[:2*l.cfg.K]
+	}
 	p := l.paths[c.path]
 	if c.about != nil {
 		l.answeredAgain(p, c, closer)

@@ -88,12 +88,19 @@ func TestLookupIgnoresSelfAndDuplicates(t *testing.T) {
 	expectEnd(t, l, Exhausted, ps(1, 3)...)
 }
 
-// An answer longer than 2k is cut.
+// Of an answer longer than 2k, the closest are kept, wherever they are in it.
 func TestLookupCutsLongAnswers(t *testing.T) {
 	l := NewLookup("self", target, ps(100), LookupConfig{K: 2})
 	asks(l, epoch)
-	l.Answered("100", ps(9, 8, 7, 6, 5, 4, 3))
-	expectAsks(t, l, epoch, ps(6, 7)...)
+	long := ps(9, 8, 7, 6, 5, 4, 3)
+	l.Answered("100", long)
+	expectAsks(t, l, epoch, ps(3, 4)...)
+	if long[0].ID != p(9).ID {
+		t.Error("the answer was changed")
+	}
+	l.Answered("3", nil)
+	l.Answered("4", nil)
+	expectEnd(t, l, Converged, ps(3, 4)...)
 }
 
 // A lookup without seeds ends at once, and says so.

@@ -27,7 +27,10 @@ func bestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach stri
 		case manet.IsPublicAddr(a):
 			far = 2
 		}
-		s := 2 * far
+		s := 4 * far
+		if ip, err := manet.ToIP(a); far == 1 && err == nil && ip.To4() != nil && ip.To4()[3] == 1 {
+			s -= 2 // the first address of a network is mostly that of a bridge of containers
+		}
 		if _, err := a.ValueForProtocol(multiaddr.P_TCP); err == nil {
 			s++ // shorter, and firewalls know it
 		}

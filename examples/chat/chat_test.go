@@ -128,6 +128,7 @@ func TestBestAddr(t *testing.T) {
 		{"none", nil, "", ""},
 		{"loopback", []string{"/ip4/127.0.0.1/udp/1/quic-v1", "/ip4/127.0.0.1/tcp/1"}, "/ip4/127.0.0.1/tcp/1", "on this machine"},
 		{"home", []string{"/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.5/udp/1/quic-v1"}, "/ip4/192.168.1.5/udp/1/quic-v1", "local network"},
+		{"containers", []string{"/ip4/172.17.0.1/tcp/1", "/ip4/192.168.1.5/udp/1/quic-v1"}, "/ip4/192.168.1.5/udp/1/quic-v1", "local network"},
 		{"through a relay", []string{
 			"/ip4/192.168.1.5/tcp/1",
 			"/ip4/8.8.8.8/tcp/1/p2p/12D3KooWHGqaPPYWmsRgdTRUbqWfXdsEakpajGKub2QaAZzLYYDY/p2p-circuit",

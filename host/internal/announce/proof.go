@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -69,7 +70,7 @@ func (p *Proof) UnmarshalRecord(b []byte) error {
 
 // Sign returns the proof as it is sent. It is nil if it cannot be made, as with a host
 // that keeps its private key to itself: holders then store the announcement, and do
-// not pass it on.
+// not pass it on. It has up to [protocol.MaxProof] bytes, with any key that libp2p knows.
 func (p Proof) Sign(key crypto.PrivKey) []byte {
 	return seal(&p, key, protocol.MaxProof)
 }
@@ -128,18 +129,24 @@ type Certificate struct {
 	Made  time.Time
 }
 
-// Certify returns the signed peer record of id; nil if there is no address, or no key,
-// as with a host that keeps its private key to itself. The sequence number is the
-// time, as in go-libp2p, so that it gives the age.
+// Certify returns the signed peer record of id with the first of its addresses that fit
+// into [protocol.MaxCertified]; nil if there is no address, or no key, as with a host that
+// keeps its private key to itself. The sequence number is the time, as in go-libp2p, so
+// that it gives the age.
 func Certify(key crypto.PrivKey, id peer.ID, addrs []multiaddr.Multiaddr, now time.Time) []byte {
-	if len(addrs) == 0 {
-		return nil
+	addrs = fitting(addrs, protocol.MaxCertified)
+	for len(addrs) > 0 && key != nil {
+		data := seal(&peer.PeerRecord{PeerID: id, Addrs: addrs, Seq: uint64(now.UnixNano())}, key, math.MaxInt)
+		over := len(data) - protocol.MaxCertified
+		if over <= 0 {
+			return data
+		}
+		for over > 0 && len(addrs) > 0 { // the key and the signature of RSA take up to 2 KiB
+			over -= sizeOf(addrs[len(addrs)-1])
+			addrs = addrs[:len(addrs)-1]
+		}
 	}
-	return seal(&peer.PeerRecord{
-		PeerID: id,
-		Addrs:  addrs[:min(len(addrs), protocol.MaxAddrs)],
-		Seq:    uint64(now.UnixNano()),
-	}, key, protocol.MaxCertified)
+	return nil
 }
 
 // VerifyCertificate returns what id has certified. It fails for a certificate that is

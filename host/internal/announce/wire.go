@@ -2,7 +2,6 @@ package announce
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -16,37 +15,56 @@ import (
 
 // A Wire is the encoded Peer message of a peer, in a form of which each scope gets its
 // share without decoding: the addresses are ordered by scope, the widest first, so
-// that what a wider scope may see is a prefix. A header has the lengths: big-endian 16
-// bits each for public and private, 0 where nothing may be seen. It is what
+// that what a wider scope may see is a prefix, and within a scope by their worth. A header
+// has the lengths: big-endian 16 bits each for public and private, 0 where nothing may be
+// seen. It is what
 // [routing.Contact.Wire] and [store.Provider.Addrs] hold.
 type Wire []byte
 
 const wireHeader = 4
 
-// Encode encodes a peer; nil if it has no address. What the peer has certified goes to
-// each scope, and is left out unless all of it may be given as far as any address.
-func Encode(p protocol.Peer) Wire {
+// Encode encodes a peer with its [scope.MaxTold] best addresses; nil if it has none.
+// proved has the addresses that connections have proved. What the peer has certified goes
+// to each scope, and is left out unless all of it may be given as far as any address.
+func Encode(p protocol.Peer, proved ...multiaddr.Multiaddr) Wire {
 	if len(p.Addrs) == 0 {
 		return nil
 	}
-	id, addrs := p.ID, slices.Clone(p.Addrs)
-	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int {
-		// Beyond the scope, any order that is always the same.
-		return cmp.Or(cmp.Compare(scope.Of(b), scope.Of(a)), bytes.Compare(a.Bytes(), b.Bytes()))
-	})
-	certified := passable(p.Certified, scope.Of(addrs[0]))
+	addrs := slices.Clone(p.Addrs)
+	// The same addresses in any order are encoded the same: a peer has moved if not.
+	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
+	p.Addrs = scope.Best(addrs, proved, scope.MaxTold)
+	return encode(p)
+}
+
+// encode encodes a peer with its addresses, which are in the order of their worth.
+func encode(p protocol.Peer) Wire {
+	if len(p.Addrs) == 0 {
+		return nil
+	}
+	var reaching [scope.Public + 1]int // how many addresses reach as far as each scope
+	addrs := make([]multiaddr.Multiaddr, 0, len(p.Addrs))
+	scopes := make([]scope.Scope, len(p.Addrs))
+	for i, a := range p.Addrs {
+		scopes[i] = scope.Of(a)
+	}
+	for _, s := range []scope.Scope{scope.Public, scope.Private, scope.Loopback} {
+		for i, a := range p.Addrs {
+			if scopes[i] == s {
+				addrs = append(addrs, a)
+			}
+		}
+		reaching[s] = len(addrs)
+	}
+	certified := passable(p.Certified, slices.Max(scopes))
 	w := make(Wire, wireHeader, 128)
 	for i, s := range []scope.Scope{scope.Public, scope.Private} {
-		n := 0
-		for n < len(addrs) && scope.Of(addrs[n]) >= s {
-			n++
-		}
-		if n > 0 {
-			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: id, Certified: certified, Addrs: addrs[:n]})
+		if n := reaching[s]; n > 0 {
+			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs[:n]})
 			binary.BigEndian.PutUint16(w[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
 		}
 	}
-	return protocol.AppendPeer(w, protocol.Peer{ID: id, Certified: certified, Addrs: addrs})
+	return protocol.AppendPeer(w, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs})
 }
 
 // For returns the Peer message as a peer at s may see it; nil if it has nothing that
@@ -72,6 +90,13 @@ func (w Wire) For(s scope.Scope) []byte {
 // Peer decodes w, with all addresses.
 func (w Wire) Peer() (protocol.Peer, error) { return protocol.ParsePeer(w.For(scope.Loopback)) }
 
+// SameAddrs reports whether two encoded peers have the same addresses, in any order.
+func SameAddrs(a, b Wire) bool {
+	p, err1 := a.Peer()
+	q, err2 := b.Peer()
+	return err1 == nil && err2 == nil && scope.Same(p.Addrs, q.Addrs)
+}
+
 // Restrict returns p with what may be given to a peer at s, or believed if that peer
 // names it.
 func Restrict(p protocol.Peer, s scope.Scope) protocol.Peer {
@@ -80,34 +105,50 @@ func Restrict(p protocol.Peer, s scope.Scope) protocol.Peer {
 	return p
 }
 
-// RestrictAll returns an announcement without the addresses that are of no use to a
-// peer at s.
+// RestrictAll returns an announcement as a holder at s keeps it: without the addresses
+// that are of no use there, and with the first ones of those that are. An announcement of
+// our own has them in the order of their worth.
 func RestrictAll(add protocol.AddProvider, s scope.Scope) protocol.AddProvider {
 	add.Providers = slices.Clone(add.Providers)
 	for i, p := range add.Providers {
-		add.Providers[i] = Restrict(p, s)
+		p = Restrict(p, s)
+		p.Addrs = fitting(p.Addrs, maxKeptAddrs)
+		add.Providers[i] = p
 	}
 	return add
 }
 
-// maxKeptWire bounds the addresses that a holder keeps of an announcement: an answer
-// has many announcements, and a requester dials the first few addresses.
-const maxKeptWire = 1 << 10
+// maxKeptAddrs bounds the bytes of the addresses that a holder keeps of an announcement: an
+// answer has many announcements, and a requester dials a few addresses. It is room for 32
+// addresses of usual sizes, or 5 relayed ones of the longest.
+const maxKeptAddrs = 1000
 
-// Brief encodes the provider of a key with as many of its addresses as a holder keeps.
-// A certificate is kept in a presence only: no other announcement needs it.
-func Brief(key []byte, p protocol.Peer, now time.Time) Wire {
+// fitting returns the first addresses, at most [scope.MaxTold], that have up to so many
+// bytes together, and the first one in any case.
+func fitting(addrs []multiaddr.Multiaddr, most int) []multiaddr.Multiaddr {
+	size := 0
+	for i, a := range addrs {
+		if size += sizeOf(a); i > 0 && (size > most || i == scope.MaxTold) {
+			return addrs[:i]
+		}
+	}
+	return addrs
+}
+
+// sizeOf returns the bytes that an address takes in a message: tag and length besides its own.
+func sizeOf(a multiaddr.Multiaddr) int { return 3 + len(a.Bytes()) }
+
+// Brief encodes the provider of a key with as many of its addresses as a holder keeps, the
+// best ones; proved has the addresses that connections have proved. A certificate is kept
+// in a presence only: no other announcement needs it.
+func Brief(key []byte, p protocol.Peer, now time.Time, proved ...multiaddr.Multiaddr) Wire {
 	if !IsPresence(p.ID, key) {
 		p.Certified = nil
 	} else if _, err := VerifyCertificate(p.Certified, p.ID, now); err != nil {
 		p.Certified = nil
 	}
-	wire := Encode(p)
-	for len(wire) > maxKeptWire+len(p.Certified) && len(p.Addrs) > 1 {
-		p.Addrs = p.Addrs[:(len(p.Addrs)+1)/2]
-		wire = Encode(p)
-	}
-	return wire
+	p.Addrs = fitting(scope.Rank(p.Addrs, proved), maxKeptAddrs)
+	return encode(p)
 }
 
 // IsPresence reports whether an announcement of id under a key is its presence: a

@@ -12,6 +12,8 @@ package connect
 // manager counts incoming connections alone.
 
 import (
+	"slices"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/multiformats/go-multiaddr"
@@ -39,15 +41,15 @@ func (PunchFilter) FilterRemote(_ peer.ID, addrs []multiaddr.Multiaddr) []multia
 	return fewOfEach(addrs)
 }
 
-// fewOfEach returns the first maxPunchedAddrs addresses of TCP, and of anything else.
+// fewOfEach returns the maxPunchedAddrs best addresses of TCP, and of anything else.
 func fewOfEach(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	var few []multiaddr.Multiaddr
 	n := make(map[bool]int)
-	for _, a := range addrs {
+	for _, a := range scope.Rank(addrs, nil) {
 		if tcp := scope.HasProtocol(a, multiaddr.P_TCP); n[tcp] < maxPunchedAddrs {
 			n[tcp]++
 			few = append(few, a)
 		}
 	}
-	return few
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(few, a.Equal) })
 }

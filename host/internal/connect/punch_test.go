@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // Of the many addresses that a host seems to have behind a symmetric NAT, two of TCP
@@ -18,6 +20,10 @@ func TestPunchFilter(t *testing.T) {
 		return list
 	}
 	const tcp, quic = "tcp/%d", "udp/%d/quic-v1"
+	mixed := roomtest.Addrs("/ip4/172.17.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/61.1.0.1/tcp/1", "/ip4/61.2.0.1/tcp/1")
+	if got := (PunchFilter{}).FilterLocal("", mixed); !slices.EqualFunc(got, mixed[2:], multiaddr.Multiaddr.Equal) {
+		t.Errorf("%v of %v, want the public ones", got, mixed)
+	}
 	for _, c := range []struct {
 		all  []multiaddr.Multiaddr
 		want []int // of all

@@ -11,6 +11,7 @@ package connect
 // a connection to a relay that is silent.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ var (
 func (c *Connector) dialThrough(ctx context.Context, id peer.ID, addrs []multiaddr.Multiaddr) error {
 	ctx, cancel := context.WithTimeout(ctx, network.GetDialPeerTimeout(ctx))
 	defer cancel()
-	relays := byRelay(id, addrs)
+	relays := byRelay(id, c.connectedFirst(addrs))
 	if len(relays) == 0 {
 		return errNoRelay
 	}
@@ -98,6 +99,19 @@ func (c *Connector) holdBack(id peer.ID, through []peer.ID) {
 			b.AddBackoff(id, a)
 		}
 	}
+}
+
+// connectedFirst returns relayed addresses, the ones whose relays are connected first.
+func (c *Connector) connectedFirst(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	connected := func(a multiaddr.Multiaddr) int {
+		if relay, ok := scope.RelayOf(a); ok && len(c.cfg.Host.Network().ConnsToPeer(relay)) > 0 {
+			return 0
+		}
+		return 1
+	}
+	addrs = slices.Clone(addrs)
+	slices.SortStableFunc(addrs, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(connected(a), connected(b)) })
+	return addrs
 }
 
 // byRelay returns relayed addresses of a peer by their relay, of up to maxRelaysTried.

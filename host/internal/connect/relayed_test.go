@@ -42,6 +42,22 @@ func testPastSilentRelay(t *testing.T) {
 	}
 }
 
+// Of more relays than are tried, the connected ones are tried.
+func TestConnectedRelaysFirst(t *testing.T) { synctest.Test(t, testConnectedRelaysFirst) }
+
+func testConnectedRelaysFirst(t *testing.T) {
+	n := newNode(t)
+	n.host.net.open(goneRelay, "/ip4/40.1.0.2/tcp/4001")
+	var addrs []multiaddr.Multiaddr
+	for i := range 2 * maxRelaysTried {
+		addrs = append(addrs, multiaddr.StringCast(fmt.Sprintf("/ip4/40.1.0.1/tcp/1/p2p/%s/p2p-circuit", calltest.ID(10+i))))
+	}
+	addrs = append(addrs, multiaddr.StringCast(goneRelayedAddr))
+	if got := byRelay(target, n.connectedFirst(addrs)); len(got) != maxRelaysTried || got[goneRelay] == nil {
+		t.Errorf("tried are %v, without the connected one", got)
+	}
+}
+
 // A peer names its relays itself: no more than so many are tried, with all addresses of
 // each, and the peer is no relay of itself.
 func TestByRelay(t *testing.T) {

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -93,8 +94,19 @@ func (s *Sender) ToThese(ctx context.Context, to []routing.Contact, req protocol
 // One delivers a record or an announcement to one peer. turn may be nil.
 func (s *Sender) One(ctx context.Context, turn *call.Turn, c routing.Contact, req protocol.Request) error {
 	_, err := s.cfg.Call.Request(ctx, turn, c, req, nil)
-	if add, ok := req.(protocol.AddProvider); ok && unexplained(err) {
-		return s.readBack(ctx, c, add, err)
+	add, ok := req.(protocol.AddProvider)
+	if !ok {
+		return err
+	}
+	if unexplained(err) {
+		err = s.readBack(ctx, c, add, err)
+	}
+	own := routing.KeyOf([]byte(add.Providers[0].ID)) == s.cfg.Table.Self()
+	if own && len(add.Proof) > protocol.MaxFirstProof && errors.Is(err, kaderr.ErrRefused) {
+		// An earlier version reads no proof of that size, which RSA keys of 4096 bits make.
+		// Without it, it keeps an announcement of the sender, and does not pass it on.
+		add.Proof = nil
+		return s.One(ctx, turn, c, add)
 	}
 	return err
 }

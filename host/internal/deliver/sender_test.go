@@ -370,3 +370,45 @@ func TestPutAfterItsQuorum(t *testing.T) {
 		}
 	})
 }
+
+// An announcement whose proof an earlier version does not read is sent to it without: to be
+// held, and not passed on. One of another peer is not.
+func TestLargeProof(t *testing.T) { synctest.Test(t, testLargeProof) }
+
+func testLargeProof(t *testing.T) {
+	n := newNode(t, 2)
+	earlier := func(_ context.Context, req protocol.Request) (protocol.Response, error) {
+		if add, ok := req.(protocol.AddProvider); ok && len(add.Proof) > protocol.MaxFirstProof {
+			return protocol.Response{}, kaderr.ErrRefused
+		}
+		return protocol.Response{}, nil
+	}
+	n.net.Add(calltest.ID(1), earlier)
+	n.net.Add(calltest.ID(2), calltest.Refuses)
+	large := add
+	large.Proof = make([]byte, protocol.MaxFirstProof+1)
+	others := large
+	others.Providers = []protocol.Peer{{ID: calltest.ID(3)}}
+	small := add
+	small.Proof = make([]byte, protocol.MaxFirstProof)
+	for _, tt := range []struct {
+		name   string
+		to     int
+		req    protocol.AddProvider
+		asked  int
+		stored bool
+	}{
+		{"large, to an earlier version", 1, large, 2, true},
+		{"of another peer", 1, others, 1, false},
+		{"small", 1, small, 1, true},
+		{"large, to one that refuses for another reason", 2, large, 2, false},
+		{"small, to one that refuses", 2, small, 1, false},
+	} {
+		n.net.Asked()
+		err := n.One(t.Context(), nil, calltest.Contact(calltest.ID(tt.to)), tt.req)
+		asked := n.net.Asked()
+		if (err == nil) != tt.stored || len(asked) != tt.asked {
+			t.Errorf("%s: %v after %d requests", tt.name, err, len(asked))
+		}
+	}
+}

@@ -293,7 +293,7 @@ func located(addrs []multiaddr.Multiaddr, source Source, from peer.ID, age time.
 }
 
 // maxLocated bounds the addresses of a location: many peers may name many.
-const maxLocated = 2 * protocol.MaxAddrs
+const maxLocated = 2 * scope.MaxTold
 
 // location returns what is known by now: each address once, with its best source.
 func (l *locator) location() Location {

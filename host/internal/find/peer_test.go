@@ -15,6 +15,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -154,9 +155,13 @@ func testLiarsDoNotFill(t *testing.T) {
 			fakes = append(fakes, multiaddr.StringCast(fmt.Sprintf("/ip4/60.%d.0.%d/tcp/1", liar, i+1)))
 		}
 		l.heard(calltest.ID(liar+1), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: fakes}}})
-		if got := len(l.location().Addrs); got != min((liar+1)*maxNamed, maxLocated) {
+		if got := len(l.location().Addrs); got != min((liar+1)*scope.MaxTold, maxLocated) {
 			t.Fatalf("%d addresses of %d peers", got, liar+1)
 		}
+	}
+	l.heard(calltest.ID(9), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: roomtest.Addrs("/ip4/60.9.9.9/tcp/1")}}})
+	if got := l.location().Addrs; !slices.ContainsFunc(got, func(a LocatedAddr) bool { return a.From == calltest.ID(9) }) {
+		t.Errorf("the only address that a peer names has no place among the %d of others", len(got))
 	}
 	for i := range 3 {
 		l.heard(calltest.ID(i+6), protocol.Response{Providers: []protocol.Peer{{ID: id, Addrs: roomtest.Addrs(publicAddr, publicAddr)}}})

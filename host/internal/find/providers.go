@@ -1,6 +1,7 @@
 package find
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func WithSelf(ctx context.Context) context.Context { return context.WithValue(ct
 // answered.
 func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
-		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool)}
+		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool), times: make(map[peer.ID]int)}
 		if err := p.find(ctx, key); err != nil && !p.over {
 			yield(peer.AddrInfo{}, err)
 		}
@@ -63,6 +64,7 @@ type providers struct {
 	yield   func(peer.AddrInfo, error) bool
 	named   map[peer.ID]bool // yielded already
 	unknown []peer.ID        // named without an address
+	times   map[peer.ID]int  // how many holders named each of these
 	over    bool             // the limit is reached, or the caller has enough
 }
 
@@ -125,8 +127,11 @@ func (p *providers) found(provider protocol.Peer) {
 		info.Addrs = p.finder.cfg.Host.Peerstore().Addrs(id)
 	}
 	if len(info.Addrs) == 0 {
-		if len(p.unknown) < maxResolved && !slices.Contains(p.unknown, id) {
-			p.unknown = append(p.unknown, id)
+		switch {
+		case p.times[id] > 0:
+			p.times[id]++
+		case len(p.unknown) < maxUnknown:
+			p.unknown, p.times[id] = append(p.unknown, id), 1
 		}
 		return
 	}
@@ -140,15 +145,20 @@ func (p *providers) send(info peer.AddrInfo) {
 }
 
 // maxResolved bounds the providers without an address that are looked up, each of which
-// costs a lookup, and resolveLimit the lookups at a time.
+// costs a lookup, maxUnknown the ones of which they are chosen, and resolveLimit the lookups
+// at a time.
 const (
 	maxResolved  = 32
+	maxUnknown   = 4 * protocol.MaxProviders
 	resolveLimit = 4
 )
 
-// resolve looks up the providers that no holder named with an address.
+// resolve looks up the providers that no holder named with an address, the ones that most
+// holders named: a holder alone may make up any number.
 func (p *providers) resolve(ctx context.Context) error {
 	unknown := slices.DeleteFunc(p.unknown, func(id peer.ID) bool { return p.named[id] })
+	slices.SortStableFunc(unknown, func(a, b peer.ID) int { return cmp.Compare(p.times[b], p.times[a]) })
+	unknown = unknown[:min(len(unknown), maxResolved)]
 	infos := make([]*peer.AddrInfo, len(unknown))
 	for i, id := range unknown {
 		infos[i] = &peer.AddrInfo{ID: id}

@@ -1,6 +1,7 @@
 package find
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -102,6 +103,38 @@ func TestProvidersWithSelf(t *testing.T) {
 		}
 		want("withdrawn", search(self, 0), calltest.ID(50))
 	})
+}
+
+// Of more providers without an address than are looked up, the ones that most holders named
+// are: not the ones that a liar named first.
+func TestProvidersWithoutAddress(t *testing.T) { synctest.Test(t, testProvidersWithoutAddress) }
+
+func testProvidersWithoutAddress(t *testing.T) {
+	const found = 9_000
+	n := newNode(t, testK, 1, false)
+	for i, id := range n.peers {
+		named := []protocol.Peer{bare(found)}
+		if i == 0 {
+			named = nil
+			for fake := range 2 * maxResolved {
+				named = append(named, bare(1_000+fake))
+			}
+		}
+		knows := calltest.Knows(testK, n.peers...)
+		n.net.Add(id, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			resp, err := knows(ctx, req)
+			if get, ok := req.(protocol.GetProviders); ok && bytes.Equal(get.Key, testKey) {
+				resp.Providers = named
+			} else if ok && string(get.Key) == string(calltest.ID(found)) {
+				resp.Providers = []protocol.Peer{provider(found)}
+			}
+			return resp, err
+		})
+	}
+	got := n.collect(t, 0)
+	if !slices.ContainsFunc(got, func(info peer.AddrInfo) bool { return info.ID == calltest.ID(found) && len(info.Addrs) > 0 }) || len(got) != maxResolved {
+		t.Errorf("%d providers, without the one that all others name", len(got))
+	}
 }
 
 // A search for providers ends when the limit is reached, or the caller has enough, and

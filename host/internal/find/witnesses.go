@@ -6,10 +6,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-)
 
-// maxNamed bounds the addresses that one peer adds.
-const maxNamed = 16
+	"github.com/go-kad/kad/host/internal/scope"
+)
 
 // witnesses counts the peers that name each address of a peer: the only reason to prefer
 // an address that is not certified. The zero value is empty.
@@ -22,32 +21,37 @@ type witnesses struct {
 type witnessed struct {
 	addr  multiaddr.Multiaddr
 	peers []peer.ID
+	rank  int // how many better addresses a peer named beside it, at least
 }
 
-// add adds the first maxNamed addresses that one peer names.
+// add adds the [scope.MaxTold] best addresses that one peer names.
 func (w *witnesses) add(from peer.ID, addrs []multiaddr.Multiaddr) {
 	if w.index == nil {
 		w.index = make(map[string]int)
 	}
-	for _, a := range addrs[:min(len(addrs), maxNamed)] {
+	for rank, a := range scope.Best(addrs, nil, scope.MaxTold) {
 		key := string(a.Bytes())
 		i, ok := w.index[key]
 		if !ok {
 			i = len(w.addrs)
 			w.index[key] = i
-			w.addrs = append(w.addrs, witnessed{addr: a})
+			w.addrs = append(w.addrs, witnessed{addr: a, rank: rank})
 		}
+		w.addrs[i].rank = min(w.addrs[i].rank, rank)
 		if !slices.Contains(w.addrs[i].peers, from) {
 			w.addrs[i].peers = append(w.addrs[i].peers, from)
 		}
 	}
 }
 
-// located returns the addresses with their origin, those that most peers named first. Of
-// equals, the address that came up first is first.
+// located returns the addresses with their origin, the ones that most peers named first.
+// Of equals, the best ones of each peer are first, so that a peer that names many leaves
+// room for others; then the address that came up first.
 func (w *witnesses) located(source Source) []LocatedAddr {
 	ordered := slices.Clone(w.addrs)
-	slices.SortStableFunc(ordered, func(a, b witnessed) int { return cmp.Compare(len(b.peers), len(a.peers)) })
+	slices.SortStableFunc(ordered, func(a, b witnessed) int {
+		return cmp.Or(cmp.Compare(len(b.peers), len(a.peers)), cmp.Compare(a.rank, b.rank))
+	})
 	list := make([]LocatedAddr, len(ordered))
 	for i, x := range ordered {
 		list[i] = LocatedAddr{Addr: x.addr, Source: source, From: x.peers[0], Age: -1}

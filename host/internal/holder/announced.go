@@ -33,7 +33,7 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 	if err == nil && signed.Lifetime == announce.Withdrawn {
 		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
 	}
-	wire := announce.Brief(add.Key, announce.Restrict(p, from.At), now)
+	wire := announce.Brief(add.Key, announce.Restrict(p, from.At), now, h.cfg.Table.Proved(p.ID)...)
 	if wire.For(from.At) == nil || !announce.MayProvide(p.ID, add.Key) {
 		return kaderr.ErrBadProvider
 	}
@@ -63,7 +63,7 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	}
 	kept := announce.Kept{
 		Published: signed.Published,
-		Wire:      announce.Brief(add.Key, announce.Restrict(p, from.At), now),
+		Wire:      announce.Brief(add.Key, announce.Restrict(p, from.At), now, h.cfg.Table.Proved(p.ID)...),
 		Proof:     add.Proof,
 	}
 	held, err := h.cfg.Store.Provider(ctx, add.Key, string(p.ID), now)

@@ -47,4 +47,13 @@
 //     contact that the table has.
 //   - Consequence: copies of popular records do not stay after the demand.
 //   - It would change if copies were refreshed by their publisher.
+//
+// The clock is believed when it has run evenly for an hour.
+//
+//   - Context: clocks are set by the network after the start, jump, and stop in sleep.
+//   - Decision: until then, nothing is removed; then, what arrived while the clock was ahead
+//     gets its lifetime anew, since the time of its arrival is unknown.
+//   - Consequence: a clock that is years ahead for 50 minutes costs no record, and prolongs
+//     none. What has expired takes room for up to an hour more.
+//   - It would change if the system said whether its clock is right.
 package holder

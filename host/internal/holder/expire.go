@@ -20,10 +20,16 @@ const (
 	// expireAfter is the shortest pause between two sweeps. Entries that are put
 	// meanwhile may expire earlier; they are not served in any case.
 	expireAfter = time.Minute
+
+	// clockSettles is how long the clock has to have run evenly before it is believed:
+	// by then the network has set the clock of a machine that has none of its own.
+	clockSettles = time.Hour
 )
 
-// Expire returns the job that removes what has expired from the store, a batch at a
-// time.
+// Expire returns the job that removes what has expired from the store, a batch at a time,
+// while the clock is believed: what has expired by a wrong clock is not served, and is
+// served again once the clock is right. First it corrects the times of entries that arrived
+// while the clock was ahead.
 func (h *Holder) Expire() tasks.Job {
 	s := &sweep{holder: h}
 	return tasks.Job{Name: "expire", Due: s.due}
@@ -32,6 +38,8 @@ func (h *Holder) Expire() tasks.Job {
 // A sweep is how far the removal is. It belongs to the goroutine of the loop.
 type sweep struct {
 	holder *Holder
+	clock  tasks.Evenness
+	right  time.Time // since when the clock ran evenly when times were corrected last
 	at     time.Time // not before
 	ended  bool      // a batch has ended, and at is not set yet
 	full   bool      // the batch was full, so there may be more
@@ -40,6 +48,15 @@ type sweep struct {
 
 func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 	if start.Room() == 0 {
+		return time.Time{}
+	}
+	since := s.clock.Look(now)
+	if settled := since.Add(clockSettles); now.Before(settled) {
+		return settled
+	}
+	if !since.Equal(s.right) {
+		s.right, s.at = since, time.Time{}
+		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, now) }, nil)
 		return time.Time{}
 	}
 	soon := now.Add(expireAfter)

@@ -48,6 +48,7 @@ type Holder struct {
 
 	announcing stripes // from the read of an announcement to its write
 	shed       atomic.Uint64
+	unsigned   sync.Once // to log that this node cannot sign
 }
 
 // New returns a Holder.

@@ -73,7 +73,7 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 // together, if one of them arrived before.
 func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
 	now := time.Now()
-	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age }
+	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age || aheadOf(now, received) }
 	if kind == store.KindValue {
 		held, err := h.Held(ctx, key, now)
 		if err != nil || !slices.ContainsFunc(held, func(v store.Value) bool { return old(v.Received) }) {

@@ -21,10 +21,16 @@ const maxServedProviders = 200
 // lifetime; 0 means as long as holders keep any.
 func (h *Holder) Announcement(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider {
 	p := announce.Proof{Network: h.cfg.Protocol, Key: key, Published: now, Lifetime: lifetime}
+	proof := p.Sign(h.cfg.Host.Peerstore().PrivKey(h.self))
+	if proof == nil {
+		h.unsigned.Do(func() {
+			log.Warnw("announcements of this node are not signed, since its peerstore has no key of it that can sign: holders keep them, and do not pass them on")
+		})
+	}
 	return protocol.AddProvider{
 		Key:       key,
-		Providers: []protocol.Peer{{ID: h.self, Addrs: h.cfg.Host.Addrs()}},
-		Proof:     p.Sign(h.cfg.Host.Peerstore().PrivKey(h.self)),
+		Providers: []protocol.Peer{{ID: h.self, Addrs: h.cfg.Table.RankOwn(h.cfg.Host.Addrs())}},
+		Proof:     proof,
 	}
 }
 

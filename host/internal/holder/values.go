@@ -49,7 +49,11 @@ func RecordsOf(key []byte, held []store.Value, now time.Time) []protocol.Record 
 	for _, v := range held {
 		rec := protocol.Record{Key: key, Value: v.Data, TimeReceived: v.Received, Publisher: v.Publisher}
 		if !v.Expires.IsZero() {
-			if rec.TTL = v.Expires.Sub(now) - Transit; rec.TTL < time.Second {
+			since := now
+			if v.Received.After(now) {
+				since = v.Received // the clock was ahead when it arrived
+			}
+			if rec.TTL = v.Expires.Sub(since) - Transit; rec.TTL < time.Second {
 				continue
 			}
 		}

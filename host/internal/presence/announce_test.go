@@ -8,6 +8,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -190,5 +191,34 @@ func testFormerHolder(t *testing.T) {
 	synctest.Wait()
 	if count, _ := n.holds(secondAddr); count != 3 {
 		t.Errorf("%d hold the new address, want the two closest, and the one that had an older address", count)
+	}
+}
+
+// A presence is renewed once the machine has slept for longer than it would last, and in its
+// time after the clock was set back.
+func TestPresenceWhenClockJumps(t *testing.T) {
+	for _, tt := range []struct {
+		set   time.Duration
+		after time.Duration // when the presence is renewed at the latest, and not 2m before
+	}{{8 * time.Hour, 2 * time.Minute}, {-10 * 365 * 24 * time.Hour, 21 * time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, testK)
+			inLoop := n.run()
+			time.Sleep(time.Minute)
+			inLoop(func() {
+				n.schedule.next = roomtest.SetClock(time.Now().Add(20*time.Minute), 0)
+				n.clockSet = tt.set
+			})
+			n.sentSince()
+			time.Sleep(tt.after - 2*time.Minute)
+			if n.sentSince() > 0 {
+				t.Errorf("clock set by %v: renewed too early", tt.set)
+			}
+			n.loop.Wake()
+			time.Sleep(2 * time.Minute)
+			if n.sentSince() == 0 {
+				t.Errorf("clock set by %v: not renewed after %v", tt.set, tt.after)
+			}
+		})
 	}
 }

@@ -49,6 +49,8 @@ type node struct {
 	peers []peer.ID
 	late  peer.ID // answers lookups after they have ended
 
+	clockSet time.Duration // by how much the clock was set; for the goroutine of the loop
+
 	mu     sync.Mutex
 	at     map[peer.ID][]string // the addresses that each peer was sent last; none: withdrawn
 	sent   int
@@ -94,7 +96,13 @@ func newNode(t *testing.T, peers int) *node {
 		n.enter(t, id)
 	}
 	n.loop = tasks.NewLoop(n.group)
-	n.loop.Add(n.Job())
+	job := n.Job()
+	n.loop.Add(tasks.Job{Name: job.Name, Due: func(now time.Time, start *tasks.Start) time.Time {
+		if n.clockSet != 0 {
+			now = roomtest.SetClock(now, n.clockSet)
+		}
+		return job.Due(now, start)
+	}})
 	return n
 }
 

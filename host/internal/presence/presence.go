@@ -127,9 +127,10 @@ func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Mu
 	ctx, end := p.begin(ctx)
 	defer end()
 	req := p.cfg.Holder.Announcement([]byte(p.self), announce.PresenceLifetime, now)
+	ranked := p.cfg.Table.RankOwn(addrs)
 	req.Providers = []protocol.Peer{{
-		ID: p.self, Addrs: addrs,
-		Certified: announce.Certify(p.cfg.Host.Peerstore().PrivKey(p.self), p.self, announce.Widest(addrs), now),
+		ID: p.self, Addrs: ranked,
+		Certified: announce.Certify(p.cfg.Host.Peerstore().PrivKey(p.self), p.self, announce.Widest(ranked), now),
 	}}
 	receipt, err := p.cfg.Deliver.To(ctx, req, 0, nil, func(sending context.Context, sink *lookup.Sink) error {
 		sending, cancel := context.WithCancelCause(sending)

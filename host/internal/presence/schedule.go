@@ -65,7 +65,7 @@ func (p *Presence) due(now time.Time, start *tasks.Start) time.Time {
 		}
 		due = s.look
 	}
-	if now.Before(due) {
+	if !tasks.Passed(now, due) {
 		return due
 	}
 	if start.Room() == 0 {

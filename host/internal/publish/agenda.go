@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -102,7 +103,7 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 			heap.Pop(&a.heap)
 			continue
 		}
-		if first.at.After(now) {
+		if !tasks.Passed(now, first.at) {
 			return tickets, first.at
 		}
 		if len(tickets) == n {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -46,5 +47,30 @@ func TestAgenda(t *testing.T) {
 	}
 	if due, _ := a.due(at(6), 10); len(due) != 1 || due[0].publicationID != id("b") {
 		t.Errorf("due at 6: %v, want b", due)
+	}
+}
+
+// A publication is due when one of the two clocks says so: the machine may have slept for as
+// long as holders keep a record, and the clock may have gone back by years.
+func TestAgendaWhenClockJumps(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	start := time.Now()
+	for _, tt := range []struct {
+		name  string
+		after time.Duration
+		set   time.Duration
+		want  int
+	}{
+		{"in time", 21 * time.Hour, 0, 0},
+		{"slept", 2 * time.Hour, 21 * time.Hour, 1},
+		{"ahead", time.Hour, 10 * year, 1},
+		{"back, before its time", 21 * time.Hour, -10 * year, 0},
+		{"back", 22 * time.Hour, -10 * year, 1},
+	} {
+		var a agenda
+		a.add(publicationID{store.KindValue, "key"}, start.Add(22*time.Hour))
+		if due, _ := a.due(roomtest.SetClock(start.Add(tt.after), tt.set), 10); len(due) != tt.want {
+			t.Errorf("%s: %d are due, want %d", tt.name, len(due), tt.want)
+		}
 	}
 }

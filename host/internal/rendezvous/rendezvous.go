@@ -233,16 +233,18 @@ func (r *Rendezvous) endDial(id peer.ID, err error) {
 	})
 }
 
-// forget makes room for another peer.
+// forget makes room for another peer: of the one that was dialled most often in vain.
 func (r *Rendezvous) forget() {
+	if len(r.known) < maxKnown {
+		return
+	}
+	var worst peer.ID
 	for id, p := range r.known {
-		if len(r.known) < maxKnown {
-			return
-		}
-		if !p.dialling && !p.here && !p.queued {
-			delete(r.known, id)
+		if !p.dialling && !p.here && !p.queued && (worst == "" || p.failed > r.known[worst].failed) {
+			worst = id
 		}
 	}
+	delete(r.known, worst)
 }
 
 // note notes the result of an operation; success changes the report.

@@ -323,6 +323,25 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// The peer that was dialled in vain most often makes room for a new one.
+func TestForgetsTheDead(t *testing.T) {
+	r := &Rendezvous{known: make(map[peer.ID]*member)}
+	for i := range maxKnown {
+		r.known[peer.ID(rune(0x4e00+i))] = &member{failed: i % 7, here: i%7 == 6}
+	}
+	for i := range 100 {
+		r.forget()
+		r.known[peer.ID(rune(0x6e00+i))] = &member{}
+	}
+	left := make(map[int]int)
+	for _, p := range r.known {
+		left[p.failed]++
+	}
+	if len(r.known) != maxKnown || left[5] != 143-100 || left[4] != 143 || left[6] != 142 {
+		t.Errorf("peers that are left, by how often they failed: %v", left)
+	}
+}
+
 // No more peers are remembered than maxKnown, and none that is connected is
 // forgotten; no more are connected to than the limit.
 func TestBounds(t *testing.T) {

@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -67,9 +68,13 @@ type arrival struct {
 // that entered while the node joined.
 func (r *Replicator) HandOver(entered []routing.Contact) {
 	n := &r.newcomers
-	room := max(0, maxNewcomers-len(n.queue))
-	for _, c := range entered[:min(len(entered), room)] {
+	for _, c := range entered {
 		n.queue = append(n.queue, arrival{c, false})
+	}
+	if len(n.queue) > maxNewcomers { // the farthest ones share least with what we hold
+		self := r.cfg.Table.Self()
+		slices.SortStableFunc(n.queue, func(a, b arrival) int { return self.Compare(a.Key, b.Key) })
+		n.queue = n.queue[:maxNewcomers]
 	}
 }
 
@@ -121,7 +126,7 @@ func recent(times map[peer.ID]time.Time, now time.Time, id peer.ID, age time.Dur
 		return true
 	}
 	if len(times) >= maxNewcomers {
-		clear(times)
+		forget(times, now, age)
 	}
 	times[id] = now
 	return false
@@ -156,6 +161,22 @@ func (r *Replicator) handOverLost(ctx context.Context, c routing.Contact) error 
 
 // errEnough ends the walk through the store of handOverLost.
 var errEnough = errors.New("kad: enough records were asked for")
+
+// forget makes room among the times of peers: it drops all that were an age ago, and at least
+// the oldest one.
+func forget(times map[peer.ID]time.Time, now time.Time, age time.Duration) {
+	var oldest peer.ID
+	for id, at := range times {
+		if now.Sub(at) >= age {
+			delete(times, id)
+		} else if oldest == "" || at.Before(times[oldest]) {
+			oldest = id
+		}
+	}
+	if len(times) >= maxNewcomers {
+		delete(times, oldest)
+	}
+}
 
 // handOverTo sends a newcomer the records that it is among the k closest to, if no
 // other of these k is closer to them than we are.

@@ -173,24 +173,42 @@ func TestHandOverPace(t *testing.T) {
 
 func all(records int) int { return records }
 
-// The newcomers that wait are bounded.
+// The newcomers that wait are bounded: the closest ones do. So are the ones that are
+// remembered: the last ones are.
 func TestNewcomersAreBounded(t *testing.T) {
-	r := New(Config{})
-	for i := range maxNewcomers + 10 {
-		r.HandOver([]routing.Contact{routing.ContactOf(calltest.ID(i)), routing.ContactOf(calltest.ID(i))})
-	}
-	if got := len(r.newcomers.queue); got != maxNewcomers {
-		t.Errorf("%d newcomers wait", got)
-	}
-	now := time.Unix(0, 0)
-	for i := range 3 * maxNewcomers {
-		if recent(r.newcomers.given, now, calltest.ID(i), time.Hour) {
-			t.Fatalf("peer %d was given everything before", i)
+	synctest.Test(t, func(t *testing.T) {
+		r := newNode(t, 1, time.Hour).Replicator
+		var all []routing.Contact
+		for i := range maxNewcomers + 10 {
+			all = append(all, routing.ContactOf(calltest.ID(i)))
+			r.HandOver(all[i:])
 		}
-	}
-	if got := len(r.newcomers.given); got > maxNewcomers {
-		t.Errorf("%d newcomers are remembered", got)
-	}
+		routing.SortByDistance(r.cfg.Table.Self(), all)
+		if got := r.newcomers.queue; len(got) != maxNewcomers {
+			t.Errorf("%d newcomers wait", len(got))
+		} else {
+			for _, c := range all[:maxNewcomers] {
+				if !slices.ContainsFunc(got, func(q arrival) bool { return q.ID == c.ID }) {
+					t.Fatal("one of the closest does not wait")
+				}
+			}
+		}
+		now := time.Unix(0, 0)
+		for i := range 3 * maxNewcomers {
+			now = now.Add(time.Millisecond)
+			if recent(r.newcomers.given, now, calltest.ID(i), time.Hour) {
+				t.Fatalf("peer %d was given everything before", i)
+			}
+		}
+		if got := len(r.newcomers.given); got > maxNewcomers {
+			t.Errorf("%d newcomers are remembered", got)
+		}
+		for i := 2*maxNewcomers + 1; i < 3*maxNewcomers; i++ {
+			if !recent(r.newcomers.given, now, calltest.ID(i), time.Hour) {
+				t.Fatalf("peer %d, one of the last, is given everything again", i)
+			}
+		}
+	})
 }
 
 // A node that leaves sends each record to the peer that is among the k closest once it

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
@@ -83,6 +85,34 @@ func testAnswerFindNodeOfTarget(t *testing.T) {
 		if name != "contact" && slices.Contains(peerIDs(resp.Closer), tt.target) {
 			t.Errorf("%s: named in an answer that is not about a peer", name)
 		}
+	}
+}
+
+// Contacts of which the requester can use no address take no place in an answer.
+func TestAnswerUsable(t *testing.T) { synctest.Test(t, testAnswerUsable) }
+
+func testAnswerUsable(t *testing.T) {
+	d := newNode(t, 256)
+	for i := range 200 {
+		addr := "/ip4/192.168.7.20/tcp/1"
+		if i%3 == 0 {
+			addr = fmt.Sprintf("/ip4/60.%d.0.1/tcp/1", i)
+		}
+		d.meet(calltest.ID(i), roomtest.Addrs(addr))
+	}
+	var usable []routing.Contact
+	for _, c := range d.table.Closest(routing.KeyOf([]byte("key")), 200) {
+		if announce.Wire(c.Wire).For(scope.Public) != nil {
+			usable = append(usable, c)
+		}
+	}
+	var want []peer.ID
+	for _, c := range usable[:min(20, len(usable))] {
+		want = append(want, c.ID)
+	}
+	resp := answered(t, d, aPeer, scope.Public, protocol.FindNode{Target: []byte("key")})
+	if got := peerIDs(resp.Closer); len(want) < 20 || !slices.Equal(got, want) {
+		t.Errorf("%d of %d contacts that it can use: %v, want %v", len(got), len(usable), got, want)
 	}
 }
 

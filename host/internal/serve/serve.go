@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -206,13 +207,20 @@ func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []prot
 			room++
 		}
 	}
-	for _, c := range s.cfg.Table.Closest(routing.KeyOf(preimage), s.cfg.K+2) {
-		if c.ID == from.ID || c.ID == target {
-			continue
+	known := len(peers)
+	for n := s.cfg.K + 2; ; n = math.MaxInt {
+		closest := s.cfg.Table.Closest(routing.KeyOf(preimage), n)
+		for _, c := range closest {
+			if c.ID == from.ID || c.ID == target {
+				continue
+			}
+			if wire := announce.Wire(c.Wire).For(from.At); wire != nil && len(peers) < room {
+				peers = append(peers, s.cfg.Holder.Encoded(c.ID, wire))
+			}
 		}
-		if wire := announce.Wire(c.Wire).For(from.At); wire != nil && len(peers) < room {
-			peers = append(peers, s.cfg.Holder.Encoded(c.ID, wire))
+		if len(peers) == room || len(closest) < n {
+			return peers
 		}
+		peers = peers[:known] // contacts of which the requester can use no address take no place
 	}
-	return peers
 }

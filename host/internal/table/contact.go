@@ -30,8 +30,9 @@ func (t *Table) Speaks(id peer.ID) bool {
 // and the network that it is in.
 func (t *Table) contact(id peer.ID) routing.Contact {
 	addrs := t.cfg.Host.Peerstore().Addrs(id)
+	conns := t.cfg.Host.Network().ConnsToPeer(id)
 	var seenAt multiaddr.Multiaddr
-	for _, conn := range t.cfg.Host.Network().ConnsToPeer(id) {
+	for _, conn := range conns {
 		if !scope.Relayed(conn) {
 			seenAt = conn.RemoteMultiaddr()
 			addrs = scope.Reaching(addrs, scope.Of(seenAt))
@@ -39,13 +40,13 @@ func (t *Table) contact(id peer.ID) routing.Contact {
 		}
 	}
 	c := routing.ContactOf(id)
-	c.Wire = announce.Encode(protocol.Peer{ID: id, Addrs: addrs})
+	c.Wire = announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, scope.Proved(conns)...)
 	c.RoundTrip = t.cfg.Host.Peerstore().LatencyEWMA(id)
 	// The remote address of a connection is a fact, other addresses are claims.
 	if seenAt != nil {
 		c.Group = scope.Group(seenAt)
-	} else if len(addrs) > 0 {
-		c.Group = scope.Group(addrs[0])
+	} else if best := scope.Rank(addrs, nil); len(best) > 0 {
+		c.Group = scope.Group(best[0])
 	}
 	return c
 }
@@ -59,7 +60,10 @@ func (t *Table) Wants(id peer.ID) bool {
 		return false
 	}
 	c := t.contact(id)
-	if t.Has(id) {
+	if held, ok := t.held(c.Key); ok {
+		if announce.SameAddrs(held.Wire, c.Wire) {
+			c.Wire = held.Wire // a connection has changed their order, which is no move
+		}
 		t.change(func(now time.Time) bool { return t.contacts.Update(now, c) }) // at its new address it is to be checked
 		return false
 	}
@@ -123,12 +127,46 @@ func (t *Table) Learn(c routing.Contact) {
 // it; this node itself is possible. It is nil if the host knows no address.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
-		return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Addrs()})
+		addrs := t.cfg.Host.Addrs()
+		return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.ownProved(addrs)...)
 	}
 	if id.Validate() != nil {
 		return nil
 	}
-	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)})
+	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)}, t.Proved(id)...)
+}
+
+// Proved returns the addresses of a peer that connections to it prove.
+func (t *Table) Proved(id peer.ID) []multiaddr.Multiaddr {
+	return scope.Proved(t.cfg.Host.Network().ConnsToPeer(id))
+}
+
+// RankOwn returns addresses of this node, the most useful first: see [scope.Rank]. It says
+// in the log, once, that there are more than are told.
+func (t *Table) RankOwn(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if len(addrs) > scope.MaxTold {
+		t.crowded.Do(func() {
+			log.Infow("the host has many addresses: the most useful are announced", "addresses", len(addrs), "announced", scope.MaxTold)
+		})
+	}
+	return scope.Rank(addrs, t.ownProved(addrs))
+}
+
+// ownProved returns the addresses at which peers have reached this node: connections of
+// theirs show them, and the dials back that AutoNAT has asked for. It is empty if there is
+// only one address to choose from.
+func (t *Table) ownProved(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if len(addrs) < 2 {
+		return nil
+	}
+	proved := scope.ProvedOwn(t.cfg.Host.Network().Conns())
+	if h, ok := t.cfg.Host.(interface {
+		ConfirmedAddrs() (reachable, unreachable, unknown []multiaddr.Multiaddr)
+	}); ok {
+		reachable, _, _ := h.ConfirmedAddrs()
+		proved = append(proved, reachable...)
+	}
+	return proved
 }
 
 // Buckets returns the contents of the table.

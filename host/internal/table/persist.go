@@ -22,8 +22,9 @@ const (
 	// contactsFile is what a Table keeps in Config.Dir.
 	contactsFile = "contacts.json"
 
-	// maxContactsFile bounds what is read back: some 4 000 contacts.
-	maxContactsFile = 1 << 20
+	// maxContactsFile bounds what is read back: it is room for routing.MaxDeparted
+	// contacts with as many addresses as a message has. A longer file counts as none.
+	maxContactsFile = 4 << 20
 )
 
 // A savedContact is a contact as it is in the file.

@@ -1,14 +1,18 @@
 package table
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -91,6 +95,26 @@ func TestSaveIsBounded(t *testing.T) {
 	})
 }
 
+// As many contacts as are saved can be read, with as many addresses as they may have.
+func TestSaveMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := newTable(t, Config{Dir: dir, K: 400})
+		for _, id := range peers(routing.MaxDeparted) {
+			for i := range 20 {
+				f.host.Peerstore().AddAddr(id, multiaddr.StringCast(fmt.Sprintf("/dns4/%s.example.com/tcp/%d", strings.Repeat("a.", 120), i+1)), peerstore.PermanentAddrTTL)
+			}
+			f.answer(id)
+		}
+		if err := f.Save(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(readContacts(dir)); got != routing.MaxDeparted {
+			t.Errorf("%d contacts are read of %d", got, routing.MaxDeparted)
+		}
+	})
+}
+
 // A file that cannot be read counts as none, and a directory that cannot be written is an
 // error.
 func TestSaveDamaged(t *testing.T) {
@@ -107,6 +131,26 @@ func TestSaveDamaged(t *testing.T) {
 		f.answer(calltest.ID(1))
 		if err := f.Save(); err == nil {
 			t.Error("saved in a directory that is not there")
+		}
+	})
+}
+
+// The times of saved contacts are not believed: contacts of a run whose clock was ahead, or
+// behind, are tried as others are.
+func TestSavedWithAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const year = 365 * 24 * time.Hour
+		f := newTable(t, Config{})
+		var saved []savedContact
+		for i, ahead := range []time.Duration{0, 10 * year, -10 * year} {
+			id := calltest.ID(i + 1)
+			info := peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{calltest.Addr(id)}}
+			saved = append(saved, savedContact{Peer: info, Proof: time.Now().Add(ahead)})
+		}
+		f.restore(time.Now(), saved)
+		time.Sleep(time.Hour)
+		if got := f.Departed(10); len(got) != len(saved) {
+			t.Errorf("%d contacts of %d are tried", len(got), len(saved))
 		}
 	})
 }

@@ -58,7 +58,8 @@ type Table struct {
 
 	settled time.Time // see Unsettled
 
-	notes notes
+	notes   notes
+	crowded sync.Once // to log that not all addresses of this node are told
 }
 
 // New returns a table without contacts. It has read the contacts of an earlier run from
@@ -157,11 +158,15 @@ func (t *Table) Self() routing.Key { return t.self }
 
 // Has reports whether a peer is in the table.
 func (t *Table) Has(id peer.ID) bool {
-	key := routing.KeyOf([]byte(id))
+	_, ok := t.held(routing.KeyOf([]byte(id)))
+	return ok
+}
+
+// held returns the contact of a key.
+func (t *Table) held(key routing.Key) (routing.Contact, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, ok := t.contacts.Contact(key)
-	return ok
+	return t.contacts.Contact(key)
 }
 
 // Seeds returns up to n contacts to start a lookup from, the closest to target first,

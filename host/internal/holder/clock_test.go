@@ -1,0 +1,271 @@
+package holder
+
+import (
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+const year = 365 * 24 * time.Hour
+
+// A clock is the clock of a machine that was set: ahead, or back.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
+
+func (c *clock) now() time.Time {
+	return roomtest.SetClock(time.Now(), time.Duration(c.ahead.Load()))
+}
+
+// sweeping runs the job that removes what has expired, by the clock, until the test ends.
+func sweeping(t *testing.T, h *Holder, c *clock) {
+	t.Helper()
+	job := h.Expire()
+	group, done := tasks.NewGroup(), make(chan struct{})
+	loop := tasks.NewLoop(group)
+	loop.Add(tasks.Job{Name: job.Name, Due: func(_ time.Time, start *tasks.Start) time.Time {
+		if next := job.Due(c.now(), start); !next.IsZero() {
+			return time.Now().Add(min(next.Sub(c.now()), time.Minute))
+		}
+		return time.Time{}
+	}})
+	go func() { defer close(done); loop.Run(group.Context(), nil, func(time.Time, any) {}) }()
+	t.Cleanup(func() { group.Cancel(); <-done })
+}
+
+// stores are the kinds of stores, each empty.
+var stores = map[string]func(t *testing.T) store.Store{
+	"memory": func(*testing.T) store.Store { return store.NewMemory(store.Limits{}) },
+	"datastore": func(t *testing.T) store.Store {
+		s, err := store.Wrap(t.Context(), dssync.MutexWrap(datastore.NewMapDatastore()), store.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	},
+	"disk": func(t *testing.T) store.Store {
+		s, err := store.Open(filepath.Join(t.TempDir(), "records"), store.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	},
+}
+
+// inStores runs a test with each kind of store, in virtual time.
+func inStores(t *testing.T, test func(t *testing.T, s store.Store)) {
+	t.Helper()
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { test(t, open(t)) }) })
+	}
+}
+
+// arrive has a holder hold a value, a set of two, and an announcement, by a clock.
+func arrive(t *testing.T, h *Holder, now time.Time) {
+	t.Helper()
+	for _, req := range []protocol.PutValue{put("/v/key", "1"), put("/s/key", "a1"), put("/s/key", "b1")} {
+		if err := h.Store(t.Context(), now, "a peer", req.Record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, provider := roomtest.NewPeer(t)
+	content := []byte("a multihash")
+	for _, proof := range [][]byte{nil, announce.Proof{Network: testProtocol, Key: content, Published: now}.Sign(key)} {
+		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}, Proof: proof}
+		if err := h.Announced(t.Context(), From{provider, scope.Private}, add, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// held returns how many values and announcements are served.
+func (h *Holder) served(t *testing.T, now time.Time) (served int) {
+	t.Helper()
+	for _, key := range []string{"/v/key", "/s/key"} {
+		records, err := h.Records(t.Context(), []byte(key), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if r.TTL > h.cfg.RecordAge {
+				t.Errorf("a record is sent with a lifetime of %v", r.TTL)
+			}
+		}
+		served += len(records)
+	}
+	providers, err := h.Providers(t.Context(), From{"a peer", scope.Private}, []byte("a multihash"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return served + len(providers)
+}
+
+// copies returns how many requests a round would send.
+func (h *Holder) copies(t *testing.T) (copies int) {
+	t.Helper()
+	for kind, keys := range map[store.Kind][]string{store.KindValue: {"/v/key", "/s/key"}, store.KindProvider: {"a multihash"}} {
+		for _, key := range keys {
+			requests, err := h.Copies(t.Context(), kind, []byte(key), time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copies += len(requests)
+		}
+	}
+	return copies
+}
+
+// What arrived while the clock was ahead lives for its lifetime once the clock is right, as
+// after a restart: no longer, and no shorter. The rounds pass it on meanwhile.
+func TestArrivedWhileClockWasAhead(t *testing.T) {
+	inStores(t, func(t *testing.T, s store.Store) {
+		h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+		arrive(t, h, time.Now().Add(10*year))
+		if got := h.served(t, time.Now()); got != 4 {
+			t.Errorf("%d of 4 served at once", got)
+		}
+		if got := h.copies(t); got != 3 {
+			t.Errorf("a round sends %d of 3 requests", got)
+		}
+		sweeping(t, h, new(clock))
+		time.Sleep(clockSettles + 47*time.Hour)
+		if got := h.served(t, time.Now()); got != 4 {
+			t.Errorf("%d of 4 served in their lifetime", got)
+		}
+		time.Sleep(time.Hour + 2*expireAfter)
+		if values, providers := h.Len(); values+providers > 0 || h.served(t, time.Now()) > 0 {
+			t.Errorf("%d values and %d announcements are held after their lifetime", values, providers)
+		}
+	})
+}
+
+// While the clock is ahead for a while, nothing that is held is lost: it is served again
+// when the clock is right.
+func TestClockGoesAheadAndBack(t *testing.T) {
+	for _, ahead := range []time.Duration{5 * time.Hour, 72 * time.Hour, 10 * year} {
+		inStores(t, func(t *testing.T, s store.Store) {
+			h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+			c := new(clock)
+			sweeping(t, h, c)
+			time.Sleep(2 * time.Hour)
+			arrive(t, h, c.now())
+			c.set(ahead)
+			time.Sleep(50 * time.Minute)
+			if ahead > 48*time.Hour && h.served(t, c.now()) != 0 {
+				t.Error("served after their lifetime, by the clock")
+			}
+			c.set(0)
+			time.Sleep(44 * time.Hour)
+			if got := h.served(t, c.now()); got != 4 {
+				t.Errorf("%v ahead and back: %d of 4 served", ahead, got)
+			}
+			time.Sleep(4 * time.Hour)
+			if values, providers := h.Len(); values+providers > 0 {
+				t.Errorf("%v ahead and back: %d values and %d announcements are held after their lifetime", ahead, values, providers)
+			}
+		})
+	}
+}
+
+// A machine that begins with a clock of long ago, as without a battery, loses nothing of an
+// earlier run when the network sets its clock.
+func TestClockBehindAtStart(t *testing.T) {
+	inStores(t, func(t *testing.T, s store.Store) {
+		h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+		arrive(t, h, time.Now())
+		c := new(clock)
+		c.set(-10 * year)
+		sweeping(t, h, c)
+		time.Sleep(10 * time.Minute)
+		if got := h.served(t, c.now()); got != 4 {
+			t.Errorf("%d of 4 served with the wrong clock", got)
+		}
+		c.set(0)
+		time.Sleep(46 * time.Hour)
+		if got := h.served(t, c.now()); got != 4 {
+			t.Errorf("%d of 4 served with the right clock", got)
+		}
+		time.Sleep(4 * time.Hour)
+		if values, providers := h.Len(); values+providers > 0 {
+			t.Errorf("%d values and %d announcements are held after their lifetime", values, providers)
+		}
+	})
+}
+
+// A clock that goes back while entries arrive keeps none of them for longer.
+func TestClockGoesBack(t *testing.T) {
+	inStores(t, func(t *testing.T, s store.Store) {
+		h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+		c := new(clock)
+		c.set(10 * time.Hour)
+		sweeping(t, h, c)
+		time.Sleep(2 * time.Hour)
+		arrive(t, h, c.now())
+		c.set(0)
+		time.Sleep(clockSettles + 47*time.Hour)
+		if got := h.served(t, c.now()); got != 4 {
+			t.Errorf("%d of 4 served", got)
+		}
+		time.Sleep(time.Hour + 2*expireAfter)
+		if values, providers := h.Len(); values+providers > 0 {
+			t.Errorf("%d values and %d announcements are held after their lifetime", values, providers)
+		}
+	})
+}
+
+// An announcement of a peer with a wrong clock, and one that comes to a holder with a wrong
+// clock, is held and served for as long as others by the clock of the holder. It is passed
+// on only if the clocks agree.
+func TestAnnouncedByAnotherClock(t *testing.T) {
+	const age = 48 * time.Hour
+	for _, tt := range []struct {
+		provider, holder time.Duration // by how much the clocks are ahead
+		passed           bool
+		lives            time.Duration
+	}{
+		{0, 0, true, age},
+		{5 * time.Minute, 0, true, age},
+		{-5 * time.Hour, 0, true, age - 5*time.Hour},
+		{0, 5 * time.Hour, true, age - 5*time.Hour},
+		{5 * time.Hour, 0, false, age},
+		{0, -5 * time.Hour, false, age},
+		{10 * year, 0, false, age},
+		{-10 * year, 0, false, age},
+		{0, 10 * year, false, age},
+		{0, -10 * year, false, age},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHolder(t, Config{RecordAge: age})
+			key, id := roomtest.NewPeer(t)
+			content, now := []byte("a multihash"), time.Now().Add(tt.holder)
+			add := protocol.AddProvider{
+				Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},
+				Proof: announce.Proof{Network: testProtocol, Key: content, Published: time.Now().Add(tt.provider)}.Sign(key),
+			}
+			if err := h.Announced(t.Context(), From{id, scope.Private}, add, now); err != nil {
+				t.Fatal(err)
+			}
+			p, err := h.cfg.Store.Provider(t.Context(), content, string(id), now)
+			kept := announce.ParseKept(p.Addrs)
+			if err != nil || (len(kept.Proof) > 0) != tt.passed || p.Expires.Sub(now).Round(time.Minute) != tt.lives {
+				t.Errorf("clocks %v and %v ahead: %v, a proof of %d bytes, for %v", tt.provider, tt.holder, err, len(kept.Proof), p.Expires.Sub(now))
+			}
+			if got, ok := kept.Peer(now); !ok || len(got.Addrs) != 1 {
+				t.Errorf("clocks %v and %v ahead: the addresses %v", tt.provider, tt.holder, got.Addrs)
+			}
+		})
+	}
+}

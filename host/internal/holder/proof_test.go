@@ -1,0 +1,63 @@
+package holder
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+)
+
+// The announcement of a peer with a long RSA key is passed on, as others are.
+func TestLongProofIsPassedOn(t *testing.T) {
+	h, next := newHolder(t, Config{}), newHolder(t, Config{})
+	key, _, err := crypto.GenerateKeyPairWithReader(crypto.RSA, 4096, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := []byte("a multihash")
+	add := protocol.AddProvider{
+		Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},
+		Proof: announce.Proof{Network: testProtocol, Key: content, Published: time.Now()}.Sign(key),
+	}
+	if err := receive(t, h, id, add); err != nil {
+		t.Fatal(err)
+	}
+	copies, err := h.Copies(t.Context(), store.KindProvider, content, 0)
+	if err != nil || len(copies) != 1 {
+		t.Fatalf("passed on are %v, %v", copies, err)
+	}
+	if err := receive(t, next, h.self, copies[0]); err != nil {
+		t.Errorf("the next holder: %v", err)
+	}
+}
+
+// A node that cannot sign announces itself all the same, and says in the log once that its
+// announcements are not passed on.
+func TestUnsignedIsSaid(t *testing.T) {
+	for _, signs := range []bool{true, false} {
+		h := newHolder(t, Config{})
+		if !signs {
+			h.cfg.Host.Peerstore().RemovePeer(h.self)
+		}
+		for range 2 {
+			if add := h.Announcement([]byte("key"), 0, time.Now()); (add.Proof != nil) != signs || len(add.Providers[0].Addrs) == 0 {
+				t.Errorf("signs %v: announced with %d addresses and a proof of %d bytes", signs, len(add.Providers[0].Addrs), len(add.Proof))
+			}
+		}
+		said := true
+		h.unsigned.Do(func() { said = false })
+		if said == signs {
+			t.Errorf("signs %v: said %v", signs, said)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package tasks_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+const year = 365 * 24 * time.Hour
+
+// The clock that the tests set is one that Go knows.
+func TestSetClock(t *testing.T) {
+	test := func(t *testing.T) {
+		now := time.Now()
+		set := roomtest.SetClock(now, 10*year)
+		later := roomtest.SetClock(now.Add(time.Hour), -year)
+		if !set.Round(0).Equal(now.Round(0).Add(10*year)) || later.Sub(set) != time.Hour {
+			t.Errorf("%v is set to %v; an hour later is %v later", now, set, later.Sub(set))
+		}
+	}
+	t.Run("real", test)
+	t.Run("virtual", func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// A time has come when one clock says so.
+func TestPassed(t *testing.T) {
+	start := time.Now()
+	at := start.Add(22 * time.Hour)
+	for _, tt := range []struct {
+		name  string
+		after time.Duration
+		set   time.Duration
+		want  bool
+	}{
+		{"before", 21 * time.Hour, 0, false},
+		{"at", 22 * time.Hour, 0, true},
+		{"the machine slept", 2 * time.Hour, 20 * time.Hour, true},
+		{"it slept for less", 2 * time.Hour, 19 * time.Hour, false},
+		{"the clock went back, before", 21 * time.Hour, -10 * year, false},
+		{"the clock went back, at", 22 * time.Hour, -10 * year, true},
+		{"the clock went ahead", time.Hour, 10 * year, true},
+	} {
+		if got := tasks.Passed(roomtest.SetClock(start.Add(tt.after), tt.set), at); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+// A clock runs evenly from its last jump on, whatever its direction; a little drift is none.
+func TestEvenness(t *testing.T) {
+	start := time.Now()
+	var e tasks.Evenness
+	var since time.Duration
+	for _, tt := range []struct{ after, set, since time.Duration }{
+		{0, 0, 0},
+		{time.Hour, 0, 0},
+		{2 * time.Hour, 30 * time.Second, 0},
+		{3 * time.Hour, 10 * year, 3 * time.Hour},
+		{4 * time.Hour, 10 * year, 3 * time.Hour},
+		{5 * time.Hour, 0, 5 * time.Hour},
+		{6 * time.Hour, -2 * time.Hour, 6 * time.Hour},
+		{7 * time.Hour, -2 * time.Hour, 6 * time.Hour},
+	} {
+		since = e.Look(roomtest.SetClock(start.Add(tt.after), tt.set)).Sub(start)
+		if since != tt.since {
+			t.Errorf("after %v, it is even since %v, want %v", tt.after, since, tt.since)
+		}
+	}
+}
