@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,7 +207,7 @@ func (d *DHT) buildPaths() {
 	})
 	d.connect = connect.New(connect.Config{
 		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
-		Wake: d.loop.Wake, K: cfg.K,
+		Wake: d.loop.Wake, K: cfg.K, Interfaces: net.InterfaceAddrs,
 	})
 }
 

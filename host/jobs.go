@@ -21,7 +21,7 @@ func (r *rooms) jobs(cfg Config) []tasks.Job {
 	}
 	list = append(list, r.holder.Expire())
 	list = append(list, r.relay.Jobs()...)
-	return append(list, r.whileJoined(r.connect.Job()))
+	return append(list, r.connect.MoveJob(), r.whileJoined(r.connect.RenewJob()))
 }
 
 // whileJoined returns a job that is due only while the node has joined its network.

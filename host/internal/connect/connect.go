@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -28,12 +29,16 @@ type Config struct {
 	Tasks *tasks.Group
 	Wake  func() // wakes the background loop; does not block
 	K     int
+
+	// Interfaces returns the addresses of the machine: net.InterfaceAddrs.
+	Interfaces func() ([]net.Addr, error)
 }
 
 // A Connector connects to peers. It is safe for concurrent use.
 type Connector struct {
 	cfg       Config
 	renewal   renewal     // of the background loop
+	machine   machine     // of the background loop
 	unpunched atomic.Bool // a hole could not be punched since the last renewal
 }
 

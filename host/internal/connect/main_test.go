@@ -153,6 +153,7 @@ type scriptedNetwork struct {
 	backoff *swarm.DialBackoff
 	dial    func(ctx context.Context, addrs []multiaddr.Multiaddr, direct bool) (string, error) // of target
 
+	listens   []multiaddr.Multiaddr
 	mu        sync.Mutex
 	conns     []network.Conn
 	notifiees []network.Notifiee
@@ -161,6 +162,8 @@ type scriptedNetwork struct {
 func (n *scriptedNetwork) Backoff() *swarm.DialBackoff { return n.backoff }
 
 func (n *scriptedNetwork) InterfaceListenAddresses() ([]multiaddr.Multiaddr, error) { return nil, nil }
+
+func (n *scriptedNetwork) ListenAddresses() []multiaddr.Multiaddr { return n.listens }
 
 func (n *scriptedNetwork) Notify(f network.Notifiee) {
 	n.mu.Lock()
@@ -231,7 +234,8 @@ func (n *scriptedNetwork) leave() {
 	}
 }
 
-// A conn is a connection of a scriptedNetwork. Its other end is silent.
+// A conn is a connection of a scriptedNetwork. Its other end is silent, unless it answers
+// with a refusal.
 type conn struct {
 	network.Conn // nil: what is not implemented is not used
 
@@ -240,6 +244,8 @@ type conn struct {
 	addr    multiaddr.Multiaddr
 	opened  time.Time
 	streams []network.Stream
+	local   multiaddr.Multiaddr
+	answers bool
 }
 
 func (c *conn) RemotePeer() peer.ID                  { return c.id }
@@ -251,7 +257,13 @@ func (c *conn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Opened: c.opened}}
 }
 
+func (c *conn) LocalMultiaddr() multiaddr.Multiaddr { return c.local }
+func (c *conn) As(any) bool                         { return false }
+
 func (c *conn) NewStream(ctx context.Context) (network.Stream, error) {
+	if c.answers {
+		return nil, errUnreachable
+	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
