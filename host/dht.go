@@ -89,6 +89,14 @@ var (
 //
 // Attach the DHT before the host connects to other peers, or after: both work.
 func New(h lhost.Host, cfg Config) (*DHT, error) {
+	if len(cfg.AppendAnnounce) > 0 {
+		return nil, errAnnounce
+	}
+	return attach(h, cfg)
+}
+
+// attach is New for a host that announces what cfg says.
+func attach(h lhost.Host, cfg Config) (*DHT, error) {
 	d, err := newDHT(h, cfg, nil)
 	if err != nil {
 		return nil, err
@@ -147,11 +155,10 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
 		Dir: cfg.Dir, Bootstrap: len(cfg.Bootstrap),
 	})
+	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
 	d.reach = reach.New(reach.Config{
-		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched,
-		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool {
-			return slices.ContainsFunc(p.Addrs, func(a multiaddr.Multiaddr) bool { return scope.Of(a) == scope.Public })
-		}),
+		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched, Announced: public(cfg.AppendAnnounce),
+		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return public(p.Addrs) }),
 	})
 	d.call = call.New(call.Config{
 		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,

@@ -53,6 +53,8 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 		RecordAge:  announcementAge,
 		K:          o.k,
 		OfferRelay: o.offerRelay,
+
+		AppendAnnounce: o.announced,
 	})
 	if err != nil {
 		return nil, err

@@ -82,7 +82,8 @@
 //
 // Behind a NAT, a node is found and reached all the same, by default: through relays,
 // which the DHT finds, hole punching, and port mapping. Nodes that others can dial help
-// with --offer-relay. --reachability takes for granted what a node else finds out in
+// with --offer-relay; behind a router that forwards a port, --announce names the address at
+// which they can, which the node else learns from the fourth peer that dials it. --reachability takes for granted what a node else finds out in
 // some seconds. GET /v1/diagnose answers
 //
 //	reachability, reachability_source   public, private or unknown, and who says so
