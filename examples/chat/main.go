@@ -21,7 +21,8 @@
 // and reached through them, and connects directly where a hole can be punched. The chat
 // shows for each friend whether the path is direct, punched, or through a relay. A node
 // that can be dialled may relay with --offer-relay, also behind a router that forwards a port
-// to it: --announce names the address there.
+// to it: --announce names the address there. Friends in one local network find each other by
+// multicast DNS.
 //
 // To read on: newChatter and runChat in chat.go put the parts together, room.go is what
 // happens in a room, screen.go what is shown, demo.go plays the story. The work is done
@@ -78,7 +79,8 @@ type options struct {
 	room, nick, network string
 	listen, join        []string
 	announce            []string
-	offerRelay, demo    bool
+	offerRelay, mdns    bool
+	demo                bool
 
 	bootstrap []peer.AddrInfo       // join, parsed
 	announced []multiaddr.Multiaddr // announce, parsed
@@ -144,6 +146,7 @@ func newCommand(start func(options)) *cobra.Command {
 		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
 	flags.StringArrayVar(&o.announce, "announce", nil, "address at which others can dial you, such as that of a port that your router forwards; may be repeated")
 	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
+	flags.BoolVar(&o.mdns, "mdns", true, "find friends in your local network by multicast DNS, also without --join")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
 }

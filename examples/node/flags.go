@@ -36,6 +36,7 @@ type settings struct {
 	level  golog.LogLevel
 
 	traversal    bool                 // be found and reached behind a NAT
+	mdns         bool                 // be found in the local network
 	reachability network.Reachability // that the host is told of itself; unknown: it finds out
 }
 
@@ -47,7 +48,7 @@ type flags struct {
 	reachability                        string
 	listen, announce                    []string
 	join, namespaces, sets              []string
-	apiAny, traversal, offerRelay       bool
+	apiAny, traversal, offerRelay, mdns bool
 	k, alpha                            int
 }
 
@@ -104,6 +105,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
+	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
@@ -150,6 +152,7 @@ func (f *flags) settings() (settings, error) {
 	s.dht.AppendAnnounce, err = addresses("--announce", f.announce, dialable)
 	check(err)
 	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
+	s.mdns = f.mdns && s.traversal
 	s.reachability, err = f.knownReachability()
 	check(err)
 	if len(f.announce) > 0 && !s.traversal {

@@ -203,6 +203,44 @@ func (l *Lab) Move(host, to int) error {
 	return nil
 }
 
+// Beside adds a host to the network of a router, by the index of its host, and returns it.
+// The router is then a switch, too, as in most homes.
+func (l *Lab) Beside(i int) (*Machine, error) {
+	ns, err := newNamespace()
+	if err != nil {
+		return nil, err
+	}
+	router := l.routers[i].ns
+	host := &Machine{Addr: ip4(192, 168, i+1, 11), ns: ns, device: "eth0", far: router, link: "port1"}
+	l.Hosts = append(l.Hosts, host)
+	l.Hosts[i].link = "port0"
+	err = errors.Join(
+		router.iptables("*filter", "-I FORWARD -i lan -o lan -j ACCEPT", "COMMIT"), // where bridges are filtered, too
+		router.ip(
+			"link set lan down",
+			"link set lan name port0",
+			"link add lan type bridge",
+			"link set port0 master lan",
+			fmt.Sprintf("link add port1 type veth peer name eth0 netns %d", ns.tid),
+			"link set port1 master lan",
+			"addr flush dev port0",
+			fmt.Sprintf("addr add %s/24 dev lan", ip4(192, 168, i+1, 1)),
+			"link set port0 up",
+			"link set port1 up",
+			"link set lan up",
+		),
+		ns.ip(
+			fmt.Sprintf("addr add %s/24 dev eth0", host.Addr),
+			"link set eth0 up",
+			fmt.Sprintf("route add default via %s", ip4(192, 168, i+1, 1)),
+		),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("nat: a host beside another: %w", err)
+	}
+	return host, nil
+}
+
 // Unplug takes a host from its router, and with that its address, until Plug.
 func (l *Lab) Unplug(host int) error {
 	if err := l.Hosts[host].far.ip("link del lan"); err != nil {
