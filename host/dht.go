@@ -246,8 +246,10 @@ func (d *DHT) start() error {
 		d.reach.Observe(conn)
 		d.identified(conn.RemotePeer())
 	}
+	stop := d.connect.KeepOneRelayed()
 	d.tasks.Go(func(ctx context.Context) {
 		d.loop.Run(ctx, sub.Out(), d.handle)
+		stop()
 		d.relay.Close()
 		_ = sub.Close()
 	})

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -125,7 +126,10 @@ type scriptedHost struct {
 
 	net       *scriptedNetwork
 	protected map[peer.ID]bool
+	id        peer.ID // in place of the smallest one
 }
+
+func (h *scriptedHost) ID() peer.ID { return cmp.Or(h.id, h.Host.ID()) }
 
 func (h *scriptedHost) Network() network.Network          { return h.net }
 func (h *scriptedHost) ConnManager() lconnmgr.ConnManager { return connManager{of: h} }
@@ -154,6 +158,7 @@ type scriptedNetwork struct {
 	dial    func(ctx context.Context, addrs []multiaddr.Multiaddr, direct bool) (string, error) // of target
 
 	listens   []multiaddr.Multiaddr
+	dir       network.Direction // of the connections that are opened
 	mu        sync.Mutex
 	conns     []network.Conn
 	notifiees []network.Notifiee
@@ -216,7 +221,7 @@ func (n *scriptedNetwork) DialPeer(ctx context.Context, id peer.ID) (network.Con
 
 // open opens a connection to a peer, with an address.
 func (n *scriptedNetwork) open(id peer.ID, addr string) *conn {
-	c := &conn{net: n, id: id, addr: multiaddr.StringCast(addr), opened: time.Now()}
+	c := &conn{net: n, id: id, addr: multiaddr.StringCast(addr), opened: time.Now(), dir: n.dir}
 	n.mu.Lock()
 	n.conns = append(n.conns, c)
 	notifiees := slices.Clone(n.notifiees)
@@ -246,6 +251,7 @@ type conn struct {
 	streams []network.Stream
 	local   multiaddr.Multiaddr
 	answers bool
+	dir     network.Direction
 }
 
 func (c *conn) RemotePeer() peer.ID                  { return c.id }
@@ -254,7 +260,7 @@ func (c *conn) IsClosed() bool                       { return !slices.Contains(c
 func (c *conn) GetStreams() []network.Stream         { return c.streams }
 
 func (c *conn) Stat() network.ConnStats {
-	return network.ConnStats{Stats: network.Stats{Opened: c.opened}}
+	return network.ConnStats{Stats: network.Stats{Opened: c.opened, Direction: c.dir}}
 }
 
 func (c *conn) LocalMultiaddr() multiaddr.Multiaddr { return c.local }
