@@ -12,7 +12,10 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -154,6 +157,13 @@ type Config struct {
 	// itself, so leave out libp2p.EnableRelayService, which waits for AutoNAT.
 	OfferRelay bool
 
+	// AppendAnnounce are addresses of the host that are announced beside those that it
+	// finds itself: what a router forwards, or a DNS name, such as
+	// /ip4/192.0.2.7/tcp/4001. At most 8. A public one counts as a sign that the host can
+	// be dialled, until AutoNAT finds that it cannot. Only [Traversal] can do this; on a
+	// host of your own, give libp2p.AddrsFactory to libp2p.New.
+	AppendAnnounce []multiaddr.Multiaddr
+
 	// Relay bounds what a relay gives others. Its zero value has defaults that are
 	// fit for a chat.
 	Relay RelayLimits
@@ -167,6 +177,9 @@ type Config struct {
 const (
 	maxK     = protocol.MaxCloser / 2 // an answer may name 2k peers
 	maxAlpha = 128
+
+	// maxAnnounced bounds the addresses that a user names: peers keep no more than some.
+	maxAnnounced = 8
 
 	defaultK      = 20
 	defaultAlpha  = 10
@@ -217,6 +230,14 @@ func (c Config) validate() error {
 	if c.RecordAge > 0 && c.RepublishInterval > c.RecordAge {
 		bad("Config.RepublishInterval is %v: use less than RecordAge, %v, or what is published is gone before", c.RepublishInterval, c.RecordAge)
 	}
+	if len(c.AppendAnnounce) > maxAnnounced {
+		bad("Config.AppendAnnounce has %d addresses: use up to %d", len(c.AppendAnnounce), maxAnnounced)
+	}
+	for _, a := range c.AppendAnnounce {
+		if !announceable(a) {
+			bad("Config.AppendAnnounce has %q: use an address that can be dialled, without /p2p/, such as /ip4/192.0.2.7/tcp/4001", a)
+		}
+	}
 	if c.SlowAfter < 0 {
 		bad("Config.SlowAfter is %v: a lookup would wait for every silent peer; use a positive duration", c.SlowAfter)
 	}
@@ -239,6 +260,12 @@ func (c Config) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// announceable reports whether an address is one that a host can have.
+func announceable(a multiaddr.Multiaddr) bool {
+	return len(a) > 1 && !manet.IsIPUnspecified(a) && !scope.HasProtocol(a, multiaddr.P_P2P) &&
+		(scope.HasProtocol(a, multiaddr.P_TCP) || scope.HasProtocol(a, multiaddr.P_UDP))
 }
 
 // others returns peers without this node, each once, with all of its addresses.

@@ -41,6 +41,7 @@ func testConfigInvalid(t *testing.T) {
 		{Config{Network: "/n", Validators: map[string]record.Validator{"/v": roomtest.Digits{}}}, []string{`Config.Validators["/v"]`}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{Addrs: addrs}}}, []string{"Config.Bootstrap", "valid ID"}},
 		{Config{Network: "/n", Bootstrap: []peer.AddrInfo{{ID: aPeer}}}, []string{"Config.Bootstrap", aPeer.String(), "no address"}},
+		{Config{Network: "/n", AppendAnnounce: addrs}, []string{"Config.AppendAnnounce", "Traversal", "libp2p.AddrsFactory"}},
 		{Config{K: -1, Mode: 3}, []string{"Config.Network", "Config.K", "Config.Mode"}}, // all at once
 	}
 	for i, tt := range tests {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,6 +89,14 @@ var (
 //
 // Attach the DHT before the host connects to other peers, or after: both work.
 func New(h lhost.Host, cfg Config) (*DHT, error) {
+	if len(cfg.AppendAnnounce) > 0 {
+		return nil, errAnnounce
+	}
+	return attach(h, cfg)
+}
+
+// attach is New for a host that announces what cfg says.
+func attach(h lhost.Host, cfg Config) (*DHT, error) {
 	d, err := newDHT(h, cfg, nil)
 	if err != nil {
 		return nil, err
@@ -150,11 +159,10 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
 		Dir: cfg.Dir, Bootstrap: bootstrap,
 	})
+	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
 	d.reach = reach.New(reach.Config{
-		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched,
-		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool {
-			return slices.ContainsFunc(p.Addrs, func(a multiaddr.Multiaddr) bool { return scope.Of(a) == scope.Public })
-		}),
+		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched, Announced: public(cfg.AppendAnnounce),
+		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return public(p.Addrs) }),
 	})
 	d.call = call.New(call.Config{
 		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,
@@ -210,7 +218,7 @@ func (d *DHT) buildPaths() {
 	})
 	d.connect = connect.New(connect.Config{
 		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
-		Wake: d.loop.Wake, K: cfg.K, Tag: "kad " + cfg.Network,
+		Wake: d.loop.Wake, K: cfg.K, Tag: "kad " + cfg.Network, Interfaces: net.InterfaceAddrs,
 	})
 }
 
@@ -242,8 +250,10 @@ func (d *DHT) start() error {
 		d.reach.Observe(conn)
 		d.identified(conn.RemotePeer())
 	}
+	stop := d.connect.KeepOneRelayed()
 	d.tasks.Go(func(ctx context.Context) {
 		d.loop.Run(ctx, sub.Out(), d.handle)
+		stop()
 		d.relay.Close()
 		_ = sub.Close()
 	})

@@ -35,6 +35,7 @@ func (r *rooms) handle(now time.Time, e any) {
 	case event.EvtPeerIdentificationCompleted:
 		r.reach.Observe(e.Conn)
 		r.call.AskOlder(e.Conn)
+		r.table.KeepDialled(e.Conn)
 		r.identified(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
 		r.identified(e.Peer)

@@ -21,10 +21,11 @@ func (r *rooms) jobs(cfg Config) []tasks.Job {
 	}
 	list = append(list, r.holder.Expire())
 	list = append(list, r.relay.Jobs()...)
+	list = append(list, r.connect.MoveJob())
 	if !cfg.DisableProtection {
 		list = append(list, r.connect.Keep())
 	}
-	return append(list, r.whileJoined(r.connect.Job()))
+	return append(list, r.whileJoined(r.connect.RenewJob()))
 }
 
 // whileJoined returns a job that is due only while the node has joined its network.

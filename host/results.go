@@ -282,6 +282,7 @@ var (
 // Errors of arguments.
 var (
 	errNoHost      = errors.New("kad: New needs a libp2p host")
+	errAnnounce    = errors.New("kad: Config.AppendAnnounce: New cannot add addresses to a host; use Traversal, or pass libp2p.AddrsFactory to libp2p.New")
 	errUnknownMode = errors.New("kad: unknown mode: use ModeAuto, ModeClient or ModeServer")
 	errNoCID       = errors.New("kad: undefined CID")
 )

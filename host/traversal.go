@@ -63,6 +63,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 			cfg.Bootstrap = nil // one may be the host itself, which is not known yet
 			return cfg.validate()
 		},
+		announcing(cfg.AppendAnnounce),
 		libp2p.Routing(func(lhost.Host) (lrouting.PeerRouting, error) { return t, nil }),
 		libp2p.WithFxOption(fx.Invoke(func(life fx.Lifecycle, h lhost.Host) {
 			life.Append(fx.Hook{
@@ -83,6 +84,17 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.SwarmOpts(swarm.WithDialRanker(new(connect.Ranker).Rank)),
 	)
+}
+
+// announcing is the option that adds addresses to those of the host.
+func announcing(more []multiaddr.Multiaddr) libp2p.Option {
+	if len(more) == 0 {
+		return libp2p.ChainOptions()
+	}
+	more = slices.Clone(more)
+	return libp2p.AddrsFactory(func(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+		return multiaddr.Unique(append(slices.Clone(addrs), more...))
+	})
 }
 
 // autoRelayOptions are the options that go with RelaySource, which proposes what is missing
@@ -107,7 +119,7 @@ var errNotStarted = errors.New("kad: the host has not started yet")
 
 // start attaches the DHT, when the host listens.
 func (t *traversal) start(d **DHT, h lhost.Host, cfg Config) error {
-	dht, err := New(h, cfg)
+	dht, err := attach(h, cfg)
 	if err != nil {
 		return err
 	}

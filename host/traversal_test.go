@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,36 @@ func onLoopback(t *testing.T, opts ...libp2p.Option) lhost.Host {
 func noPortMap(cfg *libp2p.Config) error {
 	cfg.NATManager = nil
 	return nil
+}
+
+// A host announces the addresses that Config.AppendAnnounce names beside its own, and
+// refuses one that cannot be dialled.
+func TestAppendAnnounce(t *testing.T) {
+	more := []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/60.1.0.1/tcp/4001"), multiaddr.StringCast("/dns4/example.com/udp/4001/quic-v1")}
+	var d *DHT
+	h := onLoopback(t, Traversal(&d, testConfig(Config{AppendAnnounce: more})), noPortMap)
+	addrs := h.Addrs()
+	for _, a := range more {
+		if !slices.ContainsFunc(addrs, a.Equal) {
+			t.Errorf("the addresses are %v, want %v among them", addrs, a)
+		}
+	}
+	if len(addrs) <= len(more) {
+		t.Errorf("the addresses are %v, want those of its sockets too", addrs)
+	}
+	if !d.reach.Reachable() {
+		t.Error("a public address is announced, and the node does not take itself for reachable")
+	}
+	for _, bad := range []string{"/ip4/0.0.0.0/tcp/4001", "/ip4/60.1.0.1", "/ip4/60.1.0.1/tcp/4001/p2p/" + aPeer.String()} {
+		cfg := testConfig(Config{AppendAnnounce: []multiaddr.Multiaddr{multiaddr.StringCast(bad)}})
+		h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), Traversal(&d, cfg), noPortMap)
+		if err == nil {
+			_ = h.Close()
+			t.Errorf("%s is announced", bad)
+		} else if !strings.Contains(err.Error(), "Config.AppendAnnounce") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 }
 
 // Traversal attaches a DHT that is the routing of the host, and that ends with it.

@@ -16,6 +16,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/examples/internal/lan"
 	"github.com/go-kad/kad/examples/internal/ports"
 	kad "github.com/go-kad/kad/host"
 )
@@ -42,6 +43,7 @@ type chatter struct {
 	host lhost.Host
 	dht  *kad.DHT
 	room *room
+	lan  func() // leaves the local network; nil if it was not joined
 }
 
 // newChatter puts the parts together. The other peers of the room are searched with
@@ -53,6 +55,8 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 		RecordAge:  announcementAge,
 		K:          o.k,
 		OfferRelay: o.offerRelay,
+
+		AppendAnnounce: o.announced,
 	})
 	if err != nil {
 		return nil, err
@@ -62,11 +66,17 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 		c.close()
 		return nil, err
 	}
+	if o.mdns && (len(o.listen) == 0 || !allLoopback(o.listen)) {
+		c.lan, _ = lan.Meet(host, o.network) // without it, friends are found through the DHT alone
+	}
 	return c, nil
 }
 
 // close leaves the room and the network, in that order.
 func (c *chatter) close() {
+	if c.lan != nil {
+		c.lan()
+	}
 	if c.room != nil {
 		c.room.close()
 	}

@@ -20,7 +20,9 @@
 // Behind a NAT, nothing has to be configured: the node finds relays in the DHT, is found
 // and reached through them, and connects directly where a hole can be punched. The chat
 // shows for each friend whether the path is direct, punched, or through a relay. A node
-// that can be dialled may relay with --offer-relay.
+// that can be dialled may relay with --offer-relay, also behind a router that forwards a port
+// to it: --announce names the address there. Friends in one local network find each other by
+// multicast DNS.
 //
 // To read on: newChatter and runChat in chat.go put the parts together, room.go is what
 // happens in a room, screen.go what is shown, demo.go plays the story. The work is done
@@ -76,11 +78,14 @@ func quieten() {
 type options struct {
 	room, nick, network string
 	listen, join        []string
-	offerRelay, demo    bool
+	announce            []string
+	offerRelay, mdns    bool
+	demo                bool
 
-	bootstrap []peer.AddrInfo // join, parsed
-	k         int             // of the DHT; 0 except in the demo
-	patience  time.Duration   // how long the lines of a pipe wait for another peer
+	bootstrap []peer.AddrInfo       // join, parsed
+	announced []multiaddr.Multiaddr // announce, parsed
+	k         int                   // of the DHT; 0 except in the demo
+	patience  time.Duration         // how long the lines of a pipe wait for another peer
 }
 
 // run is the program without its process. It returns the exit code.
@@ -139,14 +144,16 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringVar(&o.network, "network", "/chat", "name of the network")
 	flags.StringArrayVar(&o.listen, "listen", nil,
 		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
+	flags.StringArrayVar(&o.announce, "announce", nil, "address at which others can dial you, such as that of a port that your router forwards; may be repeated")
 	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
+	flags.BoolVar(&o.mdns, "mdns", true, "find friends in your local network by multicast DNS, also without --join")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
 }
 
 // defaultListen is any port of all interfaces, over TCP and QUIC.
 func defaultListen() []string {
-	return []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}
+	return []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"}
 }
 
 // check says what is wrong with o and what would be right, and fills in what
@@ -165,6 +172,16 @@ func (o *options) check() error {
 		if _, err := multiaddr.NewMultiaddr(addr); err != nil {
 			return fmt.Errorf("--listen %q is not an address to listen on, such as /ip4/0.0.0.0/tcp/4001: %w", addr, err)
 		}
+	}
+	for _, addr := range o.announce {
+		a, err := multiaddr.NewMultiaddr(addr)
+		if err != nil {
+			return fmt.Errorf("--announce %q is not an address to dial, such as /ip4/192.0.2.7/tcp/4001: %w", addr, err)
+		}
+		o.announced = append(o.announced, a)
+	}
+	if len(o.announce) > 0 && len(o.listen) > 0 && allLoopback(o.listen) {
+		return errors.New("--announce: nobody can dial what listens on a loopback address; leave --listen or --announce out")
 	}
 	if o.demo && len(o.join) > 0 {
 		return errors.New("--demo brings its own network: leave --join out")

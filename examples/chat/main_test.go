@@ -197,7 +197,7 @@ func TestHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, strings.NewReader(""), &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
-	for _, flag := range []string{"--room", "--nick", "--join", "--network", "--listen", "--offer-relay", "--demo"} {
+	for _, flag := range []string{"--room", "--nick", "--join", "--network", "--listen", "--announce", "--offer-relay", "--mdns", "--demo"} {
 		if !strings.Contains(stdout.String(), flag) {
 			t.Errorf("--help does not name %s", flag)
 		}

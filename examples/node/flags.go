@@ -36,6 +36,7 @@ type settings struct {
 	level  golog.LogLevel
 
 	traversal    bool                 // be found and reached behind a NAT
+	mdns         bool                 // be found in the local network
 	reachability network.Reachability // that the host is told of itself; unknown: it finds out
 }
 
@@ -45,8 +46,9 @@ type flags struct {
 
 	network, mode, api, data, seed, log string
 	reachability                        string
-	listen, join, namespaces, sets      []string
-	apiAny, traversal, offerRelay       bool
+	listen, announce                    []string
+	join, namespaces, sets              []string
+	apiAny, traversal, offerRelay, mdns bool
 	k, alpha                            int
 }
 
@@ -97,11 +99,13 @@ func (f *flags) define(set *pflag.FlagSet) {
 	f.set = set
 	set.SortFlags = false
 	set.StringVar(&f.network, "network", "", "`NAME` of the network, such as /chat; "+ipfsNetwork+" is the public IPFS network (required)")
-	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
+	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
+	set.StringArrayVar(&f.announce, "announce", nil, "`MULTIADDR` at which others can dial the node, such as that of a port that a router forwards; repeatable; needs --traversal")
 	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+ipfsNetwork+" they replace the public ones")
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
+	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
@@ -143,11 +147,17 @@ func (f *flags) settings() (settings, error) {
 	check(f.setValidators(&s.dht))
 
 	var err error
-	s.listen, err = listenAddrs(f.listen)
+	s.listen, err = addresses("--listen", f.listen, listenable)
+	check(err)
+	s.dht.AppendAnnounce, err = addresses("--announce", f.announce, dialable)
 	check(err)
 	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
+	s.mdns = f.mdns && s.traversal
 	s.reachability, err = f.knownReachability()
 	check(err)
+	if len(f.announce) > 0 && !s.traversal {
+		check(errors.New("--announce is given, and what listens on loopback or has --traversal=false cannot announce: leave that out"))
+	}
 	s.data = f.data
 	s.key, err = f.identity()
 	check(err)
@@ -288,37 +298,53 @@ func (f *flags) identity() (crypto.PrivKey, error) {
 	}
 }
 
-// listenAddrs parses addresses to listen on.
-func listenAddrs(given []string) ([]multiaddr.Multiaddr, error) {
+// addresses parses the addresses of a flag, each of which must fit.
+func addresses(flag string, given []string, fits func(multiaddr.Multiaddr) bool) ([]multiaddr.Multiaddr, error) {
 	var addrs []multiaddr.Multiaddr
 	for _, s := range given {
 		a, err := multiaddr.NewMultiaddr(s)
 		if err != nil {
-			return nil, fmt.Errorf("--listen: %q is not a multiaddr (%w): use one such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", s, err)
+			return nil, fmt.Errorf("%s: %q is not a multiaddr (%w): use one such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", flag, s, err)
 		}
-		if !listenable(a) {
-			return nil, fmt.Errorf("--listen: %q cannot be listened on: use an IP address with a port and no /p2p/, such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", s)
+		if !fits(a) {
+			return nil, fmt.Errorf("%s: %q cannot be used: use an IP address with a port and no /p2p/, such as /ip4/192.0.2.7/tcp/4001 or /ip4/192.0.2.7/udp/4001/quic-v1", flag, s)
 		}
 		addrs = append(addrs, a)
 	}
 	return addrs, nil
 }
 
+// dialable reports whether an address can be announced: one to listen on, of one machine, or
+// a DNS name with a port.
+func dialable(a multiaddr.Multiaddr) bool {
+	if manet.IsIPUnspecified(a) || len(a) < 2 {
+		return false
+	}
+	switch a[0].Protocol().Code {
+	case multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6:
+		return transported(a)
+	default:
+		return listenable(a)
+	}
+}
+
 // listenable reports whether an address has the form of one of the default
 // transports: an IP address, a port, and for UDP what is spoken there.
 func listenable(a multiaddr.Multiaddr) bool {
-	codes := make([]int, 0, len(a))
-	for _, c := range a {
-		codes = append(codes, c.Protocol().Code)
-	}
-	if len(codes) < 2 || codes[0] != multiaddr.P_IP4 && codes[0] != multiaddr.P_IP6 {
+	if len(a) < 2 || a[0].Protocol().Code != multiaddr.P_IP4 && a[0].Protocol().Code != multiaddr.P_IP6 {
 		return false
 	}
-	switch codes[len(codes)-1] {
+	return transported(a)
+}
+
+// transported reports whether an address has a port after its first part, and for UDP what
+// is spoken there.
+func transported(a multiaddr.Multiaddr) bool {
+	switch port := a[1].Protocol().Code; a[len(a)-1].Protocol().Code {
 	case multiaddr.P_TCP, multiaddr.P_WS, multiaddr.P_WSS:
-		return codes[1] == multiaddr.P_TCP
+		return port == multiaddr.P_TCP
 	case multiaddr.P_QUIC_V1, multiaddr.P_WEBTRANSPORT, multiaddr.P_WEBRTC_DIRECT:
-		return codes[1] == multiaddr.P_UDP
+		return port == multiaddr.P_UDP
 	default:
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/pflag"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
@@ -108,7 +109,7 @@ func TestSettings(t *testing.T) {
 	if s.dht.Network != "/chat" || s.dht.K != 20 || s.dht.Alpha != 10 || s.dht.Mode != kad.ModeAuto || len(s.dht.Bootstrap) > 0 {
 		t.Errorf("defaults = %+v", s.dht)
 	}
-	if len(s.listen) != 2 || s.strict || s.api != "127.0.0.1:0" || s.apiAny {
+	if len(s.listen) != 4 || s.strict || s.api != "127.0.0.1:0" || s.apiAny {
 		t.Errorf("defaults = %+v", s)
 	}
 	s = parsed(t, "--network", "/chat", "--mode", "client", "--k", "7", "--alpha", "3", "--listen", "/ip6/::1/udp/1/quic-v1",
@@ -118,6 +119,30 @@ func TestSettings(t *testing.T) {
 	}
 	if len(s.listen) != 1 || !s.strict || !s.apiAny {
 		t.Errorf("settings = %+v", s)
+	}
+}
+
+// An address can be announced if others can dial it, and the host does so.
+func TestAnnounceSettings(t *testing.T) {
+	s := parsed(t, "--network", "/chat", "--announce", "/ip4/60.1.0.1/tcp/4001", "--announce", "/dns4/example.com/udp/4001/quic-v1")
+	if len(s.dht.AppendAnnounce) != 2 {
+		t.Errorf("announced: %v", s.dht.AppendAnnounce)
+	}
+	for _, args := range [][]string{
+		{"--announce", "/ip4/0.0.0.0/tcp/4001"},
+		{"--announce", "/ip4/60.1.0.1"},
+		{"--announce", "/dns4/example.com"},
+		{"--announce", "home:4001"},
+		{"--announce", "/ip4/60.1.0.1/tcp/4001", "--traversal=false"},
+	} {
+		var f flags
+		f.define(pflag.NewFlagSet("", pflag.ContinueOnError))
+		if err := f.set.Parse(append([]string{"--network", "/chat"}, args...)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.settings(); err == nil || !strings.Contains(err.Error(), "--announce") {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 }
 

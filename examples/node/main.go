@@ -82,7 +82,9 @@
 //
 // Behind a NAT, a node is found and reached all the same, by default: through relays,
 // which the DHT finds, hole punching, and port mapping. Nodes that others can dial help
-// with --offer-relay. --reachability takes for granted what a node else finds out in
+// with --offer-relay; behind a router that forwards a port, --announce names the address at
+// which they can, which the node else learns from the fourth peer that dials it. Nodes in one
+// local network find each other by multicast DNS. --reachability takes for granted what a node else finds out in
 // some seconds. GET /v1/diagnose answers
 //
 //	reachability, reachability_source   public, private or unknown, and who says so
@@ -121,6 +123,8 @@ import (
 	golog "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/gologshim"
+
+	"github.com/go-kad/kad/examples/internal/lan"
 )
 
 func main() {
@@ -160,6 +164,12 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	leave := func() {}
+	if s.mdns {
+		if stop, err := lan.Meet(h, s.dht.Network); err == nil { // without it, nodes are found through the DHT alone
+			leave = stop
+		}
+	}
 	n := &node{host: h, dht: d, settings: s, started: time.Now()}
 	server := newServer(ctx, n)
 	failed := make(chan error, 1)
@@ -172,6 +182,7 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 		}
 	}
 	within(stopTimeout, func() {
+		leave()
 		server.stop(ctx)
 		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 		defer cancel()

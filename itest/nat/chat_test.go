@@ -89,7 +89,13 @@ func (c *chat) say(t *testing.T, text string) {
 // since its start.
 func (c *chat) hears(t *testing.T, text string) time.Duration {
 	t.Helper()
-	timeout := time.After(worst)
+	return c.hearsWithin(t, text, worst)
+}
+
+// hearsWithin is hears with another limit of the wait.
+func (c *chat) hearsWithin(t *testing.T, text string, limit time.Duration) time.Duration {
+	t.Helper()
+	timeout := time.After(limit)
 	for {
 		c.mu.Lock()
 		lines, more := c.lines, c.more
@@ -102,7 +108,7 @@ func (c *chat) hears(t *testing.T, text string) time.Duration {
 		select {
 		case <-more:
 		case <-timeout:
-			t.Fatalf("%q was not heard after %v", text, worst)
+			t.Fatalf("%q was not heard after %v", text, limit)
 		}
 	}
 }

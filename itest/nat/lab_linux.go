@@ -166,21 +166,108 @@ func (l *Lab) behind(i int, f Flavour) error {
 	}
 	host := &Machine{Addr: ip4(192, 168, i+1, 10), ns: ns, device: "eth0", far: router.ns, link: "lan"}
 	l.Hosts = append(l.Hosts, host)
-	inside := ip4(192, 168, i+1, 1)
 	return errors.Join(
 		router.ns.iptables(f.rules(host.Addr.String())...),
-		router.ns.ip(
-			fmt.Sprintf("link add lan type veth peer name eth0 netns %d", ns.tid),
+		l.plug(host, i),
+		router.ns.set("ipv4/ip_forward"),
+	)
+}
+
+// plug connects a host, by its address, to a router, by its index, which has no host.
+func (l *Lab) plug(host *Machine, router int) error {
+	host.far = l.routers[router].ns
+	inside := ip4(192, 168, router+1, 1)
+	return errors.Join(
+		host.far.ip(
+			fmt.Sprintf("link add lan type veth peer name eth0 netns %d", host.ns.tid),
 			fmt.Sprintf("addr add %s/24 dev lan", inside),
+			"link set lan up",
+		),
+		host.ns.ip(
+			fmt.Sprintf("addr add %s/24 dev eth0", host.Addr),
+			"link set eth0 up",
+			fmt.Sprintf("route add default via %s", inside),
+		),
+	)
+}
+
+// Move takes a host from its router to another one, whose host loses its network, and
+// whose address it gets, as a laptop that is carried to another network.
+func (l *Lab) Move(host, to int) error {
+	m := l.Hosts[host]
+	err := errors.Join(m.far.ip("link del lan"), l.Hosts[to].far.ip("link del lan"))
+	m.Addr = l.Hosts[to].Addr
+	if err = errors.Join(err, l.plug(m, to)); err != nil {
+		return fmt.Errorf("nat: to another router: %w", err)
+	}
+	return nil
+}
+
+// Beside adds a host to the network of a router, by the index of its host, and returns it.
+// The router is then a switch, too, as in most homes.
+func (l *Lab) Beside(i int) (*Machine, error) {
+	ns, err := newNamespace()
+	if err != nil {
+		return nil, err
+	}
+	router := l.routers[i].ns
+	host := &Machine{Addr: ip4(192, 168, i+1, 11), ns: ns, device: "eth0", far: router, link: "port1"}
+	l.Hosts = append(l.Hosts, host)
+	l.Hosts[i].link = "port0"
+	err = errors.Join(
+		router.iptables("*filter", "-I FORWARD -i lan -o lan -j ACCEPT", "COMMIT"), // where bridges are filtered, too
+		router.ip(
+			"link set lan down",
+			"link set lan name port0",
+			"link add lan type bridge",
+			"link set port0 master lan",
+			fmt.Sprintf("link add port1 type veth peer name eth0 netns %d", ns.tid),
+			"link set port1 master lan",
+			"addr flush dev port0",
+			fmt.Sprintf("addr add %s/24 dev lan", ip4(192, 168, i+1, 1)),
+			"link set port0 up",
+			"link set port1 up",
 			"link set lan up",
 		),
 		ns.ip(
 			fmt.Sprintf("addr add %s/24 dev eth0", host.Addr),
 			"link set eth0 up",
-			fmt.Sprintf("route add default via %s", inside),
+			fmt.Sprintf("route add default via %s", ip4(192, 168, i+1, 1)),
 		),
-		router.ns.set("ipv4/ip_forward"),
 	)
+	if err != nil {
+		return nil, fmt.Errorf("nat: a host beside another: %w", err)
+	}
+	return host, nil
+}
+
+// Unplug takes a host from its router, and with that its address, until Plug.
+func (l *Lab) Unplug(host int) error {
+	if err := l.Hosts[host].far.ip("link del lan"); err != nil {
+		return fmt.Errorf("nat: unplug: %w", err)
+	}
+	return nil
+}
+
+// Plug connects a host to its router again.
+func (l *Lab) Plug(host int) error { return l.plug(l.Hosts[host], host) }
+
+// Renumber gives a host another address in the network of its router.
+func (l *Lab) Renumber(host int) error {
+	m := l.Hosts[host]
+	before := m.Addr
+	m.Addr = m.Addr.Next()
+	b := m.Addr.As4()
+	b[3] = 1
+	err := m.ns.ip(
+		fmt.Sprintf("addr del %s/24 dev eth0", before),
+		fmt.Sprintf("addr add %s/24 dev eth0", m.Addr),
+		fmt.Sprintf("route add default via %s", netip.AddrFrom4(b)),
+	)
+	if err != nil {
+		return fmt.Errorf("nat: another address of a host: %w", err)
+	}
+	return nil
 }
 
 // Outside returns the public address of the router of a host, by its index in

@@ -24,11 +24,11 @@ type world struct {
 // plainNodes is how many nodes with public addresses do not relay.
 const plainNodes = 5
 
-// newWorld makes a network in a lab with two hosts, in which some nodes offer to
-// relay. One more machine is there, with a public address and no part in it.
-func newWorld(t *testing.T, relays int, a, b Flavour) *world {
+// newWorld makes a network in a lab with a host behind a NAT of each flavour, in which
+// some nodes offer to relay. One more machine is there, with a public address and no part in it.
+func newWorld(t *testing.T, relays int, behind ...Flavour) *world {
 	t.Helper()
-	l := up(t, Plan{Public: relays + plainNodes + 1, Behind: []Flavour{a, b}, Latency: oneWay})
+	l := up(t, Plan{Public: relays + plainNodes + 1, Behind: behind, Latency: oneWay})
 	requireTraversal(t, "node")
 	return settle(t, l, relays)
 }

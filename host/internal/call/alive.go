@@ -118,16 +118,23 @@ func closeDead(ctx context.Context, conns []network.Conn) {
 
 // RelayAnswers returns the connections to a relay that go through no other relay, and
 // whether the relay answers on one of the first eight, each of which is asked up to so many
-// times. It has four round trips to answer, at least 1.5 s.
+// times.
 func RelayAnswers(ctx context.Context, h lhost.Host, relay peer.ID, times int) (conns []network.Conn, answers bool) {
 	conns = slices.DeleteFunc(h.Network().ConnsToPeer(relay), scope.Relayed)
-	wait := max(silence, 4*h.Peerstore().LatencyEWMA(relay))
-	for _, conn := range conns[:min(len(conns), maxConnsAsked)] {
-		for range times {
-			if alive(ctx, conn, wait) {
-				return conns, true
-			}
+	return conns, slices.ContainsFunc(conns[:min(len(conns), maxConnsAsked)], func(conn network.Conn) bool {
+		return Answers(ctx, h, conn, times)
+	})
+}
+
+// Answers reports whether the other end of a connection answers. It is asked up to so many
+// times, and has four round trips each time, at least 1.5 s. If ctx ends first, Answers is
+// true.
+func Answers(ctx context.Context, h lhost.Host, conn network.Conn, times int) bool {
+	wait := max(silence, 4*h.Peerstore().LatencyEWMA(conn.RemotePeer()))
+	for range times {
+		if alive(ctx, conn, wait) {
+			return true
 		}
 	}
-	return conns, false
+	return false
 }

@@ -325,6 +325,9 @@ func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
 			others = append(others, addr)
 		}
 	}
+	if len(relays) > 0 && a.cfg.Reach.NeedsRelay() {
+		others = a.withoutTCP(others)
+	}
 	if len(others) > 0 {
 		h.Peerstore().AddAddrs(a.id, others, peerstore.TempAddrTTL)
 		a.cfg.Call.ForgetFailures(a.id) // the swarm does not dial an address that has failed lately

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,9 @@ type Config struct {
 	Wake  func() // wakes the background loop; does not block
 	K     int
 	Tag   string // under which contacts are protected from the connection manager; "": they are not
+
+	// Interfaces returns the addresses of the machine: net.InterfaceAddrs.
+	Interfaces func() ([]net.Addr, error)
 }
 
 // A Connector connects to peers. It is safe for concurrent use.
@@ -36,6 +40,7 @@ type Connector struct {
 	cfg       Config
 	renewal   renewal     // of the background loop
 	kept      kept        // likewise
+	machine   machine     // likewise
 	unpunched atomic.Bool // a hole could not be punched since the last renewal
 }
 

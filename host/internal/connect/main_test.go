@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -126,7 +127,10 @@ type scriptedHost struct {
 	net       *scriptedNetwork
 	protected map[peer.ID]bool // by others
 	kept      map[peer.ID]bool // by the room
+	id        peer.ID          // in place of the smallest one
 }
+
+func (h *scriptedHost) ID() peer.ID { return cmp.Or(h.id, h.Host.ID()) }
 
 func (h *scriptedHost) Network() network.Network          { return h.net }
 func (h *scriptedHost) ConnManager() lconnmgr.ConnManager { return connManager{of: h} }
@@ -165,6 +169,8 @@ type scriptedNetwork struct {
 	backoff *swarm.DialBackoff
 	dial    func(ctx context.Context, addrs []multiaddr.Multiaddr, direct bool) (string, error) // of target
 
+	listens   []multiaddr.Multiaddr
+	dir       network.Direction // of the connections that are opened
 	mu        sync.Mutex
 	conns     []network.Conn
 	notifiees []network.Notifiee
@@ -173,6 +179,8 @@ type scriptedNetwork struct {
 func (n *scriptedNetwork) Backoff() *swarm.DialBackoff { return n.backoff }
 
 func (n *scriptedNetwork) InterfaceListenAddresses() ([]multiaddr.Multiaddr, error) { return nil, nil }
+
+func (n *scriptedNetwork) ListenAddresses() []multiaddr.Multiaddr { return n.listens }
 
 func (n *scriptedNetwork) Notify(f network.Notifiee) {
 	n.mu.Lock()
@@ -225,7 +233,7 @@ func (n *scriptedNetwork) DialPeer(ctx context.Context, id peer.ID) (network.Con
 
 // open opens a connection to a peer, with an address.
 func (n *scriptedNetwork) open(id peer.ID, addr string) *conn {
-	c := &conn{net: n, id: id, addr: multiaddr.StringCast(addr), opened: time.Now()}
+	c := &conn{net: n, id: id, addr: multiaddr.StringCast(addr), opened: time.Now(), dir: n.dir}
 	n.mu.Lock()
 	n.conns = append(n.conns, c)
 	notifiees := slices.Clone(n.notifiees)
@@ -243,7 +251,8 @@ func (n *scriptedNetwork) leave() {
 	}
 }
 
-// A conn is a connection of a scriptedNetwork. Its other end is silent.
+// A conn is a connection of a scriptedNetwork. Its other end is silent, unless it answers
+// with a refusal.
 type conn struct {
 	network.Conn // nil: what is not implemented is not used
 
@@ -252,6 +261,9 @@ type conn struct {
 	addr    multiaddr.Multiaddr
 	opened  time.Time
 	streams []network.Stream
+	local   multiaddr.Multiaddr
+	answers bool
+	dir     network.Direction
 }
 
 func (c *conn) RemotePeer() peer.ID                  { return c.id }
@@ -260,10 +272,16 @@ func (c *conn) IsClosed() bool                       { return !slices.Contains(c
 func (c *conn) GetStreams() []network.Stream         { return c.streams }
 
 func (c *conn) Stat() network.ConnStats {
-	return network.ConnStats{Stats: network.Stats{Opened: c.opened}}
+	return network.ConnStats{Stats: network.Stats{Opened: c.opened, Direction: c.dir}}
 }
 
+func (c *conn) LocalMultiaddr() multiaddr.Multiaddr { return c.local }
+func (c *conn) As(any) bool                         { return false }
+
 func (c *conn) NewStream(ctx context.Context) (network.Stream, error) {
+	if c.answers {
+		return nil, errUnreachable
+	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

@@ -39,9 +39,9 @@ const (
 // loop.
 type renewal struct{ last, next time.Time }
 
-// Job returns the job that renews connections now and then, and when a hole could not be
+// RenewJob returns the job that renews connections now and then, and when a hole could not be
 // punched, while other peers cannot dial the host.
-func (c *Connector) Job() tasks.Job { return tasks.Job{Name: "renew", Due: c.renewDue} }
+func (c *Connector) RenewJob() tasks.Job { return tasks.Job{Name: "renew", Due: c.renewDue} }
 
 func (c *Connector) renewDue(now time.Time, start *tasks.Start) time.Time {
 	r := &c.renewal

@@ -90,7 +90,7 @@ func (n *node) renewing() (*atomic.Int32, *tasks.Loop) {
 	renewals, loop := new(atomic.Int32), tasks.NewLoop(n.group)
 	n.cfg.Held = func() []peer.ID { renewals.Add(1); return nil }
 	n.cfg.Wake = loop.Wake
-	loop.Add(n.Job())
+	loop.Add(n.RenewJob())
 	n.group.Go(func(ctx context.Context) { loop.Run(ctx, nil, nil) })
 	return renewals, loop
 }

@@ -27,6 +27,7 @@ type facts struct {
 	publicPeer   bool                 // a peer of this network is on the public internet
 	publicListen bool                 // the host listens on a public IPv4 address
 	hidden       bool                 // the host has no address that a peer could dial
+	announced    bool                 // the user has named a public address of the host
 }
 
 // A Decision is whether the node serves, and why.
@@ -61,13 +62,15 @@ func decide(wanted Mode, s facts) Decision {
 		return Decision{false, false, "the host has no address that other peers could dial: let it listen on one"}
 	case !s.publicPeer:
 		return Decision{
-			true, s.publicListen && !refuted,
+			true, (s.publicListen || s.announced || !s.dialled.IsZero()) && !refuted,
 			"no peer of the network is on the public internet: on a private network all peers are reachable",
 		}
 	case refuted:
 		return Decision{false, false, "the network is public and the host is not publicly reachable"}
 	case !s.dialled.IsZero():
 		return Decision{true, true, "a stranger on the public internet has reached the host, and nothing shows that others cannot"}
+	case s.announced:
+		return Decision{true, true, "a public address is announced, and nothing shows that it is unreachable"}
 	case s.publicListen:
 		return Decision{true, true, "the host listens on a public IPv4 address, and nothing shows that it is unreachable"}
 	default:
@@ -96,6 +99,8 @@ func (s facts) verdict(source string) (network.Reachability, string) {
 		return s.reachability, source
 	case s.denied:
 		return network.ReachabilityPrivate, "AutoNAT v2 has found each address to be unreachable"
+	case s.announced:
+		return network.ReachabilityUnknown, "no peer has checked it; a public address is announced"
 	case s.publicListen:
 		return network.ReachabilityUnknown, "no peer has checked it; the host listens on a public IPv4 address"
 	case !s.dialled.IsZero():

@@ -39,6 +39,7 @@ type Config struct {
 	Table      *table.Table
 	Mode       Mode
 	PublicPeer bool // a bootstrap peer has a public address
+	Announced  bool // the user has named a public address of the host
 
 	// Switched is called with each change of the decision, without the lock of the
 	// room, one call after the other.
@@ -82,7 +83,7 @@ func (r *Reach) Start() {
 	public, hidden := r.listensPublic(), r.hidden()
 	r.change(func(time.Time) {
 		r.started = true
-		r.facts.publicListen, r.facts.hidden = public, hidden
+		r.facts.publicListen, r.facts.hidden, r.facts.announced = public, hidden, r.cfg.Announced
 		r.facts.publicPeer = r.facts.publicPeer || r.cfg.PublicPeer
 	})
 }

@@ -21,6 +21,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{s{}, network.ReachabilityUnknown, "no peer has checked it"},
 		{s{publicListen: true}, network.ReachabilityUnknown, "listens on a public IPv4"},
+		{s{announced: true}, network.ReachabilityUnknown, "is announced"},
 		{s{dialled: time.Now()}, network.ReachabilityUnknown, "has reached the host"},
 		{s{confirmed: true, reachability: network.ReachabilityPrivate}, network.ReachabilityPublic, "AutoNAT v2"},
 		{s{reachability: network.ReachabilityPrivate, publicListen: true}, network.ReachabilityPrivate, "the host says so"},

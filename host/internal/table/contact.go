@@ -1,6 +1,7 @@
 package table
 
 import (
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -121,6 +122,22 @@ func (t *Table) Learn(c routing.Contact) {
 	if p, err := announce.Wire(c.Wire).Peer(); err == nil {
 		t.cfg.Host.Peerstore().AddAddrs(c.ID, p.Addrs, peerstore.TempAddrTTL)
 	}
+}
+
+// KeepDialled keeps the address at which this node has dialled a peer on the internet, if the
+// peer has named no address that reaches as far: behind a forwarded port, it knows none
+// before several peers have told it. Identify drops what a peer has not named. A connection
+// for which a hole was punched proves no address: a relayed one is there, or was.
+func (t *Table) KeepDialled(conn network.Conn) {
+	if conn == nil || conn.Stat().Direction != network.DirOutbound || scope.Relayed(conn) || scope.OfConn(conn) != scope.Public {
+		return
+	}
+	id := conn.RemotePeer()
+	named := t.cfg.Host.Peerstore().Addrs(id)
+	if len(scope.Reaching(named, scope.Public)) > 0 || slices.ContainsFunc(t.cfg.Host.Network().ConnsToPeer(id), scope.Relayed) {
+		return
+	}
+	t.cfg.Host.Peerstore().AddAddr(id, conn.RemoteMultiaddr(), peerstore.ConnectedAddrTTL)
 }
 
 // Announcement returns a peer as it is given to other peers, by what the host knows of

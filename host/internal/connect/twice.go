@@ -1,0 +1,70 @@
+package connect
+
+// Workaround of go-libp2p v0.51.0.
+//
+// What is wrong: two peers that connect to each other at the same time have two relayed
+// connections, one in each direction. Each end then punches, over whichever connection the
+// swarm takes; the other end refuses that over a connection that it has not dialled, and
+// nothing is tried again. So one of the two is closed, as soon as there are two: that of the
+// peer with the greater ID, by the peer that has dialled it.
+//
+// It can go when the hole punching service takes the connection that it was told of.
+
+import (
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/scope"
+)
+
+// KeepOneRelayed closes the second relayed connection to a peer, until the function that it
+// returns is called.
+func (c *Connector) KeepOneRelayed() (stop func()) {
+	bundle := &network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
+		if scope.Relayed(conn) {
+			c.closeSecond(conn.RemotePeer())
+		}
+	}}
+	c.cfg.Host.Network().Notify(bundle)
+	return func() { c.cfg.Host.Network().StopNotify(bundle) }
+}
+
+// withoutTCP returns the addresses of the peer that are not public ones of TCP, and has the
+// host forget these. Two hosts behind NATs that dial each other at once are connected then,
+// and both are the client, which no security protocol of libp2p permits; the routers then
+// let no later attempt through, not even a punch, which gives each side its part.
+func (a *attempt) withoutTCP(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	clashes := func(addr multiaddr.Multiaddr) bool {
+		return scope.HasProtocol(addr, multiaddr.P_TCP) && !scope.HasProtocol(addr, multiaddr.P_CIRCUIT) && scope.Of(addr) == scope.Public
+	}
+	book := a.cfg.Host.Peerstore()
+	book.SetAddrs(a.id, slices.DeleteFunc(book.Addrs(a.id), func(addr multiaddr.Multiaddr) bool { return !clashes(addr) }), 0)
+	return slices.DeleteFunc(slices.Clone(addrs), clashes)
+}
+
+// closeSecond closes the relayed connections that this host has dialled, if the peer has
+// dialled one too, and has the smaller ID.
+func (c *Connector) closeSecond(id peer.ID) {
+	if id > c.cfg.Host.ID() {
+		return
+	}
+	var ours, theirs []network.Conn
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
+		switch {
+		case !scope.Relayed(conn) || conn.IsClosed():
+		case conn.Stat().Direction == network.DirOutbound:
+			ours = append(ours, conn)
+		default:
+			theirs = append(theirs, conn)
+		}
+	}
+	if len(theirs) == 0 {
+		return
+	}
+	for _, conn := range ours {
+		_ = conn.Close()
+	}
+}
