@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -46,6 +46,7 @@ func endpoints() []endpoint {
 		{http.MethodGet, "/v1/stats", nil, false, stats},
 		{http.MethodGet, "/v1/diagnose", nil, true, diagnose},
 		{http.MethodPost, "/v1/connect", []string{"addr", "id", "direct"}, true, connect},
+		{http.MethodGet, "/v1/ping", []string{"addr", "id"}, true, pingPeer},
 		{http.MethodGet, "/v1/closest", []string{"key", "keyhex"}, true, closest},
 		{http.MethodGet, "/v1/peer", []string{"id"}, true, findPeer},
 		{http.MethodPut, "/v1/value", []string{"key", "keyhex", "quorum"}, true, putValue},
@@ -93,13 +94,12 @@ func newServer(ctx context.Context, n *node) *server {
 }
 
 // stop ends the requests that are served, and the server with them.
-// It does not hurry if ctx is over, which is why the node stops.
-func (s *server) stop(ctx context.Context) {
+func (s *server) stop() {
 	s.cancel(errStopping)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout/2)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
 	defer cancel()
 	if s.Shutdown(ctx) != nil {
-		_ = s.Close() // somebody does not read the answer
+		_ = s.Close() // a client does not read its answer
 	}
 }
 
@@ -198,7 +198,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request, e endpoint, slots c
 	body["elapsed_ms"] = elapsed
 	switch {
 	case err != nil:
-		body["error"] = oneLine(err)
+		body["error"] = OneLine(err)
 		write(w, statusOf(ctx, err), body)
 	case c.raw != nil:
 		w.Header().Set("Content-Type", "application/octet-stream")

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bytes"
@@ -68,7 +68,7 @@ func build(t *testing.T) string {
 		t.Skip("there is no SIGTERM")
 	}
 	program := filepath.Join(t.TempDir(), "node")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, "github.com/go-kad/kad/examples/node").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return program

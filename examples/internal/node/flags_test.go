@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
@@ -66,7 +67,7 @@ func TestBadFlags(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), tt.give, &stdout, &stderr)
+			code := Run(t.Context(), tt.give, &stdout, &stderr)
 			got := stderr.String()
 			if code != 2 || stdout.Len() > 0 || strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, "\n") {
 				t.Errorf("code %d, stdout %q, stderr %q; want 2, nothing and a line", code, &stdout, got)
@@ -80,7 +81,7 @@ func TestBadFlags(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+	if code := Run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 		t.Errorf("code %d, stderr %q; want 0 and nothing", code, &stderr)
 	}
 	for _, flag := range []string{"--network NAME", "--listen MULTIADDR", "--join MULTIADDR/p2p/ID", "--mode MODE", "--api HOST:PORT", "--data DIR", "--open-namespace NS"} {
@@ -93,11 +94,12 @@ func TestHelp(t *testing.T) {
 // parsed returns the settings that args come to.
 func parsed(t *testing.T, args ...string) (s settings) {
 	t.Helper()
-	err := command(args, t.Output(), func(got settings) error {
+	cmd := command(func(_ *cobra.Command, got settings) error {
 		s = got
 		return nil
-	}).Execute()
-	if err != nil {
+	})
+	cmd.SetArgs(args)
+	if err := cmd.Execute(); err != nil {
 		t.Fatal(err)
 	}
 	return s

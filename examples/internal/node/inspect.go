@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
@@ -66,13 +67,36 @@ func connect(ctx context.Context, c *call) (answer, error) {
 	return body, nil
 }
 
+// pingPeer connects to a peer as connect does, and answers how long a ping took.
+func pingPeer(ctx context.Context, c *call) (answer, error) {
+	body, err := connect(ctx, c)
+	if err != nil {
+		return body, err
+	}
+	id, err := peer.Decode(body["id"].(string))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(network.WithAllowLimitedConn(ctx, "api"))
+	defer cancel()
+	got, ok := <-ping.Ping(ctx, c.host, id)
+	if !ok {
+		got.Error = context.Cause(ctx)
+	}
+	if got.Error != nil {
+		return nil, &peerError{fmt.Errorf("pinging %s: %w", id, got.Error)}
+	}
+	agent, _ := c.host.Peerstore().Get(id, "AgentVersion")
+	return answer{"id": id.String(), "via": c.via(id), "rtt_ms": float64(got.RTT) / float64(time.Millisecond), "agent": agent}, nil
+}
+
 // stepsOf returns the steps of a connection as JSON has them.
 func stepsOf(steps []kad.Step) []answer {
 	list := make([]answer, len(steps))
 	for i, s := range steps {
 		list[i] = answer{"name": s.Name, "took_ms": s.Took.Milliseconds(), "addrs": texts(s.Addrs)}
 		if s.Err != nil {
-			list[i]["error"] = oneLine(s.Err)
+			list[i]["error"] = OneLine(s.Err)
 		}
 	}
 	return list
@@ -245,7 +269,7 @@ func diagnose(ctx context.Context, c *call) (answer, error) {
 		"advice":   append([]string{}, g.Advice...), // never null
 	}
 	if g.NotReady != nil {
-		body["not_ready"] = oneLine(g.NotReady)
+		body["not_ready"] = OneLine(g.NotReady)
 	}
 	return body, nil
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -17,7 +17,7 @@ const (
 func (n *node) streamEvents(w http.ResponseWriter, r *http.Request, readers chan struct{}) {
 	c, err := newCall(n, w, r, nil)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "%s", oneLine(err))
+		refuse(w, http.StatusBadRequest, "%s", OneLine(err))
 		return
 	}
 	select {

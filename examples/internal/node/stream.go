@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bufio"
@@ -73,7 +73,7 @@ func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		err = m.begin(ctx, slots)
 	}
 	if err != nil {
-		write(w, statusOf(ctx, err), answer{"error": oneLine(err), "elapsed_ms": time.Since(m.begun).Milliseconds()})
+		write(w, statusOf(ctx, err), answer{"error": OneLine(err), "elapsed_ms": time.Since(m.begun).Milliseconds()})
 		return
 	}
 	defer func() { <-slots }()
@@ -134,9 +134,9 @@ func (m *many) run(ctx context.Context) {
 		"elapsed_ms": time.Since(m.begun).Milliseconds(),
 	}
 	if ctx.Err() != nil {
-		end["error"] = oneLine(context.Cause(ctx))
+		end["error"] = OneLine(context.Cause(ctx))
 	} else if m.unreadable != nil {
-		end["error"] = oneLine(m.unreadable)
+		end["error"] = OneLine(m.unreadable)
 	}
 	m.line(ctx, end)
 }
@@ -176,7 +176,7 @@ func (m *many) tell(ctx context.Context, content string, line answer, err error)
 	}
 	line["cid"] = content
 	if err != nil {
-		line["error"] = oneLine(err)
+		line["error"] = OneLine(err)
 		m.failed++
 		m.providing.failed.Add(1)
 	} else {

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bufio"
@@ -46,7 +46,7 @@ func start(t *testing.T, args ...string) *running {
 	code := make(chan int, 1)
 	go func() {
 		defer w.Close()
-		code <- run(ctx, append([]string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v", "--open-set", "s"}, args...), w, &stderr)
+		code <- Run(ctx, append([]string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v", "--open-set", "s"}, args...), w, &stderr)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -173,7 +173,7 @@ func TestStartFails(t *testing.T) {
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), append([]string{"--network", "/test", "--log", "error"}, args...), &stdout, &stderr)
+			code := Run(t.Context(), append([]string{"--network", "/test", "--log", "error"}, args...), &stdout, &stderr)
 			if code != 1 || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 {
 				t.Errorf("code %d, stdout %q, stderr %q; want 1, nothing and a line", code, &stdout, &stderr)
 			}

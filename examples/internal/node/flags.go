@@ -1,11 +1,10 @@
-package main
+package node
 
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -50,10 +49,13 @@ type flags struct {
 	k, alpha                            int
 }
 
-// A usageError is a flag that makes no sense.
+// A usageError is a flag, or an argument, that makes no sense.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
+
+// Usage returns an error about flags or arguments: see [IsUsage].
+func Usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 const (
 	ipfsNetwork = "/ipfs" // the name of the public IPFS network
@@ -63,8 +65,8 @@ const (
 	maxJoin     = 64
 )
 
-// command returns the command line: it parses and checks args, then calls serve.
-func command(args []string, stdout io.Writer, serve func(settings) error) *cobra.Command {
+// command returns the command line: it parses and checks its flags, then calls serve.
+func command(serve func(*cobra.Command, settings) error) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
 		Use:           "node --network NAME [flags]",
@@ -77,17 +79,15 @@ func command(args []string, stdout io.Writer, serve func(settings) error) *cobra
 			}
 			return nil
 		},
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.settings()
 			if err != nil {
 				return &usageError{err}
 			}
-			return serve(s)
+			return serve(cmd, s)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{explain(err)} })
-	cmd.SetArgs(append([]string{}, args...)) // nil would mean those of the process
-	cmd.SetOut(stdout)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
 	f.define(cmd.Flags())
 	return cmd
 }
@@ -114,13 +114,14 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
 }
 
-// explain says of an error of the parser what would be right.
-func explain(err error) error {
+// FlagError returns an error of the parser of flags as one of usage, which says what would
+// be right.
+func FlagError(err error) error {
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		_, usage := pflag.UnquoteUsage(e.GetFlag())
-		return fmt.Errorf("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
+		return Usage("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
 	}
-	return fmt.Errorf("%w: see --help for the flags", err)
+	return Usage("%w: see --help for the flags", err)
 }
 
 // settings checks the flags. The error names all that is wrong.

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -155,7 +155,7 @@ func receiptAnswer(r kad.Receipt, err error) (answer, error) {
 	}
 	failed := make(map[string]string, len(r.Failed))
 	for id, err := range r.Failed {
-		failed[id.String()] = oneLine(err)
+		failed[id.String()] = OneLine(err)
 	}
 	return answer{"stored": len(r.Stored), "wanted": r.Wanted, "peers": stored, "failed": failed}, err
 }

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -96,6 +96,7 @@ func TestAPI(t *testing.T) {
 		{"client gone", testProvideGone},
 		{"rendezvous", testRendezvous},
 		{"peers", testPeers},
+		{"ping", testPing},
 		{"inspection", testInspection},
 		{"failures", testFailures},
 		{"old record", testOldRecord},
@@ -201,6 +202,19 @@ func testPeers(t *testing.T, a, b, c *running) {
 		if got["connected"] != true || got["via"] != "direct" {
 			t.Errorf("connect?%s = %v", what, got)
 		}
+	}
+}
+
+// A peer is pinged at an address, and by its ID alone.
+func testPing(t *testing.T, a, b, _ *running) {
+	for _, where := range []string{"id=" + b.ID, "addr=" + b.Addrs[0]} {
+		got := a.get("GET /v1/ping?"+where, "")
+		if rtt, _ := got["rtt_ms"].(float64); rtt <= 0 || got["via"] != "direct" || got["agent"] != "kad-node" || got["id"] != b.ID {
+			t.Errorf("ping %s = %v", where, got)
+		}
+	}
+	if r := a.do("GET /v1/ping?id="+nobody, ""); r.status != http.StatusNotFound {
+		t.Errorf("ping of a peer that there is not: %d %s; want 404", r.status, r.body)
 	}
 }
 
@@ -378,7 +392,7 @@ func TestStopEndsRequests(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	stopped := make(chan struct{})
-	go func() { <-block; s.stop(t.Context()); close(stopped) }()
+	go func() { <-block; s.stop(); close(stopped) }()
 
 	client := &running{t: t, line: line{API: "http://" + listener.Addr().String()}, client: &http.Client{Transport: new(http.Transport)}}
 	defer client.client.CloseIdleConnections()
