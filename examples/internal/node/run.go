@@ -110,6 +110,9 @@ func (n *Node) URL() string {
 	return "http://" + api.String()
 }
 
+// ID returns the peer ID of the node.
+func (n *Node) ID() peer.ID { return n.host.ID() }
+
 // Addrs returns the addresses to join the node at, each with its ID.
 func (n *Node) Addrs() []string {
 	addrs, _ := n.addrs()
