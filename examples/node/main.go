@@ -44,6 +44,7 @@
 //	GET    /v1/stats                      counters and gauges, one flat object
 //	GET    /metrics                       counters and gauges for Prometheus: kad_ and libp2p_
 //	GET    /v1/events                     what happens from now on, as server-sent events
+//	       /routing/v1                    delegated routing, with --routing-v1: providers, peers, IPNS, closest peers
 //
 // A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
 // (30s by default). PUT and GET /v1/value and GET /v1/values take quorum=N: how many
@@ -78,6 +79,13 @@
 // after that. A node has up to 16 such clients.
 //
 //	data: {"at":"2026-01-02T03:04:05Z","lookup":7,"peer":"12D3Koo...","type":"lookup_asked"}
+//
+// # Delegated routing
+//
+// With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
+// and resolve IPNS names, through this node. IPNS takes the validators of IPFS: those of
+// --network /ipfs, or --ipfs-validators. A provider announces itself in the DHT: providing
+// for a client is not supported. https://specs.ipfs.tech/routing/http-routing-v1/
 //
 // # NAT
 //

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/prometheus/client_golang/prometheus"
 
 	kad "github.com/go-kad/kad/host"
 )
@@ -122,7 +123,11 @@ func newHandler(ctx context.Context, n *node) http.Handler {
 	methods[events], methods["/metrics"] = []string{http.MethodGet}, []string{http.MethodGet}
 	readers := make(chan struct{}, maxReaders)
 	mux.HandleFunc(http.MethodGet+" "+events, func(w http.ResponseWriter, r *http.Request) { n.streamEvents(w, r, readers) })
-	mux.Handle(http.MethodGet+" /metrics", newMetrics(n.dht))
+	registry := prometheus.NewRegistry()
+	mux.Handle(http.MethodGet+" /metrics", newMetrics(n.dht, registry))
+	if n.settings.routing {
+		mux.Handle(routingPath, newRouting(n.dht, registry, slots))
+	}
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))

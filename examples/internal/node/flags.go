@@ -25,14 +25,15 @@ import (
 
 // settings are what the flags come to, once they are known to make sense.
 type settings struct {
-	dht    kad.Config
-	listen []multiaddr.Multiaddr
-	strict bool           // listen was asked for: all of it must work
-	data   string         // directory of the state; empty: none
-	key    crypto.PrivKey // nil if it is in data
-	api    string         // host:port
-	apiAny bool           // the API is for others than this machine
-	level  golog.LogLevel
+	dht     kad.Config
+	listen  []multiaddr.Multiaddr
+	strict  bool           // listen was asked for: all of it must work
+	data    string         // directory of the state; empty: none
+	key     crypto.PrivKey // nil if it is in data
+	api     string         // host:port
+	apiAny  bool           // the API is for others than this machine
+	routing bool           // delegated routing is served
+	level   golog.LogLevel
 
 	traversal    bool                 // be found and reached behind a NAT
 	reachability network.Reachability // that the host is told of itself; unknown: it finds out
@@ -46,6 +47,7 @@ type flags struct {
 	reachability                        string
 	listen, join, namespaces, sets      []string
 	apiAny, traversal, offerRelay       bool
+	routing, ipfsValidators             bool
 	k, alpha                            int
 }
 
@@ -105,6 +107,8 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
+	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
+	set.BoolVar(&f.ipfsValidators, "ipfs-validators", false, "keep /pk and /ipns records, as "+ipfsNetwork+" does, in a network of any name")
 	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
 	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
 	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
@@ -126,7 +130,7 @@ func FlagError(err error) error {
 
 // settings checks the flags. The error names all that is wrong.
 func (f *flags) settings() (settings, error) {
-	s := settings{api: f.api, apiAny: f.apiAny, strict: f.set.Changed("listen")}
+	s := settings{api: f.api, apiAny: f.apiAny, routing: f.routing, strict: f.set.Changed("listen")}
 	var errs []error
 	check := func(err error) { errs = append(errs, err) }
 	check(f.checkNetwork())
@@ -245,6 +249,9 @@ func (f *flags) setBootstrap(cfg *kad.Config) error {
 }
 
 func (f *flags) setValidators(cfg *kad.Config) error {
+	if f.ipfsValidators {
+		cfg.Validators = amino.Config().Validators
+	}
 	for _, open := range []struct {
 		flag       string
 		namespaces []string
@@ -258,7 +265,7 @@ func (f *flags) setValidators(cfg *kad.Config) error {
 				return fmt.Errorf("%s is %q: use a name without slashes, such as v for the keys below /v/", open.flag, ns)
 			}
 			if other := cfg.Validators[ns]; other != nil && other != open.validator {
-				return fmt.Errorf("%s %s: its keys hold one value by --open-namespace; give it one of both", open.flag, ns)
+				return fmt.Errorf("%s %s: its keys have another validator by --open-namespace or --ipfs-validators; give it one of them", open.flag, ns)
 			}
 			if cfg.Validators == nil {
 				cfg.Validators = make(map[string]record.Validator)

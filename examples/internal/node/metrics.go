@@ -10,10 +10,10 @@ import (
 	"github.com/go-kad/kad/host/metrics"
 )
 
-// newMetrics returns what answers GET /metrics: the metrics of d, and the ones of libp2p
-// and of the process, which libp2p registers with the default registerer.
-func newMetrics(d *kad.DHT) http.Handler {
-	ours := prometheus.NewRegistry()
+// newMetrics returns what answers GET /metrics: what is registered with ours, the metrics of
+// d, and the ones of libp2p and of the process, which libp2p registers with the default
+// registerer.
+func newMetrics(d *kad.DHT, ours *prometheus.Registry) http.Handler {
 	ours.MustRegister(metrics.New(d))
 	return promhttp.HandlerFor(prometheus.Gatherers{ours, prometheus.DefaultGatherer}, promhttp.HandlerOpts{MaxRequestsInFlight: maxReaders})
 }

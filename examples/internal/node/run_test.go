@@ -14,9 +14,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The search of libp2p for a router with UPnP outlives its host by some seconds.
+// The search of libp2p for a router with UPnP outlives its host by some seconds. The client
+// of boxo, which tests use, starts a goroutine for good when the program starts.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/koron/go-ssdp.Search"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/koron/go-ssdp.Search"), goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
 // patience is how long a test waits for what should take milliseconds.
