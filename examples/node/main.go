@@ -22,6 +22,7 @@
 //
 // Answers are JSON objects. Parameters are in the query:
 //
+//	GET    /                              a page for a browser, which shows the node live
 //	GET    /v1/id                         id, addrs, mode, mode_reason, network
 //	GET    /v1/ready                      200 once lookups will work, else 503; waits as long as timeout
 //	POST   /v1/connect?addr=ADDR/p2p/ID   connects to a peer; or id=ID, to find it first
@@ -79,6 +80,13 @@
 // after that. A node has up to 16 such clients.
 //
 //	data: {"at":"2026-01-02T03:04:05Z","lookup":7,"peer":"12D3Koo...","type":"lookup_asked"}
+//
+// # Page
+//
+// GET / is a page that shows the node while it runs: the ring of keys with its contacts, the
+// routing table, lookups as they go, how it is reached, counters and events, and a box to
+// look up a key or a peer. It loads nothing from elsewhere. A browser shows the ring on
+// the loopback interface alone: elsewhere, it hashes only for pages that come over TLS.
 //
 // # Delegated routing
 //

@@ -128,6 +128,9 @@ func newHandler(ctx context.Context, n *node) http.Handler {
 	if n.settings.routing {
 		mux.Handle(routingPath, newRouting(n.dht, registry, slots))
 	}
+	for path, file := range pagePaths() {
+		mux.Handle(http.MethodGet+" "+path, servePage(file))
+	}
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
