@@ -330,7 +330,7 @@ func TestRefusals(t *testing.T) {
 		header []string
 		status int
 	}{
-		{"GET /", nil, 404},
+		{"GET /none", nil, 404},
 		{"GET /v1/foo", nil, 404},
 		{"POST /v1/id", nil, 405},
 		{"POST /v1/value", nil, 405},
