@@ -78,7 +78,7 @@ const exitInterrupted = 130
 // run is main without the process: it returns the exit code.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &cli{env: env, stdin: stdin, out: output{Writer: stdout}, stderr: stderr}
-	root := c.root() //nolint:contextcheck // cobra hands it to the commands
+	root := c.root()                          //nolint:contextcheck // cobra hands it to the commands
 	root.SetArgs(append([]string{}, args...)) // nil would mean the arguments of the process
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -96,7 +96,7 @@ func (d *IpfsDHT) Bootstrap(context.Context) error { return nil }
 // Mode returns the mode that was asked for, as go-libp2p-kad-dht does: DHT.Mode says whether
 // the node serves now.
 func (d *IpfsDHT) Mode() ModeOpt {
-	switch d.config.Config.Mode {
+	switch d.config.Mode {
 	case kad.ModeClient:
 		return ModeClient
 	case kad.ModeServer:
@@ -235,7 +235,7 @@ type RoutingTable struct{ buckets []kad.Bucket }
 
 // A PeerInfo is a contact of a RoutingTable.
 type PeerInfo struct {
-	Id           peer.ID //nolint:revive,staticcheck // the name that go-libp2p-kbucket has
+	Id           peer.ID //nolint:revive // the name that go-libp2p-kbucket has
 	LastUsefulAt time.Time
 }
 

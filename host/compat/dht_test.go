@@ -27,16 +27,16 @@ func TestOptions(t *testing.T) {
 		is   func(c *config) bool
 	}{
 		{"none", nil, func(c *config) bool {
-			return c.Network == "/ipfs" && c.PublisherOnly && len(c.Validators) == 2 && len(c.Config.Bootstrap) == 0 && c.Config.Mode == kad.ModeAuto
+			return c.Network == "/ipfs" && c.PublisherOnly && len(c.Validators) == 2 && len(c.Bootstrap) == 0 && c.Mode == kad.ModeAuto
 		}},
 		{"network", []Option{ProtocolPrefix("/x")}, func(c *config) bool { return c.Network == "/x" && !c.PublisherOnly }},
 		{"extension", []Option{ProtocolExtension("/lan")}, func(c *config) bool { return c.Network == "/ipfs/lan" && !c.PublisherOnly }},
 		{"protocol", []Option{V1ProtocolOverride("/y/kad/1.0.0")}, func(c *config) bool { return c.Network == "/y" }},
-		{"client", []Option{Mode(ModeClient)}, func(c *config) bool { return c.Config.Mode == kad.ModeClient }},
-		{"server", []Option{Mode(ModeServer)}, func(c *config) bool { return c.Config.Mode == kad.ModeServer }},
-		{"auto server", []Option{Mode(ModeAutoServer)}, func(c *config) bool { return c.Config.Mode == kad.ModeAuto }},
-		{"bootstrap", []Option{BootstrapPeers(a)}, func(c *config) bool { return len(c.Config.Bootstrap) == 1 }},
-		{"bootstrap function", []Option{BootstrapPeersFunc(func() []peer.AddrInfo { return []peer.AddrInfo{a, a} })}, func(c *config) bool { return len(c.Config.Bootstrap) == 2 }},
+		{"client", []Option{Mode(ModeClient)}, func(c *config) bool { return c.Mode == kad.ModeClient }},
+		{"server", []Option{Mode(ModeServer)}, func(c *config) bool { return c.Mode == kad.ModeServer }},
+		{"auto server", []Option{Mode(ModeAutoServer)}, func(c *config) bool { return c.Mode == kad.ModeAuto }},
+		{"bootstrap", []Option{BootstrapPeers(a)}, func(c *config) bool { return len(c.Bootstrap) == 1 }},
+		{"bootstrap function", []Option{BootstrapPeersFunc(func() []peer.AddrInfo { return []peer.AddrInfo{a, a} })}, func(c *config) bool { return len(c.Bootstrap) == 2 }},
 		{"validator", []Option{NamespacedValidator("v", record.PublicKeyValidator{})}, func(c *config) bool { return len(c.Validators) == 3 }},
 		{"validators", []Option{Validator(record.NamespacedValidator{})}, func(c *config) bool { return len(c.Validators) == 0 }},
 		{"numbers", []Option{BucketSize(7), Concurrency(3), MaxRecordAge(time.Hour), RoutingTableRefreshPeriod(time.Minute)}, func(c *config) bool {

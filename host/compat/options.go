@@ -110,11 +110,11 @@ func Mode(m ModeOpt) Option {
 	return func(c *config) error {
 		switch m {
 		case ModeAuto, ModeAutoServer:
-			c.Config.Mode = kad.ModeAuto
+			c.Mode = kad.ModeAuto
 		case ModeClient:
-			c.Config.Mode = kad.ModeClient
+			c.Mode = kad.ModeClient
 		case ModeServer:
-			c.Config.Mode = kad.ModeServer
+			c.Mode = kad.ModeServer
 		default:
 			return fmt.Errorf("kad: there is no mode %d", m)
 		}
@@ -124,12 +124,12 @@ func Mode(m ModeOpt) Option {
 
 // BootstrapPeers sets the peers to join the network through.
 func BootstrapPeers(peers ...peer.AddrInfo) Option {
-	return set(func(c *config) { c.Config.Bootstrap = peers })
+	return set(func(c *config) { c.Bootstrap = peers })
 }
 
 // BootstrapPeersFunc calls f once, when the DHT is made.
 func BootstrapPeersFunc(f func() []peer.AddrInfo) Option {
-	return set(func(c *config) { c.Config.Bootstrap = f() })
+	return set(func(c *config) { c.Bootstrap = f() })
 }
 
 // Validator replaces all validators. It must be a [record.NamespacedValidator].

@@ -8,7 +8,7 @@ import (
 // pageFiles are the live page: it asks the API, and reads its events.
 //
 //go:embed page
-var pageFiles embed.FS //nolint:gochecknoglobals // embedded files are a variable
+var pageFiles embed.FS
 
 // pagePaths are the paths of the page, and the file of each.
 func pagePaths() map[string]string {

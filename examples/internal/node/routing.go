@@ -45,7 +45,7 @@ func (r router) FindProviders(ctx context.Context, c cid.Cid, limit int) (routin
 }
 
 // ProvideBitswap is not supported: in the DHT, a provider announces itself.
-func (router) ProvideBitswap(context.Context, *delegated.BitswapWriteProvideRequest) (time.Duration, error) {
+func (router) ProvideBitswap(context.Context, *delegated.BitswapWriteProvideRequest) (time.Duration, error) { //nolint:staticcheck // the interface has it
 	return 0, fmt.Errorf("%w: a provider announces itself in the DHT, and no other peer can do it", lrouting.ErrNotSupported)
 }
 
