@@ -138,7 +138,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: %v\n%s", program, err, help)
 		}
 		for flag := range given {
-			if !regexp.MustCompile(`(^|\s)-?` + flag + `\b`).Match(help) && !strings.Contains(string(help), flag[1:]+" ") {
+			if !regexp.MustCompile(`(^|\s)-?`+flag+`\b`).Match(help) && !strings.Contains(string(help), flag[1:]+" ") {
 				t.Errorf("%s has no flag %s", program, flag)
 			}
 		}
