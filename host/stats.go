@@ -2,12 +2,18 @@ package host
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/observe"
+	"github.com/go-kad/kad/host/internal/serve"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
 )
 
 // Stats are the counters of a DHT since it was made, and its gauges now.
@@ -42,6 +48,57 @@ type Stats struct {
 	Providers      int  // announcements in the store
 	Publications   int  // records and announcements of ours, to be published again
 	Server         bool // whether the node serves
+
+	Sent     []Timed // requests sent, each attempt with its dial
+	Served   []Timed // requests of peers, until their answer was ready
+	LookedUp []Timed // lookups, by the kind of their requests
+}
+
+// Intervals is how many bounds [Times] have.
+const Intervals = observe.Intervals
+
+// TimesBound returns the bound of an interval of [Times], from 0 to [Intervals] - 1: 100 µs,
+// 200 µs, and so on, to 13.1 s.
+func TimesBound(i int) time.Duration { return observe.Bound(i) }
+
+// Times say how long things took that happened Count times.
+type Times struct {
+	Count  uint64
+	Sum    time.Duration
+	Within [Intervals]uint64 // how many took [TimesBound] of the index, or less
+}
+
+// A Timed has the times of what is of one kind and had one outcome. There is none without
+// a time.
+type Timed struct {
+	Kind    string // find_node, get_value, put_value, get_providers, add_provider or ping
+	Outcome string // of Sent: answered, refused, silent, late, not_sent or own_failure; of Served: answered or refused; of LookedUp: how it ended, such as converged, or given_up
+	Times
+}
+
+// timed returns the times of requests, or of lookups, whose outcome has a name.
+func timed(r *observe.Requests, name func(outcome uint8) string) []Timed {
+	var list []Timed
+	r.Each(func(kind string, outcome uint8, t observe.Times) {
+		list = append(list, Timed{kind, name(outcome), Times(t)})
+	})
+	return list
+}
+
+// servedOutcome returns the name of an outcome of a request of a peer.
+func servedOutcome(o uint8) string {
+	if o == serve.Refused {
+		return "refused"
+	}
+	return "answered"
+}
+
+// lookupOutcome returns the name of an end of a lookup.
+func lookupOutcome(o uint8) string {
+	if end := routing.End(o); end != routing.Running {
+		return strings.ReplaceAll(end.String(), " ", "_")
+	}
+	return "given_up"
 }
 
 // Stats returns the counters and gauges of the DHT.
@@ -49,8 +106,8 @@ func (d *DHT) Stats() Stats {
 	requests, failed, probes := d.call.Stats()
 	corrected, cached := d.find.Stats()
 	replicated, handedOver := d.replicate.Stats()
-	inbound := d.serve.Stats()
-	table := d.table.Stats()
+	answered := func(req protocol.Request) uint64 { return d.serve.Times().Of(req, serve.Answered).Count }
+	contacts := d.table.Stats()
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
 	return Stats{
@@ -66,24 +123,28 @@ func (d *DHT) Stats() Stats {
 		HandedOver:     handedOver,
 		Shed:           d.holder.Shed(),
 
-		InboundFindNode:     inbound.FindNode,
-		InboundGetValue:     inbound.GetValue,
-		InboundPutValue:     inbound.PutValue,
-		InboundGetProviders: inbound.GetProviders,
-		InboundAddProvider:  inbound.AddProvider,
-		InboundPing:         inbound.Ping,
-		InboundRefused:      inbound.Refused,
+		InboundFindNode:     answered(protocol.FindNode{}),
+		InboundGetValue:     answered(protocol.GetValue{}),
+		InboundPutValue:     answered(protocol.PutValue{}),
+		InboundGetProviders: answered(protocol.GetProviders{}),
+		InboundAddProvider:  answered(protocol.AddProvider{}),
+		InboundPing:         answered(protocol.Ping{}),
+		InboundRefused:      d.serve.Refused(),
 
-		Contacts:       table.Contacts,
-		Suspects:       table.Suspects,
-		Pending:        table.Pending,
-		Offline:        table.Offline,
+		Contacts:       contacts.Contacts,
+		Suspects:       contacts.Suspects,
+		Pending:        contacts.Pending,
+		Offline:        contacts.Offline,
 		Single:         d.table.Single(),
 		InboundStreams: d.serve.Len(),
 		Values:         values,
 		Providers:      providers,
 		Publications:   d.publish.Len(),
 		Server:         mode == ModeServer,
+
+		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
+		Served:   timed(d.serve.Times(), servedOutcome),
+		LookedUp: timed(d.lookup.Times(), lookupOutcome),
 	}
 }
 

@@ -22,9 +22,11 @@
 //
 // Answers are JSON objects. Parameters are in the query:
 //
+//	GET    /                              a page for a browser, which shows the node live
 //	GET    /v1/id                         id, addrs, mode, mode_reason, network
 //	GET    /v1/ready                      200 once lookups will work, else 503; waits as long as timeout
 //	POST   /v1/connect?addr=ADDR/p2p/ID   connects to a peer; or id=ID, to find it first
+//	GET    /v1/ping?id=                   connects to a peer and pings it; or addr=ADDR/p2p/ID
 //	GET    /v1/table                      the routing table, bucket by bucket
 //	GET    /v1/closest?key=               the k closest peers that answer, closest first
 //	GET    /v1/peer?id=                   the addresses of a peer
@@ -43,6 +45,7 @@
 //	GET    /v1/stats                      counters and gauges, one flat object
 //	GET    /metrics                       counters and gauges for Prometheus: kad_ and libp2p_
 //	GET    /v1/events                     what happens from now on, as server-sent events
+//	       /routing/v1                    delegated routing, with --routing-v1: providers, peers, IPNS, closest peers
 //
 // A key is text, key=TEXT, or bytes, keyhex=HEX. All calls take timeout=DURATION
 // (30s by default). PUT and GET /v1/value and GET /v1/values take quorum=N: how many
@@ -78,6 +81,20 @@
 //
 //	data: {"at":"2026-01-02T03:04:05Z","lookup":7,"peer":"12D3Koo...","type":"lookup_asked"}
 //
+// # Page
+//
+// GET / is a page that shows the node while it runs: the ring of keys with its contacts, the
+// routing table, lookups as they go, how it is reached, counters and events, and a box to
+// look up a key or a peer. It loads nothing from elsewhere. A browser shows the ring on
+// the loopback interface alone: elsewhere, it hashes only for pages that come over TLS.
+//
+// # Delegated routing
+//
+// With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
+// and resolve IPNS names, through this node. IPNS takes the validators of IPFS: those of
+// --network /ipfs, or --ipfs-validators. A provider announces itself in the DHT: providing
+// for a client is not supported. https://specs.ipfs.tech/routing/http-routing-v1/
+//
 // # NAT
 //
 // Behind a NAT, a node is found and reached all the same, by default: through relays,
@@ -109,150 +126,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
 
-	golog "github.com/ipfs/go-log/v2"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/gologshim"
-
-	"github.com/go-kad/kad/examples/internal/lan"
+	"github.com/go-kad/kad/examples/internal/node"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from then on, a signal kills at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// run is main without the process: it returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := command(args, stdout, func(s settings) error {
-		return serve(ctx, s, stdout)
-	}).Execute()
-	if err == nil {
-		return 0
-	}
-	_, _ = fmt.Fprintln(stderr, "node:", oneLine(err))
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return 2
-	}
-	return 1
-}
-
-// serve runs a node until ctx ends.
-func serve(ctx context.Context, s settings, stdout io.Writer) error {
-	setLogging(s.level)
-	if err := openData(&s); err != nil {
-		return err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.api)
-	if err != nil {
-		return fmt.Errorf("--api: %w", err)
-	}
-	defer func() { _ = listener.Close() }()
-
-	h, d, err := newNode(s)
-	if err != nil {
-		return err
-	}
-	leave := func() {}
-	if s.mdns {
-		if stop, err := lan.Meet(h, s.dht.Network); err == nil { // without it, nodes are found through the DHT alone
-			leave = stop
-		}
-	}
-	n := &node{host: h, dht: d, settings: s, started: time.Now()}
-	server := newServer(ctx, n)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-
-	if err = n.announce(stdout, listener.Addr()); err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-failed:
-		}
-	}
-	within(stopTimeout, func() {
-		leave()
-		server.stop(ctx)
-		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-		defer cancel()
-		_ = d.Leave(leaving)
-		_ = h.Close()
-	})
-	return err
-}
-
-// stopTimeout bounds the end of a node: what hangs then is left to the end of
-// the process. It is less than the 5 s that are promised.
-const stopTimeout = 4 * time.Second
-
-// leaveTimeout bounds the part of it in which the node hands its records over.
-const leaveTimeout = 2 * time.Second
-
-// within runs f, but does not wait for it longer than d.
-func within(d time.Duration, f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	select {
-	case <-done:
-	case <-time.After(d):
-	}
-}
-
-// announce prints the line that says that the node is up, and where.
-func (n *node) announce(stdout io.Writer, api net.Addr) error {
-	addrs, err := n.addrs()
-	if err != nil {
-		return err
-	}
-	if tcp, ok := api.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		api = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port} // one that can be dialled
-	}
-	return json.NewEncoder(stdout).Encode(struct {
-		ID    string   `json:"id"`
-		Addrs []string `json:"addrs"`
-		API   string   `json:"api"`
-	}{n.host.ID().String(), addrs, "http://" + api.String()})
-}
-
-// addrs returns the addresses of the node, each with its ID.
-func (n *node) addrs() ([]string, error) {
-	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()})
-	return texts(addrs), err
-}
-
-// setLogging sends all logs to stderr, those of libp2p included.
-func setLogging(level golog.LogLevel) {
-	cfg := golog.GetConfig() // with what the GOLOG variables say of single loggers
-	cfg.Level = level
-	cfg.Stdout, cfg.Stderr = false, true
-	golog.SetupLogging(cfg)
-	gologshim.SetDefaultHandler(golog.SlogHandler())
-}
-
-// oneLine returns the text of err without line breaks, and what indents lines.
-// What the library calls its Config has the names of our flags.
-func oneLine(err error) string {
-	var lines []string
-	for line := range strings.Lines(err.Error()) {
-		lines = append(lines, strings.Trim(line, " \t\r\n*"))
-	}
-	return strings.NewReplacer(
-		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
-		"in Config.Validators", "(--open-namespace adds one)",
-		"Config.", "",
-	).Replace(strings.Join(lines, "; "))
+	os.Exit(node.Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

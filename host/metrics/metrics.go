@@ -1,7 +1,9 @@
-// Package metrics has the counters and gauges of a DHT for Prometheus. Register its
+// Package metrics has the counters, gauges and histograms of a DHT for Prometheus. Register its
 // collector where you like:
 //
 //	prometheus.MustRegister(metrics.New(d))
+//
+// grafana.json beside it is a dashboard for Grafana with all of them.
 //
 // The names begin with kad_. Nothing is counted twice: the DHT counts in any case, and
 // the collector reads its Stats and Table when Prometheus asks. The serving path does no
@@ -24,11 +26,18 @@ type metric struct {
 	of    func(s kad.Stats) float64
 }
 
+// A histogram is the times of one kind of thing, by the kind of request and by outcome.
+type histogram struct {
+	desc *prometheus.Desc
+	of   func(s kad.Stats) []kad.Timed
+}
+
 // A collector reads the numbers of a DHT.
 type collector struct {
-	dht     *kad.DHT
-	metrics []metric
-	buckets *prometheus.Desc
+	dht        *kad.DHT
+	metrics    []metric
+	histograms []histogram
+	buckets    *prometheus.Desc
 }
 
 // New returns a collector of the counters and gauges of d. To register those of several
@@ -36,9 +45,10 @@ type collector struct {
 // After d is closed, it tells the last values.
 func New(d *kad.DHT) prometheus.Collector {
 	return &collector{
-		dht:     d,
-		metrics: append(counters(), gauges()...),
-		buckets: prometheus.NewDesc("kad_bucket_contacts", "Contacts in the routing table, by how many first bits their keys share with ours.", []string{"cpl"}, nil),
+		dht:        d,
+		metrics:    append(counters(), gauges()...),
+		histograms: histograms(),
+		buckets:    prometheus.NewDesc("kad_bucket_contacts", "Contacts in the routing table, by how many first bits their keys share with ours.", []string{"cpl"}, nil),
 	}
 }
 
@@ -51,6 +61,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		}
 		last = m.desc
 	}
+	for _, h := range c.histograms {
+		out <- h.desc
+	}
 	out <- c.buckets
 }
 
@@ -59,6 +72,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	stats := c.dht.Stats()
 	for _, m := range c.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(stats), m.label...)
+	}
+	for _, h := range c.histograms {
+		for _, t := range h.of(stats) {
+			out <- prometheus.MustNewConstHistogram(h.desc, t.Count, t.Sum.Seconds(), within(t.Times), t.Kind, t.Outcome)
+		}
 	}
 	for _, b := range c.dht.Table() {
 		out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(len(b.Contacts)), strconv.Itoa(b.CPL))
@@ -132,6 +150,25 @@ func gauges() []metric {
 		part{"value", func(s kad.Stats) float64 { return float64(s.Values) }},
 		part{"announcement", func(s kad.Stats) float64 { return float64(s.Providers) }},
 	)...)
+}
+
+// histograms are how long things took since the DHT was made.
+func histograms() []histogram {
+	labels := []string{"type", "outcome"}
+	return []histogram{
+		{prometheus.NewDesc("kad_request_duration_seconds", "Requests sent, each attempt with its dial, by type and outcome.", labels, nil), func(s kad.Stats) []kad.Timed { return s.Sent }},
+		{prometheus.NewDesc("kad_inbound_request_duration_seconds", "Requests of peers until their answer was ready, by type and outcome.", labels, nil), func(s kad.Stats) []kad.Timed { return s.Served }},
+		{prometheus.NewDesc("kad_lookup_duration_seconds", "Lookups, by the type of their requests and how they ended.", labels, nil), func(s kad.Stats) []kad.Timed { return s.LookedUp }},
+	}
+}
+
+// within returns how many times are within each bound, in seconds.
+func within(t kad.Times) map[float64]uint64 {
+	m := make(map[float64]uint64, len(t.Within))
+	for i, n := range t.Within {
+		m[kad.TimesBound(i).Seconds()] = n
+	}
+	return m
 }
 
 // yes returns 1 for true, and 0 for false.

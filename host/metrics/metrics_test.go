@@ -19,7 +19,11 @@ func TestFields(t *testing.T) {
 	for i := range reflect.TypeFor[kad.Stats]().NumField() {
 		var s kad.Stats
 		name := reflect.TypeOf(s).Field(i).Name
+		times := 0
 		switch f := reflect.ValueOf(&s).Elem().Field(i); f.Kind() {
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]kad.Timed{{}}))
+			times = 1
 		case reflect.Bool:
 			f.SetBool(true)
 		case reflect.Int:
@@ -28,6 +32,13 @@ func TestFields(t *testing.T) {
 			f.SetUint(1)
 		}
 		read := 0
+		for _, h := range histograms() {
+			read += len(h.of(s))
+		}
+		if read != times {
+			t.Errorf("%s is read by %d histograms, want %d", name, read, times)
+		}
+		read = times
 		for _, m := range metrics {
 			if m.of(s) == 1 {
 				read++
@@ -49,8 +60,8 @@ func TestLint(t *testing.T) {
 		t.Errorf("%v, %v", problems, err)
 	}
 	families, err := r.Gather()
-	if err != nil || len(families) != 19 {
-		t.Errorf("%d families, %v; want 19", len(families), err)
+	if err != nil || len(families) != 22 {
+		t.Errorf("%d families, %v; want 22", len(families), err)
 	}
 }
 
@@ -60,6 +71,9 @@ type still struct{ *collector }
 func (s still) Collect(out chan<- prometheus.Metric) {
 	for _, m := range s.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(kad.Stats{}), m.label...)
+	}
+	for _, h := range s.histograms {
+		out <- prometheus.MustNewConstHistogram(h.desc, 1, 1, within(kad.Times{}), "ping", "answered")
 	}
 	out <- prometheus.MustNewConstMetric(s.buckets, prometheus.GaugeValue, 1, "0")
 }

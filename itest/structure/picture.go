@@ -87,6 +87,7 @@ func (x *box) group() Group {
 var abouts = map[string]string{ //nolint:gochecknoglobals // a constant
 	"host":           "the public API, imported as kad, and the wiring of one node",
 	"host/amino":     "the IPFS network",
+	"host/compat":    "names of go-libp2p-kad-dht",
 	"host/events":    "what happens in a node",
 	"host/kadtest":   "networks in memory, for tests",
 	"host/metrics":   "counters for Prometheus",

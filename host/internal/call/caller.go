@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -42,6 +43,7 @@ type Caller struct {
 	older  older
 
 	requests, failed, probes atomic.Uint64
+	times                    observe.Requests // of the attempts, with what each dialled, by table.Outcome
 }
 
 // New returns a Caller.
@@ -60,6 +62,10 @@ func New(cfg Config) *Caller {
 func (c *Caller) Stats() (requests, failed, probes uint64) {
 	return c.requests.Load(), c.failed.Load(), c.probes.Load()
 }
+
+// Times returns how long the attempts to send a request took, by table.Outcome: each from
+// its dial, or from when there was a turn for it on a connection that was open.
+func (c *Caller) Times() *observe.Requests { return &c.times }
 
 // Request sends a request to a contact, and dials it first if needed, when turn has its
 // turn. It calls reaches with each stage of that, unless reaches is nil. The time limit,
@@ -228,8 +234,11 @@ func (c *Caller) attemptNow(
 		c.lanes.leave(own, now, err, network.ErrResourceLimitExceeded)
 	}
 	if err != nil {
-		return protocol.Response{}, 0, now, &outcomeError{c.outcome(ctx, limited, now.Sub(start), err), inTime(limited, err)}
+		outcome := c.outcome(ctx, limited, now.Sub(start), err)
+		c.times.Add(req, uint8(outcome), now.Sub(start))
+		return protocol.Response{}, 0, now, &outcomeError{outcome, inTime(limited, err)}
 	}
+	c.times.Add(req, uint8(table.Answered), now.Sub(start))
 	c.cfg.Host.Peerstore().RecordLatency(to, now.Sub(sent))
 	switch req.(type) {
 	case protocol.PutValue, protocol.AddProvider:

@@ -25,20 +25,26 @@ type answer struct {
 // to the peer about, if that is not empty. It calls reaches with each stage of it.
 type askFunc func(ctx context.Context, c routing.Contact, about peer.ID, reaches func(call.Stage)) (protocol.Response, error)
 
+// A span is when a lookup began and ended.
+type span struct{ began, ended time.Time }
+
 // drive runs l to completion, and no other goroutine touches l. It starts a task per
 // request that l wants, which calls ask, and hands each answer to settle. It does not wait
 // for the requests that are under way when l is done: they go on for call.StragglerTime.
 //
 // If ctx ends first, drive returns its cause, and the requests end at once. It returns
-// the time of its end too.
-func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) (now time.Time, err error) {
+// the times of its begin and its end too.
+func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) (s span, err error) {
 	r := newRequests(ctx, group, ask)
 	defer close(r.over)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var reached *progress // what there is to apply
 	for {
-		now = time.Now()
+		now := time.Now()
+		if s.ended = now; s.began.IsZero() {
+			s.began = now
+		}
 		if reached != nil {
 			reached.apply(l, now)
 			reached = nil
@@ -52,7 +58,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 			r.drop(action.Contact.ID)
 		case routing.Done:
 			r.leave()
-			return now, nil
+			return s, nil
 		case routing.Wait:
 			timer.Reset(action.Until.Sub(now))
 			select {
@@ -65,7 +71,7 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 			case <-timer.C:
 			case <-ctx.Done():
 				r.end(context.Cause(ctx))
-				return now, context.Cause(ctx)
+				return s, context.Cause(ctx)
 			}
 		}
 	}

@@ -36,6 +36,7 @@ type Engine struct {
 	self    peer.ID
 	recall  recall
 	lookups atomic.Uint64
+	times   observe.Requests // of lookups, by routing.End; Running: its context ended first
 }
 
 // NewEngine returns an Engine.
@@ -45,6 +46,10 @@ func NewEngine(cfg Config) *Engine {
 
 // Lookups returns how many lookups were run.
 func (e *Engine) Lookups() uint64 { return e.lookups.Load() }
+
+// Times returns how long lookups took, by the kind of their requests and by routing.End; the
+// end of those that were given up is Running.
+func (e *Engine) Times() *observe.Requests { return &e.times }
 
 // A Plan says how a lookup differs from others.
 type Plan struct {

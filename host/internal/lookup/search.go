@@ -137,13 +137,14 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
-	ended, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
+	during, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
 	s.turn.Leave()
 	if err == nil && e.cfg.Tasks.Closed() {
 		err = kaderr.ErrClosed // the requests that failed just now may have ended by it
 	}
 	result := s.result()
-	result.Ended = ended
+	result.Ended = during.ended
+	e.times.Add(s.req, uint8(result.End), during.ended.Sub(during.began))
 	s.tellEnded(result)
 	s.learn(result)
 	if s.trace != nil {

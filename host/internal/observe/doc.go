@@ -1,5 +1,5 @@
-// Package observe makes seen what a node does: events for readers, and changes of state
-// for the log.
+// Package observe makes seen what a node does: events for readers, changes of state for the
+// log, and how long requests take.
 //
 // # Decisions
 //

@@ -9,8 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/scope"
-	"github.com/go-kad/kad/protocol"
 )
 
 // maxInboundPerPeer bounds the streams of one peer, so that no peer takes all. Other
@@ -170,44 +170,19 @@ func (s *Server) Len() int {
 	return len(s.streams)
 }
 
-// Stats are the requests that were answered since the Server was made, by kind, and
-// the streams that were reset.
-type Stats struct {
-	FindNode, GetValue, PutValue, GetProviders, AddProvider, Ping uint64
+// Times returns how long requests took until their answer was ready, by Answered and Refused.
+func (s *Server) Times() *observe.Requests { return &s.times }
 
-	Refused uint64 // streams reset: too many, malformed, or a refused record
-}
-
-// Stats returns how many requests were answered and refused.
-func (s *Server) Stats() Stats {
+// Refused returns how many streams were reset: too many, malformed, or a refused record.
+func (s *Server) Refused() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats
+	return s.refused
 }
 
-// answered counts a request that was answered.
-func (s *Server) answered(req protocol.Request) {
+// refuse counts a stream that is reset.
+func (s *Server) refuse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch req.(type) {
-	case protocol.FindNode:
-		s.stats.FindNode++
-	case protocol.GetValue:
-		s.stats.GetValue++
-	case protocol.PutValue:
-		s.stats.PutValue++
-	case protocol.GetProviders:
-		s.stats.GetProviders++
-	case protocol.AddProvider:
-		s.stats.AddProvider++
-	case protocol.Ping:
-		s.stats.Ping++
-	}
-}
-
-// refused counts a stream that is reset.
-func (s *Server) refused() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Refused++
+	s.refused++
 }

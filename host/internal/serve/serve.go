@@ -17,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -60,9 +61,17 @@ type Server struct {
 	streams map[*inbound]struct{}
 	shares  map[peer.ID]int // how many streams each peer has
 	closed  bool
-	stats   Stats
+	refused uint64         // streams reset: too many, malformed, or a refused record
 	done    sync.WaitGroup // the goroutines that serve
+
+	times observe.Requests // of requests, until the answer was ready, by Answered and Refused
 }
+
+// The outcomes of requests.
+const (
+	Answered uint8 = iota
+	Refused
+)
 
 // New returns a Server.
 func New(cfg Config) *Server {
@@ -75,7 +84,7 @@ func (s *Server) Handle(stream network.Stream) {
 	now := time.Now()
 	in := s.add(stream, now)
 	if in == nil {
-		s.refused()
+		s.refuse()
 		_ = stream.ResetWithError(kaderr.CodeBusy)
 		return
 	}
@@ -93,7 +102,7 @@ func (s *Server) Handle(stream network.Stream) {
 		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
-			s.refused()
+			s.refuse()
 			_ = stream.ResetWithError(code)
 			return
 		}
@@ -131,12 +140,13 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	}
 	conn := in.stream.Conn()
 	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
-	if err != nil {
-		return time.Time{}, err // counted when the stream is reset
-	}
-	s.answered(req)
-	s.cfg.Asked(conn)
 	ready = time.Now()
+	if err != nil {
+		s.times.Add(req, Refused, ready.Sub(now))
+		return time.Time{}, err
+	}
+	s.times.Add(req, Answered, ready.Sub(now))
+	s.cfg.Asked(conn)
 	if _, ok := req.(protocol.AddProvider); ok {
 		return ready, nil // it has no answer
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -81,10 +82,14 @@ func testServePipelined(t *testing.T) {
 	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last answer: %v, want the end", err)
 	}
-	stats := d.Stats()
-	want := Stats{Ping: 50, PutValue: 50, AddProvider: 50, GetValue: 50, FindNode: 50}
-	if stats != want {
-		t.Errorf("Stats() = %+v, want %+v", stats, want)
+	kinds := 0
+	d.Times().Each(func(kind string, outcome uint8, times observe.Times) {
+		if kinds++; outcome != Answered || times.Count != 50 {
+			t.Errorf("%s, outcome %d: %d; want 50 answered", kind, outcome, times.Count)
+		}
+	})
+	if kinds != 5 || d.Refused() > 0 {
+		t.Errorf("%d kinds, %d streams refused; want 5 and none", kinds, d.Refused())
 	}
 }
 
@@ -171,7 +176,7 @@ func testServeRefuses(t *testing.T) {
 		if values != 1 || providers != 0 || held(t, d, "/v/held") != "2" || d.table.Stats().Contacts != 0 {
 			t.Errorf("%s: %d values, %d providers, %d contacts; want nothing changed", tt.name, values, providers, d.table.Stats().Contacts)
 		}
-		if got := d.Stats().Refused; got != uint64(i+1) {
+		if got := d.Refused(); got != uint64(i+1) {
 			t.Errorf("%s: %d refusals are counted, want %d", tt.name, got, i+1)
 		}
 	}
@@ -219,7 +224,7 @@ func testServeIdle(t *testing.T) {
 
 	slow := dialIn(d, aPeer)
 	dribble := roomtest.Took(func() {
-		for d.Len() > 0 || d.Stats().Refused == 1 {
+		for d.Len() > 0 || d.Refused() == 1 {
 			_, _ = slow.Write([]byte{'\x20'}) // the length of a frame, then a part of it
 			time.Sleep(9 * time.Second)
 		}
@@ -287,8 +292,8 @@ func testServeLimits(t *testing.T) {
 		t.Error("a newcomer is shut out by the peers that hold the most")
 	}
 	synctest.Wait()
-	if got := d.Stats(); d.Len() != limit || got.Refused != 3 {
-		t.Errorf("%d streams, %d refused; want %d and 3", d.Len(), got.Refused, limit)
+	if got := d.Refused(); d.Len() != limit || got != 3 {
+		t.Errorf("%d streams, %d refused; want %d and 3", d.Len(), got, limit)
 	}
 	if got := d.shares[from(0)] + d.shares[from(1)]; got != 2*maxInboundPerPeer-1 {
 		t.Errorf("%d streams of the peers that hold the most, want one less", got)

@@ -34,6 +34,25 @@ const (
 	OwnFailure
 )
 
+// String returns the name of an outcome in lower case, with underscores.
+func (o Outcome) String() string {
+	switch o {
+	case Answered:
+		return "answered"
+	case Refused:
+		return "refused"
+	case Silent:
+		return "silent"
+	case Late:
+		return "late"
+	case Unsent:
+		return "not_sent"
+	case OwnFailure:
+		return "own_failure"
+	}
+	return "invalid"
+}
+
 // Heard records what became of a request to c. A peer that answered enters the table,
 // if there is room. took is how long the answer took on an open connection; 0 if that is
 // not to be measured.

@@ -1,0 +1,359 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	golog "github.com/ipfs/go-log/v2"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/amino"
+)
+
+// settings are what the flags come to, once they are known to make sense.
+type settings struct {
+	dht     kad.Config
+	listen  []multiaddr.Multiaddr
+	strict  bool           // listen was asked for: all of it must work
+	data    string         // directory of the state; empty: none
+	key     crypto.PrivKey // nil if it is in data
+	api     string         // host:port
+	apiAny  bool           // the API is for others than this machine
+	routing bool           // delegated routing is served
+	level   golog.LogLevel
+
+	traversal    bool                 // be found and reached behind a NAT
+	mdns         bool                 // be found in the local network
+	reachability network.Reachability // that the host is told of itself; unknown: it finds out
+}
+
+// flags are the flags as they are given.
+type flags struct {
+	set *pflag.FlagSet
+
+	network, mode, api, data, seed, log string
+	reachability                        string
+	listen, announce                    []string
+	join, namespaces, sets              []string
+	apiAny, traversal, offerRelay, mdns bool
+	routing, ipfsValidators             bool
+	k, alpha                            int
+}
+
+// A usageError is a flag, or an argument, that makes no sense.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// Usage returns an error about flags or arguments: see [IsUsage].
+func Usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+const (
+	ipfsNetwork = "/ipfs" // the name of the public IPFS network
+	aminoK      = 20
+	maxK        = 32
+	maxAlpha    = 128
+	maxJoin     = 64
+)
+
+// command returns the command line: it parses and checks its flags, then calls serve.
+func command(serve func(*cobra.Command, settings) error) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:           "node --network NAME [flags]",
+		Short:         "Runs a node of a Kademlia network, with an HTTP API to drive it.",
+		SilenceErrors: true, // run prints them, on one line
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("there is an argument %q: only flags are taken, see --help", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := f.settings()
+			if err != nil {
+				return &usageError{err}
+			}
+			return serve(cmd, s)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
+	f.define(cmd.Flags())
+	return cmd
+}
+
+// define declares the flags.
+func (f *flags) define(set *pflag.FlagSet) {
+	f.set = set
+	set.SortFlags = false
+	set.StringVar(&f.network, "network", "", "`NAME` of the network, such as /chat; "+ipfsNetwork+" is the public IPFS network (required)")
+	set.StringArrayVar(&f.listen, "listen", []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"}, "`MULTIADDR` to listen on; repeatable")
+	set.StringArrayVar(&f.announce, "announce", nil, "`MULTIADDR` at which others can dial the node, such as that of a port that a router forwards; repeatable; needs --traversal")
+	set.StringArrayVar(&f.join, "join", nil, "`MULTIADDR/p2p/ID` of a bootstrap peer; repeatable; with --network "+ipfsNetwork+" they replace the public ones")
+	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
+	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
+	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
+	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
+	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
+	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
+	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
+	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
+	set.BoolVar(&f.ipfsValidators, "ipfs-validators", false, "keep /pk and /ipns records, as "+ipfsNetwork+" does, in a network of any name")
+	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
+	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
+	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
+	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
+	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
+	set.IntVar(&f.alpha, "alpha", 10, "up to `N` requests in flight per lookup")
+	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
+}
+
+// FlagError returns an error of the parser of flags as one of usage, which says what would
+// be right.
+func FlagError(err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		_, usage := pflag.UnquoteUsage(e.GetFlag())
+		return Usage("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
+	}
+	return Usage("%w: see --help for the flags", err)
+}
+
+// settings checks the flags. The error names all that is wrong.
+func (f *flags) settings() (settings, error) {
+	s := settings{api: f.api, apiAny: f.apiAny, routing: f.routing, strict: f.set.Changed("listen")}
+	var errs []error
+	check := func(err error) { errs = append(errs, err) }
+	check(f.checkNetwork())
+	check(f.checkNumbers())
+	check(f.checkAPI())
+
+	s.dht = kad.Config{Network: f.network}
+	if f.network == ipfsNetwork {
+		s.dht = amino.Config()
+	}
+	s.dht.K, s.dht.Alpha = f.k, f.alpha
+	s.dht.OfferRelay = f.offerRelay
+	check(f.setMode(&s.dht))
+	check(f.setBootstrap(&s.dht))
+	check(f.setValidators(&s.dht))
+
+	var err error
+	s.listen, err = addresses("--listen", f.listen, listenable)
+	check(err)
+	s.dht.AppendAnnounce, err = addresses("--announce", f.announce, dialable)
+	check(err)
+	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
+	s.mdns = f.mdns && s.traversal
+	s.reachability, err = f.knownReachability()
+	check(err)
+	if len(f.announce) > 0 && !s.traversal {
+		check(errors.New("--announce is given, and what listens on loopback or has --traversal=false cannot announce: leave that out"))
+	}
+	s.data = f.data
+	s.key, err = f.identity()
+	check(err)
+	s.level, err = golog.Parse(f.log)
+	if err != nil || f.log == "" {
+		check(fmt.Errorf("--log is %q: use debug, info, warn or error", f.log))
+	}
+	return s, errors.Join(errs...)
+}
+
+func (f *flags) checkNetwork() error {
+	const after = "/kad/1.0.0"
+	switch {
+	case f.network == "":
+		return fmt.Errorf("--network is missing: name your network, such as --network /chat, or use %s for the public IPFS network", ipfsNetwork)
+	case !strings.HasPrefix(f.network, "/") || strings.HasSuffix(f.network, "/"):
+		return fmt.Errorf("--network is %q: it begins with a slash and does not end with one, such as /chat", f.network)
+	case strings.HasSuffix(f.network, after):
+		return fmt.Errorf("--network is %q: leave %s out, it is added", f.network, after)
+	}
+	return nil
+}
+
+func (f *flags) checkNumbers() error {
+	switch {
+	case f.k < 1 || f.k > maxK:
+		return fmt.Errorf("--k is %d: use 1 to %d", f.k, maxK)
+	case f.network == ipfsNetwork && f.k != aminoK:
+		return fmt.Errorf("--k is %d: on %s all nodes use %d, leave it out", f.k, ipfsNetwork, aminoK)
+	case f.alpha < 1 || f.alpha > maxAlpha:
+		return fmt.Errorf("--alpha is %d: use 1 to %d", f.alpha, maxAlpha)
+	}
+	return nil
+}
+
+func (f *flags) checkAPI() error {
+	host, port, err := net.SplitHostPort(f.api)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("--api is %q: use HOST:PORT, such as 127.0.0.1:5001, or port 0 for a free one", f.api)
+	}
+	if !f.apiAny && !isLoopback(host) {
+		return fmt.Errorf("--api is %q, which others may reach: use a loopback address such as 127.0.0.1:%s, or give --api-any too", f.api, port)
+	}
+	return nil
+}
+
+// isLoopback reports whether a host name means this machine, whatever a name
+// server says.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (f *flags) setMode(cfg *kad.Config) error {
+	for _, m := range []kad.Mode{kad.ModeAuto, kad.ModeClient, kad.ModeServer} {
+		if m.String() == f.mode {
+			cfg.Mode = m
+			return nil
+		}
+	}
+	return fmt.Errorf("--mode is %q: use auto, server or client", f.mode)
+}
+
+// knownReachability returns what the host is told of itself.
+func (f *flags) knownReachability() (network.Reachability, error) {
+	switch f.reachability {
+	case "auto":
+		return network.ReachabilityUnknown, nil
+	case "public":
+		return network.ReachabilityPublic, nil
+	case "private":
+		return network.ReachabilityPrivate, nil
+	default:
+		return network.ReachabilityUnknown, fmt.Errorf("--reachability is %q: use auto, public or private", f.reachability)
+	}
+}
+
+func (f *flags) setBootstrap(cfg *kad.Config) error {
+	if len(f.join) == 0 {
+		return nil
+	}
+	peers, err := kad.ParseAddrs(f.join...)
+	if err != nil {
+		return fmt.Errorf("--join: %s", strings.TrimPrefix(err.Error(), "kad: "))
+	}
+	if len(peers) > maxJoin {
+		return fmt.Errorf("--join names %d peers: use up to %d", len(peers), maxJoin)
+	}
+	cfg.Bootstrap = peers
+	return nil
+}
+
+func (f *flags) setValidators(cfg *kad.Config) error {
+	if f.ipfsValidators {
+		cfg.Validators = amino.Config().Validators
+	}
+	for _, open := range []struct {
+		flag       string
+		namespaces []string
+		validator  record.Validator
+	}{{"--open-namespace", f.namespaces, openValidator{}}, {"--open-set", f.sets, openSet{}}} {
+		if len(open.namespaces) > 0 && f.network == ipfsNetwork {
+			return fmt.Errorf("%s is given: others on %s keep /pk and /ipns records only; leave it out, or use a network of your own", open.flag, ipfsNetwork)
+		}
+		for _, ns := range open.namespaces {
+			if ns == "" || strings.Contains(ns, "/") {
+				return fmt.Errorf("%s is %q: use a name without slashes, such as v for the keys below /v/", open.flag, ns)
+			}
+			if other := cfg.Validators[ns]; other != nil && other != open.validator {
+				return fmt.Errorf("%s %s: its keys have another validator by --open-namespace or --ipfs-validators; give it one of them", open.flag, ns)
+			}
+			if cfg.Validators == nil {
+				cfg.Validators = make(map[string]record.Validator)
+			}
+			cfg.Validators[ns] = open.validator
+		}
+	}
+	return nil
+}
+
+// identity returns the key of the node: made of the seed, or a new one.
+func (f *flags) identity() (crypto.PrivKey, error) {
+	switch {
+	case f.set.Changed("data") && f.set.Changed("identity-seed"):
+		return nil, errors.New("--identity-seed and --data are both given: the identity is kept in --data, leave the seed out")
+	case f.set.Changed("data") && f.data == "":
+		return nil, errors.New("--data is empty: give it a directory, or leave it out to keep everything in memory")
+	case f.set.Changed("data"):
+		return nil, nil //nolint:nilnil // it is in the directory, which is opened later
+	case f.set.Changed("identity-seed") && f.seed == "":
+		return nil, errors.New("--identity-seed is empty: give it a text, or leave it out for a new identity")
+	case f.seed == "":
+		key, _, err := crypto.GenerateEd25519Key(nil) // from the system's randomness
+		return key, err
+	default:
+		seed := sha256.Sum256([]byte(f.seed))
+		return crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed[:]))
+	}
+}
+
+// addresses parses the addresses of a flag, each of which must fit.
+func addresses(flag string, given []string, fits func(multiaddr.Multiaddr) bool) ([]multiaddr.Multiaddr, error) {
+	var addrs []multiaddr.Multiaddr
+	for _, s := range given {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a multiaddr (%w): use one such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1", flag, s, err)
+		}
+		if !fits(a) {
+			return nil, fmt.Errorf("%s: %q cannot be used: use an IP address with a port and no /p2p/, such as /ip4/192.0.2.7/tcp/4001 or /ip4/192.0.2.7/udp/4001/quic-v1", flag, s)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+// dialable reports whether an address can be announced: one to listen on, of one machine, or
+// a DNS name with a port.
+func dialable(a multiaddr.Multiaddr) bool {
+	if manet.IsIPUnspecified(a) || len(a) < 2 {
+		return false
+	}
+	switch a[0].Protocol().Code {
+	case multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6:
+		return transported(a)
+	default:
+		return listenable(a)
+	}
+}
+
+// listenable reports whether an address has the form of one of the default
+// transports: an IP address, a port, and for UDP what is spoken there.
+func listenable(a multiaddr.Multiaddr) bool {
+	if len(a) < 2 || a[0].Protocol().Code != multiaddr.P_IP4 && a[0].Protocol().Code != multiaddr.P_IP6 {
+		return false
+	}
+	return transported(a)
+}
+
+// transported reports whether an address has a port after its first part, and for UDP what
+// is spoken there.
+func transported(a multiaddr.Multiaddr) bool {
+	switch port := a[1].Protocol().Code; a[len(a)-1].Protocol().Code {
+	case multiaddr.P_TCP, multiaddr.P_WS, multiaddr.P_WSS:
+		return port == multiaddr.P_TCP
+	case multiaddr.P_QUIC_V1, multiaddr.P_WEBTRANSPORT, multiaddr.P_WEBRTC_DIRECT:
+		return port == multiaddr.P_UDP
+	default:
+		return false
+	}
+}

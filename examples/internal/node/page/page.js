@@ -1,0 +1,146 @@
+"use strict";
+// The page asks the API of the node that serves it, and reads its events.
+
+const byId = (id) => document.getElementById(id);
+const keys = new Map(); // ID of a peer -> its place on the ring, from 0 to 1
+let self = "", contacts = [], lookup = null; // the lookup that is shown
+
+async function api(path, options) {
+  const answer = await fetch(path, options);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error);
+  return body;
+}
+
+// Base58, as IDs are written.
+function bytesOf(id) {
+  const digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+  let n = 0n;
+  for (const c of id) n = n * 58n + BigInt(digits.indexOf(c));
+  const bytes = [];
+  for (; n > 0n; n >>= 8n) bytes.unshift(Number(n & 255n));
+  for (const c of id) { if (c !== "1") break; bytes.unshift(0); }
+  return new Uint8Array(bytes);
+}
+
+async function locate(id) {
+  if (keys.has(id)) return;
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytesOf(id)));
+  keys.set(id, placeOf(hash));
+}
+
+const placeOf = (b) => (b[0] * 2 ** 24 + b[1] * 2 ** 16 + b[2] * 2 ** 8 + b[3]) / 2 ** 32;
+
+const point = (place, r) => [r * Math.sin(2 * Math.PI * place), -r * Math.cos(2 * Math.PI * place)];
+
+function shape(name, attributes, text) {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  if (text) { const title = document.createElementNS("http://www.w3.org/2000/svg", "title"); title.textContent = text; e.append(title); }
+  return e;
+}
+
+function dot(place, kind, size, title) {
+  const [x, y] = point(place, 100);
+  return shape("circle", { cx: x, cy: y, r: size, class: kind, "data-peer": title }, title);
+}
+
+function drawRing() {
+  const ring = byId("ring");
+  ring.replaceChildren(shape("circle", { r: 100, class: "circle" }));
+  for (const c of contacts) if (keys.has(c.id)) ring.append(dot(keys.get(c.id), "contact", 2.5, c.id));
+  if (lookup) {
+    const [tx, ty] = point(lookup.place, 100);
+    for (const [id, state] of lookup.peers) {
+      if (!keys.has(id)) continue;
+      const [x, y] = point(keys.get(id), 100);
+      ring.append(shape("line", { x1: x, y1: y, x2: tx, y2: ty, class: "way" }), dot(keys.get(id), state, 3.5, id));
+    }
+    ring.append(dot(lookup.place, "target", 5, "target"));
+  }
+  if (keys.has(self)) ring.append(dot(keys.get(self), "self", 4, self));
+}
+
+const cell = (text) => { const td = document.createElement("td"); td.textContent = text; return td; };
+
+function describe(list, entries) {
+  list.replaceChildren(...entries.flatMap(([name, value]) => {
+    const dt = document.createElement("dt"), dd = document.createElement("dd");
+    dt.textContent = name; dd.textContent = value;
+    return [dt, dd];
+  }));
+}
+
+async function refresh() {
+  try {
+    const [id, table, stats] = await Promise.all([api("/v1/id"), api("/v1/table"), api("/v1/stats")]);
+    self = id.id;
+    byId("network").textContent = id.network;
+    byId("self").textContent = id.id;
+    byId("state").textContent = `${table.size} contacts; ${id.mode}: ${id.mode_reason}`;
+    contacts = table.buckets.flatMap((b) => b.contacts.map((c) => ({ ...c, cpl: b.cpl })));
+    await Promise.all([self, ...contacts.map((c) => c.id)].map(locate));
+    byId("contacts").replaceChildren(...contacts.map((c) => {
+      const row = document.createElement("tr");
+      row.append(cell(c.cpl), cell(c.id), cell(`${c.rtt_ms.toFixed(1)} ms`), cell(`${Math.round(c.last_seen_ms / 1000)} s`));
+      return row;
+    }));
+    describe(byId("stats"), ["values", "providers", "publications", "lookups", "requests", "requests_failed", "inbound_find_node", "inbound_get_value", "inbound_put_value", "connections"].map((n) => [n.replaceAll("_", " "), stats[n]]));
+    drawRing();
+  } catch (e) { byId("state").textContent = `The node does not answer: ${e.message}`; }
+}
+
+async function diagnose() {
+  try {
+    const d = await api("/v1/diagnose");
+    describe(byId("reach"), [["lookups", d.ready ? "work" : d.not_ready], ["reachability", `${d.reachability} (${d.reachability_source})`], ["NAT", d.nat], ["relays", d.relays.join(" ") || "none"], ["addresses", d.addrs.join("\n")]]);
+    byId("advice").replaceChildren(...d.advice.map((text) => { const li = document.createElement("li"); li.textContent = text; return li; }));
+  } catch (e) { describe(byId("reach"), [["lookups", e.message]]); }
+}
+
+function note(text, list, most) {
+  const li = document.createElement("li");
+  li.textContent = text;
+  list.prepend(li);
+  while (list.children.length > most) list.lastChild.remove();
+}
+
+const kinds = { lookup_asked: "asked", lookup_answered: "answered", lookup_failed: "failed" };
+
+async function take(e) {
+  if (e.type === "lookup_began") {
+    const bytes = e.target.match(/../g).map((h) => parseInt(h, 16));
+    lookup = { number: e.lookup, place: placeOf(bytes), peers: new Map() };
+    byId("hops").replaceChildren();
+    byId("lookup").textContent = `Lookup ${e.lookup} of ${e.target.slice(0, 16)}…`;
+  } else if (kinds[e.type]) {
+    if (!lookup || lookup.number !== e.lookup) return;
+    lookup.peers.set(e.peer, kinds[e.type]);
+    await locate(e.peer);
+    if (e.type !== "lookup_asked") note(`${e.peer} ${kinds[e.type]}`, byId("hops"), 100);
+  } else if (e.type === "lookup_ended") {
+    if (lookup && lookup.number === e.lookup) byId("lookup").textContent = `Lookup ${e.lookup}: ${e.end}; hops ${e.hops}, requests ${e.requests}, answered ${e.answered}`;
+  } else {
+    note(`${new Date(e.at).toLocaleTimeString()} ${e.says || e.type.replaceAll("_", " ")} ${e.reason || e.peer || ""}`, byId("events"), 200);
+  }
+  drawRing();
+}
+
+byId("search").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const key = byId("key").value.trim();
+  const path = /^(12D3Koo|Qm|16Uiu2)/.test(key) ? `/v1/peer?id=${encodeURIComponent(key)}` : `/v1/closest?key=${encodeURIComponent(key)}`;
+  try {
+    const found = await api(path);
+    note(found.peers ? `${found.peers.length} peers are closest to ${key}` : `${key} is at ${found.addrs.join(" ")}`, byId("events"), 200);
+  } catch (e) { note(e.message, byId("events"), 200); }
+  refresh();
+});
+
+const events = new EventSource("/v1/events");
+let order = Promise.resolve(); // events are taken one after the other
+events.onmessage = (m) => { const e = JSON.parse(m.data); order = order.then(() => take(e)); };
+refresh();
+diagnose();
+setInterval(refresh, 2000);
+setInterval(diagnose, 60000);

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	kad "github.com/go-kad/kad/host"
+)
+
+const (
+	// maxStreams bounds the calls of provideMany that are under way; more of them wait.
+	// Each has up to 8 192 CIDs in memory.
+	maxStreams = 8
+
+	// maxLine is the length of a line of their bodies.
+	maxLine = 512
+
+	// streamPatience is how long such a call waits for its client to send a line, or to read
+	// one.
+	streamPatience = time.Minute
+)
+
+// A providing counts the contents of all calls of provideMany.
+type providing struct {
+	running                        atomic.Int64 // calls
+	read, stored, failed, requests atomic.Int64
+}
+
+// provideStatus answers with what became of the contents of all calls of provideMany.
+func provideStatus(_ context.Context, c *call) (answer, error) {
+	p := &c.providing
+	return answer{
+		"running": p.running.Load(), "read": p.read.Load(), "stored": p.stored.Load(),
+		"failed": p.failed.Load(), "requests": p.requests.Load(),
+		"publications": c.dht.Stats().Publications,
+	}, nil
+}
+
+// A many is a call of provideMany: the body has one CID a line, the answer one object.
+type many struct {
+	*call
+
+	begun      time.Time
+	control    *http.ResponseController
+	lines      *bufio.Scanner
+	deaf       bool // the client reads no further line
+	stored     int
+	failed     int
+	requests   int
+	unreadable error
+}
+
+// streamed serves a call of provideMany. It ends with ctx, which is that of the node: what
+// the client has sent is announced, also when the client has gone. The timeout of the call
+// is without effect, unless it is given.
+func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Request, e endpoint, slots chan struct{}) {
+	m := &many{begun: time.Now(), control: http.NewResponseController(w)}
+	var err error
+	if m.call, err = newCall(n, w, r, e.params); err == nil {
+		if m.query.Has("timeout") {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, m.timeout)
+			defer cancel()
+		}
+		err = m.begin(ctx, slots)
+	}
+	if err != nil {
+		write(w, statusOf(ctx, err), answer{"error": OneLine(err), "elapsed_ms": time.Since(m.begun).Milliseconds()})
+		return
+	}
+	defer func() { <-slots }()
+	n.providing.running.Add(1)
+	defer n.providing.running.Add(-1)
+	m.run(ctx)
+}
+
+// begin waits for a slot and for the first line of the body.
+func (m *many) begin(ctx context.Context, slots chan struct{}) error {
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-m.request.Context().Done():
+		return context.Cause(m.request.Context()) //nolint:contextcheck // the work outlives the client, the wait for a slot does not
+	}
+	_ = m.control.SetReadDeadline(time.Now().Add(streamPatience))
+	body := bufio.NewReader(m.request.Body)
+	if _, err := body.Peek(1); err != nil {
+		<-slots
+		return badArgument("cid is missing, which is not a CID such as bafk...: use cid=CID, or a body with one CID a line")
+	}
+	m.lines = bufio.NewScanner(body)
+	m.lines.Buffer(nil, maxLine)
+	return nil
+}
+
+// run announces the contents, and tells the client what became of each.
+func (m *many) run(ctx context.Context) {
+	_ = m.control.EnableFullDuplex() // HTTP/2 always has it
+	m.writer.Header().Set("Content-Type", "application/x-ndjson")
+	m.deaf = m.control.Flush() != nil     // the header: the first line may be long in coming
+	defer context.AfterFunc(ctx, func() { // do not wait for the client then
+		_ = m.control.SetReadDeadline(time.Now())
+		_ = m.control.SetWriteDeadline(time.Now().Add(time.Second))
+	})()
+	traced, trace := kad.WithTrace(ctx)
+	known := 0
+	count := func(sent int) {
+		asked := trace.Stats().Requests
+		m.requests += sent + asked - known
+		m.providing.requests.Add(int64(sent + asked - known))
+		known = asked
+	}
+	for r := range m.dht.AnnounceMany(traced, m.contents(ctx)) {
+		count(r.Receipt.Wanted)
+		if !r.Content.Defined() { // the node is closed
+			m.unreadable = r.Err
+			break
+		}
+		line, err := receiptAnswer(r.Receipt, r.Err)
+		m.tell(ctx, r.Content.String(), line, err)
+	}
+	count(0)
+	end := answer{
+		"done": ctx.Err() == nil && m.unreadable == nil, "stored": m.stored, "failed": m.failed, "requests": m.requests,
+		"elapsed_ms": time.Since(m.begun).Milliseconds(),
+	}
+	if ctx.Err() != nil {
+		end["error"] = OneLine(context.Cause(ctx))
+	} else if m.unreadable != nil {
+		end["error"] = OneLine(m.unreadable)
+	}
+	m.line(ctx, end)
+}
+
+// contents yields the CIDs of the body. A line that has none is told of, and passed over.
+func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
+	return func(yield func(cid.Cid) bool) {
+		for ctx.Err() == nil {
+			_ = m.control.SetReadDeadline(time.Now().Add(streamPatience))
+			if !m.lines.Scan() {
+				break
+			}
+			text := strings.TrimSpace(m.lines.Text())
+			if text == "" {
+				continue
+			}
+			m.providing.read.Add(1)
+			id, err := parseCID(text)
+			if err != nil {
+				m.tell(ctx, text, nil, err)
+				continue
+			}
+			if !yield(id) {
+				return
+			}
+		}
+		if err := m.lines.Err(); err != nil {
+			m.unreadable = badArgument("the body could not be read to its end: %v", err)
+		}
+	}
+}
+
+// tell counts what became of a content, and tells the client.
+func (m *many) tell(ctx context.Context, content string, line answer, err error) {
+	if line == nil {
+		line = answer{}
+	}
+	line["cid"] = content
+	if err != nil {
+		line["error"] = OneLine(err)
+		m.failed++
+		m.providing.failed.Add(1)
+	} else {
+		m.stored++
+		m.providing.stored.Add(1)
+	}
+	m.line(ctx, line)
+}
+
+// line writes a line of the answer. A client that does not read it gets no other one.
+func (m *many) line(ctx context.Context, line answer) {
+	if m.deaf {
+		return
+	}
+	if ctx.Err() == nil {
+		_ = m.control.SetWriteDeadline(time.Now().Add(streamPatience))
+	}
+	m.deaf = json.NewEncoder(m.writer).Encode(line) != nil || m.control.Flush() != nil
+}

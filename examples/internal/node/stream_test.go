@@ -1,0 +1,141 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+)
+
+// cids returns CIDs, one a line.
+func cids(t *testing.T, name string, count int) string {
+	t.Helper()
+	var lines strings.Builder
+	for i := range count {
+		hash, err := multihash.Sum(fmt.Append(nil, name, i), multihash.SHA2_256, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&lines, cid.NewCidV1(cid.Raw, hash))
+	}
+	return lines.String()
+}
+
+// await waits until a number of the status is as large as want.
+func (n *running) await(name string, want float64) {
+	n.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		status := n.get("GET /v1/provide/status", "")
+		if got, _ := status[name].(float64); got >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("status = %v; want %s = %v", status, name, want)
+		}
+	}
+}
+
+// lastLine returns the last line of an answer, and how many there are before it by kind.
+func lastLine(t *testing.T, body io.Reader) (last map[string]any, receipts, errors int) {
+	t.Helper()
+	for lines := bufio.NewScanner(body); lines.Scan(); {
+		last = nil
+		if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		switch {
+		case last["done"] != nil:
+			return last, receipts, errors
+		case last["error"] != nil:
+			errors++
+		default:
+			checkStored(t, last)
+			receipts++
+		}
+	}
+	t.Fatalf("the answer ends with %v", last)
+	return nil, 0, 0
+}
+
+// stream begins to send a body of CIDs, and returns the answer when it begins. Unlike that of
+// do, the request goes on when the test of n ends.
+func (n *running) stream(body io.Reader) *http.Response {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, n.API+providePath, body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: n.client.Transport, Timeout: patience}).Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return resp
+}
+
+// The CIDs of a body are announced, and each has a line in the answer.
+func testProvideMany(t *testing.T, a, _, c *running) {
+	const count = 300
+	body := cids(t, "many", count)
+	r := a.do("POST /v1/provide", "\nno CID\n"+body)
+	last, receipts, errors := lastLine(t, strings.NewReader(string(r.body)))
+	if receipts != count || errors != 1 || last["done"] != true || last["stored"] != float64(count) || last["failed"] != 1.0 {
+		t.Errorf("%d receipts, %d errors, then %v; want %d and 1", receipts, errors, last, count)
+	}
+	if requests, _ := last["requests"].(float64); requests < 2*count || requests > 3*count {
+		t.Errorf("%v requests, want 2 for each of %d contents, and some", last["requests"], count)
+	}
+	for id := range strings.Lines(body) {
+		found := c.get("GET /v1/providers?cid="+strings.TrimSpace(id), "")
+		if got := ids(t, found["providers"]); len(got) != 1 || got[0] != a.ID {
+			t.Errorf("providers of %s: %v", id, got)
+		}
+	}
+	long := a.do("POST /v1/provide", cids(t, "long", 1)+strings.Repeat("x", maxLine+1))
+	if last, receipts, _ := lastLine(t, strings.NewReader(string(long.body))); receipts != 1 || last["done"] != false || last["error"] == nil {
+		t.Errorf("a long line: %d receipts, then %v", receipts, last)
+	}
+}
+
+// What a client has sent is announced when the client has gone.
+func testProvideGone(t *testing.T, _, b, _ *running) {
+	const count = 100
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", strings.TrimPrefix(b.API, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := cids(t, "gone", count)
+	fmt.Fprintf(conn, "POST /v1/provide HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", 2*len(body), body)
+	b.await("read", count)
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("stored", count)
+}
+
+// A node that stops does not wait for the rest of a body, and says why it ends.
+func TestStopEndsStreams(t *testing.T) {
+	body, rest := io.Pipe()
+	defer rest.Close()
+	var resp *http.Response
+	t.Run("node", func(t *testing.T) {
+		n := start(t)
+		go func() { _, _ = io.WriteString(rest, someCID+"\n") }()
+		resp = n.stream(body)
+		n.await("read", 1)
+	})
+	defer resp.Body.Close()
+	last, _, _ := lastLine(t, resp.Body)
+	if text, _ := last["error"].(string); last["done"] != false || !strings.Contains(text, "stopping") {
+		t.Errorf("the answer ends with %v; want that the node is stopping", last)
+	}
+}

@@ -1,0 +1,222 @@
+package dht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/amino"
+	"github.com/go-kad/kad/host/store"
+)
+
+// DefaultPrefix is the prefix of the public IPFS network, and the default.
+const DefaultPrefix protocol.ID = "/ipfs"
+
+// A ModeOpt is a mode of go-libp2p-kad-dht.
+type ModeOpt int
+
+const (
+	// ModeAuto serves while other peers can reach the node, as [kad.ModeAuto] does.
+	ModeAuto ModeOpt = iota
+
+	// ModeClient never serves.
+	ModeClient
+
+	// ModeServer always serves.
+	ModeServer
+
+	// ModeAutoServer is [ModeAuto]: on a private network, both serve.
+	ModeAutoServer
+)
+
+// An Option configures [New].
+type Option func(*config) error
+
+// A config is what options come to.
+type config struct {
+	kad.Config
+
+	prefix     protocol.ID
+	datastore  ds.Batching
+	validators record.NamespacedValidator
+	wrapped    *store.Datastore // of datastore
+}
+
+// newConfig applies options.
+func newConfig(opts []Option) (*config, error) {
+	c := &config{prefix: DefaultPrefix, validators: maps.Clone(record.NamespacedValidator(amino.Config().Validators))}
+	for _, o := range opts {
+		if err := o(c); err != nil {
+			return nil, err
+		}
+	}
+	c.Network = string(c.prefix)
+	c.PublisherOnly = c.prefix == DefaultPrefix
+	c.Validators = c.validators
+	if c.datastore != nil {
+		var err error
+		if c.wrapped, err = store.Wrap(context.Background(), c.datastore, store.Limits{}); err != nil {
+			return nil, err
+		}
+		c.Store = c.wrapped
+	}
+	return c, nil
+}
+
+// set returns an option that cannot fail.
+func set(f func(*config)) Option {
+	return func(c *config) error {
+		f(c)
+		return nil
+	}
+}
+
+// unsupported returns an option that has New fail: what it asks for would not be done.
+func unsupported(name, instead string) Option {
+	return func(*config) error {
+		return fmt.Errorf("kad: the option %s of go-libp2p-kad-dht is not supported: %s", name, instead)
+	}
+}
+
+// ProtocolPrefix sets the name of the network: "/chat" for the protocol /chat/kad/1.0.0.
+func ProtocolPrefix(prefix protocol.ID) Option { return set(func(c *config) { c.prefix = prefix }) }
+
+// ProtocolExtension adds to the name of the network: "/lan" makes /ipfs/lan of /ipfs.
+func ProtocolExtension(ext protocol.ID) Option { return set(func(c *config) { c.prefix += ext }) }
+
+// V1ProtocolOverride sets the protocol. It must end in /kad/1.0.0, as those of all networks do.
+func V1ProtocolOverride(id protocol.ID) Option {
+	return func(c *config) error {
+		name, ok := strings.CutSuffix(string(id), "/kad/1.0.0")
+		if !ok {
+			return fmt.Errorf("kad: V1ProtocolOverride is %q: only protocols that end in /kad/1.0.0 are supported", id)
+		}
+		c.prefix = protocol.ID(name)
+		return nil
+	}
+}
+
+// Mode sets the mode.
+func Mode(m ModeOpt) Option {
+	return func(c *config) error {
+		switch m {
+		case ModeAuto, ModeAutoServer:
+			c.Mode = kad.ModeAuto
+		case ModeClient:
+			c.Mode = kad.ModeClient
+		case ModeServer:
+			c.Mode = kad.ModeServer
+		default:
+			return fmt.Errorf("kad: there is no mode %d", m)
+		}
+		return nil
+	}
+}
+
+// BootstrapPeers sets the peers to join the network through.
+func BootstrapPeers(peers ...peer.AddrInfo) Option {
+	return set(func(c *config) { c.Bootstrap = peers })
+}
+
+// BootstrapPeersFunc calls f once, when the DHT is made.
+func BootstrapPeersFunc(f func() []peer.AddrInfo) Option {
+	return set(func(c *config) { c.Bootstrap = f() })
+}
+
+// Validator replaces all validators. It must be a [record.NamespacedValidator].
+func Validator(v record.Validator) Option {
+	return func(c *config) error {
+		validators, ok := v.(record.NamespacedValidator)
+		if !ok {
+			return errors.New("kad: Validator takes a record.NamespacedValidator: a value is checked by the validator of its namespace")
+		}
+		c.validators = maps.Clone(validators)
+		return nil
+	}
+}
+
+// NamespacedValidator adds the validator of one namespace.
+func NamespacedValidator(ns string, v record.Validator) Option {
+	return set(func(c *config) { c.validators[ns] = v })
+}
+
+// Datastore keeps records and announcements in a datastore. Its layout is that of
+// [store.Wrap], and not that of go-libp2p-kad-dht, whose entries are left alone. Close
+// does not close it.
+func Datastore(d ds.Batching) Option { return set(func(c *config) { c.datastore = d }) }
+
+// BucketSize sets k.
+func BucketSize(k int) Option { return set(func(c *config) { c.K = k }) }
+
+// Concurrency sets alpha, the requests in flight of a lookup.
+func Concurrency(alpha int) Option { return set(func(c *config) { c.Alpha = alpha }) }
+
+// MaxRecordAge sets how long records last; 0 or less: for ever.
+func MaxRecordAge(d time.Duration) Option {
+	return set(func(c *config) {
+		if c.RecordAge = d; d <= 0 {
+			c.RecordAge = -1
+		}
+	})
+}
+
+// RoutingTableRefreshPeriod sets the age at which a bucket is looked up again.
+func RoutingTableRefreshPeriod(d time.Duration) Option {
+	return set(func(c *config) { c.RefreshInterval = d })
+}
+
+// DisableAutoRefresh ends refreshes of the routing table.
+func DisableAutoRefresh() Option { return set(func(c *config) { c.RefreshInterval = -1 }) }
+
+// The next options tune what works differently here. They have no effect.
+
+// Resiliency has no effect: a lookup waits for the k closest, or until it is confident.
+func Resiliency(int) Option { return set(func(*config) {}) }
+
+// LookupCheckConcurrency has no effect: introductions are bounded.
+func LookupCheckConcurrency(int) Option { return set(func(*config) {}) }
+
+// RoutingTableRefreshQueryTimeout has no effect: [kad.Config.RequestTimeout] bounds requests.
+func RoutingTableRefreshQueryTimeout(time.Duration) Option { return set(func(*config) {}) }
+
+// RoutingTableLatencyTolerance has no effect: a slow contact keeps its place.
+func RoutingTableLatencyTolerance(time.Duration) Option { return set(func(*config) {}) }
+
+// EnableOptimisticProvide has no effect: an announcement begins before its lookup has ended,
+// always.
+func EnableOptimisticProvide() Option { return set(func(*config) {}) }
+
+// OptimisticProvideJobsPoolSize has no effect.
+func OptimisticProvideJobsPoolSize(int) Option { return set(func(*config) {}) }
+
+// ValueGCInterval has no effect: records are removed when they expire.
+func ValueGCInterval(time.Duration) Option { return set(func(*config) {}) }
+
+// DisableProviders has New fail.
+func DisableProviders() Option {
+	return unsupported("DisableProviders", "every node answers for announcements; use the mode client to store none")
+}
+
+// DisableValues has New fail.
+func DisableValues() Option {
+	return unsupported("DisableValues", "without validators, no value is kept: use Validator(record.NamespacedValidator{})")
+}
+
+// QueryFilter has New fail.
+func QueryFilter(func(dht any, info peer.AddrInfo) bool) Option {
+	return unsupported("QueryFilter", "addresses are filtered by how far they reach; for others, give the host a connection gater")
+}
+
+// RoutingTableFilter has New fail.
+func RoutingTableFilter(func(dht any, id peer.ID) bool) Option {
+	return unsupported("RoutingTableFilter", "the table takes peers that can be dialled; for others, give the host a connection gater")
+}
