@@ -25,6 +25,13 @@ func ReadFrame(r *bufio.Reader, limit int) ([]byte, error) {
 // ReadFrameInto is [ReadFrame] into buf, which it overwrites, and grows if needed, so
 // that one buffer serves many frames.
 func ReadFrameInto(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
+	return ReadFrameWithin(r, buf, limit, func(int) error { return nil })
+}
+
+// ReadFrameWithin is [ReadFrameInto] that asks reserve before the buffer grows: size is how
+// many bytes it is to hold then. The first 4 KiB are not asked for, and an error of reserve
+// ends the read.
+func ReadFrameWithin(r *bufio.Reader, buf []byte, limit int, reserve func(size int) error) ([]byte, error) {
 	n, err := readLength(r)
 	if err != nil {
 		return nil, err
@@ -39,7 +46,13 @@ func ReadFrameInto(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	for left := int(n); left > 0; { //nolint:gosec // at most limit
 		if len(msg) == cap(msg) {
 			// As much as there is already, so that the size at most doubles.
-			msg = slices.Grow(msg, min(left, max(len(msg), firstRead)))
+			more := min(left, max(len(msg), firstRead))
+			if len(msg) >= firstRead {
+				if err := reserve(len(msg) + more); err != nil {
+					return nil, err
+				}
+			}
+			msg = slices.Grow(msg, more)
 		}
 		part := msg[len(msg):min(cap(msg), len(msg)+left)]
 		got, err := io.ReadFull(r, part)

@@ -25,7 +25,7 @@ const (
 	codeExpired                                           // the record had expired before it arrived
 )
 
-// ErrBusy is the refusal of a peer that serves too many streams.
+// ErrBusy is the refusal of a peer that serves too many streams, or too much on them.
 var ErrBusy = fmt.Errorf("%w: it is busy", ErrRefused)
 
 // refusals are the codes, each with the errors it stands for, where a server has
@@ -43,7 +43,7 @@ var refusals = []struct { //nolint:gochecknoglobals // a constant
 	{codeFull, []error{store.ErrFull, store.ErrTooLarge}, fmt.Errorf("%w: its store is full", ErrRefused)},
 	{codeBadPeer, []error{ErrBadProvider, ErrBadProof}, fmt.Errorf("%w: it was given no address of the provider that it could pass on", ErrRefused)},
 	{codeMalformed, []error{protocol.ErrMalformed, protocol.ErrTooLarge}, fmt.Errorf("%w: it could not read the request", ErrRefused)},
-	{CodeBusy, nil, ErrBusy},
+	{CodeBusy, []error{ErrBusy}, ErrBusy},
 	{network.StreamResourceLimitExceeded, nil, ErrBusy}, // its resource manager
 	{codeInternal, nil, fmt.Errorf("%w: it failed to handle the request", ErrRefused)},
 }

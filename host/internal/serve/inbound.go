@@ -25,7 +25,11 @@ type inbound struct {
 	subnet  string // the smaller one in it; both are empty before locate
 
 	since time.Time // when its last request was read, or the stream began
-	busy  bool      // a request is being answered
+	busy  bool      // a request is being answered, or waits for its turn
+
+	memory int           // bytes reserved for its request and its answer
+	turn   chan struct{} // not nil: a request waits; closed when that is over
+	placed bool          // a request has a place among the ones that are answered
 }
 
 // add admits a stream; nil says that there are too many. When all places are taken, a
@@ -129,6 +133,9 @@ func (s *Server) forget(in *inbound) {
 		return
 	}
 	delete(s.streams, in)
+	s.memory -= in.memory
+	in.memory = 0
+	s.queue.leave(in)
 	if s.shares[in.peer]--; s.shares[in.peer] == 0 {
 		delete(s.shares, in.peer)
 	}

@@ -60,6 +60,8 @@ type Server struct {
 	mu      sync.Mutex
 	streams map[*inbound]struct{}
 	shares  map[peer.ID]int // how many streams each peer has
+	memory  int            // bytes that the streams have reserved
+	queue   queue
 	closed  bool
 	refused uint64         // streams reset: too many, malformed, or a refused record
 	done    sync.WaitGroup // the goroutines that serve
@@ -75,7 +77,7 @@ const (
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]int)}
+	return &Server{cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]int), queue: newQueue()}
 }
 
 // Handle answers the requests of one stream, one after the other, until the stream
@@ -96,7 +98,7 @@ func (s *Server) Handle(stream network.Stream) {
 	r := bufio.NewReader(stream)
 	limits := &deadlines{stream: stream, node: s.cfg.Tasks.Context()}
 	defer limits.end()
-	var buf buffers
+	buf := buffers{reserve: func(size int) error { return s.reserve(in, size) }}
 	for {
 		var err error
 		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
@@ -117,7 +119,7 @@ func (s *Server) Handle(stream network.Stream) {
 // It returns when the answer was ready; the zero time if the other side has no more.
 func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *deadlines, idle time.Time) (ready time.Time, err error) {
 	limits.reading(idle)
-	msg, err := protocol.ReadFrameInto(r, buf.request, maxRequest)
+	msg, err := protocol.ReadFrameWithin(r, buf.request, maxRequest, buf.reserve)
 	if errors.Is(err, io.EOF) {
 		return time.Time{}, nil
 	}
@@ -125,13 +127,31 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 		return time.Time{}, err
 	}
 	buf.request = reusable(msg)
-	req, err := protocol.ParseRequest(msg) // a copy
-	if err != nil {
-		return time.Time{}, err
-	}
 	now := time.Now()
 	s.active(in, now)
 	defer s.idle(in)
+	if now, err = s.wait(in, limits, now); err != nil {
+		return time.Time{}, err
+	}
+	answer, ready, err := s.answer(in, msg, buf, limits, now)
+	s.served(in, ready.Sub(now))
+	if err == nil && answer != nil {
+		limits.writing(ready)
+		_, err = in.stream.Write(answer)
+	}
+	if err == nil && len(msg)+len(answer) > maxReused {
+		err = buf.reserve(0)
+	}
+	return ready, err
+}
+
+// answer answers the request of a frame, which was read now. It returns the frame of the
+// answer, which is nil if there is none, and when it was ready.
+func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
+	req, err := protocol.ParseRequest(msg) // a copy
+	if err != nil {
+		return nil, now, err
+	}
 	ctx := limits.node
 	switch req.(type) {
 	case protocol.FindNode, protocol.Ping: // they are answered from memory
@@ -143,22 +163,29 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	ready = time.Now()
 	if err != nil {
 		s.times.Add(req, Refused, ready.Sub(now))
-		return time.Time{}, err
+		return nil, ready, err // counted when the stream is reset
 	}
 	s.times.Add(req, Answered, ready.Sub(now))
 	s.cfg.Asked(conn)
 	if _, ok := req.(protocol.AddProvider); ok {
-		return ready, nil // it has no answer
+		return nil, ready, nil // it has no answer
 	}
-	limits.writing(ready)
-	answer := protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
+	if size := len(msg) + reply.size(); size > maxReused {
+		if err := buf.reserve(size); err != nil {
+			return nil, ready, err
+		}
+	}
+	answer = protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
 	buf.answer = reusable(answer)
-	_, err = in.stream.Write(answer)
-	return ready, err
+	return answer, ready, nil
 }
 
-// buffers are those of one stream, which its requests share.
-type buffers struct{ request, answer []byte }
+// buffers are those of one stream, which its requests share. What they take is reserved when
+// it is more than they keep.
+type buffers struct {
+	request, answer []byte
+	reserve         func(size int) error
+}
 
 // maxReused is the largest buffer that a stream keeps while it is idle: most messages fit.
 const maxReused = 8 << 10
@@ -176,6 +203,19 @@ type Reply struct {
 	Records   []protocol.Record // the best one first
 	Closer    []protocol.EncodedPeer
 	Providers []protocol.EncodedPeer
+}
+
+// size returns about how many bytes the frame of a reply has.
+func (r Reply) size() (bytes int) {
+	for _, rec := range r.Records {
+		bytes += len(rec.Key) + len(rec.Value)
+	}
+	for _, peers := range [][]protocol.EncodedPeer{r.Closer, r.Providers} {
+		for _, p := range peers {
+			bytes += len(p.Wire)
+		}
+	}
+	return bytes
 }
 
 // Answer handles one request that arrived just now. It needs no stream.

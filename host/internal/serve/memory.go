@@ -1,0 +1,108 @@
+package serve
+
+import (
+	"cmp"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
+)
+
+const (
+	// maxMemory bounds the memory of requests that arrive and of answers that are written,
+	// of all peers together, beyond the first 4 KiB of each stream. It is room for 64 of the
+	// largest records at once.
+	maxMemory = 64 << 20
+
+	// minFair is how much a stream may have while there are others with more: no request of
+	// that size ends another one.
+	minFair = 64 << 10
+)
+
+// reserve has a stream have size bytes of memory in all, in the resource manager of the host
+// too. When the bytes of all streams are too many, the stream is ended that has the most,
+// of the network with the most; if that is in itself, the error is [kaderr.ErrBusy].
+func (s *Server) reserve(in *inbound, size int) error {
+	s.mu.Lock()
+	more := size - in.memory
+	ok := s.has(in)
+	for ok && more > 0 && s.memory+more > maxMemory {
+		ok = s.evictLargest(in, size)
+	}
+	if ok {
+		s.memory += more
+		in.memory = size
+	}
+	s.mu.Unlock()
+	if !ok {
+		return kaderr.ErrBusy
+	}
+	if more > 0 {
+		if err := in.stream.Scope().ReserveMemory(more, network.ReservationPriorityMedium); err != nil {
+			s.release(in, more)
+			return err
+		}
+	} else if more < 0 {
+		in.stream.Scope().ReleaseMemory(-more)
+	}
+	return nil
+}
+
+// release takes so many bytes off what a stream has, which the resource manager did not give.
+func (s *Server) release(in *inbound, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bytes = min(bytes, in.memory) // it may have been ended meanwhile
+	in.memory -= bytes
+	s.memory -= bytes
+}
+
+// has reports whether a stream was not ended, with the lock held.
+func (s *Server) has(in *inbound) bool {
+	_, ok := s.streams[in]
+	return ok
+}
+
+// evictLargest ends one stream to make room for the memory of another, which is to have size
+// bytes, and reports whether there was one to end. The network of addresses with the most
+// memory loses first, of it the peer with the most, of that the stream with the most. A
+// stream of a contact of the table is not ended for a stranger.
+func (s *Server) evictLargest(newcomer *inbound, size int) bool {
+	networks, peers := make(map[string]int), make(map[string]int)
+	newcomer.locate()
+	for in := range s.streams {
+		in.locate()
+		networks[in.network] += in.memory
+		peers[string(in.peer)] += in.memory
+	}
+	more := size - newcomer.memory
+	networks[newcomer.network] += more
+	peers[string(newcomer.peer)] += more
+	known := s.cfg.Table.Has(newcomer.peer)
+	var victim *inbound
+	for in := range s.streams {
+		if in == newcomer || in.memory <= minFair || !known && s.cfg.Table.Has(in.peer) {
+			continue
+		}
+		if victim == nil || compareMemory(networks, peers, in, victim) > 0 {
+			victim = in
+		}
+	}
+	if victim == nil || size > minFair && compareMemory(networks, peers, newcomer, victim) > 0 &&
+		(!known || s.cfg.Table.Has(victim.peer)) {
+		return false
+	}
+	s.forget(victim)
+	go resetBusy(victim.stream)
+	return true
+}
+
+// compareMemory compares two streams by the memory of their networks, of their peers, and
+// their own.
+func compareMemory(networks, peers map[string]int, a, b *inbound) int {
+	return cmp.Or(
+		cmp.Compare(networks[a.network], networks[b.network]),
+		cmp.Compare(peers[string(a.peer)], peers[string(b.peer)]),
+		cmp.Compare(a.memory, b.memory),
+	)
+}
