@@ -178,3 +178,24 @@ func TestHostileRecords(t *testing.T) {
 		})
 	}
 }
+
+// Of a list that names one peer again and again, no more entries are looked at than of a short
+// one.
+func TestRepeatedPeers(t *testing.T) {
+	for _, repeats := range []int{lookedFactor*MaxCloser - 1, lookedFactor * MaxCloser} {
+		msg := MarshalRequest(FindNode{Target: []byte("x")})
+		same := appendBytes(nil, fieldPeerID, []byte(testID(1)))
+		for range repeats {
+			msg = appendBytes(msg, fieldCloser, same)
+		}
+		msg = appendBytes(msg, fieldCloser, appendBytes(nil, fieldPeerID, []byte(testID(2))))
+		resp, err := ParseResponse(FindNode{Target: []byte("x")}, msg)
+		want := 2
+		if repeats == lookedFactor*MaxCloser {
+			want = 1
+		}
+		if err != nil || len(resp.Closer) != want {
+			t.Errorf("after %d entries: %d peers, %v; want %d", repeats, len(resp.Closer), err, want)
+		}
+	}
+}

@@ -149,14 +149,19 @@ func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr
 	return addrs.list
 }
 
+// lookedFactor is how many entries of a list of peers are looked at, in multiples of the ones
+// that are read: a list of 4 MiB with one peer in all entries costs as much as a short one.
+const lookedFactor = 4
+
 // parsePeers reads the peers in field num of a message that is well-formed.
 // It leaves out malformed ones, duplicates, and the ones over a limit: it allocates for
-// limit peers at most.
+// limit peers at most, and looks at four times as many.
 func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
 	var (
 		peers []Peer
 		seen  map[peer.ID]struct{} // made for long lists only
 		tried int
+		looks = lookedFactor * limit // how many more it looks at
 		room  = MaxPeers
 	)
 	known := func(id []byte) bool {
@@ -172,11 +177,12 @@ func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
 		return false
 	}
 	f := fields{rest: msg}
-	for tried < limit && f.next() {
+	for tried < limit && looks > 0 && f.next() {
 		b, ok := f.bytes(num)
 		if !ok {
 			continue
 		}
+		looks--
 		raw, ok := peekPeer(b)
 		if !ok || !shapedLikeID(raw.id) || known(raw.id) {
 			continue

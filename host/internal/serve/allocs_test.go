@@ -34,8 +34,8 @@ func TestAllocations(t *testing.T) {
 		{protocol.Ping{}, 3},
 		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 9},
 		{protocol.GetValue{Key: []byte("/v/key")}, 12},
-		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 22},
-		{add, 44},
+		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 23},
+		{add, 45},
 		{protocol.GetProviders{Key: key}, 12},
 	} {
 		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), far)

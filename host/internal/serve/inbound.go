@@ -94,8 +94,7 @@ func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	if victim == nil {
 		return false
 	}
-	s.forget(victim)
-	go resetBusy(victim.stream)
+	s.end(victim)
 	return true
 }
 
@@ -109,9 +108,12 @@ func comesFirst(s *Server, networks, subnets map[string]int, in, other *inbound)
 	) < 0
 }
 
-// resetBusy ends a stream to make room. It can block while the peer does not read, and
-// ends with the connection at the latest, so the Server does not wait for it.
-func resetBusy(stream network.Stream) { _ = stream.ResetWithError(kaderr.CodeBusy) }
+// end ends a stream to make room, with the lock held. The reset can block while the peer does
+// not read, and ends with the connection at the latest, so the Server does not wait for it.
+func (s *Server) end(in *inbound) {
+	s.forget(in)
+	go func() { _ = in.stream.ResetWithError(kaderr.CodeBusy) }()
+}
 
 // active records that a stream has brought a request, which is being answered until idle.
 func (s *Server) active(in *inbound, now time.Time) {

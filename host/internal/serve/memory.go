@@ -92,8 +92,7 @@ func (s *Server) evictLargest(newcomer *inbound, size int) bool {
 		(!known || s.cfg.Table.Has(victim.peer)) {
 		return false
 	}
-	s.forget(victim)
-	go resetBusy(victim.stream)
+	s.end(victim)
 	return true
 }
 

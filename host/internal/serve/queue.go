@@ -123,11 +123,17 @@ func (s *Server) wait(in *inbound, limits *deadlines, now time.Time) (began time
 	if placed {
 		return now, nil
 	}
+	return s.await(in, turn, limits, now)
+}
+
+// await is the part of wait that waits.
+func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now time.Time) (began time.Time, err error) {
 	ctx := limits.working(now)
 	select {
 	case <-turn:
 	case <-ctx.Done():
 	}
+	var placed bool
 	tasks.Locked(&s.mu, func(now time.Time) {
 		began, placed = now, in.placed
 		s.queue.leave(in)
