@@ -124,17 +124,19 @@ func testHostileUnreadAnswers(t *testing.T) {
 // of one identity, and of several if they are in one network of addresses.
 func TestHostileFlood(t *testing.T) {
 	key := []byte("key")
+	// The bounds leave room for a busy machine, which delays the one honest goroutine more
+	// than it does the 500 of the flood: what is fair exactly is what TestQueue shows.
 	for _, test := range []struct {
 		name     string
 		req      protocol.Request
 		networks int
 		want     float64 // of what one identity of the flood has
 	}{
-		{"FIND_NODE, 50 networks", protocol.FindNode{Target: key}, 50, 0.3},
-		{"FIND_NODE, 1 network", protocol.FindNode{Target: key}, 1, 2},
-		{"GET_PROVIDERS, 50 networks", protocol.GetProviders{Key: key}, 50, 0.3},
-		{"PUT_VALUE, 50 networks", protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 50, 0.3},
-		{"PUT_VALUE, 1 network", protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 1, 2},
+		{"FIND_NODE, 50 networks", protocol.FindNode{Target: key}, 50, 0.15},
+		{"FIND_NODE, 1 network", protocol.FindNode{Target: key}, 1, 0.8},
+		{"GET_PROVIDERS, 50 networks", protocol.GetProviders{Key: key}, 50, 0.15},
+		{"PUT_VALUE, 50 networks", protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 50, 0.15},
+		{"PUT_VALUE, 1 network", protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 1, 0.8},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			honest, flood := flooded(t, test.req, test.networks)
