@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
@@ -21,7 +22,7 @@ const (
 
 // reserve has a stream have size bytes of memory in all, in the resource manager of the host
 // too. When the bytes of all streams are too many, the stream is ended that has the most,
-// of the network with the most; if that is in itself, the error is [kaderr.ErrBusy].
+// of the network with the most; if that is the stream itself, the error is [kaderr.ErrBusy].
 func (s *Server) reserve(in *inbound, size int) error {
 	s.mu.Lock()
 	more := size - in.memory
@@ -38,9 +39,9 @@ func (s *Server) reserve(in *inbound, size int) error {
 		return kaderr.ErrBusy
 	}
 	if more > 0 {
-		if err := in.stream.Scope().ReserveMemory(more, network.ReservationPriorityMedium); err != nil {
+		if err := in.stream.Scope().ReserveMemory(more, network.ReservationPriorityHigh); err != nil {
 			s.release(in, more)
-			return err
+			return fmt.Errorf("%w: %w", kaderr.ErrBusy, err)
 		}
 	} else if more < 0 {
 		in.stream.Scope().ReleaseMemory(-more)
