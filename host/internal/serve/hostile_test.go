@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
@@ -226,9 +227,13 @@ func flooded(t *testing.T, req protocol.Request, networks int) (honest, flood in
 }
 
 // served returns how many requests a node has answered.
-func served(d *node) int64 {
-	s := d.Stats()
-	return int64(s.FindNode + s.GetProviders + s.PutValue) //nolint:gosec // far below
+func served(d *node) (count int64) {
+	d.Times().Each(func(_ string, outcome uint8, times observe.Times) {
+		if outcome == Answered {
+			count += int64(times.Count) //nolint:gosec // far below
+		}
+	})
+	return count
 }
 
 // A request waits for its turn behind few of others, however many of a peer wait before it,
