@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -266,38 +265,6 @@ func (c Config) validate() error {
 func announceable(a multiaddr.Multiaddr) bool {
 	return len(a) > 1 && !manet.IsIPUnspecified(a) && !scope.HasProtocol(a, multiaddr.P_P2P) &&
 		(scope.HasProtocol(a, multiaddr.P_TCP) || scope.HasProtocol(a, multiaddr.P_UDP))
-}
-
-// others returns peers without this node, each once, with all of its addresses.
-func others(peers []peer.AddrInfo, self peer.ID) []peer.AddrInfo {
-	var out []peer.AddrInfo
-	for _, p := range peers {
-		i := slices.IndexFunc(out, func(have peer.AddrInfo) bool { return have.ID == p.ID })
-		switch {
-		case p.ID == self:
-		case i < 0:
-			out = append(out, peer.AddrInfo{ID: p.ID, Addrs: slices.Clone(p.Addrs)})
-		default:
-			out[i].Addrs = append(out[i].Addrs, p.Addrs...)
-		}
-	}
-	return out
-}
-
-// bootstrapNow returns what names all bootstrap peers as they are now, without this node;
-// nil if they do not change. A peer without an address is left out.
-func (c Config) bootstrapNow(self peer.ID) func(context.Context) ([]peer.AddrInfo, error) {
-	if c.FindBootstrap == nil {
-		return nil
-	}
-	return func(ctx context.Context) ([]peer.AddrInfo, error) {
-		named, err := c.FindBootstrap(ctx)
-		if err != nil {
-			return nil, err
-		}
-		named = slices.DeleteFunc(slices.Clone(named), func(p peer.AddrInfo) bool { return len(p.Addrs) == 0 || p.ID.Validate() != nil })
-		return others(slices.Concat(c.Bootstrap, named), self), nil
-	}
 }
 
 // protocolID is the protocol of the network.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/spf13/pflag"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"

@@ -122,10 +122,10 @@ func (e *Engine) Refresh(ctx context.Context, preimage []byte) error {
 // A Sink takes the peers that something is sent to, while a lookup for them goes on. It
 // ignores the peers that it has.
 type Sink struct {
-	Add   func(ctx context.Context, to ...routing.Contact) // peers that have answered
-	Late  func(ctx context.Context, to ...routing.Contact) // peers that have not, and may
-	Crowded func()                                          // called if more peers are near the key than chance brings there; may be nil
-	Taken func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
+	Add     func(ctx context.Context, to ...routing.Contact) // peers that have answered
+	Late    func(ctx context.Context, to ...routing.Contact) // peers that have not, and may
+	Crowded func()                                           // called if more peers are near the key than chance brings there; may be nil
+	Taken   func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
 }
 
 // A Closest finds the k peers closest to a preimage. If to is not nil, something is sent to

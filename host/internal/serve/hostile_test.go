@@ -36,7 +36,7 @@ func liveHeap() int {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc) //nolint:gosec // far below
+	return int(m.HeapAlloc)
 }
 
 // Strangers that begin large requests and never end them take no more memory than there is
@@ -230,7 +230,7 @@ func flooded(t *testing.T, req protocol.Request, networks int) (honest, flood in
 func served(d *node) (count int64) {
 	d.Times().Each(func(_ string, outcome uint8, times observe.Times) {
 		if outcome == Answered {
-			count += int64(times.Count) //nolint:gosec // far below
+			count += int64(times.Count)
 		}
 	})
 	return count

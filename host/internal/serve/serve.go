@@ -60,7 +60,7 @@ type Server struct {
 	mu      sync.Mutex
 	streams map[*inbound]struct{}
 	shares  map[peer.ID]int // how many streams each peer has
-	memory  int            // bytes that the streams have reserved
+	memory  int             // bytes that the streams have reserved
 	queue   queue
 	closed  bool
 	refused uint64         // streams reset: too many, malformed, or a refused record
