@@ -92,9 +92,7 @@ const maxWait = time.Minute
 type Lookup struct {
 	self     peer.ID
 	target   Key
-	cfg      LookupConfig // its K grows where the target is crowded
-	k        int          // K as it was given
-	crowded  bool         // see widen
+	cfg      LookupConfig
 	paths    []*path
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
@@ -126,7 +124,6 @@ func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Loo
 		cfg:    cfg.withDefaults(),
 		known:  make(map[peer.ID]*candidate),
 	}
-	l.k = l.cfg.K
 	for i := range l.cfg.Paths {
 		p := newPath(i, l.cfg)
 		l.paths = append(l.paths, p)
@@ -151,7 +148,7 @@ func (l *Lookup) Next(now time.Time) Action {
 		l.turn = (l.turn + 1) % len(l.paths)
 		c, done := l.pick(p)
 		if c != nil {
-			if l.requests < maxAsked*max(l.k, minAskedFor) {
+			if l.requests < maxAsked*max(l.cfg.K, minAskedFor) {
 				return l.ask(now, p, c)
 			}
 			overrun = true
@@ -169,9 +166,6 @@ func (l *Lookup) Next(now time.Time) Action {
 	}
 	// If only slow ones are left, and no other has answered, a late answer is better
 	// than none.
-	if over && !overrun && l.widen() {
-		return l.Next(now)
-	}
 	if over && (len(l.answered) > 0 || len(l.overdue) == 0 || l.stopped()) {
 		l.end = l.ending()
 		if overrun {
@@ -191,10 +185,10 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	if c == nil {
 		return false
 	}
-	if len(closer) > 2*l.k {
+	if len(closer) > 2*l.cfg.K {
 		closer = slices.Clone(closer)
 		SortByDistance(l.target, closer)
-		closer = closer[:2*l.k]
+		closer = closer[:2*l.cfg.K]
 	}
 	p := l.paths[c.path]
 	if c.about != nil {
@@ -299,7 +293,6 @@ func (l *Lookup) Result() Result {
 		Hops:       l.hops,
 		End:        l.end,
 		Confidence: l.overall(),
-		Crowded:    l.crowded,
 	}
 }
 
