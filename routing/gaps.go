@@ -32,7 +32,7 @@ func (l *Lookup) askAgain(p *path) *candidate {
 	}
 	var by *candidate
 	for _, c := range p.candidates {
-		if c.state == answered && c != about && !p.hasAsked(c) && (by == nil || about.Key.Compare(c.Key, by.Key) < 0) {
+		if c.state == answered && c != about && !l.hasAskedAgain(c) && (by == nil || about.Key.Compare(c.Key, by.Key) < 0) {
 			by = c
 		}
 	}
@@ -92,9 +92,13 @@ func (l *Lookup) gaps(p *path, reaches []reach, visit func(width, missed float64
 // minGap is how many nodes unheard of are worth a request, on average.
 const minGap = 0.001
 
-// hasAsked reports whether p has asked c about another peer than the target.
-func (p *path) hasAsked(c *candidate) bool {
-	return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.ID == c.ID })
+// hasAskedAgain reports whether a path has asked c about another peer than the target. No
+// other path does then: of two such requests to one contact that are under way, an answer
+// would not show which one it belongs to.
+func (l *Lookup) hasAskedAgain(c *candidate) bool {
+	return slices.ContainsFunc(l.paths, func(p *path) bool {
+		return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.ID == c.ID })
+	})
 }
 
 // asksAgain reports whether p awaits an answer about another peer than the target.

@@ -73,6 +73,9 @@ func (j *journey) act(t *rapid.T) Action {
 		if _, again := j.asked[a.Contact.ID]; again && a.About.ID == "" {
 			t.Fatalf("%v is asked twice", a.Contact.ID)
 		}
+		if slices.ContainsFunc(j.outstanding, func(c Contact) bool { return c.ID == a.Contact.ID }) {
+			t.Fatalf("%v is asked while it is being asked", a.Contact.ID)
+		}
 		j.asked[a.Contact.ID] = j.now
 		j.outstanding = append(j.outstanding, a.Contact)
 		if limit := 2 * max(cfg.Alpha, cfg.Paths); len(j.outstanding) > limit {
