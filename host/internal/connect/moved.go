@@ -101,7 +101,7 @@ func (m *machine) look(now time.Time, read func() ([]net.Addr, error)) {
 	}
 	current := usable(addrs)
 	if !m.looked.IsZero() {
-		slept := now.Round(0).Sub(m.looked.Round(0))-now.Sub(m.looked) >= sleepAge
+		slept := tasks.Jumped(m.looked, now) >= sleepAge
 		m.changed = m.changed || slept || !slices.Equal(current, m.addrs)
 		m.gone = slices.DeleteFunc(append(m.gone, m.addrs...), func(a netip.Addr) bool { return slices.Contains(current, a) })
 	}

@@ -10,6 +10,13 @@ func Passed(now, at time.Time) bool {
 	return !now.Before(at) || !now.Round(0).Before(at.Round(0))
 }
 
+// Jumped returns by how much the clock of the wall went ahead of the monotonic one between two
+// times: it was set, or the machine slept; less than 0 if it went back. Both times have to be
+// read with time.Now.
+func Jumped(from, to time.Time) time.Duration {
+	return to.Round(0).Sub(from.Round(0)) - to.Sub(from)
+}
+
 // maxDrift is how far the clock of the wall may go away from the monotonic one, from one
 // look to the next, without having jumped.
 const maxDrift = time.Minute
@@ -24,8 +31,7 @@ type Evenness struct {
 
 // Look looks at the clock, which shows now. It returns since when it has run evenly.
 func (e *Evenness) Look(now time.Time) (since time.Time) {
-	jumped := now.Round(0).Sub(e.last.Round(0)) - now.Sub(e.last)
-	if e.last.IsZero() || jumped.Abs() > maxDrift {
+	if e.last.IsZero() || Jumped(e.last, now).Abs() > maxDrift {
 		e.since = now
 	}
 	e.last = now
