@@ -94,7 +94,7 @@ func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
 		c := n.queue[0]
 		n.queue = n.queue[1:]
 		hand := r.handOverTo
-		if c.returned || recent(n.given, now, c.ID, n.age(r.cfg.Interval)) {
+		if c.returned || recent(n.given, now, c.ID, r.givenAge()) {
 			if recent(n.asked, now, c.ID, returnPause) {
 				continue
 			}
@@ -111,12 +111,12 @@ func (r *Replicator) handOverDue(now time.Time, start *tasks.Start) time.Time {
 	return time.Time{}
 }
 
-// age returns within which time a peer is not handed everything twice.
-func (*newcomers) age(interval time.Duration) time.Duration {
-	if interval <= 0 {
+// givenAge returns within which time a peer is not handed everything twice.
+func (r *Replicator) givenAge() time.Duration {
+	if r.cfg.Interval <= 0 {
 		return time.Hour
 	}
-	return interval
+	return r.cfg.Interval
 }
 
 // recent reports whether times has a time for a peer that is younger than age. If not, it

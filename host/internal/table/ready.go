@@ -62,10 +62,10 @@ func (t *Table) Joining() (joined func()) {
 // Unsettled reports whether the node has joined just now and knows fewer than k contacts, and
 // until when: it may have met only some of the peers of a small network by now.
 func (t *Table) Unsettled(now time.Time) (until time.Time, is bool) {
-	small := t.Small()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.settled, small && now.Before(t.settled)
+	until = t.settled
+	t.mu.Unlock()
+	return until, now.Before(until) && t.Small()
 }
 
 // Ready waits until lookups will work, or this node is the only server, as long as ctx, at most 10s if ctx has no deadline.
