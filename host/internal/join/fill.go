@@ -48,9 +48,7 @@ func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (name
 	}
 	for _, p := range resp.Closer {
 		c := routing.ContactOf(p.ID)
-		if len(p.Addrs) > 0 {
-			c.Group = scope.Group(scope.Rank(p.Addrs, nil)[0])
-		}
+		c.Group = scope.GroupOf(p.Addrs)
 		c.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs})
 		if j.cfg.Table.Dialable(c) {
 			named = append(named, c)

@@ -137,6 +137,15 @@ func ListensPublic(addrs []multiaddr.Multiaddr) bool {
 // without a limit, for addresses that are not public.
 func Group(addr multiaddr.Multiaddr) string { return Network(addr, 24, 48) }
 
+// GroupOf returns the Group of the best address of a peer: see [Rank]. It is empty if there
+// is no address.
+func GroupOf(addrs []multiaddr.Multiaddr) string {
+	if len(addrs) == 0 {
+		return ""
+	}
+	return Group(Rank(addrs, nil)[0])
+}
+
 // Network returns the network that addr is in: the first bits4 bits of an IPv4
 // address, or bits6 of an IPv6 address. It is empty for addresses that are not public.
 func Network(addr multiaddr.Multiaddr, bits4, bits6 int) string {

@@ -46,8 +46,8 @@ func (t *Table) contact(id peer.ID) routing.Contact {
 	// The remote address of a connection is a fact, other addresses are claims.
 	if seenAt != nil {
 		c.Group = scope.Group(seenAt)
-	} else if best := scope.Rank(addrs, nil); len(best) > 0 {
-		c.Group = scope.Group(best[0])
+	} else {
+		c.Group = scope.GroupOf(addrs)
 	}
 	return c
 }
