@@ -1,7 +1,6 @@
 package announce
 
 import (
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,20 +15,6 @@ import (
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
-
-// longKey returns an RSA key of 4096 bits.
-func longKey(t *testing.T) (crypto.PrivKey, peer.ID) {
-	t.Helper()
-	key, _, err := crypto.GenerateKeyPairWithReader(crypto.RSA, 4096, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, id
-}
 
 // hidden returns the addresses of a peer behind several relays, each with all its
 // transports: each address has some 190 bytes.
@@ -47,7 +32,7 @@ func hidden(relays int) []multiaddr.Multiaddr {
 // A key of any length signs announcements, and certifies as many addresses as fit, the
 // first ones.
 func TestLongKey(t *testing.T) {
-	key, id := longKey(t)
+	key, id := roomtest.NewPeerWith(t, crypto.RSA, 4096)
 	content := []byte("a multihash")
 	proof := Proof{Network: "/test/kad/1.0.0", Key: content, Published: time.Now()}.Sign(key)
 	if _, err := Verify(proof, id, "/test/kad/1.0.0", content); err != nil || len(proof) <= protocol.MaxFirstProof {

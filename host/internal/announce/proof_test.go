@@ -20,7 +20,7 @@ func TestProof(t *testing.T) {
 	key := []byte("a multihash")
 	made := Proof{Network: network, Key: key, Published: time.Unix(1_700_000_000, 0), Lifetime: 3 * time.Hour}
 	for _, kind := range []int{crypto.Ed25519, crypto.RSA, crypto.ECDSA, crypto.Secp256k1} {
-		private, id := roomtest.NewPeerWith(t, kind)
+		private, id := roomtest.NewPeerWith(t, kind, 2048)
 		data := made.Sign(private)
 		if len(data) == 0 || len(data) > protocol.MaxProof {
 			t.Fatalf("kind %d: a proof of %d bytes", kind, len(data))
@@ -29,7 +29,7 @@ func TestProof(t *testing.T) {
 		if err != nil || !got.Published.Equal(made.Published) || got.Lifetime != made.Lifetime {
 			t.Errorf("kind %d: %v, %v", kind, got, err)
 		}
-		_, other := roomtest.NewPeerWith(t, crypto.Ed25519)
+		_, other := roomtest.NewPeer(t)
 		broken := append([]byte{}, data...)
 		broken[len(broken)-1] ^= 1
 		for name, err := range map[string]error{

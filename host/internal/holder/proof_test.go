@@ -1,14 +1,13 @@
 package holder
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -16,14 +15,7 @@ import (
 // The announcement of a peer with a long RSA key is passed on, as others are.
 func TestLongProofIsPassedOn(t *testing.T) {
 	h, next := newHolder(t, Config{}), newHolder(t, Config{})
-	key, _, err := crypto.GenerateKeyPairWithReader(crypto.RSA, 4096, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, id := roomtest.NewPeerWith(t, crypto.RSA, 4096)
 	content := []byte("a multihash")
 	add := protocol.AddProvider{
 		Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},

@@ -21,13 +21,13 @@ import (
 // NewPeer returns a new Ed25519 key, and the ID of its peer.
 func NewPeer(t testing.TB) (crypto.PrivKey, peer.ID) {
 	t.Helper()
-	return NewPeerWith(t, crypto.Ed25519)
+	return NewPeerWith(t, crypto.Ed25519, 0)
 }
 
-// NewPeerWith returns a new key of a kind, and the ID of its peer.
-func NewPeerWith(t testing.TB, kind int) (crypto.PrivKey, peer.ID) {
+// NewPeerWith returns a new key of a kind, and the ID of its peer. bits counts for RSA only.
+func NewPeerWith(t testing.TB, kind, bits int) (crypto.PrivKey, peer.ID) {
 	t.Helper()
-	private, public, err := crypto.GenerateKeyPairWithReader(kind, 2048, rand.Reader)
+	private, public, err := crypto.GenerateKeyPairWithReader(kind, bits, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
