@@ -51,7 +51,10 @@ func newTestNet(t *testing.T) *testNet {
 	// Without latency, each message is a timer that is due when it is set. Two such
 	// timers at a time, in a bubble, crash the race detector of Go 1.26.
 	n.net.SetLinkDefaults(mocknet.LinkOptions{Latency: latency})
-	t.Cleanup(func() { _ = n.net.Close() })
+	t.Cleanup(func() {
+		_ = n.net.Close()
+		time.Sleep(5 * time.Second) // puppets end what they were asked at last, before the bubble does
+	})
 	return n
 }
 

@@ -261,7 +261,6 @@ func TestPresenceReachesNewcomers(t *testing.T) { synctest.Test(t, testPresenceN
 
 func testPresenceNewcomers(t *testing.T) {
 	n := newTestNet(t)
-	t.Cleanup(func() { time.Sleep(time.Second) }) // the late puppet ends what it is asked at last
 	nodes := n.nodes(4, Config{})
 	late := n.puppet(func(s network.Stream, req protocol.Request) {
 		if _, ok := req.(protocol.AddProvider); !ok {
