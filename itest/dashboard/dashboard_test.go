@@ -27,6 +27,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/itest/internal/program"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,12 +75,7 @@ func network(t *testing.T) []node {
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no SIGINT")
 	}
-	program := filepath.Join(t.TempDir(), "node")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/node")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	path := program.Build(t, "./examples/node")
 	var nodes []node
 	for i := range 3 {
 		args := []string{"--network", "/metrics", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v"}
@@ -86,7 +83,7 @@ func network(t *testing.T) []node {
 			args = append(args, "--join", nodes[0].Addrs[0])
 		}
 		var n node
-		first := launch(t, program, args...)
+		first := launch(t, path, args...)
 		if err := json.Unmarshal(first, &n); err != nil {
 			t.Fatalf("%s: %v", first, err)
 		}

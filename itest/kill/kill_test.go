@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/itest/internal/program"
 )
 
 const (
@@ -62,7 +63,7 @@ func TestKill(t *testing.T) {
 		rounds = 5
 	}
 	tr := &trial{
-		ledger: newLedger(), t: t, program: build(t), dir: filepath.Join(t.TempDir(), "data"),
+		ledger: newLedger(), t: t, program: program.Build(t, "./examples/node"), dir: filepath.Join(t.TempDir(), "data"),
 		asker: newAsker(t), rng: rand.New(rand.NewPCG(seed, 0)),
 	}
 	begin := time.Now()

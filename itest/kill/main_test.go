@@ -13,8 +13,6 @@
 package kill_test
 
 import (
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -32,18 +30,6 @@ const (
 	// fails with an error of its own.
 	patience = 20 * time.Second
 )
-
-// build returns the program.
-func build(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "node")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/node")
-	cmd.Dir = filepath.Join("..", "..")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return program
-}
 
 // skipWindows skips a test that needs signals.
 func skipWindows(t *testing.T) {
