@@ -89,8 +89,8 @@ type Config struct {
 	// MaxDials bounds the dials that are in flight at a time. Dials that hang are bounded
 	// in rate, too: to 20 a second, after 200. More than a home router can bear would take
 	// other devices of the home off the internet. Lookups take turns, and wait for theirs.
-	// If zero, 64. If negative, there is no bound, nor one of the rate. What [DHT.Connect] dials does not
-	// count, nor do peers that are checked for being relays.
+	// If zero, 64. If negative, there is no bound, nor one of the rate. What [DHT.Connect]
+	// dials does not count, nor do peers that are checked for being relays.
 	MaxDials int
 
 	// RefreshInterval is the age at which a bucket is looked up again, and at

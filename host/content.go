@@ -126,15 +126,15 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 // yield other peers only: a program knows what it has announced, and is not to dial itself.
 func WithSelf(ctx context.Context) context.Context { return find.WithSelf(ctx) }
 
-// Providers looks for the peers that announced that they have the content of c,
-// and yields each once, as they are found, without this node: see [WithSelf]. It ends when the k
-// closest peers have been asked, or, if count is above 0, when so many are
-// found. An error comes last: [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
+// Providers looks for the peers that announced that they have the content of c, and
+// yields each once, as they are found, without this node: see [WithSelf]. It ends when
+// the k closest peers have been asked, or, if count is above 0, when so many are found.
+// An error comes last: [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
 // provider was found, and at most half of the closest peers answered. So an end without a
 // provider and without an error says that there is none.
 //
-// Providers that were named without an address are looked up before they are
-// yielded; those that cannot be found come last, without addresses.
+// Providers that were named without an address are looked up before they are yielded;
+// those that cannot be found come last, without addresses.
 //
 // Spec: libp2p kad-dht, "Content provider discovery".
 func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[peer.AddrInfo, error] {

@@ -55,8 +55,8 @@ func (r *rooms) returning() tasks.Job {
 
 // newcomers gives the contacts that have entered the table to the rooms that send them
 // something. While the node joins, it is the newcomer itself, and hands nothing over. A
-// node that began with no records, or was the only server, does so at the end of the join: what it holds by
-// then arrived meanwhile, from peers that may not have known those contacts.
+// node that began with no records, or was the only server, does so at the end of the join:
+// what it holds by then arrived meanwhile, from peers that may not have known those contacts.
 func (r *rooms) newcomers(handsOver bool) tasks.Job {
 	values, providers := r.holder.Len()
 	isNew := values+providers == 0

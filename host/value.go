@@ -117,8 +117,8 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 // was found by then may not be the best. While the node has no network, it returns the value
 // that it holds itself, if it does, after Config.SlowAfter. A get that has found nothing
 // waits for the closest peers that are connected, however late, within
-// Config.RequestTimeout. With the option Offline, only what this node holds counts; with Expired, also what it holds
-// that has expired.
+// Config.RequestTimeout. With the option Offline, only what this node holds counts; with
+// Expired, also what it holds that has expired.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {
 	values, err := d.GetValues(ctx, key, opts...)
 	if err != nil {

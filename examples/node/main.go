@@ -101,8 +101,8 @@
 // which the DHT finds, hole punching, and port mapping. Nodes that others can dial help
 // with --offer-relay; behind a router that forwards a port, --announce names the address at
 // which they can, which the node else learns from the fourth peer that dials it. Nodes in one
-// local network find each other by multicast DNS. --reachability takes for granted what a node else finds out in
-// some seconds. GET /v1/diagnose answers
+// local network find each other by multicast DNS. --reachability takes for granted what a
+// node else finds out in some seconds. GET /v1/diagnose answers
 //
 //	reachability, reachability_source   public, private or unknown, and who says so
 //	mode, mode_reason                   server or client, and why

@@ -78,8 +78,8 @@ func (s *lanes) drop(to peer.ID) {
 }
 
 // enter waits until one more request may be under way in a lane: if that is not at once,
-// the request reaches Queued before, and then another stage. The error is [kaderr.ErrNotSent] if ctx ends
-// first, or the turn is left. If there is none, call leave.
+// the request reaches Queued before, and then another stage. The error is
+// [kaderr.ErrNotSent] if ctx ends first, or the turn is left. If there is none, call leave.
 func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, reaches func(Stage), then Stage) error {
 	s.mu.Lock()
 	if l.underWay < l.most {

@@ -44,9 +44,9 @@ type selfKey struct{}
 func WithSelf(ctx context.Context) context.Context { return context.WithValue(ctx, selfKey{}, true) }
 
 // Providers yields the peers that announced a key, each once, as they are found,
-// without this node, unless ctx is from WithSelf. With a limit above 0, it ends when so many are found. An error
-// comes last: a [*lookup.UnansweredError] if none is found, and few of the closest peers
-// answered.
+// without this node, unless ctx is from WithSelf. With a limit above 0, it ends when so many
+// are found. An error comes last: a [*lookup.UnansweredError] if none is found, and few of
+// the closest peers answered.
 func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
 		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool), times: make(map[peer.ID]int)}

@@ -68,8 +68,8 @@ func (t *Table) Unsettled(now time.Time) (until time.Time, is bool) {
 	return until, now.Before(until) && t.Small()
 }
 
-// Ready waits until lookups will work, or this node is the only server, as long as ctx, at most 10s if ctx has no deadline.
-// The error is a [*NotReadyError], or [kaderr.ErrClosed].
+// Ready waits until lookups will work, or this node is the only server, as long as ctx, at
+// most 10s if ctx has no deadline. The error is a [*NotReadyError], or [kaderr.ErrClosed].
 func (t *Table) Ready(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

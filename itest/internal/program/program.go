@@ -13,7 +13,7 @@ import (
 func Build(t *testing.T, source string) string {
 	t.Helper()
 	built := filepath.Join(t.TempDir(), path.Base(source))
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", built, source)
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", built, source) //nolint:gosec // a program of the module
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
