@@ -167,9 +167,13 @@ func TestLateForSink(t *testing.T) {
 			Late:  func(_ context.Context, to ...routing.Contact) { late = append(late, peersOf(to)...) },
 			Taken: func(context.Context) bool { return true },
 		}
-		for name, closest := range map[string]Closest{"engine": n.Closest(0), "survey": n.NewSurvey().Closest} {
+		for _, by := range []struct {
+			name    string
+			closest Closest
+		}{{"engine", n.Closest(0)}, {"survey", n.NewSurvey().Closest}} { // the engine first: later it remembers, and asks none
+			name := by.name
 			added, late = nil, nil
-			found, err := closest(t.Context(), []byte("key"), sink)
+			found, err := by.closest(t.Context(), []byte("key"), sink)
 			if err != nil || len(found) != testK || slices.Contains(peersOf(found), all[1]) || !slices.Equal(added, peersOf(found)) {
 				t.Errorf("%s: found %v, %v; added %v; want the %d closest that answer", name, peersOf(found), err, added, testK)
 			}
