@@ -94,8 +94,9 @@ type Config struct {
 	MaxDials int
 
 	// RefreshInterval is the age at which a bucket is looked up again, and at
-	// which a contact that was silent for so long is probed. If zero, 10m. If
-	// negative, neither is done.
+	// which a contact that was silent for so long is probed. Both grow up to eight
+	// times while nothing changes in the bucket, and the contact answers. If zero, 10m.
+	// If negative, neither is done.
 	RefreshInterval time.Duration
 
 	// RecordAge is how long a record or an announcement lasts after its publisher

@@ -15,18 +15,34 @@ const MaxRefreshCPL = 15
 // beyondGap is how many CPLs are refreshed beyond the first that has no contact.
 const beyondGap = 2
 
+// A refresh says when a CPL was last looked up, and what has happened there since.
+type refresh struct {
+	at    time.Time
+	calm  time.Duration // before at, no contact had entered or left for as long
+	moved bool          // a contact has entered or left since
+}
+
+// due reports whether a CPL is to be looked up again.
+func (r *refresh) due(now time.Time, age time.Duration) bool {
+	if !r.moved {
+		age = min(max(age, r.calm), maxBackoff*age)
+	}
+	return now.Sub(r.at) >= age
+}
+
 // Stale returns a CPL that was last refreshed at least age ago: the one with the
-// fewest contacts, and of several the lowest. Only CPLs up to the deepest one that
-// holds a contact count, and with a gap at CPL c, only two more. Where one prefix of
-// our key has no nodes at all, longer ones have few, and a lookup that deep finds the
-// same nodes.
+// fewest contacts, and of several the lowest. While no contact of a CPL enters or leaves,
+// the age doubles with each refresh, up to eight times: a lookup would find what is there.
+// Only CPLs up to the deepest one that holds a contact count, and with a gap at CPL c, only
+// two more. Where one prefix of our key has no nodes at all, longer ones have few, and a
+// lookup that deep finds the same nodes.
 //
-// Source: Kademlia paper, section 2.3.
+// Source: Kademlia paper, section 2.3, for a fixed age.
 func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
 	deepest, _ := t.depth()
 	fewest := 0
 	for c := range deepest + 1 {
-		if now.Sub(t.refreshed[c]) < age {
+		if !t.refreshes[c].due(now, age) {
 			continue
 		}
 		if held := t.heldAt(c); !ok || held < fewest {
@@ -40,10 +56,19 @@ func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
 // CPL above [MaxRefreshCPL] has no effect.
 func (t *Table) Refreshed(now time.Time, cpl int) {
 	t.begin()
-	if cpl <= MaxRefreshCPL {
-		t.refreshed[cpl] = now
+	if cpl > MaxRefreshCPL {
+		return
 	}
+	r := &t.refreshes[cpl]
+	calm := time.Duration(0)
+	if !r.moved && !r.at.IsZero() {
+		calm = r.calm + now.Sub(r.at)
+	}
+	*r = refresh{at: now, calm: calm}
 }
+
+// moved records that a contact of that CPL has entered or left.
+func (t *Table) moved(cpl int) { t.refreshes[min(cpl, MaxRefreshCPL)].moved = true }
 
 // RefreshCPLs returns the CPLs that a node looks up when it joins, after its own
 // key: all that are farther than its closest neighbour, with the limits of

@@ -88,6 +88,50 @@ func TestStaleEmptiestFirst(t *testing.T) {
 	}
 }
 
+// The age doubles while nothing changes, up to eight times, and is the first one again after
+// a contact has entered or left.
+func TestStaleLater(t *testing.T) {
+	tab := tableWith(0)
+	const age = 10 * time.Minute
+	now := epoch
+	after := func() time.Duration { // until it is stale
+		last := now
+		for {
+			if _, ok := tab.Stale(now, age); ok {
+				return now.Sub(last)
+			}
+			now = now.Add(time.Minute)
+		}
+	}
+	refreshed := func() {
+		for c := range MaxRefreshCPL + 1 {
+			tab.Refreshed(now, c)
+		}
+	}
+	refreshed()
+	for i, want := range []time.Duration{age, age, 2 * age, 4 * age, 8 * age, 8 * age} {
+		if got := after(); got != want {
+			t.Errorf("stale after %v the %dth time, want %v", got, i+1, want)
+		}
+		refreshed()
+	}
+	c := withCPL(tab.self, 0, 2)[1]
+	tab.Seen(now, c)
+	if got := after(); got != age {
+		t.Errorf("stale %v after a contact has entered, want %v", got, age)
+	}
+	refreshed()
+	if got := after(); got != age {
+		t.Errorf("stale %v after the refresh that followed, want %v", got, age)
+	}
+	refreshed()
+	now = now.Add(age)
+	tab.Remove(c)
+	if _, ok := tab.Stale(now, age); !ok {
+		t.Errorf("not stale %v after the refresh although a contact has left since", age)
+	}
+}
+
 // A preimage for a CPL has exactly that CPL, for all CPLs in range, and the form
 // of a peer ID.
 func TestPreimage(t *testing.T) {

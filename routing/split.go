@@ -92,6 +92,7 @@ func (t *Table) enter(b *bucket, e *entry) {
 	t.count(e.Group, +1)
 	t.size++
 	t.changed(Entered, e.Contact)
+	t.moved(e.cpl)
 }
 
 // remove takes e out of b. The newest pending contact takes its place; if there
@@ -116,6 +117,7 @@ func (t *Table) vacate(b *bucket, e *entry) {
 	t.count(e.Group, -1)
 	t.size--
 	t.changed(Left, e.Contact)
+	t.moved(e.cpl)
 	e.suspect, e.near, e.deadline = false, false, time.Time{}
 }
 

@@ -94,8 +94,8 @@ type Table struct {
 	size    int            // contacts in buckets
 	audit   audit
 	agenda
-	refreshed [MaxRefreshCPL + 1]time.Time
-	changes   []Change // of the last call
+	refreshes [MaxRefreshCPL + 1]refresh // by CPL
+	changes   []Change                   // of the last call
 }
 
 // NewTable returns the empty table of the node with the key self. It panics if

@@ -26,21 +26,23 @@ const (
 	// saveAfter is how often the contacts are saved.
 	saveAfter = 10 * time.Minute
 
-	// maxRefreshes bounds the buckets that are refreshed at a time.
-	maxRefreshes = 4
+	// refreshParts is how many buckets are looked up in a RefreshInterval at most: a network
+	// of 5 000 nodes has no more.
+	refreshParts = 8
 )
 
 // A state is how far the node is in joining, and when what follows is due. It belongs to
 // the goroutine of the background loop.
 type state struct {
-	first  func()        // tells the table that the first join has ended; nil before it
-	joined bool          // the last join succeeded, and the table was never empty since
-	found  bool          // the last join failed although a peer had answered
-	after  time.Duration // how long to wait after the next failed join
-	next   time.Time     // no join before
-	failed int           // joins that failed since the node had contacts
-	again  time.Time     // when to look ourselves up once more; zero if that is done
-	pause  time.Duration // how long to wait for that after the next time
+	first   func()        // tells the table that the first join has ended; nil before it
+	joined  bool          // the last join succeeded, and the table was never empty since
+	found   bool          // the last join failed although a peer had answered
+	after   time.Duration // how long to wait after the next failed join
+	next    time.Time     // no join before
+	failed  int           // joins that failed since the node had contacts
+	again   time.Time     // when to look ourselves up once more; zero if that is done
+	pause   time.Duration // how long to wait for that after the next time
+	refresh time.Time     // no bucket before
 
 	introducing map[peer.ID]bool // peers that are being introduced, and whether they came up again
 	reunite     time.Duration    // how long to wait for the next attempt to reunite, while the table is small
@@ -62,7 +64,7 @@ func (j *Joiner) Jobs() []tasks.Job {
 		{Name: "reunite", Due: j.reuniteDue},
 	}
 	if j.cfg.RefreshInterval >= 0 {
-		jobs = append(jobs, tasks.Job{Name: "refresh", Limit: maxRefreshes, Due: j.refreshDue})
+		jobs = append(jobs, tasks.Job{Name: "refresh", Due: j.refreshDue})
 	}
 	return append(jobs, tasks.Job{Name: "save contacts", Due: j.saveDue})
 }
@@ -188,7 +190,9 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 	return time.Time{}
 }
 
-// refreshDue looks up a key of each bucket that was not looked up for RefreshInterval.
+// refreshDue looks up a key of each bucket that was not looked up for RefreshInterval, or
+// longer if nothing changes in it: see [routing.Table.Stale]. It takes one bucket at a time,
+// and at most refreshParts in an interval, so that their requests are spread.
 // Some time after a join, it looks this node up once more: other nodes may have joined at
 // the same moment. While the table is small, it goes on with that, less and less often:
 // the peers through which the node joined may have known no other peer themselves.
@@ -206,18 +210,16 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 		start.Run(func(ctx context.Context) error { return j.cfg.Lookup.Refresh(ctx, []byte(j.self)) }, nil)
 		return time.Time{}
 	}
-	for start.Room() > 0 {
-		cpl, ok := j.cfg.Table.Stale(now, age)
-		if !ok {
-			break
+	if !now.Before(s.refresh) {
+		if cpl, ok := j.cfg.Table.Stale(now, age); ok {
+			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl) }, nil)
 		}
-		start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl) }, nil)
+		s.refresh = now.Add(tasks.Jittered(age / refreshParts))
 	}
-	next := now.Add(age / 10)
-	if !s.again.IsZero() && s.again.Before(next) {
-		next = s.again
+	if !s.again.IsZero() && s.again.Before(s.refresh) {
+		return s.again
 	}
-	return next
+	return s.refresh
 }
 
 // saveDue saves the contacts, so that a node that is killed has them too.

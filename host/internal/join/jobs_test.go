@@ -250,8 +250,9 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// A bucket that was not looked up for RefreshInterval is, at a random key. Lookups of the
-// user count, and a negative interval ends it.
+// A bucket that was not looked up for RefreshInterval is, at a random key: after 20
+// minutes three times, then after 40, 80 and 160 if nothing changes in it. Lookups of the user count, and a negative
+// interval ends it.
 func TestRefresh(t *testing.T) {
 	ids := []peer.ID{peerAt(0, 0), peerAt(0, 1), peerAt(1, 0), peerAt(1, 1), peerAt(2, 0)}
 	const age = 20 * time.Minute
@@ -260,8 +261,8 @@ func TestRefresh(t *testing.T) {
 		lookups  bool // of the user, in CPL 0
 		want     [2]int
 	}{
-		"refreshes":        {interval: age, want: [2]int{3, 3}},
-		"looked up anyway": {interval: age, lookups: true, want: [2]int{0, 3}},
+		"refreshes":        {interval: age, want: [2]int{5, 5}},
+		"looked up anyway": {interval: age, lookups: true, want: [2]int{0, 5}},
 		"off":              {interval: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +277,7 @@ func TestRefresh(t *testing.T) {
 				key[0] ^= 0x80
 				n.asked()
 				var got [2]int
-				for range 13 { // 65 minutes
+				for range 48 { // 4 hours
 					if tt.lookups {
 						n.table.LookedUp(key)
 					}
@@ -294,7 +295,7 @@ func TestRefresh(t *testing.T) {
 				}
 				for cpl, want := range tt.want {
 					if got[cpl] != want {
-						t.Errorf("CPL %d was looked up %d times in 65 minutes, want %d", cpl, got[cpl], want)
+						t.Errorf("CPL %d was looked up %d times in 4 hours, want %d", cpl, got[cpl], want)
 					}
 				}
 			})
