@@ -13,6 +13,8 @@ BASE     ?= main
 SEEDS    ?= 200
 NODES    ?= 100000
 SIMFLAGS ?=
+STRESS   ?= 10m
+STRESSFLAGS ?=
 PEERS    ?= 1000
 PLACES   ?=
 
@@ -102,6 +104,11 @@ structure: ## figures on how the code is built, what imports what, and architect
 .PHONY: sim
 sim: ## simulated networks of up to NODES (100000): targets and measured values, and plots
 	go run ./itest/sim/cmd/sim -runs $(SEEDS) -nodes $(NODES) $(SIMFLAGS)
+
+# STRESSFLAGS=-help lists what can be set, such as -nodes, -k and -parallel.
+.PHONY: stress
+stress: ## 30 nodes under load for STRESS (10m), killed, stopped and starved: counts false answers, of which there must be none
+	go run ./itest/stress/cmd/stress -for $(STRESS) $(STRESSFLAGS)
 
 .PHONY: nat-many
 nat-many: ## PEERS (1000) peers behind simulated NATs: how many of as many pairs meet, and how

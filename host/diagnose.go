@@ -139,8 +139,7 @@ func (d *DHT) askForUs(ctx context.Context, mode Mode, addrs []multiaddr.Multiad
 	self := d.host.ID()
 	closest, err := d.lookup.Closest(0)(ctx, []byte(self), nil)
 	if err != nil {
-		log.Debugw("diagnose", "error", err)
-		return 0, 0
+		log.Debugw("diagnose", "error", err) // some may have answered
 	}
 	requests := []protocol.Request{protocol.GetProviders{Key: []byte(self)}}
 	if mode == ModeServer {

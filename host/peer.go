@@ -120,6 +120,9 @@ func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
 // with the addresses they were reached at, without this node. Peers that answered a
 // lookup near that key within 5 minutes are asked again only if something has changed.
 // The key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
+//
+// It waits for late peers, within Config.RequestTimeout, until more than half of the k closest
+// that are known have answered. If fewer do, it returns them with the error [ErrUnanswered].
 func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, error) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
@@ -130,7 +133,10 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
 	closest, err := d.lookup.Closest(0)(ctx, key, nil)
-	if err != nil && !errors.Is(err, kaderr.ErrSingle) {
+	if errors.Is(err, kaderr.ErrSingle) {
+		return []peer.AddrInfo{}, nil
+	}
+	if len(closest) == 0 {
 		return nil, public(err)
 	}
 	infos := make([]peer.AddrInfo, len(closest))
@@ -140,7 +146,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 			infos[i].Addrs = p.Addrs
 		}
 	}
-	return infos, nil
+	return infos, public(err)
 }
 
 // connectedAddrs returns the addresses of a connected peer; nil if it is not connected.

@@ -3,7 +3,6 @@ package protocol
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -94,9 +93,10 @@ func readLength(r *bufio.Reader) (uint64, error) {
 	return 0, fmt.Errorf("%w: the length of the frame is over 64 bits", ErrMalformed)
 }
 
-// cutShort returns the error for a frame of which a part was read.
+// cutShort returns the error for a frame of which a part was read. An error that wraps
+// [io.EOF] says more, such as that the connection has broken.
 func cutShort(err error) error {
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF { //nolint:errorlint // itself
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -79,7 +79,7 @@ type Result struct {
 	Answered   []Contact // all that answered, closest first
 	Awaited    []Contact // of the K closest that have not failed, the ones that were asked and may still answer, closest first
 	Known      int       // the K closest contacts that were named, or all if there are fewer, gone ones too
-	Told       int       // of them, the ones that answered
+	Told       int       // of them, the ones that answered, or are Recent and confirmed
 	Requests   int       // contacts asked
 	Failed     int       // contacts that failed, or were dropped
 	Late       int       // contacts that had not answered when it ended, and were late

@@ -280,7 +280,7 @@ func (l *Lookup) Result() Result {
 	for _, c := range l.answered {
 		all = append(all, c.Contact)
 	}
-	known, told := l.poll()
+	known, told := l.Poll()
 	return Result{
 		Closest:    l.closest(),
 		Known:      known,

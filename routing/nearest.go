@@ -48,12 +48,12 @@ func (c *candidate) believed() bool {
 	return c.namer == nil || c.namer.naming.trust() != refused
 }
 
-// poll returns how many contacts are among the K closest that are known, the ones that
-// failed included, and how many of them have answered.
-func (l *Lookup) poll() (known, told int) {
+// Poll returns how many contacts are among the K closest that are known, the ones that
+// failed included, and how many of them have answered, or are Recent and confirmed.
+func (l *Lookup) Poll() (known, told int) {
 	near := l.near((*candidate).believed)
 	for _, c := range near {
-		if c.state == answered {
+		if c.state == answered || l.checked > 0 && l.presumed(c) {
 			told++
 		}
 	}
@@ -75,7 +75,7 @@ func (l *Lookup) awaitsNear() bool {
 	if !l.persists || len(l.overdue) == 0 || l.stopped() {
 		return false
 	}
-	known, told := l.poll()
+	known, told := l.Poll()
 	return slices.ContainsFunc(l.inReach(), func(c *candidate) bool {
 		return c.state == slow && (c.Connected || 2*told <= known)
 	})

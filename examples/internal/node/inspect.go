@@ -166,14 +166,11 @@ func closest(ctx context.Context, c *call) (answer, error) {
 		return nil, err
 	}
 	infos, err := c.dht.ClosestPeers(ctx, key)
-	if err != nil {
-		return nil, err
-	}
 	peers := make([]peerJSON, len(infos))
 	for i, info := range infos {
 		peers[i] = peerOf(info)
 	}
-	return answer{"peers": peers}, nil
+	return answer{"peers": peers}, err
 }
 
 // A contactJSON is a contact of the routing table in an answer.

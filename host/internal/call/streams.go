@@ -3,9 +3,7 @@ package call
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -81,7 +79,7 @@ func exchange(stream network.Stream, req protocol.Request) (protocol.Response, e
 	}
 	defer halfClose(stream)()
 	msg, err := protocol.ReadFrame(r, protocol.MaxFrame)
-	if errors.Is(err, io.EOF) {
+	if kaderr.Ended(err) {
 		return protocol.Response{}, fmt.Errorf("%w: it closed the stream without an answer", kaderr.ErrRefused)
 	}
 	if err != nil {
@@ -102,7 +100,7 @@ func exchange(stream network.Stream, req protocol.Request) (protocol.Response, e
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no answer: a clean
 // end says that the peer has handled it, a reset that it has not.
 func readEnd(r *bufio.Reader) error {
-	if _, err := r.ReadByte(); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := r.ReadByte(); err != nil && !kaderr.Ended(err) {
 		return kaderr.OfReset(err)
 	}
 	return nil // the end, or an echo, which some implementations send

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -72,6 +73,7 @@ func TestExchange(t *testing.T) {
 	add := protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{ID: calltest.ID(0)}}}
 	frame := protocol.AppendResponseFrame(nil, find, protocol.Response{Closer: []protocol.Peer{{ID: calltest.ID(2)}}})
 	reset := func(code network.StreamErrorCode) error { return &network.StreamError{ErrorCode: code, Remote: true} }
+	broken := fmt.Errorf("%w: connection closed: %w", network.ErrReset, io.EOF) // as yamux says it
 	says := func(b []byte, err error) func(<-chan struct{}) ([]byte, error) {
 		return func(<-chan struct{}) ([]byte, error) { return b, err }
 	}
@@ -96,9 +98,12 @@ func TestExchange(t *testing.T) {
 		{name: "is busy", req: find, answer: says(nil, reset(kaderr.CodeBusy)), want: kaderr.ErrBusy},
 		{name: "resets without a reason", req: find, answer: says(nil, reset(0)), want: kaderr.ErrRefused},
 		{name: "breaks off", req: find, answer: says(frame[:3], io.ErrUnexpectedEOF), want: io.ErrUnexpectedEOF},
+		{name: "loses the connection", req: find, answer: says(nil, broken), want: network.ErrReset},
+		{name: "loses the connection meanwhile", req: find, answer: says(frame[:3], broken), want: network.ErrReset},
 		{name: "sends something else", req: find, answer: says([]byte{1, 0xff}, io.EOF), want: protocol.ErrMalformed},
 		{name: "takes an announcement", req: add, answer: says(nil, io.EOF), ended: true},
 		{name: "echoes an announcement", req: add, answer: says(frame, io.EOF), ended: true},
+		{name: "loses the connection with an announcement", req: add, answer: says(nil, broken), want: network.ErrReset, ended: true},
 		{name: "resets an announcement", req: add, answer: says(nil, reset(0)), want: kaderr.ErrRefused, ended: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +111,7 @@ func TestExchange(t *testing.T) {
 				s := newScriptedStream(tt.answer)
 				var err error
 				spent := roomtest.Took(func() { _, err = exchange(s, tt.req) })
-				if !errors.Is(err, tt.want) || spent != tt.after {
+				if !errors.Is(err, tt.want) || spent != tt.after || errors.Is(err, kaderr.ErrRefused) != errors.Is(tt.want, kaderr.ErrRefused) {
 					t.Errorf("exchange() = %v after %v, want %v after %v", err, spent, tt.want, tt.after)
 				}
 				time.Sleep(time.Second)

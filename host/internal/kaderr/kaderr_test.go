@@ -74,6 +74,13 @@ func TestOfReset(t *testing.T) {
 	if err := OfReset(fmt.Errorf("%w: connection closed", network.ErrReset)); errors.Is(err, ErrRefused) {
 		t.Errorf("the end of a connection is %v", err)
 	}
+	broken := fmt.Errorf("%w: connection closed: %w", network.ErrReset, io.EOF)
+	if err := OfReset(broken); !errors.Is(err, network.ErrReset) || errors.Is(err, ErrRefused) || Ended(broken) {
+		t.Errorf("the end of a connection is %v, and the end of a stream: %v", err, Ended(broken))
+	}
+	if !Ended(io.EOF) || !Ended(fmt.Errorf("wrapped: %w", io.EOF)) || Ended(nil) || Ended(io.ErrUnexpectedEOF) {
+		t.Error("the end of a stream is not told from others")
+	}
 	if err := OfReset(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, ErrRefused) {
 		t.Errorf("an end is %v", err)
 	}

@@ -3,6 +3,7 @@ package kaderr
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
@@ -59,6 +60,11 @@ func CodeOf(err error) network.StreamErrorCode {
 	}
 	return codeInternal
 }
+
+// Ended reports whether the other side has ended a stream, as it does when it has nothing more
+// to say. The end of a connection is none, though its error may wrap [io.EOF] too: yamux
+// wraps what the connection was read with.
+func Ended(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, network.ErrReset) }
 
 // OfReset translates a reset of a stream by the other side into [ErrRefused], with the
 // reason if it gave one. Other errors are returned as they are: the end of a connection

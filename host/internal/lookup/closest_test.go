@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -220,4 +221,47 @@ func TestSurvey(t *testing.T) {
 			t.Error("a key is known after 5 minutes")
 		}
 	})
+}
+
+// The closest peers are waited for until more than half of them have answered, however late;
+// if fewer do, they come with an error that says so.
+func TestClosestNeedsAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		mute  func(known []peer.ID) (answer calltest.Answer, of int) // of how many of the closest
+		want  int                                                    // how many of the closest are found, at least
+		whole bool
+	}{
+		{"all late", func(ids []peer.ID) (calltest.Answer, int) {
+			return calltest.After(4*time.Second, calltest.Knows(testK, ids...)), testK
+		}, testK/2 + 1, true},
+		{"half silent", func([]peer.ID) (calltest.Answer, int) { return calltest.Silent, (testK + 1) / 2 }, testK / 2, false},
+		{"fewer silent", func([]peer.ID) (calltest.Answer, int) { return calltest.Silent, testK/2 - 1 }, testK/2 + 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, ids := newNetwork(t)
+				near := nearest("key", ids)
+				answer, of := c.mute(ids)
+				for _, id := range near[:of] {
+					n.net.Add(id, answer)
+				}
+				found, err := n.Closest(0)(t.Context(), []byte("key"), nil)
+				var few *UnansweredError
+				if c.whole != (err == nil) || err != nil && !errors.As(err, &few) {
+					t.Errorf("the error is %v", err)
+				}
+				there := 0
+				for _, contact := range found {
+					if slices.Contains(near, contact.ID) {
+						there++
+					}
+				}
+				if there < c.want {
+					t.Errorf("%d of the %d closest are found, want %d", there, testK, c.want)
+				}
+				time.Sleep(20 * time.Second)
+			})
+		})
+	}
 }

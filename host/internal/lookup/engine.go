@@ -133,7 +133,9 @@ type Sink struct {
 type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error)
 
 // Closest returns what finds the k closest peers by one lookup with so many paths; 0 is
-// one path, and allows what is remembered. It is an error if no peer answers.
+// one path, and allows what is remembered. It is an error if no peer answers. If nothing is
+// sent to the closest, it waits for late peers until more than half of the k closest that are
+// known have answered; if fewer do, it returns them, and an [*UnansweredError].
 //
 // Peers that an earlier lookup found are asked again only if something has changed. If
 // something is sent to the closest, all are asked, unless a lookup found them in the last
@@ -154,10 +156,15 @@ func (e *Engine) Closest(paths int) Closest {
 		}
 		if to != nil {
 			s.Heard = func(routing.Contact, protocol.Response) { to.Add(ctx, s.lookup.Certain()...) }
+		} else {
+			s.Lacks = func() bool { return !enough(s.lookup.Poll()) }
 		}
 		result, err := s.Run(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if to == nil {
+			return result.Closest, result.Enough()
 		}
 		return e.give(ctx, preimage, result, to)
 	}

@@ -44,7 +44,7 @@ func (r Result) Empty(what string) error {
 // A record is stored at three quarters of the k closest peers at least, as a rule. So when
 // more than half of them lack it, it is gone, or was never there.
 func (r Result) Enough() error {
-	if 2*r.Told > r.Known {
+	if enough(r.Known, r.Told) {
 		return nil
 	}
 	return &UnansweredError{
@@ -52,6 +52,9 @@ func (r Result) Enough() error {
 		Failed: r.Failed - r.Refused - r.Unasked, Unasked: r.Unasked,
 	}
 }
+
+// enough reports whether more than half of the contacts that are known have answered.
+func enough(known, told int) bool { return 2*told > known }
 
 // An UnansweredError says that too few of the closest peers have answered to say that
 // something is not there. It wraps [kaderr.ErrUnanswered].
@@ -99,8 +102,8 @@ type Search struct {
 	// Run. It may end the lookup.
 	Heard func(from routing.Contact, resp protocol.Response)
 
-	// Lacks, if not nil, reports whether nothing was found yet of what is looked for: then
-	// the lookup waits for the closest peers, however late. See [routing.Lookup.Persist].
+	// Lacks, if not nil, reports whether what is looked for was not found yet: then the
+	// lookup waits for the closest peers, however late. See [routing.Lookup.Persist].
 	Lacks func() bool
 
 	engine  *Engine
@@ -206,8 +209,8 @@ func (s *Search) settle(ctx context.Context, a answer) {
 	}
 	if s.Heard != nil && a.about == "" {
 		s.Heard(a.from, a.resp)
-		s.persist()
 	}
+	s.persist()
 }
 
 // persist sets whether the lookup waits for late peers.
