@@ -115,11 +115,17 @@ func (c *Caller) AskOlder(newest network.Conn) {
 func closeDead(ctx context.Context, conns []network.Conn) {
 	conns = conns[:min(len(conns), maxConnsAsked)]
 	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
-		if !alive(ctx, conn, patience(conn)) {
+		if !AnswersWithin(ctx, conn, 0) {
 			_ = conn.Close()
 		}
 		return nil
 	})
+}
+
+// AnswersWithin reports whether the other end of a connection answers. It has at least some
+// time, and no less than what an older connection has. If ctx ends first, AnswersWithin is true.
+func AnswersWithin(ctx context.Context, conn network.Conn, least time.Duration) bool {
+	return alive(ctx, conn, max(least, patience(conn)))
 }
 
 // patience returns how long an older connection has to answer.

@@ -121,15 +121,27 @@ func usable(addrs []net.Addr) []netip.Addr {
 }
 
 // closeDead closes the connections from addresses that are gone, and all others whose other
-// end is silent. A relayed connection ends with that to its relay.
+// end is silent.
 func (c *Connector) closeDead(ctx context.Context, gone []netip.Addr) error {
 	conns := slices.DeleteFunc(c.cfg.Host.Network().Conns(), scope.Relayed)
 	return tasks.Each(ctx, asksAtOnce, slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
 		if slices.Contains(gone, localIP(conn)) || !call.Answers(ctx, c.cfg.Host, conn, 1) {
-			return conn.Close()
+			return c.closePath(conn)
 		}
 		return nil
 	})
+}
+
+// closePath closes a connection that carries nothing any more, and the relayed ones of its
+// peer that are older: no hole is punched for these again, so the peer would stay relayed.
+// The next relayed one also tells the peer that the direct connection is gone.
+func (c *Connector) closePath(dead network.Conn) error {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(dead.RemotePeer()) {
+		if scope.Relayed(conn) && conn.Stat().Opened.Before(dead.Stat().Opened) {
+			_ = conn.Close()
+		}
+	}
+	return dead.Close()
 }
 
 // localIP returns the address of this end of a connection; an unspecified one if the system
