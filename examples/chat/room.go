@@ -16,7 +16,7 @@ import (
 
 const (
 	// maxKept bounds the lines that wait for another peer.
-	maxKept = 20
+	maxKept = 256
 
 	// maxEarly bounds the nicks of peers that are not members yet.
 	maxEarly = 32
@@ -30,7 +30,7 @@ const (
 	eventJoined                  // nick is here now, by via, with n others
 	eventLeft                    // nick is gone, n others are here
 	eventKept                    // no peer is here: a line is kept, the n-th
-	eventLost                    // the oldest kept line is dropped
+	eventLost                    // the n oldest kept lines are dropped
 	eventSent                    // n kept lines were sent
 	eventVia                     // nick is connected in another way now, by via
 )
@@ -164,7 +164,7 @@ func (r *room) happened(e gossip.Event) {
 	case gossip.Kept:
 		r.notify(event{kind: eventKept, n: e.N})
 	case gossip.Dropped:
-		r.notify(event{kind: eventLost})
+		r.notify(event{kind: eventLost, n: e.N})
 	case gossip.Sent:
 		r.notify(event{kind: eventSent, n: e.N})
 	}

@@ -129,7 +129,7 @@ func TestRoomForgetsTheOldest(t *testing.T) {
 	for i := range maxKept {
 		ann.expect(t, event{kind: eventKept, n: i + 1})
 	}
-	ann.expect(t, event{kind: eventLost})
+	ann.expect(t, event{kind: eventLost, n: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if kept, _ := ann.topic.Flush(ctx); kept != maxKept {

@@ -15,6 +15,8 @@ import (
 type screen struct {
 	mu       sync.Mutex
 	out, err io.Writer
+
+	forgotten int // lines since the last that were sent; of the owner of the room
 }
 
 // status writes a line of the program itself.
@@ -49,9 +51,17 @@ func (s *screen) show(e event) {
 			s.status("nobody is here; what you say is kept for the first who comes")
 		}
 	case eventLost:
-		s.status("more than %d lines are waiting: the oldest is forgotten", maxKept)
+		if s.forgotten == 0 {
+			s.status("too many lines are waiting: from now on, the oldest are forgotten")
+		}
+		s.forgotten += e.n
 	case eventSent:
-		s.status("somebody came: what you said before is sent (%s)", count(e.n, "line"))
+		sent := count(e.n, "line")
+		if s.forgotten > 0 {
+			sent += fmt.Sprintf("; %d before them were forgotten", s.forgotten)
+		}
+		s.forgotten = 0
+		s.status("somebody came: what you said before is sent (%s)", sent)
 	}
 }
 

@@ -76,6 +76,6 @@
 // No retry beyond the move.
 // Context: a message that was written may be lost in a relay that dies.
 // Decision: call Config.Lost, instead of keeping and repeating messages here.
-// Consequence: no buffers; package gossip repeats the last 50 messages of a topic.
+// Consequence: no buffers; package gossip repeats the last messages of a topic.
 // Would change it: users that all write the same repetition.
 package carry

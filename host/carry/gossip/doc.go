@@ -15,8 +15,8 @@
 //
 //   - Messages that are published while no peer is there are kept (TopicConfig.Keep),
 //     and sent to the first that comes.
-//   - A peer that was away gets the last 50 messages again. Peers that have received
-//     them drop them.
+//   - A peer that was away gets the last 50 to 256 messages again, of 32 KiB on the wire.
+//     Peers that have received them drop them.
 //   - A peer that has joined gets a hello of the others (TopicConfig.Hello).
 //
 // All peers of a topic need this package: messages carry numbers. Peers are connected
@@ -24,8 +24,9 @@
 //
 // # Limits
 //
-// A message is lost if more than 50 newer ones were published before its connection was
-// replaced, if a peer does not keep up with 1024 messages at once, or if a peer has left for good.
+// A message is lost if more than 50 newer ones were published (100, if they are short)
+// before its connection was replaced, if more than TopicConfig.Keep were while no peer was
+// there, if a peer does not keep up with 1024 messages at once, or if a peer has left for good.
 // [Topic.Publish] is no acknowledgement. Data through a relay counts against the limits
 // of the relay, gossip of a few hundred bytes a minute included: by default a relay of
 // the DHT carries 16 MiB an hour for each connection, others often 128 KiB in 2 minutes.
@@ -35,9 +36,9 @@
 //
 // Numbers instead of acknowledgements.
 // Context: what was under way when a connection broke is lost or arrives late.
-// Decision: number the messages of a peer, repeat the last 50, let receivers drop and sort.
+// Decision: number the messages of a peer, repeat the last 32 KiB, let receivers drop and sort.
 // Consequence: no state for each receiver, 10 bytes a message; a gap holds up later messages for 2 s.
-// Would change it: topics in which 50 messages pass within the seconds of a reconnection.
+// Would change it: topics in which 100 messages pass within the seconds of a reconnection.
 //
 // Flood publishing, one validator.
 // Context: topics here are small, and the first message matters most.

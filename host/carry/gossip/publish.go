@@ -7,8 +7,16 @@ import (
 	"slices"
 )
 
-// maxRecent bounds the messages that are repeated.
-const maxRecent = 50
+const (
+	// minRecent and maxRecent bound the messages that are repeated. Between the two,
+	// maxRecentBytes bounds their bytes: the relays of other programs carry 128 KiB in all.
+	minRecent      = 50
+	maxRecent      = 256
+	maxRecentBytes = 32 << 10
+
+	// overhead is about what pubsub adds to a message: a signature, the peer ID and the topic.
+	overhead = 200
+)
 
 // ErrInvalid is returned when TopicConfig.Validate refuses a message.
 var ErrInvalid = errors.New("gossip: the message is not valid")
@@ -25,12 +33,11 @@ func (t *Topic) Publish(ctx context.Context, data []byte) error {
 			failed = t.publish(ctx, data)
 			return
 		}
-		if len(t.kept) == t.cfg.Keep {
-			t.kept = slices.Delete(t.kept, 0, 1)
-			t.notify(Event{Kind: Dropped})
+		t.kept.add(slices.Clone(data))
+		if n := t.kept.trim(1, t.cfg.Keep, maxKeptBytes); n > 0 {
+			t.notify(Event{Kind: Dropped, N: n})
 		}
-		t.kept = append(t.kept, slices.Clone(data))
-		t.notify(Event{Kind: Kept, N: len(t.kept)})
+		t.notify(Event{Kind: Kept, N: len(t.kept.messages)})
 	})
 	if err != nil {
 		return err
@@ -45,10 +52,8 @@ func (t *Topic) publish(ctx context.Context, data []byte) error {
 		return fmt.Errorf("gossip: publishing: %w", err)
 	}
 	t.sent++
-	if len(t.recent) == maxRecent {
-		t.recent = slices.Delete(t.recent, 0, 1)
-	}
-	t.recent = append(t.recent, f)
+	t.recent.add(f)
+	t.recent.trim(minRecent, maxRecent, maxRecentBytes)
 	return nil
 }
 
@@ -59,7 +64,7 @@ func (t *Topic) send(ctx context.Context, f []byte) error {
 
 // publishRecent repeats the last messages. Peers that have received them drop them.
 func (t *Topic) publishRecent() {
-	for _, f := range t.recent {
+	for _, f := range t.recent.messages {
 		_ = t.send(t.ctx, f) // fails only if the node is closing
 	}
 }
@@ -67,8 +72,8 @@ func (t *Topic) publishRecent() {
 // publishKept sends the messages that were kept.
 func (t *Topic) publishKept() {
 	sent := 0
-	for len(t.kept) > 0 && t.publish(t.ctx, t.kept[0]) == nil {
-		t.kept = t.kept[1:]
+	for len(t.kept.messages) > 0 && t.publish(t.ctx, t.kept.messages[0]) == nil {
+		t.kept.drop()
 		sent++
 	}
 	if sent > 0 {
@@ -96,14 +101,14 @@ func (t *Topic) Flush(ctx context.Context) (kept int, err error) {
 	}
 	_ = t.do(context.WithoutCancel(ctx), func() {
 		t.flushed = slices.DeleteFunc(t.flushed, func(c chan<- struct{}) bool { return c == flushed })
-		kept = len(t.kept)
+		kept = len(t.kept.messages)
 	})
 	return kept, err
 }
 
 // reportFlushed ends the calls of Flush if nothing is kept.
 func (t *Topic) reportFlushed() {
-	if len(t.kept) > 0 {
+	if len(t.kept.messages) > 0 {
 		return
 	}
 	for _, c := range t.flushed {

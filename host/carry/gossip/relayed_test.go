@@ -139,7 +139,7 @@ func TestRepeats(t *testing.T) {
 	if err := ann.do(t.Context(), func() { // as if it got lost
 		ann.sent++
 		f := frame{frameMessage, ann.session, ann.sent, []byte("this gets lost")}
-		ann.recent = append(ann.recent, f.marshal())
+		ann.recent.add(f.marshal())
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,11 @@ const (
 	// costs a message from every peer to every peer.
 	maxHello = 32
 
+	// defaultKeep is 51 s of five messages a second, and maxKeptBytes bounds the bytes of
+	// kept messages, how many they may be.
+	defaultKeep  = 256
+	maxKeptBytes = 1 << 20
+
 	// maxEvents bounds the events that wait to be read. While there are so many, messages
 	// are left to pubsub, which drops them beyond burst.
 	maxEvents = 1024
@@ -42,7 +47,7 @@ const (
 	// Kept means that no peer is there: a message is kept, the Nth.
 	Kept
 
-	// Dropped means that the oldest kept message was dropped, since there are too many.
+	// Dropped means that the oldest N kept messages were dropped, since there are too many.
 	Dropped
 
 	// Sent means that N kept messages were sent.
@@ -54,7 +59,7 @@ type Event struct {
 	Kind EventKind
 	Peer peer.ID // of Message, Hello, Joined and Left
 	Data []byte  // of Message and Hello
-	N    int     // of Kept and Sent
+	N    int     // of Kept, Dropped and Sent
 }
 
 // A TopicConfig configures a [Topic]. The zero value of a field means its default.
@@ -67,8 +72,9 @@ type TopicConfig struct {
 	// use the topic.
 	Validate func(from peer.ID, data []byte) bool
 
-	// Keep is how many messages are kept while no peer is there. If zero, 20; if
-	// negative, none.
+	// Keep is how many messages are kept while no peer is there, which is also as long as
+	// connections are looked for again after a failure. They have 1 MiB at most. If zero,
+	// 256; if negative, none.
 	Keep int
 }
 
@@ -90,10 +96,10 @@ type Topic struct {
 	session uint64
 	members map[peer.ID]uint64 // peers that take part and are connected, with the number of the link that reaches them, or 0
 	away    map[peer.ID]bool   // peers that were reached, and may have missed messages
-	kept    [][]byte
+	kept    backlog
 	flushed []chan<- struct{} // closed when nothing is kept
 	sent    uint64            // messages
-	recent  [][]byte          // the last frames of them
+	recent  backlog           // the last frames of them
 	orders  map[peer.ID]*order
 	gaps    []gap
 	events  []Event
@@ -102,7 +108,7 @@ type Topic struct {
 // Join makes the node take part in a topic, until [Topic.Close].
 func (n *Node) Join(name string, cfg TopicConfig) (*Topic, error) {
 	if cfg.Keep == 0 {
-		cfg.Keep = 20
+		cfg.Keep = defaultKeep
 	}
 	t := &Topic{
 		node:    n,

@@ -66,7 +66,7 @@ func TestKeptDropsOldest(t *testing.T) {
 	for range 5 {
 		got = append(got, ann.next(t))
 	}
-	want := []Event{{Kind: Kept, N: 1}, {Kind: Kept, N: 2}, {Kind: Kept, N: 3}, {Kind: Dropped}, {Kind: Kept, N: 3}}
+	want := []Event{{Kind: Kept, N: 1}, {Kind: Kept, N: 2}, {Kind: Kept, N: 3}, {Kind: Dropped, N: 1}, {Kind: Kept, N: 3}}
 	if !slices.EqualFunc(got, want, func(a, b Event) bool { return a.Kind == b.Kind && a.N == b.N }) {
 		t.Errorf("events: %+v", got)
 	}

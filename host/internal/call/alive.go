@@ -21,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	msmux "github.com/multiformats/go-multistream"
+	"github.com/quic-go/quic-go"
 
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -29,6 +30,11 @@ import (
 const (
 	// silence is how long a connection may take to answer before it counts as dead.
 	silence = 1500 * time.Millisecond
+
+	// olderSilence is how long an older connection may take at least if its round trip is
+	// known. It is shorter, since the peer connects again mostly because it takes the
+	// connection for dead, and since it stays connected.
+	olderSilence = 750 * time.Millisecond
 
 	// maxOlder bounds how many peers are asked on older connections at a time.
 	maxOlder = 64
@@ -109,11 +115,35 @@ func (c *Caller) AskOlder(newest network.Conn) {
 func closeDead(ctx context.Context, conns []network.Conn) {
 	conns = conns[:min(len(conns), maxConnsAsked)]
 	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
-		if !alive(ctx, conn, silence) {
+		if !AnswersWithin(ctx, conn, 0) {
 			_ = conn.Close()
 		}
 		return nil
 	})
+}
+
+// AnswersWithin reports whether the other end of a connection answers. It has at least some
+// time, and no less than what an older connection has. If ctx ends first, AnswersWithin is true.
+func AnswersWithin(ctx context.Context, conn network.Conn, least time.Duration) bool {
+	return alive(ctx, conn, max(least, patience(conn)))
+}
+
+// patience returns how long an older connection has to answer.
+func patience(conn network.Conn) time.Duration {
+	var over *quic.Conn
+	if !conn.As(&over) {
+		return silence
+	}
+	return patienceFor(over.ConnectionStats().SmoothedRTT)
+}
+
+// patienceFor returns how long an older connection with a round trip, 0 if it is unknown, has
+// to answer: enough that what is lost is sent two times more.
+func patienceFor(roundTrip time.Duration) time.Duration {
+	if roundTrip <= 0 {
+		return silence
+	}
+	return max(olderSilence, 8*roundTrip)
 }
 
 // RelayAnswers returns the connections to a relay that go through no other relay, and

@@ -34,6 +34,8 @@ func (c *pipeConn) NewStream(ctx context.Context) (network.Stream, error) {
 	return &pipeStream{pipe: here}, nil
 }
 
+func (c *pipeConn) As(any) bool { return false } // its round trip is unknown
+
 func (c *pipeConn) Close() error { c.closed.Store(true); return nil }
 
 // A pipeStream is a stream of one.
@@ -81,6 +83,20 @@ func TestAlive(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An older connection has less time the shorter its round trip is.
+func TestPatience(t *testing.T) {
+	for roundTrip, want := range map[time.Duration]time.Duration{
+		0:                      silence, // unknown
+		10 * time.Millisecond:  olderSilence,
+		100 * time.Millisecond: 800 * time.Millisecond,
+		600 * time.Millisecond: 4800 * time.Millisecond,
+	} {
+		if got := patienceFor(roundTrip); got != want {
+			t.Errorf("with a round trip of %v: %v, want %v", roundTrip, got, want)
+		}
 	}
 }
 

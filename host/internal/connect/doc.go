@@ -30,10 +30,18 @@
 // After a change of the machine's addresses, all connections are asked.
 //
 //   - Context: a chat was deaf for 31 to 39 s after a laptop was moved to another network.
-//   - Decision: the addresses are read every second; a connection from one that is gone is
+//   - Decision: the addresses are read twice a second; a connection from one that is gone is
 //     closed, and the others have 1.5 s to answer; so too after the machine slept.
-//   - Consequence: both hear each other again after 3 to 5 s; a wake of the loop each second.
+//   - Consequence: both hear each other again after 2 to 4 s; two wakes of the loop a second.
 //   - It would change if all systems told of such a change.
+//
+// A connection over QUIC that has become silent is asked.
+//
+//   - Context: in 1 of 9 moves, the peer that stayed was deaf for 30 s, since nothing told it.
+//   - Decision: the counts of packets are compared twice a second; a connection that sends in
+//     vain is asked, and closed if it is silent for 3 s, or 0.75 s if there is another one.
+//   - Consequence: no traffic while all is well; an outage of more than 3 s closes connections.
+//   - It would change if an idle timeout could be set for each connection.
 //
 // One dial in four prefers TCP, the second one first.
 //

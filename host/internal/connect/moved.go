@@ -5,7 +5,7 @@ package connect
 // What is wrong: when the network of the machine changes, connections that can carry
 // nothing any more seem to be open: over QUIC for the 30 s of its idle timeout, over TCP
 // for longer. The host reads the addresses of the machine once a minute, so its event is
-// late. So the addresses are read every second here; a connection from an address that is
+// late. So the addresses are read twice a second here; a connection from an address that is
 // gone is closed, and every other one is asked whether it is alive.
 //
 // It can go when the host does this itself.
@@ -30,7 +30,7 @@ import (
 const (
 	// lookInterval is how often the addresses of the machine are read, which takes less
 	// than 0.1 ms.
-	lookInterval = time.Second
+	lookInterval = time.Second / 2
 
 	// foreignInterval is how often at most they are read if the host does not use them.
 	foreignInterval = time.Minute
@@ -55,8 +55,8 @@ type machine struct {
 }
 
 // MoveJob returns the job that closes connections that have died with a change of the
-// machine's network, or while the machine slept: within a second if their address is gone,
-// and within 3 s if they are silent.
+// machine's network, or while the machine slept: within half a second if their address is
+// gone, and within 3 s if they are silent.
 func (c *Connector) MoveJob() tasks.Job { return tasks.Job{Name: "move", Due: c.moveDue} }
 
 func (c *Connector) moveDue(now time.Time, start *tasks.Start) time.Time {
@@ -121,15 +121,27 @@ func usable(addrs []net.Addr) []netip.Addr {
 }
 
 // closeDead closes the connections from addresses that are gone, and all others whose other
-// end is silent. A relayed connection ends with that to its relay.
+// end is silent.
 func (c *Connector) closeDead(ctx context.Context, gone []netip.Addr) error {
 	conns := slices.DeleteFunc(c.cfg.Host.Network().Conns(), scope.Relayed)
 	return tasks.Each(ctx, asksAtOnce, slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
 		if slices.Contains(gone, localIP(conn)) || !call.Answers(ctx, c.cfg.Host, conn, 1) {
-			return conn.Close()
+			return c.closePath(conn)
 		}
 		return nil
 	})
+}
+
+// closePath closes a connection that carries nothing any more, and the relayed ones of its
+// peer that are older: no hole is punched for these again, so the peer would stay relayed.
+// The next relayed one also tells the peer that the direct connection is gone.
+func (c *Connector) closePath(dead network.Conn) error {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(dead.RemotePeer()) {
+		if scope.Relayed(conn) && conn.Stat().Opened.Before(dead.Stat().Opened) {
+			_ = conn.Close()
+		}
+	}
+	return dead.Close()
 }
 
 // localIP returns the address of this end of a connection; an unspecified one if the system
