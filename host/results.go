@@ -124,7 +124,8 @@ func (e *UnansweredError) Unwrap() error { return ErrUnanswered }
 // A NotReadyError says why lookups cannot work: the routing table is empty, and
 // nothing that was tried has filled it, or the node is offline. It wraps [ErrNoContacts].
 type NotReadyError struct {
-	Offline   bool                       // there are contacts, and none of many has answered for 3s
+	Offline   bool                       // there are contacts, and almost none of many has answered for 3s
+	Hindered  error                      // why requests fail here, such as a lack of file descriptors, while Offline; nil if they do not
 	Protocol  lprotocol.ID               // what other peers would have to speak
 	Bootstrap int                        // how many bootstrap peers are configured
 	Unnamed   error                      // why Config.FindBootstrap failed; nil if it did not
@@ -137,7 +138,7 @@ type NotReadyError struct {
 // Error says what is wrong, most important first, and what would help.
 func (e *NotReadyError) Error() string { return (*table.NotReadyError)(e).Error() }
 
-// Unwrap returns [ErrNoContacts], the dial errors, Unnamed, and what ended the wait.
+// Unwrap returns [ErrNoContacts], the dial errors, Hindered, Unnamed, and what ended the wait.
 func (e *NotReadyError) Unwrap() []error { return (*table.NotReadyError)(e).Unwrap() }
 
 // Via is the way in which a peer is connected.

@@ -41,7 +41,7 @@ type Stats struct {
 	Contacts       int  // in the routing table
 	Suspects       int  // of them, those that did not answer when they were last asked
 	Pending        int  // peers that wait for a place in it
-	Offline        bool // there are contacts, and none answers
+	Offline        bool // there are contacts, and none answers, or one for four that do not
 	Single         bool // this node is the only server of its network: see DHT.Ready
 	InboundStreams int  // being served
 	Values         int  // in the store

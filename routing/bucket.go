@@ -34,9 +34,11 @@ type entry struct {
 	score   int  // earned by answers, lost by misses; 0 is the end
 	misses  int  // in a row
 	suspect bool // it has missed since it answered
-	missed  bool // it has missed since the last answer of any contact
+	missed  bool // it has a miss that has not counted yet
 	near    bool // it has its place for its round trip
 	blind   bool // it was probed while we may have been offline
+
+	hindered bool // it has missed because the request failed here
 
 	// claim is set while a pending contact challenges the head: it is why Due
 	// names the head, once. It is lost when the head proves alive.

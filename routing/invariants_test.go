@@ -38,7 +38,7 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 			if e.missed {
 				missed++
 			}
-			if e.score < 1 || e.score > maxScore || e.missed && !e.suspect {
+			if e.score < 1 || e.score > maxScore || e.missed && !e.suspect && !e.hindered {
 				tb.Errorf("%s has a score of %d, is suspect: %v, missed: %v", e.ID, e.score, e.suspect, e.missed)
 			}
 			if e.Group != "" {

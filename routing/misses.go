@@ -17,12 +17,21 @@ const (
 	retryAfter = 10 * time.Second
 	maxRetries = 6
 
-	// outageMisses is how many contacts have to miss, with no answer in between, before
-	// it may be our own connection; all, if there are fewer.
+	// outageMisses is how many contacts have to miss before it may be our own connection;
+	// all, if there are fewer.
 	outageMisses = 8
 
-	// outageAfter is how long no answer may come after that before we are offline: the
-	// time that witnesses have.
+	// missesPerAnswer is for how many misses one contact that answers speaks: if more than
+	// four fifths of all contacts fail at once, that is more likely to be our connection.
+	// A connection to a neighbour, or on the same machine, outlives all others.
+	missesPerAnswer = 4
+
+	// outageDoubt is how long contacts that answer may be too few for the misses: after it,
+	// they are believed.
+	outageDoubt = time.Minute
+
+	// outageAfter is how long too few answers may come after that before we are offline:
+	// the time that witnesses have.
 	outageAfter = 3 * time.Second
 
 	// witnesses is how many contacts are probed at a time to find out whether our
@@ -36,17 +45,30 @@ const (
 	outageShare     = 150
 )
 
-// An audit counts the contacts that did not answer.
+// An audit counts the contacts that did not answer, and what speaks for our connection.
 type audit struct {
-	suspects int       // contacts that have missed since they last answered
-	missed   int       // of them, the ones that missed since the last answer of any contact
-	since    time.Time // when so many had missed that it may be us; zero if not
-	witness  time.Time // when to probe the next witnesses
+	suspects int              // contacts that have missed since they last answered
+	missed   int              // contacts with a miss that has not counted yet
+	hindered int              // of them, the ones to which a request failed here
+	answered map[Key]struct{} // peers that have answered since the first such miss
+	heard    time.Time        // when the first of them did
+	since    time.Time        // when so many had missed that it may be us; zero if not
+	witness  time.Time        // when to probe the next witnesses
 }
 
-// Offline reports whether we are offline at now: 8 contacts missed, or all, and for 3s
-// no contact has answered. While it is true, no contact is removed. The first answer
-// ends it: the misses do not count then, and all contacts are due for a probe.
+// speaksFor reports whether enough contacts have answered for so many misses.
+func (a *audit) speaksFor(misses int) bool {
+	return len(a.answered) >= max(1, misses/missesPerAnswer)
+}
+
+// forget begins anew: no miss waits for an answer.
+func (a *audit) forget() { a.answered, a.heard, a.since = nil, time.Time{}, time.Time{} }
+
+// Offline reports whether we are offline at now: 8 contacts missed, or all, or requests to
+// them failed here, and for 3s fewer than a quarter as many have answered. While it is true,
+// no contact is removed. The answers that are missing end it: the misses do not count then,
+// and all contacts are due for a probe. Fewer answers, as from a single neighbour, are
+// believed after 1m, unless most requests failed here: then the misses count.
 func (t *Table) Offline(now time.Time) bool {
 	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter
 }
@@ -54,8 +76,22 @@ func (t *Table) Offline(now time.Time) bool {
 // Live reports whether t has contacts to ask, and we are not offline.
 func (t *Table) Live(now time.Time) bool { return t.size > 0 && !t.Offline(now) }
 
-// miss records that e, which is held, did not answer. It counts when another contact
-// answers.
+// Hindered records that a request to c failed here: a file descriptor was lacking, or a way
+// to any peer. That costs c nothing. It shows an outage as a miss does.
+func (t *Table) Hindered(now time.Time, c Contact) {
+	t.begin()
+	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
+	if e == nil || e.missed {
+		return
+	}
+	e.missed, e.hindered = true, true
+	t.audit.missed++
+	t.audit.hindered++
+	t.suspectOutage(now)
+}
+
+// miss records that e, which is held, did not answer. It counts when enough contacts have
+// answered.
 func (t *Table) miss(now time.Time, e *entry) {
 	e.deadline = time.Time{}
 	e.due = now.Add(retryAfter << e.misses)
@@ -77,34 +113,67 @@ func (t *Table) miss(now time.Time, e *entry) {
 		e.missed = true
 		t.audit.missed++
 	}
-	if t.audit.since.IsZero() && t.audit.missed >= min(outageMisses, t.size) {
-		t.audit.since, t.audit.witness = now, now
+	t.clearHindered(e)
+	t.suspectOutage(now)
+}
+
+// suspectOutage follows, after a miss, whether it may be our own connection.
+func (t *Table) suspectOutage(now time.Time) {
+	a := &t.audit
+	if a.since.IsZero() && a.missed >= min(outageMisses, t.size) && !a.speaksFor(a.missed) {
+		a.since, a.witness = now, now
+		t.scanned = false
 	}
 }
 
-// heard records that the contact with the key by answered at now. That proves that we
-// are online, so that the misses before it count; unless we were offline.
+// heard records that the contact with the key by answered at now. When enough have, that
+// proves that we are online, so that the misses before it count; unless we were offline.
 func (t *Table) heard(now time.Time, by Key) {
-	offline := t.Offline(now)
-	if !t.audit.since.IsZero() {
-		t.audit.since = time.Time{}
-		t.scanned = false
+	a, offline := &t.audit, t.Offline(now)
+	if e := t.bucket(t.self.CPL(by)).find(by); e != nil {
+		t.clearMiss(e)
 	}
-	if t.audit.missed == 0 && !offline {
+	if a.missed == 0 && !offline {
+		t.scanned = t.scanned && a.since.IsZero()
+		a.forget()
 		return
 	}
+	if _, again := a.answered[by]; !again {
+		if a.answered == nil {
+			a.answered, a.heard = make(map[Key]struct{}), now
+		}
+		a.answered[by] = struct{}{}
+		a.witness = now // others are likely to answer too
+	}
+	believed := now.Sub(a.heard) >= outageDoubt && 2*a.hindered < a.missed
+	switch {
+	case offline && a.speaksFor(a.missed):
+		t.settle(now, true)
+	case a.speaksFor(max(a.suspects, a.missed)) && !offline, believed:
+		t.settle(now, false)
+	case !a.since.IsZero() && !offline && a.speaksFor(a.missed):
+		a.since = time.Time{}
+		t.scanned = false
+	}
+}
+
+// settle ends what the audit has seen so far. The misses count, unless they were those of an
+// outage: then no contact is suspect, and all are due for a probe.
+func (t *Table) settle(now time.Time, outage bool) {
+	t.audit.forget()
+	t.scanned = false
 	var gone []*entry
 	for _, b := range t.buckets {
 		for _, e := range b.entries {
-			missed := e.missed
+			counts := e.missed && !e.hindered
+			if outage && !e.checking() {
+				e.due = now
+			}
 			t.clearMiss(e)
 			switch {
-			case offline:
+			case outage:
 				t.clear(e)
-				if !e.checking() {
-					e.due = now
-				}
-			case missed && e.Key != by:
+			case counts:
 				if e.score -= (e.score + 2) / 3; e.score == 0 {
 					gone = append(gone, e)
 				}
@@ -116,11 +185,20 @@ func (t *Table) heard(now time.Time, by Key) {
 	}
 }
 
-// clearMiss takes back that e has missed since the last answer.
+// clearMiss takes back the miss of e that has not counted yet.
 func (t *Table) clearMiss(e *entry) {
 	if e.missed {
 		e.missed = false
 		t.audit.missed--
+	}
+	t.clearHindered(e)
+}
+
+// clearHindered takes back that the miss of e was a failure here.
+func (t *Table) clearHindered(e *entry) {
+	if e.hindered {
+		e.hindered = false
+		t.audit.hindered--
 	}
 }
 

@@ -31,12 +31,14 @@ type JoinFailed struct {
 	Again     time.Duration // when the next attempt is due
 }
 
-// Offline says that none of the contacts answers: the node takes itself for offline.
+// Offline says that none of the contacts answers, or almost none: the node takes itself for
+// offline.
 type Offline struct {
-	Contacts int // that do not answer
+	Contacts int    // in the routing table
+	Hindered string // why requests fail here; empty if they do not
 }
 
-// Back says that a contact answers again after [Offline].
+// Back says that contacts answer again after [Offline].
 type Back struct{}
 
 // Single says that the node is the only server of its network, as far as it can know.
@@ -66,11 +68,14 @@ func (c JoinFailed) Says() (string, []any) {
 
 // Says implements [Change].
 func (c Offline) Says() (string, []any) {
-	return "offline: no contact answers", []any{"contacts", c.Contacts}
+	if c.Hindered != "" {
+		return "offline: requests fail here", []any{"contacts", c.Contacts, "why", c.Hindered}
+	}
+	return "offline: no contact answers, or almost none", []any{"contacts", c.Contacts}
 }
 
 // Says implements [Change].
-func (Back) Says() (string, []any) { return "back: a contact answers again", nil }
+func (Back) Says() (string, []any) { return "back: contacts answer again", nil }
 
 // Says implements [Change].
 func (Single) Says() (string, []any) { return "this node is the only server of its network", nil }

@@ -126,6 +126,7 @@ func (c *Caller) ask(
 		}
 		if OutcomeOf(err) == table.OwnFailure {
 			reaches(Queued) // it waits for us, and is not late
+			c.cfg.Table.Hindered(to, err)
 			c.Redial(to.ID) // the swarm takes a dial that failed here for one that failed there
 		}
 		if !wait(ctx, turn, tasks.Jittered(pause)) {
@@ -135,7 +136,7 @@ func (c *Caller) ask(
 }
 
 // noRoom reports whether a request failed for want of room, and may find some: the peer
-// was busy, or a stream, memory or file descriptor was lacking here. It gives up when no
+// was busy, or a stream, memory or file descriptor was lacking here, or a way to any peer. It gives up when no
 // request of the lane, or of any, has found room for RequestTimeout, since the first
 // attempt.
 func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
@@ -234,7 +235,7 @@ func (c *Caller) attemptNow(
 		c.lanes.leave(own, now, err, network.ErrResourceLimitExceeded)
 	}
 	if err != nil {
-		outcome := c.outcome(ctx, limited, now.Sub(start), err)
+		outcome := c.outcome(ctx, limited, start, now, err)
 		c.times.Add(req, uint8(outcome), now.Sub(start))
 		return protocol.Response{}, 0, now, &outcomeError{outcome, inTime(limited, err)}
 	}

@@ -56,9 +56,11 @@
 //
 // Our own failures count against no peer.
 //
-//   - Context: a node that has no stream, file descriptor or host left fails all requests.
+//   - Context: a node that has no stream, file descriptor, route or host left fails all
+//     requests. A peer that has an IPv6 address only looks the same, to one request.
 //   - Decision: such a request is tried again for RequestTimeout. Then it is
-//     [table.OwnFailure], which changes nothing in the table.
+//     [table.OwnFailure], which costs no contact its place, and may show that we are
+//     offline. Without a route it is that only as long as no other peer answers.
 //   - Consequence: a lookup in that time is slow, and the table stays as it is.
 //   - It would change if libp2p waited for a stream in place of failing.
 package call

@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,21 +47,25 @@ func OutcomeOf(err error) table.Outcome {
 	}
 }
 
-// outcome returns what became of a request that was under way for some time and failed.
+// outcome returns what became of a request that was under way between two times and failed.
 // ctx is that of the requester, limited that of the request, which has a time limit.
 //
 // When a context has ended, the error is its consequence: a refusal too, since the end of
-// the context resets the stream.
-func (c *Caller) outcome(ctx, limited context.Context, underWay time.Duration, err error) table.Outcome {
+// the context resets the stream. If it shows at once that there is no way to the peer, it is
+// our own failure as long as no other peer answers: else the peer is alone with that, as one
+// that has an IPv6 address only.
+func (c *Caller) outcome(ctx, limited context.Context, began, ended time.Time, err error) table.Outcome {
 	switch {
 	case c.closed():
 		return table.OwnFailure
-	case ctx.Err() != nil && underWay >= c.lateAfter():
+	case ctx.Err() != nil && ended.Sub(began) >= c.lateAfter():
 		return table.Late
 	case ctx.Err() != nil:
 		return table.Unsent
 	case limited.Err() != nil:
 		return table.Silent
+	case noWay(err) && ended.Sub(began) < noWayTime && ended.Sub(c.lanes.lastGranted(&c.lanes.all)) >= noWayTime:
+		return table.OwnFailure
 	default:
 		return OutcomeOf(err)
 	}
@@ -84,18 +89,37 @@ func (c *Caller) lateAfter() time.Duration {
 	return routing.LateAfter(min(c.cfg.SlowAfter, StragglerTime))
 }
 
+// noWayTime is how long no peer must have answered until a request that finds no way to its
+// peer has failed here, and in what time it must have found that: a neighbour that is gone
+// shows after three seconds.
+const noWayTime = time.Second
+
+// noWay reports whether an error says that there is no way from here to a peer: no route, no
+// address of ours, or a local firewall. A dial says so if it does for each address that was
+// tried.
+func noWay(err error) bool {
+	failed, dial := errors.AsType[*swarm.DialError](err)
+	if !dial {
+		return isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES)
+	}
+	tried := slices.DeleteFunc(slices.Clone(failed.DialErrors), func(e swarm.TransportError) bool {
+		return isAny(e.Cause, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport, swarm.ErrDialBackoff)
+	})
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(e swarm.TransportError) bool { return !noWay(e.Cause) })
+}
+
+// isAny reports whether errors.Is holds for an error and one of some.
+func isAny(err error, some ...error) bool {
+	return slices.ContainsFunc(some, func(one error) bool { return errors.Is(err, one) })
+}
+
 // isOwnFailure reports whether an error says that something is lacking here: a stream,
 // memory, a file descriptor, or the host, which is closed.
 func isOwnFailure(err error) bool {
-	for _, own := range []error{
+	return isAny(err,
 		kaderr.ErrClosed, swarm.ErrSwarmClosed, network.ErrResourceLimitExceeded, network.ErrResourceScopeClosed,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-	} {
-		if errors.Is(err, own) {
-			return true
-		}
-	}
-	return false
+	)
 }
 
 // closed reports whether the node or its host is closed. Its connections end then, with

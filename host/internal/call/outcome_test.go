@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -69,6 +71,12 @@ func (c *caller) doubts(id peer.ID) bool {
 	return contacts[0].Doubtful
 }
 
+// noRoute is the error of a dial of a machine whose network is gone.
+var noRoute = &swarm.DialError{DialErrors: []swarm.TransportError{
+	{Cause: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}},
+	{Cause: swarm.ErrDialRefusedBlackHole},
+}}
+
 // An outcomeCase is a request to a peer, and what is to become of it.
 type outcomeCase struct {
 	name    string
@@ -119,6 +127,18 @@ func outcomeCases() []outcomeCase {
 			},
 		},
 		{name: "no file descriptor", arrange: serves(calltest.Fails(fmt.Errorf("socket: %w", syscall.EMFILE))), want: table.OwnFailure, failed: 1},
+		{
+			name: "no way to any peer", want: table.OwnFailure, failed: 1,
+			arrange: func(c *caller) { c.net.Add(id, calltest.Fails(noRoute)); time.Sleep(2 * time.Second) },
+		},
+		{name: "no way to this peer alone", arrange: serves(calltest.Fails(noRoute)), want: table.Silent, doubt: true, failed: 1},
+		{
+			name: "a neighbour that is gone", want: table.Silent, doubt: true, failed: 1,
+			arrange: func(c *caller) {
+				c.net.Add(id, calltest.After(3*time.Second, calltest.Fails(&net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH})))
+				time.Sleep(2 * time.Second)
+			},
+		},
 		{
 			name: "no stream", want: table.OwnFailure, failed: 1,
 			arrange: serves(calltest.Fails(fmt.Errorf("cannot reserve outbound stream: %w", network.ErrResourceLimitExceeded))),
@@ -188,6 +208,65 @@ func TestOutcomeOf(t *testing.T) {
 	} {
 		if got := OutcomeOf(tt.err); got != tt.want {
 			t.Errorf("OutcomeOf(%v) = %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+// Without a way to any peer, requests wait, count against none, and succeed when there is one
+// again; the table is told why they wait.
+func TestNoWayMakesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{})
+		time.Sleep(2 * time.Second)
+		c.net.Add(calltest.ID(friend), calltest.Fails(noRoute))
+		c.net.Add(calltest.ID(asked), calltest.Fails(noRoute))
+		time.AfterFunc(6*time.Second, func() {
+			c.net.Add(calltest.ID(friend), calltest.Names())
+			c.net.Add(calltest.ID(asked), calltest.Names())
+		})
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.ask(t.Context(), friend)
+			ended <- err
+		}()
+		time.Sleep(5 * time.Second)
+		if why := c.table.NotReady(nil).Hindered; !c.table.Stats().Offline || !errors.Is(why, syscall.ENETUNREACH) || c.table.Stats().Suspects > 0 {
+			t.Errorf("meanwhile: %+v, because of %v", c.table.Stats(), why)
+		}
+		_, err := c.ask(t.Context(), asked)
+		if friendErr := <-ended; err != nil || friendErr != nil {
+			t.Errorf("%v, %v", err, friendErr)
+		}
+		if s := c.table.Stats(); s.Contacts != 2 || s.Suspects > 0 || s.Offline {
+			t.Errorf("after that: %+v", s)
+		}
+	})
+}
+
+// A dial finds no way to a peer if it says so for each address that it tried.
+func TestNoWay(t *testing.T) {
+	dial := func(causes ...error) error {
+		e := new(swarm.DialError)
+		for _, cause := range causes {
+			e.DialErrors = append(e.DialErrors, swarm.TransportError{Cause: cause})
+		}
+		return fmt.Errorf("dial: %w", e)
+	}
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{noRoute, true},
+		{syscall.ENETDOWN, true},
+		{dial(syscall.EADDRNOTAVAIL, syscall.EHOSTUNREACH), true},
+		{dial(syscall.ENETUNREACH, syscall.ECONNREFUSED), false},
+		{dial(syscall.ENETUNREACH, context.DeadlineExceeded), false},
+		{dial(swarm.ErrDialRefusedBlackHole), false},
+		{dial(), false},
+	} {
+		if got := noWay(tt.err); got != tt.want {
+			t.Errorf("noWay(%v) = %v", tt.err, got)
 		}
 	}
 }

@@ -29,8 +29,8 @@ const (
 	// count. It says nothing about the peer.
 	Unsent
 
-	// OwnFailure says that no stream, memory or file descriptor was left here, or that
-	// the host is closed. It says nothing about the peer.
+	// OwnFailure says that no stream, memory or file descriptor was left here, that there
+	// was no way to any peer, or that the host is closed. It says nothing about the peer.
 	OwnFailure
 )
 
@@ -77,6 +77,24 @@ func (t *Table) Heard(c routing.Contact, o Outcome, took time.Duration) {
 	}
 }
 
+// Hindered records that an attempt to send a request to c failed here, and why; it may be
+// made again. That is said in the log, once a minute at most.
+func (t *Table) Hindered(c routing.Contact, err error) {
+	say := false
+	t.change(func(now time.Time) bool {
+		n := &t.notes
+		if say = n.hinderedSaid.IsZero() || now.Sub(n.hinderedSaid) >= time.Minute; say {
+			n.hinderedSaid = now
+		}
+		n.hindered, n.hinderedAt = err, now
+		t.contacts.Hindered(now, c)
+		return false
+	})
+	if say {
+		log.Warnw("requests fail here, and are tried again", "why", err)
+	}
+}
+
 // answered records that a peer answered, which proves that it serves, unless it has
 // announced meanwhile that it stops.
 //
@@ -99,7 +117,7 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 	t.change(func(now time.Time) bool {
 		t.doubts.Remove(id)
 		outcome = t.contacts.Seen(now, c)
-		return outcome == routing.Pending // the head of its bucket is to be checked
+		return outcome == routing.Pending || !t.live // the head of its bucket is to be checked, or others are
 	})
 	if outcome == routing.Rejected && id != t.cfg.Host.ID() {
 		t.noteFiltered(id, "Config.MaxPerGroup: there are enough contacts in its network "+c.Group)
@@ -117,6 +135,7 @@ func (t *Table) Checked(c routing.Contact, o Outcome, took time.Duration) {
 		case Answered, Refused:
 			t.doubts.Remove(c.ID)
 			t.contacts.Checked(now, c, true)
+			return !t.live // others are to be checked
 		case Silent:
 			t.doubts.Add(now, c.ID)
 			t.contacts.Checked(now, c, false)

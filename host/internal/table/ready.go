@@ -35,7 +35,8 @@ func (t *Table) WhenLive() <-chan struct{} {
 	return t.filled
 }
 
-// Offline reports whether there are contacts, and none answers. last is when the node
+// Offline reports whether there are contacts, and too few answer: see
+// [routing.Table.Offline]. last is when the node
 // came back from that for the last time; zero if it never was offline.
 func (t *Table) Offline() (now bool, last time.Time) {
 	t.mu.Lock()
@@ -136,7 +137,9 @@ func (t *Table) NotReady(cause error) *NotReadyError {
 		Protocol: t.cfg.Protocol, Bootstrap: t.notes.bootstrap, Unnamed: t.notes.unnamed, Cause: cause,
 	}
 	t.mu.Unlock()
-	e.Offline = t.Stats().Offline
+	if e.Offline = t.Stats().Offline; e.Offline {
+		tasks.Locked(&t.mu, func(now time.Time) { e.Hindered = t.notes.hinderedNow(now) })
+	}
 	e.Others = make(map[peer.ID][]lprotocol.ID)
 	for _, id := range t.cfg.Host.Network().Peers() {
 		if !t.Connected(id) || t.Speaks(id) || e.Dials[id] != nil {
@@ -151,6 +154,17 @@ func (t *Table) NotReady(cause error) *NotReadyError {
 	return e
 }
 
+// hinderedAge is for how long a failure of our own is named as a reason.
+const hinderedAge = time.Minute
+
+// hinderedNow returns why requests fail here; nil if none has lately.
+func (n *notes) hinderedNow(now time.Time) error {
+	if n.hindered != nil && now.Sub(n.hinderedAt) < hinderedAge {
+		return n.hindered
+	}
+	return nil
+}
+
 // maxNoted bounds what is kept to explain an empty table.
 const maxNoted = 64
 
@@ -160,6 +174,10 @@ type notes struct {
 	unnamed   error              // why they could not be named anew
 	dials     map[peer.ID]error  // bootstrap peers that failed, and why
 	filtered  map[peer.ID]string // peers that were not admitted, and by what
+
+	hindered     error     // why a request failed here
+	hinderedAt   time.Time // when one did for the last time
+	hinderedSaid time.Time // when the log said so for the last time
 }
 
 // NoteDial notes what became of a bootstrap peer: nil if it answered.
@@ -213,6 +231,7 @@ func (t *Table) ForgetFiltered() {
 // A NotReadyError says why lookups cannot work: see host.NotReadyError.
 type NotReadyError struct {
 	Offline   bool
+	Hindered  error
 	Protocol  lprotocol.ID
 	Bootstrap int
 	Unnamed   error
@@ -226,7 +245,10 @@ type NotReadyError struct {
 func (e *NotReadyError) Error() string {
 	var why []string
 	if e.Offline {
-		why = append(why, "offline: none of the contacts answers (it goes on by itself when one does)")
+		why = append(why, "offline: none of the contacts answers, or few (it goes on by itself when they do)")
+	}
+	if e.Hindered != nil {
+		why = append(why, "requests fail here: "+e.Hindered.Error())
 	}
 	if e.Unnamed != nil {
 		why = append(why, "the bootstrap peers cannot be found out: "+e.Unnamed.Error())
@@ -259,8 +281,10 @@ func (e *NotReadyError) Error() string {
 // Unwrap returns [kaderr.ErrNoContacts], the dial errors, and what ended the wait.
 func (e *NotReadyError) Unwrap() []error {
 	errs := append([]error{kaderr.ErrNoContacts}, slices.Collect(maps.Values(e.Dials))...)
-	if e.Unnamed != nil {
-		errs = append(errs, e.Unnamed)
+	for _, err := range []error{e.Hindered, e.Unnamed} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if e.Cause != nil {
 		errs = append(errs, e.Cause)

@@ -119,7 +119,7 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 		}
 		switch {
 		case wasLive && t.cutOff:
-			told = append(told, events.Offline{Contacts: t.contacts.Len()})
+			told = append(told, t.offline(now))
 		case offline && t.live:
 			told = append(told, events.Back{})
 		}
@@ -130,6 +130,15 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 	if wake {
 		t.cfg.Wake()
 	}
+}
+
+// offline says that we are offline, with the reason if it is known. The caller holds the lock.
+func (t *Table) offline(now time.Time) events.Offline {
+	e := events.Offline{Contacts: t.contacts.Len()}
+	if err := t.notes.hinderedNow(now); err != nil {
+		e.Hindered = err.Error()
+	}
+	return e
 }
 
 // turn follows whether there are contacts to ask, and reports whether that has changed.
