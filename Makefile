@@ -47,8 +47,9 @@ lint: ## golangci-lint, go vet, and a tidy go.mod
 	go mod tidy -diff
 
 .PHONY: test
-test: ## all tests, with the race detector, in random order
+test: ## all tests, in random order, with the race detector where there are goroutines
 	go test -race -shuffle=on -timeout 25m $(PKGS)
+	go test -shuffle=on ./routing ./protocol ./itest/sim
 
 .PHONY: cover
 cover: ## coverage by function; bin/cover.html shows the lines

@@ -316,6 +316,7 @@ func (c *city) run(lookups int, cfg LookupConfig, seed uint64) toll {
 // What lookups cost in a network whose messages take their time: near the aims,
 // of which a hundred lookups show the median, the mean and a rough worst case.
 func TestLookupInCity(t *testing.T) {
+	long(t)
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name        string
@@ -350,6 +351,7 @@ func TestLookupInCity(t *testing.T) {
 
 // Who looks the same key up again asks three, and waits for two of them.
 func TestLookupInCityAgain(t *testing.T) {
+	long(t)
 	c := newCity(1000, 2)
 	rng := seeded(t, 7)
 	cfg := LookupConfig{Size: Estimate{Nodes: 1000, Error: 0.07}}

@@ -97,6 +97,7 @@ func TestConfidenceWithoutSize(t *testing.T) {
 // Whoever is certain while a lookup goes on is in its result, nearly always; half
 // of the result is certain before the last of it has answered.
 func TestCertain(t *testing.T) {
+	long(t)
 	const nodes, lookups = 500, 100
 	rng := seeded(t, 11)
 	net := newNetwork(nodes, rng)
@@ -145,6 +146,7 @@ func TestCertain(t *testing.T) {
 // A lookup is right as often as its confidence says, or more often, where one node
 // in five is dead.
 func TestConfidenceIsCalibrated(t *testing.T) {
+	long(t)
 	const nodes = 1000
 	c := newCity(nodes, 3)
 	c.dead = 0.2
