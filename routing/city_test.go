@@ -370,7 +370,7 @@ func TestLookupInCityAgain(t *testing.T) {
 		if !sameContacts(again.result.Closest, first.result.Closest) || again.result.Requests > checks {
 			t.Errorf("found %v with %d requests, want %v", ids(again.result.Closest), again.result.Requests, ids(first.result.Closest))
 		}
-		if again.result.Confidence < 0.2 { // of two answers alone, which do not know all
+		if again.result.Confidence < 0.05 || again.result.Confidence > 0.5 { // of two answers alone, which do not know all
 			t.Errorf("confidence is %.3f", again.result.Confidence)
 		}
 		times = append(times, again.took)
