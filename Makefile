@@ -14,6 +14,7 @@ SEEDS    ?= 200
 NODES    ?= 100000
 SIMFLAGS ?=
 PEERS    ?= 1000
+CALIBRATE ?= 300
 PLACES   ?=
 
 # Nodes of make figures: without hosts below them, and with real ones, of which a
@@ -103,6 +104,11 @@ structure: ## figures on how the code is built, what imports what, and architect
 .PHONY: sim
 sim: ## simulated networks of up to NODES (100000): targets and measured values, and plots
 	go run ./itest/sim/cmd/sim -runs $(SEEDS) -nodes $(NODES) $(SIMFLAGS)
+
+# itest/network/RESULTS.md is written anew; make sim does the same for simulated networks.
+.PHONY: calibrate
+calibrate: ## what CALIBRATE (300) lookups of whole nodes say, and how often they are right; takes about 15 minutes
+	KAD_CALIBRATE=$(CALIBRATE) go test -count=1 -v -timeout 2h -run '^TestConfidenceIsTrue$$' ./itest/network
 
 .PHONY: nat-many
 nat-many: ## PEERS (1000) peers behind simulated NATs: how many of as many pairs meet, and how
