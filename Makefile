@@ -16,6 +16,7 @@ SIMFLAGS ?=
 STRESS   ?= 10m
 STRESSFLAGS ?=
 PEERS    ?= 1000
+CALIBRATE ?= 300
 PLACES   ?=
 
 # Nodes of make figures: without hosts below them, and with real ones, of which a
@@ -49,8 +50,9 @@ lint: ## golangci-lint, go vet, and a tidy go.mod
 	go mod tidy -diff
 
 .PHONY: test
-test: ## all tests, with the race detector, in random order
+test: ## all tests, in random order, with the race detector where there are goroutines
 	go test -race -shuffle=on -timeout 25m $(PKGS)
+	go test -shuffle=on ./routing ./protocol ./itest/sim
 
 .PHONY: cover
 cover: ## coverage by function; bin/cover.html shows the lines
@@ -109,6 +111,11 @@ sim: ## simulated networks of up to NODES (100000): targets and measured values,
 .PHONY: stress
 stress: ## 30 nodes under load for STRESS (10m), killed, stopped and starved: counts false answers, of which there must be none
 	go run ./itest/stress/cmd/stress -for $(STRESS) $(STRESSFLAGS)
+
+# itest/network/RESULTS.md is written anew; make sim does the same for simulated networks.
+.PHONY: calibrate
+calibrate: ## what CALIBRATE (300) lookups of whole nodes say, and how often they are right; takes about 15 minutes
+	KAD_CALIBRATE=$(CALIBRATE) go test -count=1 -v -timeout 2h -run '^TestConfidenceIsTrue$$' ./itest/network
 
 .PHONY: nat-many
 nat-many: ## PEERS (1000) peers behind simulated NATs: how many of as many pairs meet, and how

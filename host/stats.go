@@ -199,8 +199,9 @@ type LookupStats struct {
 
 	// Confidence is how likely the peers that were found are the closest ones that
 	// are alive, from 0 to 1, by the estimated size of the network; of several
-	// lookups, the lowest. It is low if a lookup was ended before it had converged,
-	// as by the first value of a get. Without lookups it is 0.
+	// lookups, the lowest. It is low if a lookup was ended before it had converged, as by
+	// the first value of a get, or took over what an earlier one had found. It is 0 without
+	// lookups, and while the size of the network is unknown.
 	Confidence float64
 }
 

@@ -64,6 +64,7 @@ func hostilePeers() []hostilePeer {
 }
 
 func TestHostileMessages(t *testing.T) {
+	long(t)
 	for _, tt := range hostilePeers() {
 		for num, req := range map[protowire.Number]Request{
 			fieldCloser:    FindNode{},
@@ -130,6 +131,7 @@ func TestHostileRequests(t *testing.T) {
 
 // Further records cost what the limits allow, however many were sent.
 func TestHostileRecords(t *testing.T) {
+	long(t)
 	const limit = MaxValue + MaxValue/4 + 128<<10 // values are rounded up, if they are small
 	first := Record{Key: []byte("k"), Value: []byte("v")}
 	record := func(value int) []byte {

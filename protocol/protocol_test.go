@@ -79,3 +79,12 @@ func shortAll(records []Record) []Record {
 	}
 	return list
 }
+
+// long skips a test that takes long if the race detector is on: it would take ten times as
+// long, and find nothing where there is one goroutine. make test runs it without.
+func long(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("the race detector is on, and there is one goroutine")
+	}
+}

@@ -85,5 +85,5 @@ type Result struct {
 	Late       int       // contacts that had not answered when it ended, and were late
 	Hops       int       // depth of the deepest contact that answered; a seed is at 1
 	End        End       // why it ended
-	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1
+	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1; 0 if it is unknown
 }

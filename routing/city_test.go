@@ -316,6 +316,7 @@ func (c *city) run(lookups int, cfg LookupConfig, seed uint64) toll {
 // What lookups cost in a network whose messages take their time: near the aims,
 // of which a hundred lookups show the median, the mean and a rough worst case.
 func TestLookupInCity(t *testing.T) {
+	long(t)
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name        string
@@ -350,6 +351,7 @@ func TestLookupInCity(t *testing.T) {
 
 // Who looks the same key up again asks three, and waits for two of them.
 func TestLookupInCityAgain(t *testing.T) {
+	long(t)
 	c := newCity(1000, 2)
 	rng := seeded(t, 7)
 	cfg := LookupConfig{Size: Estimate{Nodes: 1000, Error: 0.07}}
@@ -368,7 +370,7 @@ func TestLookupInCityAgain(t *testing.T) {
 		if !sameContacts(again.result.Closest, first.result.Closest) || again.result.Requests > checks {
 			t.Errorf("found %v with %d requests, want %v", ids(again.result.Closest), again.result.Requests, ids(first.result.Closest))
 		}
-		if again.result.Confidence < 0.2 { // of two answers alone, which do not know all
+		if again.result.Confidence < 0.05 || again.result.Confidence > 0.5 { // of two answers alone, which do not know all
 			t.Errorf("confidence is %.3f", again.result.Confidence)
 		}
 		times = append(times, again.took)

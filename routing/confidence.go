@@ -131,13 +131,14 @@ func (l *Lookup) confidence(p *path) float64 {
 }
 
 // overall returns the confidence of the lookup: that of its best path, since a path of
-// liars cannot hide what another finds. Without the size of the network, it is 1 if
-// all of the closest have answered.
+// liars cannot hide what another finds, and that the contacts which were not asked again
+// still answer. Without the size of the network it is 0, unless the lookup is exhausted:
+// that all of the closest have answered does not show that there are no others.
 func (l *Lookup) overall() float64 {
 	switch {
 	case l.end == Exhausted && len(l.overdue) > 0: // there are no others to compare with
 		return float64(len(l.answered)) / float64(len(l.answered)+len(l.overdue))
-	case l.end == Exhausted, l.end == Converged && l.nodes() == 0:
+	case l.end == Exhausted:
 		return 1
 	case l.nodes() == 0:
 		return 0
@@ -146,7 +147,7 @@ func (l *Lookup) overall() float64 {
 	for _, p := range l.paths {
 		best = max(best, l.confidence(p))
 	}
-	return best
+	return best * l.present()
 }
 
 // Certain returns the contacts that have answered and are most likely among the K

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 func TestAtMost(t *testing.T) {
@@ -70,8 +72,8 @@ func TestExcess(t *testing.T) {
 	}
 }
 
-// Without the size of the network there is no confidence but that of the exact
-// rule, and nobody is certain before the end.
+// Without the size of the network there is no confidence, unless all contacts have
+// answered or failed, and none is certain before the end.
 func TestConfidenceWithoutSize(t *testing.T) {
 	l := NewLookup("self", target, span(1, 3), LookupConfig{})
 	asks(l, epoch)
@@ -85,6 +87,14 @@ func TestConfidenceWithoutSize(t *testing.T) {
 	if r := l.Result(); r.Confidence != 1 || !sameContacts(l.Certain(), ps(1, 2)) {
 		t.Errorf("confidence is %v, certain are %v", r.Confidence, ids(l.Certain()))
 	}
+	l = NewLookup("self", target, span(1, 3), LookupConfig{K: 2})
+	asks(l, epoch)
+	l.Answered("1", nil)
+	l.Answered("2", nil)
+	expectEnd(t, l, Converged, ps(1, 2)...)
+	if r := l.Result(); r.Confidence != 0 {
+		t.Errorf("converged: confidence is %v, though there may be others", r.Confidence)
+	}
 	l = NewLookup("self", target, span(1, 3), LookupConfig{})
 	asks(l, epoch)
 	l.Answered("1", nil)
@@ -94,9 +104,39 @@ func TestConfidenceWithoutSize(t *testing.T) {
 	}
 }
 
+// What an earlier lookup has found, and was not asked again, may be gone: three answers say
+// little of the other contacts. Where many fail, all are asked.
+func TestConfidenceOfRecentContacts(t *testing.T) {
+	for _, tt := range []struct {
+		failing  float64
+		requests int
+		least    float64
+		most     float64
+	}{{0, 3, 0.2, 0.4}, {0.04, 3, 0, 0.3}, {0.1, 20, 0.9, 1}} {
+		seeds := span(1, 20)
+		for i := range seeds {
+			seeds[i].Connected = true
+		}
+		MarkRecent(seeds)
+		cfg := LookupConfig{K: 20, Size: Estimate{Nodes: 0x1p251, Error: 0.05}, Failing: tt.failing}
+		l := NewLookup("self", target, seeds, cfg)
+		for l.Result().End == Running {
+			asked, _ := asks(l, epoch)
+			for _, id := range asked {
+				l.Answered(peer.ID(id), seeds)
+			}
+		}
+		r := l.Result()
+		if r.Requests != tt.requests || r.Confidence < tt.least || r.Confidence > tt.most || len(r.Closest) != 20 {
+			t.Errorf("%v failing: %d requests, confidence %.3f, %d found; want %+v", tt.failing, r.Requests, r.Confidence, len(r.Closest), tt)
+		}
+	}
+}
+
 // Whoever is certain while a lookup goes on is in its result, nearly always; half
 // of the result is certain before the last of it has answered.
 func TestCertain(t *testing.T) {
+	long(t)
 	const nodes, lookups = 500, 100
 	rng := seeded(t, 11)
 	net := newNetwork(nodes, rng)
@@ -145,6 +185,7 @@ func TestCertain(t *testing.T) {
 // A lookup is right as often as its confidence says, or more often, where one node
 // in five is dead.
 func TestConfidenceIsCalibrated(t *testing.T) {
+	long(t)
 	const nodes = 1000
 	c := newCity(nodes, 3)
 	c.dead = 0.2

@@ -185,6 +185,7 @@ func TestLiarsHideNobody(t *testing.T) {
 // Where many are dead and nobody lies, everybody heard of who is closer than the
 // last of the result was asked and did not answer.
 func TestNoHonestContactIsLeftOut(t *testing.T) {
+	long(t)
 	const nodes = 500
 	rng := seeded(t, 9)
 	net := newNetwork(nodes, rng)

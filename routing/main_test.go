@@ -95,3 +95,12 @@ func seeded(tb testing.TB, seed uint64) *rand.Rand {
 	tb.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, seed))
 }
+
+// long skips a test that takes long if the race detector is on: it would take ten times as
+// long, and find nothing where there is one goroutine. make test runs it without.
+func long(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("the race detector is on, and there is one goroutine")
+	}
+}

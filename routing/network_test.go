@@ -73,6 +73,7 @@ func (net *network) without(c Contact) []Contact {
 // A lookup ends with exactly the k closest nodes, sorted, at a budget of
 // requests: 32 where 20 is the least that k = 20 and beta = k can take.
 func TestLookupFindsTheClosest(t *testing.T) {
+	long(t)
 	const nodes, lookups, budget = 1000, 500, 32
 	rng := seeded(t, 1)
 	net := newNetwork(nodes, rng)
@@ -135,6 +136,7 @@ func TestLookupFindsTheClosestLive(t *testing.T) {
 
 // With honest peers, disjoint paths find what a plain lookup finds.
 func TestPathsFindTheClosest(t *testing.T) {
+	long(t)
 	const nodes, lookups = 300, 100
 	rng := seeded(t, 2)
 	net := newNetwork(nodes, rng)

@@ -119,6 +119,7 @@ func TestRegionIsExact(t *testing.T) {
 // than there are keys, and no more than cover the network however many keys there
 // are, which is N/k = 50 if each brought k new nodes.
 func TestRegionLookups(t *testing.T) {
+	long(t)
 	tests := []struct{ keys, lookups, most int }{
 		{1, 1, 1},
 		{20, 20, 2},

@@ -58,7 +58,7 @@ type LookupEnded struct {
 	Requests   int       // peers that were asked
 	Answered   int       // peers that answered in time
 	Hops       int       // the longest way from a contact of ours to a peer that answered
-	Confidence float64   // how likely the closest peers were found, from 0 to 1
+	Confidence float64   // how likely the closest peers were found, from 0 to 1; 0: unknown
 }
 
 // ContactAdded says that a peer is in the routing table now.

@@ -5,16 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/routing"
 )
 
 // Lookups are right at least as often as they say, in networks with a past too, and find
 // there what they find where tables are random.
 func TestCalibration(t *testing.T) {
-	if race.Enabled {
-		t.Skip("with the race detector, it takes minutes, and there is one goroutine")
-	}
+	long(t)
 	seed := seeded(t, 1)
 	young := Past{Growth: 24 * time.Hour, Churn: 12 * time.Hour, Session: Weibull(12*time.Hour, 0.6)}
 	populations := map[string]*Population{
@@ -63,9 +60,7 @@ func TestCalibration(t *testing.T) {
 // In an aged network all tables overlook the same nodes: the late ones. In one that grew,
 // tables hold nodes that are there, and all near ones.
 func TestNetworksWithAPast(t *testing.T) {
-	if race.Enabled {
-		t.Skip("with the race detector, it takes minutes, and there is one goroutine")
-	}
+	long(t)
 	seed := seeded(t, 1)
 	p := Aged(500, seed)
 	known := make(map[int32]int)

@@ -89,6 +89,7 @@ func TestMeasureNamesTheRun(t *testing.T) {
 
 // One seed is one trace, in all kinds of scenarios; another seed is another.
 func TestSameSeedSameTrace(t *testing.T) {
+	long(t)
 	seed := seeded(t, 1)
 	tests := map[string]struct {
 		s  Scenario

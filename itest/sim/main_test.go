@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -68,4 +69,13 @@ func ExampleRunError() {
 	// Output:
 	// warm, run 7: 33 requests, 32 are allowed
 	// replay: go run ./itest/sim/cmd/sim -row warm -seed 1 -replay 7
+}
+
+// long skips a test that takes long if the race detector is on: it would take ten times as
+// long, and find nothing where there is one goroutine. make test runs it without.
+func long(t *testing.T) {
+	t.Helper()
+	if race.Enabled {
+		t.Skip("the race detector is on, and there is one goroutine")
+	}
 }

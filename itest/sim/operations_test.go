@@ -349,6 +349,7 @@ func TestWholeAfterBlackout(t *testing.T) {
 // With upkeep, tables follow who comes and goes: nearly all contacts of a table
 // are there, and a node that comes back has joined.
 func TestUpkeep(t *testing.T) {
+	long(t)
 	const nodes = 40
 	w := NewWorld(NewPopulation(nodes, 1), Scenario{
 		Churn:  Churn{Session: Exponential(20 * time.Minute), Absence: Exponential(5 * time.Minute)},

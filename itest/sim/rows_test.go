@@ -34,6 +34,7 @@ func today() map[string]Want {
 
 // No row falls behind what is reached today.
 func TestRows(t *testing.T) {
+	long(t)
 	populations := make(map[int]*Population)
 	for slug, want := range today() {
 		t.Run(slug, func(t *testing.T) {
@@ -58,6 +59,7 @@ func TestRows(t *testing.T) {
 // Liars hide nobody: the closest honest node is asked, in a smaller network than
 // that of the rows.
 func TestLiarRows(t *testing.T) {
+	long(t)
 	pop := NewPopulation(1000, seeded(t, 1))
 	for slug, want := range map[string]float64{
 		"friends1": 1, "friends8": 1, "invent1": 1, "invent8": 1, "sybils8": 0.8,
@@ -74,6 +76,7 @@ func TestLiarRows(t *testing.T) {
 
 // Ten thousand nodes, each with its table: all lookups find the closest.
 func TestTenThousandTables(t *testing.T) {
+	long(t)
 	pop := NewPopulation(10_000, seeded(t, 1))
 	pop.Fill(ignore)
 	for i := 0; i < pop.Len(); i += 100 {
