@@ -202,6 +202,10 @@ type LookupStats struct {
 	// lookups, the lowest. It is low if a lookup was ended before it had converged,
 	// as by the first value of a get. Without lookups it is 0.
 	Confidence float64
+
+	// Crowded says that more peers are near the key of a lookup than chance brings there:
+	// see [Receipt]. The lookup has asked peers beyond them.
+	Crowded bool
 }
 
 // WithTrace returns a context for an operation, and the trace that the
