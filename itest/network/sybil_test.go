@@ -2,7 +2,11 @@ package network_test
 
 import (
 	"bufio"
+	"cmp"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -140,4 +144,58 @@ func testSybilsAroundKey(t *testing.T) {
 	if min(values, providers) < 95 {
 		t.Errorf("%d and %d of 100 find it, want 95", values, providers)
 	}
+}
+
+// eraseHours is how long Sybils have to erase a record: KAD_HOSTILE_HOURS, or 3.
+func eraseHours(t *testing.T) int {
+	t.Helper()
+	hours, err := strconv.Atoi(cmp.Or(os.Getenv("KAD_HOSTILE_HOURS"), "3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hours
+}
+
+// What was stored before Sybils came is found hours later, though they acknowledge what they
+// are handed and drop it.
+func TestSybilsErase(t *testing.T) { bubble(t, testSybilsErase) }
+
+func testSybilsErase(t *testing.T) {
+	n := kadtest.New(t, kadtest.Config{Seed: 2, Latency: link})
+	nodes := joined(n, 100, kad.Config{})
+	if _, err := nodes[0].DHT.Put(t.Context(), recordKey(1), []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes[0].DHT.Announce(t.Context(), contentOf(t, recordKey(1))); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+	// The publisher is gone: nothing is published again.
+	provider := nodes[0].ID()
+	n.Kill(nodes[0])
+	for _, key := range []string{recordKey(1), providerKey(contentOf(t, recordKey(1)))} {
+		beset(t, n, nodes[1:], key)
+	}
+	report := func(when string) {
+		values, providers := 0, 0
+		for i := range 100 {
+			d := nodes[1+i%99].DHT
+			if got, err := d.GetValue(t.Context(), recordKey(1), kad.Quorum(1)); err == nil && string(got) == "1" {
+				values++
+			}
+			for info, err := range d.Providers(t.Context(), contentOf(t, recordKey(1)), 1) {
+				if err == nil && info.ID == provider {
+					providers++
+				}
+			}
+		}
+		t.Logf("%s: %d of 100 gets and %d of 100 searches for providers find it", when, values, providers)
+		if min(values, providers) < 95 {
+			t.Errorf("%s: %d and %d of 100 find it, want 95", when, values, providers)
+		}
+	}
+	report("at once")
+	hours := eraseHours(t)
+	time.Sleep(time.Duration(hours) * time.Hour)
+	report(fmt.Sprintf("after %d hours", hours))
 }
