@@ -68,12 +68,18 @@ type Receipt struct {
 	Failed map[peer.ID]error // why each of the others refused or failed
 	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
 
+	// Crowded says that more peers are near the key than chance brings there, one time in
+	// 10 000 without liars: they may be there to deny what is stored. Then Wanted is more
+	// than k, up to 4 k, so that k other peers are among them as a rule. It is known when
+	// the lookup has ended: see [Receipt.Wait].
+	Crowded bool
+
 	rest *deliver.Receipt // not nil: it may go on
 }
 
 // receiptOf returns a receipt of the room that delivers, as users see it.
 func receiptOf(r deliver.Receipt) Receipt {
-	return Receipt{Stored: r.Stored, Failed: r.Failed, Wanted: r.Wanted, rest: &r}
+	return Receipt{Stored: r.Stored, Failed: r.Failed, Wanted: r.Wanted, Crowded: r.Crowded, rest: &r}
 }
 
 // Wait returns the receipt when all peers have answered: at once if they have.

@@ -203,6 +203,10 @@ type LookupStats struct {
 	// the first value of a get, or took over what an earlier one had found. It is 0 without
 	// lookups, and while the size of the network is unknown.
 	Confidence float64
+
+	// Crowded says that more peers are near the key of a lookup than chance brings there:
+	// see [Receipt]. The lookup has asked peers beyond them.
+	Crowded bool
 }
 
 // WithTrace returns a context for an operation, and the trace that the

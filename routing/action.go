@@ -86,4 +86,5 @@ type Result struct {
 	Hops       int       // depth of the deepest contact that answered; a seed is at 1
 	End        End       // why it ended
 	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1; 0 if it is unknown
+	Crowded    bool      // more contacts are near the target than chance brings there: Closest has up to 4 K
 }

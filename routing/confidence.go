@@ -86,7 +86,7 @@ type rooms struct {
 // two standard deviations more nodes than it is estimated to have. The nodes that are gone
 // and still in tables take places too.
 func (l *Lookup) rooms() *rooms {
-	return &rooms{k: l.cfg.K, nodes: l.cfg.Size.Nodes * (1 + 2*l.cfg.Size.Error) / max(l.answering(), minAnswering)}
+	return &rooms{k: l.k, nodes: l.cfg.Size.Nodes * (1 + 2*l.cfg.Size.Error) / max(l.answering(), minAnswering)}
 }
 
 // minAnswering is the least share of answering contacts that is believed.

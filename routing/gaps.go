@@ -23,7 +23,7 @@ const minGapRequests = 6
 // has asked enough, or there is none.
 func (l *Lookup) askAgain(p *path) *candidate {
 	most := max(minGapRequests, int(math.Ceil(gapShare*float64(l.cfg.K))))
-	if l.nodes() <= float64(2*l.cfg.K) || len(p.again) >= most || l.confidence(p) >= enough {
+	if l.nodes() <= float64(2*l.k) || len(p.again) >= most || l.confidence(p) >= enough {
 		return nil
 	}
 	about := l.gap(p)
@@ -49,7 +49,7 @@ func (l *Lookup) gap(p *path) (widest *candidate) {
 	reaches := p.reaches
 	for _, s := range p.again {
 		if s.state == waiting {
-			far := float64(l.cfg.K) * l.answering() / l.nodes()
+			far := float64(l.k) * l.answering() / l.nodes()
 			reaches = append(slices.Clip(reaches), reach{s.Key, s.about.Key, far})
 		}
 	}

@@ -92,7 +92,9 @@ const maxWait = time.Minute
 type Lookup struct {
 	self     peer.ID
 	target   Key
-	cfg      LookupConfig
+	cfg      LookupConfig // its K grows where the target is crowded
+	k        int          // K as it was given
+	crowded  bool         // see widen
 	paths    []*path
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
@@ -124,6 +126,7 @@ func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Loo
 		cfg:    cfg.withDefaults(),
 		known:  make(map[peer.ID]*candidate),
 	}
+	l.k = l.cfg.K
 	for i := range l.cfg.Paths {
 		p := newPath(i, l.cfg)
 		l.paths = append(l.paths, p)
@@ -148,7 +151,7 @@ func (l *Lookup) Next(now time.Time) Action {
 		l.turn = (l.turn + 1) % len(l.paths)
 		c, done := l.pick(p)
 		if c != nil {
-			if l.requests < maxAsked*max(l.cfg.K, minAskedFor) {
+			if l.requests < maxAsked*max(l.k, minAskedFor) {
 				return l.ask(now, p, c)
 			}
 			overrun = true
@@ -163,6 +166,9 @@ func (l *Lookup) Next(now time.Time) Action {
 		if l.awaitsNear() {
 			return Action{Kind: Wait, Until: now.Add(maxWait)}
 		}
+	}
+	if over && !overrun && l.widen() {
+		return l.Next(now)
 	}
 	// If only slow ones are left, and no other has answered, a late answer is better
 	// than none.
@@ -185,10 +191,10 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	if c == nil {
 		return false
 	}
-	if len(closer) > 2*l.cfg.K {
+	if len(closer) > 2*l.k {
 		closer = slices.Clone(closer)
 		SortByDistance(l.target, closer)
-		closer = closer[:2*l.cfg.K]
+		closer = closer[:2*l.k]
 	}
 	p := l.paths[c.path]
 	if c.about != nil {
@@ -293,6 +299,7 @@ func (l *Lookup) Result() Result {
 		Hops:       l.hops,
 		End:        l.end,
 		Confidence: l.overall(),
+		Crowded:    l.crowded,
 	}
 }
 

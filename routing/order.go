@@ -58,7 +58,7 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 	if s.next == nil {
 		s.next = s.doubtful
 	}
-	if s.next == nil && h.gone {
+	if s.next == nil && (h.gone || l.crowded) {
 		s.next = l.askAgain(p)
 		s.over = s.over && s.next == nil && !p.asksAgain()
 	}

@@ -95,9 +95,10 @@ func (p *Paces) Tune(cfg LookupConfig, self Key, neighbours []Contact) LookupCon
 // Learn takes in the result of a lookup of key. If the lookup has converged, its result
 // counts for the size of the network; recalled is when the seeds taken from an earlier
 // lookup last answered. Unless it is zero, the result does not count: one part of the
-// key space counts once.
+// key space counts once. Nor does a crowd count, whose peers would make the network seem
+// larger, until they are no crowd.
 func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
-	if r.End == Converged && recalled.IsZero() {
+	if r.End == Converged && recalled.IsZero() && !r.Crowded {
 		p.found(key, r.Closest)
 	}
 }

@@ -54,8 +54,11 @@ func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 // Learn remembers the result of a lookup of key, if it has found k contacts, or all
 // that there are; recalled is when the seeds taken from an earlier lookup last
 // answered. If some of the seeds are in the result unasked, the result is as old as
-// they are.
+// they are. A crowd is not remembered: each lookup looks beyond it.
 func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
+	if result.Crowded {
+		return
+	}
 	ended := result.End == Converged || result.End == Exhausted
 	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
 	case whole && result.allAnswered():

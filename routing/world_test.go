@@ -171,6 +171,12 @@ func (w world) judge(t *rapid.T, r Result, cfg LookupConfig, seeds []Contact, ov
 			t.Errorf("%v is dead, and in the result", c.ID)
 		}
 	}
+	if r.Crowded { // it looks beyond the crowd
+		if len(r.Closest) > maxCrowd*cfg.K {
+			t.Errorf("%d contacts around a crowd", len(r.Closest))
+		}
+		cfg.K = max(cfg.K, len(r.Closest))
+	}
 	if want := closestOf(target, r.Answered, cfg.K); !sameContacts(r.Closest, want) {
 		t.Errorf("closest are %v, want %v", ids(r.Closest), ids(want))
 	}

@@ -59,6 +59,7 @@ type LookupEnded struct {
 	Answered   int       // peers that answered in time
 	Hops       int       // the longest way from a contact of ours to a peer that answered
 	Confidence float64   // how likely the closest peers were found, from 0 to 1; 0: unknown
+	Crowded    bool      // more peers are near the target than chance brings there
 }
 
 // ContactAdded says that a peer is in the routing table now.

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
@@ -37,10 +38,11 @@ type Config struct {
 
 // A Caller asks peers. It is safe for concurrent use.
 type Caller struct {
-	cfg    Config
-	dialer *dialer
-	lanes  *lanes
-	older  older
+	cfg      Config
+	dialer   *dialer
+	unproved *unproved
+	lanes    *lanes
+	older    older
 
 	requests, failed, probes atomic.Uint64
 	times                    observe.Requests // of the attempts, with what each dialled, by table.Outcome
@@ -48,13 +50,47 @@ type Caller struct {
 
 // New returns a Caller.
 func New(cfg Config) *Caller {
-	dial := func(ctx context.Context, to peer.ID) error {
-		if cfg.Dialled != nil {
-			cfg.Dialled(to)
-		}
-		return cfg.Transport.Dial(ctx, to)
+	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved()}
+	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected)
+	return c
+}
+
+// dial dials a peer: at the addresses that the host knows, and at the ones that others have
+// named, as far as these may be dialled.
+func (c *Caller) dial(ctx context.Context, to peer.ID) error {
+	addrs, named := c.unproved.admit(to)
+	c.cfg.Table.Learn(to, addrs)
+	if named && len(addrs) == 0 && len(c.cfg.Host.Peerstore().Addrs(to)) == 0 {
+		return errUnproved
 	}
-	return &Caller{cfg: cfg, lanes: newLanes(), dialer: newDialer(cfg.MaxDials, cfg.Tasks, dial, cfg.Table.Connected)}
+	if c.cfg.Dialled != nil {
+		c.cfg.Dialled(to)
+	}
+	err := c.cfg.Transport.Dial(ctx, to)
+	if err == nil && named {
+		for _, at := range c.cfg.Table.Proved(to) {
+			c.unproved.proved(at)
+		}
+	}
+	return err
+}
+
+// learn has a dial of a contact know its addresses, until the function is called that it
+// returns. The ones of a contact of the table are proved: the host learns them.
+func (c *Caller) learn(to routing.Contact) (forget func()) {
+	forget = func() {}
+	if c.cfg.Table.Connected(to.ID) {
+		return forget
+	}
+	p, err := announce.Wire(to.Wire).Peer()
+	switch {
+	case err != nil:
+	case c.cfg.Table.Has(to.ID):
+		c.cfg.Table.Learn(to.ID, p.Addrs)
+	default:
+		forget = c.unproved.name(to.ID, p.Addrs)
+	}
+	return forget
 }
 
 // Stats returns how many requests were made, how many of them failed or were refused,
@@ -105,7 +141,7 @@ func (c *Caller) ask(
 	if reaches == nil {
 		reaches = func(Stage) {}
 	}
-	c.cfg.Table.Learn(to)
+	defer c.learn(to)()
 	l := c.lanes.use(to.ID)
 	defer c.lanes.drop(to.ID)
 	var first time.Time // the end of the first attempt

@@ -48,6 +48,8 @@ type delivery struct {
 	mu     sync.Mutex
 	to     []*receiver // closest first
 	stored int         // how many have stored it
+
+	crowded bool // more peers are near the key than chance brings there: all of to should store it
 }
 
 // A mark is passed when so many peers have stored a record, or by a call.
@@ -84,6 +86,11 @@ func (v *delivery) run(ctx context.Context, find func(context.Context, *lookup.S
 		Add:   func(ctx context.Context, to ...routing.Contact) { v.add(ctx, &v.sends, to) },
 		Late:  func(ctx context.Context, to ...routing.Contact) { v.add(ctx, &v.late, to) },
 		Taken: v.taken,
+		Crowded: func() {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.crowded = true
+		},
 	}); err != nil {
 		v.err = err
 	}
@@ -233,7 +240,10 @@ func (v *delivery) receipt() Receipt {
 	known := v.known()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	r.Wanted = min(v.whole.at, max(known, len(v.to)))
+	if r.Wanted = max(known, len(v.to)); !v.crowded {
+		r.Wanted = min(v.whole.at, r.Wanted)
+	}
+	r.Crowded = v.crowded
 	for _, to := range v.to {
 		switch err := to.outcome; {
 		case err == nil:

@@ -127,7 +127,11 @@ func keyOf(req protocol.Request) routing.Key {
 type Receipt struct {
 	Stored []peer.ID         // the peers that stored it, closest to the key first
 	Failed map[peer.ID]error // why each of the others refused or failed
-	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
+	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer; up to 4 k if Crowded
+
+	// Crowded says that more peers are near the key than chance brings there, as far as the
+	// lookup has shown by now.
+	Crowded bool
 
 	rest *delivery // not nil: it goes on
 }

@@ -111,24 +111,16 @@ func remaining(expires, now time.Time) time.Duration {
 }
 
 // MarkSent records that what a request stores was sent to its holders: as if it had
-// arrived just now, or, if it is theirs alone, as if it had expired. An entry that was
-// replaced since the request was made is left as it is.
-func (h *Holder) MarkSent(ctx context.Context, req protocol.Request, theirs bool) error {
+// arrived just now. An entry that was replaced since the request was made is left as it is.
+func (h *Holder) MarkSent(ctx context.Context, req protocol.Request) error {
 	now := time.Now()
-	mark := func(received, expires *time.Time) {
-		if theirs {
-			*expires = now
-		} else {
-			*received = now
-		}
-	}
 	if add, ok := req.(protocol.AddProvider); ok {
 		defer h.announcing.lock(add.Key)()
 		p, err := h.cfg.Store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
 		if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, add.Proof) {
 			return nil // it is gone, or there is another one now
 		}
-		mark(&p.Received, &p.Expires)
+		p.Received = now
 		return h.cfg.Store.AddProvider(ctx, add.Key, p)
 	}
 	put, _ := req.(protocol.PutValue)
@@ -141,7 +133,7 @@ func (h *Holder) MarkSent(ctx context.Context, req protocol.Request, theirs bool
 		}
 		for i, v := range held {
 			if slices.ContainsFunc(sent, func(r protocol.Record) bool { return bytes.Equal(r.Value, v.Data) }) {
-				mark(&held[i].Received, &held[i].Expires)
+				held[i].Received = now
 			}
 		}
 		return h.cfg.Rules.Pack(key, held), nil

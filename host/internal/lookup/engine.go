@@ -122,14 +122,16 @@ func (e *Engine) Refresh(ctx context.Context, preimage []byte) error {
 // A Sink takes the peers that something is sent to, while a lookup for them goes on. It
 // ignores the peers that it has.
 type Sink struct {
-	Add   func(ctx context.Context, to ...routing.Contact) // peers that have answered
-	Late  func(ctx context.Context, to ...routing.Contact) // peers that have not, and may
-	Taken func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
+	Add     func(ctx context.Context, to ...routing.Contact) // peers that have answered
+	Late    func(ctx context.Context, to ...routing.Contact) // peers that have not, and may
+	Crowded func()                                           // called if more peers are near the key than chance brings there; may be nil
+	Taken   func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
 }
 
 // A Closest finds the k peers closest to a preimage. If to is not nil, something is sent to
 // them: each is added to it as soon as it is most likely among them. The peers that may be
-// among them, and have not answered, are added at the end.
+// among them, and have not answered, are added at the end. Where the key is crowded, all peers
+// are found that are as near to it as k are on average: see [routing.Result].
 type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error)
 
 // Closest returns what finds the k closest peers by one lookup with so many paths; 0 is
@@ -163,7 +165,8 @@ func (e *Engine) Closest(paths int) Closest {
 		if err != nil {
 			return nil, err
 		}
-		if to == nil {
+		if to == nil { // of a crowd, the k closest alone
+			result.Closest = result.Closest[:min(len(result.Closest), e.cfg.K)]
 			return result.Closest, result.Enough()
 		}
 		return e.give(ctx, preimage, result, to)
@@ -189,6 +192,9 @@ func (e *Engine) give(ctx context.Context, preimage []byte, r Result, to *Sink) 
 		return nil, r.Enough() // it is none of them
 	}
 	if to != nil {
+		if r.Crowded && to.Crowded != nil {
+			to.Crowded()
+		}
 		to.Add(ctx, r.Closest...)
 		to.Late(ctx, r.Awaited...)
 		if len(r.Closest) < e.cfg.K {

@@ -35,7 +35,11 @@ func (r Result) Empty(what string) error {
 	if err := r.Enough(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: none of the %d closest peers that answered %s", kaderr.ErrNotFound, r.Told, what)
+	crowd := ""
+	if r.Crowded {
+		crowd = "; more peers are near the key than chance brings there, and may hide what is there"
+	}
+	return fmt.Errorf("%w: none of the %d closest peers that answered %s%s", kaderr.ErrNotFound, r.Told, what, crowd)
 }
 
 // Enough returns nil if more than half of the k closest peers that are known have answered;

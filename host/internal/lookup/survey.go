@@ -18,8 +18,8 @@ const (
 )
 
 // A Survey finds the k peers closest to many keys with fewer lookups than keys: what
-// lookups have shown of a part of the key space holds for all keys in it. It is safe for
-// concurrent use.
+// lookups have shown of a part of the key space holds for all keys in it. A crowded key is
+// looked up itself. It is safe for concurrent use.
 type Survey struct {
 	engine *Engine
 	turn   chan struct{} // full during a lookup: the others wait, and share its result
@@ -56,6 +56,9 @@ func (s *Survey) find(ctx context.Context, preimage []byte) (Result, error) {
 	key := routing.KeyOf(preimage)
 	for range surveyLookups {
 		found, prefix, bits, ok := s.region.Closest(key)
+		if ok && s.engine.cfg.Table.Tune(routing.LookupConfig{K: s.engine.cfg.K}).Size.Crowded(key, found) {
+			break
+		}
 		if ok {
 			return Result{Result: routing.Result{Closest: found}}, nil
 		}
@@ -91,7 +94,7 @@ func (s *Survey) old() (now time.Time, old bool) {
 // the closest: when a peer failed, there may be more.
 func (s *Survey) look(ctx context.Context, preimage []byte) (Result, error) {
 	r, err := s.engine.Find(ctx, preimage, Plan{Recall: true})
-	if err == nil && r.Unasked == 0 && (r.End == routing.Converged || r.End == routing.Exhausted && r.Failed+r.Late == 0) {
+	if err == nil && r.Unasked == 0 && !r.Crowded && (r.End == routing.Converged || r.End == routing.Exhausted && r.Failed+r.Late == 0) {
 		s.region.Add(routing.KeyOf(preimage), r.Closest)
 	}
 	return r, err

@@ -29,6 +29,7 @@ func (s *Search) tellEnded(r Result) {
 		return events.LookupEnded{
 			Lookup: s.number, End: r.End.String(), Closest: peersOf(r.Closest),
 			Requests: r.Requests, Answered: len(r.Answered), Hops: r.Hops, Confidence: r.Confidence,
+			Crowded: r.Crowded,
 		}
 	})
 }

@@ -23,6 +23,7 @@ type Stats struct {
 	Unasked    int     // peers that could not be asked, because something is lacking here
 	Hops       int     // the longest way from a contact of ours to a peer that answered
 	Confidence float64 // see routing.Result; of several lookups, the lowest
+	Crowded    bool    // see routing.Result; of several lookups, of any
 }
 
 type traceKey struct{}
@@ -50,7 +51,7 @@ func (t *Trace) begin() func(Result) {
 		defer t.mu.Unlock()
 		t.lookups[i] = Stats{
 			Lookups: 1, Requests: r.Requests, Answered: len(r.Answered), Refused: r.Refused, Late: r.Late,
-			Unasked: r.Unasked, Hops: r.Hops, Confidence: r.Confidence,
+			Unasked: r.Unasked, Hops: r.Hops, Confidence: r.Confidence, Crowded: r.Crowded,
 		}
 	}
 }
@@ -71,6 +72,7 @@ func (t *Trace) Stats() Stats {
 		sum.Late += l.Late
 		sum.Unasked += l.Unasked
 		sum.Hops = max(sum.Hops, l.Hops)
+		sum.Crowded = sum.Crowded || l.Crowded
 	}
 	return sum
 }

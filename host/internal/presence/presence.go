@@ -141,7 +141,7 @@ func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Mu
 				to(ctx, holders...)
 			}
 		}
-		return find(sending, &lookup.Sink{Add: add(sink.Add), Late: add(sink.Late), Taken: sink.Taken})
+		return find(sending, &lookup.Sink{Add: add(sink.Add), Late: add(sink.Late), Taken: sink.Taken, Crowded: sink.Crowded})
 	})
 	if err != nil {
 		return err

@@ -17,14 +17,15 @@
 //     restart.
 //   - It would change if a due time for each record took no memory.
 //
-// A holder beyond the k closest gives its copy back.
+// A holder beyond the k closest keeps its copy.
 //
-//   - Context: caches, and nodes that were cut off, hold records that are not theirs.
-//   - Decision: it sends the record to the k closest, and forgets it if half of them
-//     have it.
-//   - Consequence: a record that only far holders have is not lost, and an old value
-//     does not stay for days.
-//   - It would change if far holders could know that the k closest have the record.
+//   - Context: caches, and nodes that were cut off, hold records that others are nearer to;
+//     and peers that are nearer may acknowledge a record and drop it.
+//   - Decision: it sends the record to the k closest in every eighth round, and keeps its
+//     copy until that expires.
+//   - Consequence: peers that come nearer to a key cannot erase what was there. A record has
+//     some holders more than k while nodes come and go.
+//   - It would change if a peer could prove that it holds a record.
 //
 // A newcomer is a peer that enters the table while we do not join.
 //

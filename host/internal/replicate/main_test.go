@@ -114,6 +114,15 @@ func (n *node) hold(t *testing.T, from, to int) {
 	}
 }
 
+// ours returns the number of a record that fewer than k peers are nearer to than the node.
+func (n *node) ours() int {
+	for i := 0; ; i++ {
+		if _, among := n.closest(recordKey(i)); among {
+			return i
+		}
+	}
+}
+
 // holds reports whether a node holds a value, and which.
 func (n *node) holds(t *testing.T, key []byte) string {
 	t.Helper()

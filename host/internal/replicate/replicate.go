@@ -99,6 +99,11 @@ const (
 	// others.
 	stepBatch   = 64
 	replicating = 8
+
+	// farRounds is in which of the rounds a record is sent that k contacts are nearer to
+	// than we are: every eighth. No holder sends it to us, so that each of these copies
+	// costs a delivery.
+	farRounds = 8
 )
 
 // A round goes through all that the node holds, once per interval, and sends the
@@ -114,6 +119,7 @@ type round struct {
 	kind   store.Kind
 	from   []byte // where in the store to go on
 
+	number  int           // of the round: 0 and up, from one of the first farRounds on
 	stepped bool          // a step has ended, and next is not set yet
 	ended   bool          // it was the last one of the round
 	pause   time.Duration // between two steps
@@ -129,6 +135,7 @@ func (r *Replicator) roundDue(now time.Time, start *tasks.Start) time.Time {
 		s.survey = r.cfg.Lookup.NewSurvey()
 		s.next = now.Add(rand.N(r.cfg.Interval))
 		s.begins = s.next
+		s.number = rand.N(farRounds)
 	}
 	if s.stepped {
 		s.schedule(now, r.cfg.Interval)
@@ -156,6 +163,7 @@ func (s *round) schedule(now time.Time, interval time.Duration) {
 	if !s.ended {
 		return
 	}
+	s.number++
 	s.begins = s.begins.Add(tasks.Jittered(interval))
 	if s.next = s.begins; s.next.Before(now) {
 		s.begins = now // the round took longer than the interval
@@ -219,10 +227,14 @@ func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yiel
 }
 
 // replicate sends what is held under a key to the peers that are closest to it, if no
-// peer has sent it to us for an interval. It reports whether it did. A record that k
-// others are nearer to than we are is then forgotten: it is theirs, and they keep it
-// alive.
+// peer has sent it to us for an interval. It reports whether it did. Our copy stays until it
+// expires, also if k others are nearer to the key and say that they have it: they may have
+// dropped it.
 func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
+	key := routing.KeyOf(h.key)
+	if r.cfg.Table.CountCloser(key) >= r.cfg.K && (r.round.number+int(key[len(key)-1]))%farRounds != 0 {
+		return false, nil
+	}
 	if due, err := r.due(ctx, h); err != nil || len(due) == 0 {
 		return false, err
 	}
@@ -230,12 +242,11 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	to = r.withUs(routing.KeyOf(h.key), to)
+	to = r.withUs(key, to)
 	due, err := r.due(ctx, h) // another holder may have been faster than the lookup
 	if err != nil || len(due) == 0 || len(to) == 0 {
 		return false, err
 	}
-	theirs := len(to) == r.cfg.K
 	old := false
 	for _, req := range due {
 		receipt := r.cfg.Deliver.ToThese(ctx, to, req, (len(to)+1)/2) // the rest is sent it all the same
@@ -246,15 +257,15 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 			}
 		}
 		old = old || better > 0
-		if have := len(receipt.Stored) + better; have == 0 || theirs && have < len(to)/2 {
+		if len(receipt.Stored)+better == 0 {
 			continue
 		}
 		r.replicated.Add(1)
-		if err := r.cfg.Holder.MarkSent(ctx, req, theirs); err != nil {
+		if err := r.cfg.Holder.MarkSent(ctx, req); err != nil {
 			return true, err
 		}
 	}
-	if old && !theirs { // a holder has a better one: the get brings it here, and to the other holders
+	if old { // a holder has a better one: the get brings it here, and to the other holders
 		_, err = r.cfg.Find.Values(ctx, h.key, find.ValuesOptions{})
 	}
 	return true, err

@@ -113,14 +113,11 @@ func (t *Table) Dialable(c routing.Contact) bool {
 	return c.Wire != nil || len(t.cfg.Host.Peerstore().Addrs(c.ID)) > 0
 }
 
-// Learn gives the host the addresses of a contact, for as long as it takes to connect:
-// identify and the table keep the addresses that prove good.
-func (t *Table) Learn(c routing.Contact) {
-	if t.Connected(c.ID) {
-		return
-	}
-	if p, err := announce.Wire(c.Wire).Peer(); err == nil {
-		t.cfg.Host.Peerstore().AddAddrs(c.ID, p.Addrs, peerstore.TempAddrTTL)
+// Learn gives the host addresses of a peer, for as long as it takes to connect: identify and
+// the table keep the addresses that prove good.
+func (t *Table) Learn(id peer.ID, addrs []multiaddr.Multiaddr) {
+	if len(addrs) > 0 && !t.Connected(id) {
+		t.cfg.Host.Peerstore().AddAddrs(id, addrs, peerstore.TempAddrTTL)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
@@ -192,9 +194,9 @@ func TestLearn(t *testing.T) {
 		f := newTable(t, Config{})
 		dialled, connected := calltest.ID(1), calltest.ID(2)
 		f.net.Connect(connected)
-		f.Learn(calltest.Contact(dialled))
-		f.Learn(calltest.Contact(connected))
-		f.Learn(routing.ContactOf(calltest.ID(3))) // has no addresses
+		for _, id := range []peer.ID{dialled, connected} {
+			f.Learn(id, []multiaddr.Multiaddr{calltest.Addr(id)})
+		}
 		store := f.host.Peerstore()
 		if len(store.Addrs(dialled)) != 1 || len(store.Addrs(connected)) != 0 {
 			t.Errorf("the host knows %v, and of the connected peer %v", store.Addrs(dialled), store.Addrs(connected))

@@ -232,11 +232,21 @@ func (t *Table) Changed() uint64 {
 	return t.changed
 }
 
-// CountCloser returns how many contacts are closer to key than this node.
+// CountCloser returns how many contacts are closer to key than this node. Peers that crowd
+// around key count as no more than there should be that close, by the size of the network:
+// else they could have the other holders of a record keep it for a minute.
 func (t *Table) CountCloser(key routing.Key) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.contacts.CountCloser(key)
+	count := t.contacts.CountCloser(key)
+	if count < t.cfg.K {
+		return count // that many are no crowd
+	}
+	size := t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K)).Size
+	if size.CrowdedCount(key, t.self, count) {
+		return min(count, int(size.Within(key, t.self)))
+	}
+	return count
 }
 
 // HandsOver reports whether this node is the one that hands the record of key over to a
