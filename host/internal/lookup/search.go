@@ -233,14 +233,14 @@ func (s *Search) fail(ctx context.Context, a answer) {
 	PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
 }
 
-// closer returns the peers of an answer that can be dialled, as contacts, with what is
+// closer returns the peers of an answer that may be asked, as contacts, with what is
 // expected of each.
 func (s *Search) closer(resp protocol.Response) []routing.Contact {
 	closer := make([]routing.Contact, 0, len(resp.Closer))
 	for _, p := range resp.Closer {
 		c := s.contact(p)
 		c.Doubtful = p.Connection == protocol.CannotConnect // that it can connect proves nothing
-		if s.engine.cfg.Table.Dialable(c) {
+		if s.engine.cfg.Table.MayAsk(c, p.Addrs) {
 			closer = append(closer, c)
 		}
 	}
