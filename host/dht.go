@@ -157,7 +157,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	d.table = table.New(table.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake, Observer: d.observer,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
-		Dir: cfg.Dir, Bootstrap: bootstrap,
+		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept,
 	})
 	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
 	d.reach = reach.New(reach.Config{
@@ -187,7 +187,7 @@ func (d *DHT) buildRecords() {
 	})
 	d.serve = serve.New(serve.Config{
 		Holder: d.holder, Table: d.table, Tasks: d.tasks, K: cfg.K, MaxInbound: cfg.MaxInbound,
-		Asked: d.asked,
+		Asked: d.asked, OnRequest: cfg.OnRequest,
 	})
 	d.deliver = deliver.New(deliver.Config{Table: d.table, Call: d.call, Tasks: d.tasks, K: cfg.K, Alpha: cfg.Alpha})
 	d.find = find.New(find.Config{
