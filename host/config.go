@@ -191,6 +191,10 @@ type Config struct {
 	// fit for a chat.
 	Relay RelayLimits
 
+	// Tracer, if not nil, begins a span for each operation, lookup and request; see package
+	// host/tracing.
+	Tracer Tracer
+
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
 	// bucket, against an attacker that runs many peers in one place. Loopback and
 	// private addresses are exempt. If zero, 2. If negative, there is no bound.

@@ -149,7 +149,7 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 // buildContacts builds the rooms that know peers and ask them.
 func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
-	d.observer = observe.New()
+	d.observer = observe.New(observe.Tracer(cfg.Tracer))
 	bootstrap := len(cfg.Bootstrap)
 	if cfg.FindBootstrap != nil {
 		bootstrap++ // at least one, until it says otherwise
@@ -166,7 +166,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	})
 	d.call = call.New(call.Config{
 		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,
-		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials,
+		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials, Observer: d.observer,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
 		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer,

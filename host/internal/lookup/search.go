@@ -2,7 +2,9 @@ package lookup
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -132,6 +135,10 @@ type named struct {
 func (s *Search) Run(ctx context.Context) (Result, error) {
 	e := s.engine
 	s.number = e.lookups.Add(1)
+	var traced func(error, ...slog.Attr)
+	if e.cfg.Observer.Traced() {
+		ctx, traced = e.cfg.Observer.Span(ctx, "kad.lookup", slog.String("kad.type", observe.KindOf(s.req)), slog.String("kad.target", hex.EncodeToString(s.key[:])))
+	}
 	s.tellBegan()
 	s.persist()
 	if t := traceOf(ctx); t != nil {
@@ -149,6 +156,10 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	s.learn(result)
 	if s.trace != nil {
 		s.trace(result)
+	}
+	if traced != nil {
+		traced(err, slog.String("kad.outcome", result.End.String()), slog.Int("kad.requests", result.Requests),
+			slog.Int("kad.answered", len(result.Answered)), slog.Int("kad.hops", result.Hops), slog.Float64("kad.confidence", result.Confidence))
 	}
 	return result, err
 }
