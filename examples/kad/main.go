@@ -10,6 +10,7 @@
 //
 //	node                        runs a node until it is interrupted
 //	id, table, diagnose, stats  what a node is, knows, and how it is reached
+//	held                        what a node holds for the network
 //	find PEER                   the addresses of a peer
 //	closest KEY                 the peers that are closest to a key
 //	ping PEER                   how long a peer takes to answer

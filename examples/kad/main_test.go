@@ -165,6 +165,7 @@ func testCommands(t *testing.T, p *program, nodes []*node.Node) {
 		{"get alone", []string{"get", "/v/one"}, alone, "", `^first$`},
 		{"put alone, from stdin", []string{"put", "/v/two", "--quorum", "2"}, alone, "a\nb\n", `^stored by [2-5] of 5 peers\n`},
 		{"get with quorum", []string{"get", "/v/two", "--quorum", "1"}, api, "", `^a\nb\n$`},
+		{"held", []string{"held"}, api, "", `(?s)value         /v/one  5 bytes, for 4\d+h.*\d records?, \d+ bytes\n$`},
 		{"provide", []string{"provide", someCID}, api, "", `^stored by 4 of 4 peers\n`},
 		{"providers", []string{"providers", someCID, "--count", "1"}, alone, "", "^" + first.ID().String() + "\n"},
 		{"advertise", []string{"advertise", "lobby"}, api, "", `^stored by 4 of 4 peers\n`},

@@ -42,6 +42,7 @@
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
 //	GET    /v1/diagnose                   how the node can be found and reached, and what would improve it
+//	GET    /v1/held                       what the node holds: one object a line with key, keyhex, kind, size, left_ms, age_ms, peer
 //	GET    /v1/stats                      counters and gauges, one flat object
 //	GET    /metrics                       counters and gauges for Prometheus: kad_ and libp2p_
 //	GET    /v1/events                     what happens from now on, as server-sent events

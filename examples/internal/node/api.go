@@ -119,10 +119,14 @@ func newHandler(ctx context.Context, n *node) http.Handler {
 			n.serve(w, r, e, slots)
 		})
 	}
-	const events = "/v1/events" // is no endpoint: it answers without end
-	methods[events], methods["/metrics"] = []string{http.MethodGet}, []string{http.MethodGet}
 	readers := make(chan struct{}, maxReaders)
-	mux.HandleFunc(http.MethodGet+" "+events, func(w http.ResponseWriter, r *http.Request) { n.streamEvents(w, r, readers) })
+	for path, stream := range map[string]func(http.ResponseWriter, *http.Request, chan struct{}){
+		"/v1/events": n.streamEvents, "/v1/held": n.listHeld, // are no endpoints: their answers are no objects
+	} {
+		methods[path] = []string{http.MethodGet}
+		mux.HandleFunc(http.MethodGet+" "+path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, readers) })
+	}
+	methods["/metrics"] = []string{http.MethodGet}
 	registry := prometheus.NewRegistry()
 	mux.Handle(http.MethodGet+" /metrics", newMetrics(n.dht, registry))
 	if n.settings.routing {
