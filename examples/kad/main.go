@@ -20,6 +20,7 @@
 //	events                      what happens in a node, as it happens
 //	crawl                       asks every peer of a network: its size, versions, dead share
 //	bench                       how long lookups take
+//	swarm-key                   makes the key of a private network
 //	version, completion         of this program, and for a shell
 //
 // A value is written to stdout, as it is; everything else is text for people, or, with

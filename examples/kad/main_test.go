@@ -177,6 +177,7 @@ func testCommands(t *testing.T, p *program, nodes []*node.Node) {
 		{"crawl alone", []string{"crawl"}, []string{"--network", "/test", "--join", first.Addrs()[0]}, "", `^5 peers: 5 answered`},
 		{"bench", []string{"bench", "--lookups", "10"}, api, "", `^10 lookups in .*, 0 failed\nleast .*\n\d\.\d requests and `},
 		{"bench alone", []string{"bench", "--lookups", "10"}, alone, "", `^10 lookups in .*, 0 failed\n`},
+		{"swarm key", []string{"swarm-key"}, nil, "", `^/key/swarm/psk/1.0.0/\n/base16/\n[0-9a-f]{64}\n$`},
 		{"version", []string{"version"}, nil, "", `^kad .* go1\.`},
 		{"completion", []string{"completion", "bash"}, nil, "", `bash completion`},
 		{"help", []string{"--help"}, nil, "", `crawl +Asks every peer`},

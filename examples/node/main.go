@@ -72,6 +72,12 @@
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
 //
+// # Private networks
+//
+// With --swarm-key FILE, only peers with the same key can connect: its file is that of Kubo,
+// and `kad swarm-key` makes one. Such a network works over TCP alone. The key keeps strangers
+// out, and says nothing about which of its peers may do what.
+//
 // # Events
 //
 // GET /v1/events sends one JSON object for each event, until the client goes away: its

@@ -14,11 +14,13 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-kad/kad/examples/internal/swarmkey"
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
 )
@@ -34,6 +36,7 @@ type settings struct {
 	apiAny  bool           // the API is for others than this machine
 	routing bool           // delegated routing is served
 	level   golog.LogLevel
+	psk     pnet.PSK // of a private network; nil: none
 
 	traversal    bool                 // be found and reached behind a NAT
 	mdns         bool                 // be found in the local network
@@ -45,6 +48,7 @@ type flags struct {
 	set *pflag.FlagSet
 
 	network, mode, api, data, seed, log string
+	swarmKey                            string
 	reachability                        string
 	listen, announce                    []string
 	join, namespaces, sets              []string
@@ -114,6 +118,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
 	set.BoolVar(&f.ipfsValidators, "ipfs-validators", false, "keep /pk and /ipns records, as "+ipfsNetwork+" does, in a network of any name")
 	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
+	set.StringVar(&f.swarmKey, "swarm-key", "", "`FILE` with the key of a private network, such as swarm.key of Kubo: peers without it cannot connect; over TCP alone")
 	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
 	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
 	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
@@ -156,6 +161,7 @@ func (f *flags) settings() (settings, error) {
 	check(err)
 	s.dht.AppendAnnounce, err = addresses("--announce", f.announce, dialable)
 	check(err)
+	check(f.setSwarmKey(&s))
 	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
 	s.mdns = f.mdns && s.traversal
 	s.reachability, err = f.knownReachability()
@@ -284,6 +290,24 @@ func (f *flags) setValidators(cfg *kad.Config) error {
 		}
 	}
 	return nil
+}
+
+// setSwarmKey has the node take part in a private network. It then listens on TCP alone,
+// unless it was told otherwise, which is an error.
+func (f *flags) setSwarmKey(s *settings) (err error) {
+	if !f.set.Changed("swarm-key") {
+		return nil
+	}
+	if f.network == ipfsNetwork && len(f.join) == 0 {
+		return fmt.Errorf("--swarm-key: the public peers of %s have no such key: name the peers of your network with --join", ipfsNetwork)
+	}
+	if s.psk, err = swarmkey.Read(f.swarmKey); err != nil {
+		return fmt.Errorf("--swarm-key: %w", err)
+	}
+	if !s.strict {
+		s.listen = slices.DeleteFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !swarmkey.Carries(a) })
+	}
+	return errors.Join(swarmkey.Refuse("--listen", s.listen), swarmkey.Refuse("--announce", s.dht.AppendAnnounce))
 }
 
 // identity returns the key of the node: made of the seed, or a new one.

@@ -200,6 +200,7 @@ func OneLine(err error) string {
 	return strings.NewReplacer(
 		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
 		"in Config.Validators", "(--open-namespace adds one)",
+		"libp2p.PrivateNetwork", "--swarm-key",
 		"Config.", "",
 	).Replace(strings.Join(lines, "; "))
 }
