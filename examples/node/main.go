@@ -100,7 +100,11 @@
 // With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
 // and resolve IPNS names, through this node. IPNS takes the validators of IPFS: those of
 // --network /ipfs, or --ipfs-validators. A provider announces itself in the DHT: providing
-// for a client is not supported. https://specs.ipfs.tech/routing/http-routing-v1/
+// for a client is not supported. --routing-listen HOST:PORT serves the questions alone, to
+// anybody and to web pages of any origin, at an address of its own, so that the API can stay on
+// the loopback interface: the first line of stdout has that URL as routing. It answers up to
+// 64 questions at a time, 16 of one address; put a proxy before it that speaks TLS, and bounds
+// the rate of each client. https://specs.ipfs.tech/routing/http-routing-v1/
 //
 // # NAT
 //

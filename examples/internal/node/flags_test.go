@@ -62,6 +62,7 @@ func TestBadFlags(t *testing.T) {
 		{"set and namespace", append(chat, "--open-namespace", "v", "--open-set", "v"), "one of them"},
 		{"namespace and validators of IPFS", append(chat, "--ipfs-validators", "--open-namespace", "pk"), "one of them"},
 		{"empty namespace", append(chat, "--open-namespace", ""), "without slashes"},
+		{"routing without a port", append(chat, "--routing-listen", "0.0.0.0"), "such as 0.0.0.0:8080"},
 		{"no swarm key", append(chat, "--swarm-key", "flags_test.go"), "64 hexadecimal digits"},
 		{"no file", append(chat, "--swarm-key", "none"), "no such file"},
 		{"swarm key and QUIC", append(chat, "--swarm-key", keyFile(t), "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"), "over TCP alone"},
