@@ -9,6 +9,7 @@ import (
 	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
@@ -43,6 +44,29 @@ type Config struct {
 
 	// Mode says whether to serve others. If zero, [ModeAuto].
 	Mode Mode
+
+	// Accept, if not nil, reports whether this node deals with a peer: takes it as a contact,
+	// asks it in lookups, and names it to other peers. The addresses are the ones that are
+	// known, those of its connections first; in the answer of another peer, the ones that it
+	// claims. Accept is called again for each answer of a contact, so that one that is refused
+	// later leaves the table. It is called often, by several goroutines at once: it returns at
+	// once, and does not call the DHT. If nil, all peers are accepted.
+	//
+	// A bootstrap peer is dialled in any case. The requests of a refused peer are answered, and
+	// what it announces is held: OnRequest decides about that.
+	Accept func(peer.AddrInfo) bool
+
+	// OnRequest, if not nil, is called with each request of another peer that can be read,
+	// before it is handled: one of protocol.FindNode, GetValue, PutValue, GetProviders,
+	// AddProvider and Ping. If it returns an error, the request is refused, nothing of it is
+	// stored, and the peer is told that a rule of this node refuses it, or, if the error is
+	// [ErrInvalidRecord] or [ErrOldRecord], that. The error is in the log of level debug. Other
+	// implementations see that the stream is reset. Records that other holders pass on come as
+	// requests, too; what this node publishes itself does not.
+	//
+	// It is called by several goroutines at once. While it runs, the requests of other peers
+	// may have to wait, so it returns soon. It does not change the request.
+	OnRequest func(from network.Conn, req protocol.Request) error
 
 	// Validators check the values that are put and got, by namespace: a key is
 	// "/namespace/rest". Without an entry for its namespace, a value is refused. A
@@ -167,6 +191,10 @@ type Config struct {
 	// Relay bounds what a relay gives others. Its zero value has defaults that are
 	// fit for a chat.
 	Relay RelayLimits
+
+	// Tracer, if not nil, begins a span for each operation, lookup and request; see package
+	// host/tracing.
+	Tracer Tracer
 
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
 	// bucket, against an attacker that runs many peers in one place. Loopback and

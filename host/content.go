@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 )
@@ -32,21 +33,21 @@ func providerKey(c cid.Cid) ([]byte, error) {
 // Provide announces that this node has the content of c. With broadcast, it is
 // [DHT.Announce] without the receipt. Without, the announcement is stored on this node
 // alone, which gives it to peers that ask.
-func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) (err error) {
+	if broadcast {
+		_, err = d.Announce(ctx, c)
+		return err
+	}
+	ctx, op, err := begin(ctx, d, observe.Announce)
 	if err != nil {
 		return err
 	}
-	defer end()
-	if broadcast {
-		_, err := d.Announce(ctx, c)
-		return err
-	}
+	defer func() { op.ended(err) }()
 	key, err := providerKey(c)
 	if err != nil {
 		return err
 	}
-	return public(d.holder.Provide(ctx, key, 0, time.Now()))
+	return public(d.holder.Provide(ctx, key, 0, op.began))
 }
 
 // Announce announces to the k peers closest to c that this node has its content. The
@@ -59,18 +60,18 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) error {
 // on the public internet refuses one without any.
 //
 // Spec: libp2p kad-dht, "Content provider advertisement".
-func (d *DHT) Announce(ctx context.Context, c cid.Cid) (Receipt, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) Announce(ctx context.Context, c cid.Cid) (receipt Receipt, err error) {
+	ctx, op, err := begin(ctx, d, observe.Announce)
 	if err != nil {
 		return Receipt{}, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	key, err := providerKey(c)
 	if err != nil {
 		return Receipt{}, err
 	}
-	receipt, err := d.publish.Announce(ctx, key, 0)
-	return receiptOf(receipt), public(err)
+	sent, err := d.publish.Announce(ctx, op.began, key, 0)
+	return receiptOf(sent), public(err)
 }
 
 // StopProviding takes back an announcement of this node, as far as that can be done: it
@@ -139,19 +140,20 @@ func WithSelf(ctx context.Context) context.Context { return find.WithSelf(ctx) }
 // Spec: libp2p kad-dht, "Content provider discovery".
 func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
-		ctx, end, err := d.tasks.Begin(ctx)
+		ctx, op, err := begin(ctx, d, observe.Providers)
 		if err != nil {
 			yield(peer.AddrInfo{}, err)
 			return
 		}
-		defer end()
+		defer func() { op.ended(err) }()
 		key, err := providerKey(c)
 		if err != nil {
 			yield(peer.AddrInfo{}, err)
 			return
 		}
-		for info, err := range d.find.Providers(ctx, key, count) {
-			if !yield(info, public(err)) {
+		for info, failed := range d.find.Providers(ctx, key, count) {
+			err = public(failed)
+			if !yield(info, err) {
 				return
 			}
 		}
@@ -179,12 +181,12 @@ func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option
 }
 
 // advertise is [DHT.Advertise] with the receipt.
-func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option) (Receipt, time.Duration, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option) (receipt Receipt, ttl time.Duration, err error) {
+	ctx, op, err := begin(ctx, d, observe.Announce)
 	if err != nil {
 		return Receipt{}, 0, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {
 		return Receipt{}, 0, err
@@ -196,15 +198,15 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 	if err != nil {
 		return Receipt{}, 0, err
 	}
-	ttl := cmp.Or(o.Ttl, advertiseTTL)
+	ttl = cmp.Or(o.Ttl, advertiseTTL)
 	if d.cfg.RecordAge > 0 {
 		ttl = min(ttl, d.cfg.RecordAge)
 	}
-	receipt, err := d.publish.Announce(ctx, []byte(c.Hash()), ttl)
+	sent, err := d.publish.Announce(ctx, op.began, []byte(c.Hash()), ttl)
 	if err != nil {
-		return receiptOf(receipt), 0, public(err)
+		return receiptOf(sent), 0, public(err)
 	}
-	return receiptOf(receipt), ttl, nil
+	return receiptOf(sent), ttl, nil
 }
 
 // FindPeers looks for peers that advertise a namespace, without this node. The channel

@@ -149,7 +149,7 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 // buildContacts builds the rooms that know peers and ask them.
 func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
-	d.observer = observe.New()
+	d.observer = observe.New(observe.Tracer(cfg.Tracer))
 	bootstrap := len(cfg.Bootstrap)
 	if cfg.FindBootstrap != nil {
 		bootstrap++ // at least one, until it says otherwise
@@ -157,7 +157,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	d.table = table.New(table.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake, Observer: d.observer,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
-		Dir: cfg.Dir, Bootstrap: bootstrap,
+		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept,
 	})
 	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
 	d.reach = reach.New(reach.Config{
@@ -166,7 +166,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	})
 	d.call = call.New(call.Config{
 		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,
-		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials,
+		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials, Observer: d.observer,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
 		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer,
@@ -187,7 +187,7 @@ func (d *DHT) buildRecords() {
 	})
 	d.serve = serve.New(serve.Config{
 		Holder: d.holder, Table: d.table, Tasks: d.tasks, K: cfg.K, MaxInbound: cfg.MaxInbound,
-		Asked: d.asked,
+		Asked: d.asked, OnRequest: cfg.OnRequest,
 	})
 	d.deliver = deliver.New(deliver.Config{Table: d.table, Call: d.call, Tasks: d.tasks, K: cfg.K, Alpha: cfg.Alpha})
 	d.find = find.New(find.Config{

@@ -188,7 +188,7 @@ func (d *DHT) advice(g Diagnosis) []string {
 		return advice // on a private network, nothing else is needed
 	}
 	if d.reach.NeedsRelay() {
-		advice = append(advice, d.hiddenAdvice(g)...)
+		advice = append(advice, hiddenAdvice(d, g)...)
 	}
 	if g.Asked > 0 && g.Told == 0 {
 		advice = append(advice, "None of the closest peers names this node with an address that it announces now: other peers cannot find it yet. That takes some seconds after a change of addresses.")
@@ -197,7 +197,7 @@ func (d *DHT) advice(g Diagnosis) []string {
 }
 
 // hiddenAdvice returns what would improve matters for a host that cannot be dialled.
-func (d *DHT) hiddenAdvice(g Diagnosis) []string {
+func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	advice := []string{"Let others dial this host: forward a port of the router to it, or enable UPnP or NAT-PMP there."}
 	switch {
 	case len(g.Relays) > 0:

@@ -60,7 +60,7 @@ func testDiagnoseAsks(t *testing.T) {
 	if g := diagnose(t, client); g.Asked != maxAskedOfUs || g.Told != 0 {
 		t.Errorf("client that is not announced: %d of %d", g.Told, g.Asked)
 	}
-	if _, err := client.publish.Announce(t.Context(), []byte(client.ID()), time.Hour); err != nil {
+	if _, err := client.publish.Announce(t.Context(), time.Now(), []byte(client.ID()), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	g = diagnose(t, client)

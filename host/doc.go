@@ -36,7 +36,7 @@
 // To follow lookups, give an operation the context of RegisterForQueryEvents of
 // libp2p's core/routing, and read the channel that comes with it: as with every
 // libp2p router, a lookup waits until its events are read. To count what an
-// operation cost, use [WithTrace].
+// operation cost, use [WithTrace]; for spans of OpenTelemetry, set Config.Tracer.
 //
 // # The life of a record
 //

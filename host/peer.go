@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
 )
@@ -65,12 +66,12 @@ type Location struct {
 // FindPeer returns the addresses of [DHT.Locate].
 //
 // Spec: libp2p kad-dht, "Peer routing".
-func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (info peer.AddrInfo, err error) {
+	ctx, op, err := begin(ctx, d, observe.FindPeer)
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
 		return peer.AddrInfo{}, public(err)
@@ -99,17 +100,17 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 //
 // The error is [ErrNotFound] if most of the closest peers have answered, and none knows it;
 // [ErrUnanswered] if fewer have.
-func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) Locate(ctx context.Context, id peer.ID) (location Location, err error) {
+	ctx, op, err := begin(ctx, d, observe.FindPeer)
 	if err != nil {
 		return Location{}, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
 		return Location{}, public(err)
 	}
-	location := Location{ID: found.ID}
+	location.ID = found.ID
 	for _, a := range found.Addrs {
 		location.Addrs = append(location.Addrs, LocatedAddr{a.Addr, Source(a.Source), a.From, a.Age})
 	}
@@ -123,12 +124,12 @@ func (d *DHT) Locate(ctx context.Context, id peer.ID) (Location, error) {
 //
 // It waits for late peers, within Config.RequestTimeout, until more than half of the k closest
 // that are known have answered. If fewer do, it returns them with the error [ErrUnanswered].
-func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) ClosestPeers(ctx context.Context, key []byte) (infos []peer.AddrInfo, err error) {
+	ctx, op, err := begin(ctx, d, observe.ClosestPeers)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	if len(key) == 0 || len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("kad: a key has 1 to %d bytes, not %d", protocol.MaxKey, len(key))
 	}
@@ -139,7 +140,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) ([]peer.AddrInfo, er
 	if len(closest) == 0 {
 		return nil, public(err)
 	}
-	infos := make([]peer.AddrInfo, len(closest))
+	infos = make([]peer.AddrInfo, len(closest))
 	for i, c := range closest {
 		infos[i] = peer.AddrInfo{ID: c.ID, Addrs: connectedAddrs(d.host, c.ID)}
 		if p, err := announce.Wire(c.Wire).Peer(); err == nil && infos[i].Addrs == nil {
@@ -173,12 +174,12 @@ func connectedAddrs(h lhost.Host, id peer.ID) []multiaddr.Multiaddr {
 //
 // The error is a [*ConnectError] that says what was tried. Connect takes as long as
 // ctx lasts, at most; without a deadline, some minutes where all dials hang.
-func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (Connection, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (connection Connection, err error) {
+	ctx, op, err := begin(ctx, d, observe.Connect)
 	if err != nil {
 		return Connection{}, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return Connection{}, err

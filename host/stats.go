@@ -52,6 +52,8 @@ type Stats struct {
 	Sent     []Timed // requests sent, each attempt with its dial
 	Served   []Timed // requests of peers, until their answer was ready
 	LookedUp []Timed // lookups, by the kind of their requests
+
+	Operations []Timed // what was called: put, get, announce, providers, find_peer, closest_peers or connect
 }
 
 // Intervals is how many bounds [Times] have.
@@ -71,13 +73,16 @@ type Times struct {
 // A Timed has the times of what is of one kind and had one outcome. There is none without
 // a time.
 type Timed struct {
-	Kind    string // find_node, get_value, put_value, get_providers, add_provider or ping
-	Outcome string // of Sent: answered, refused, silent, late, not_sent or own_failure; of Served: answered or refused; of LookedUp: how it ended, such as converged, or given_up
+	Kind    string // of Operations: see there; else find_node, get_value, put_value, get_providers, add_provider or ping
+	Outcome string // of Sent: answered, refused, silent, late, not_sent or own_failure; of Served: answered or refused; of LookedUp: how it ended, such as converged, or given_up; of Operations: done, not_found, unanswered, not_ready, not_stored, given_up or failed
 	Times
 }
 
-// timed returns the times of requests, or of lookups, whose outcome has a name.
-func timed(r *observe.Requests, name func(outcome uint8) string) []Timed {
+// timed returns the times of requests, of lookups, or of operations, whose outcome has a name.
+func timed(r interface {
+	Each(f func(kind string, outcome uint8, t observe.Times))
+}, name func(outcome uint8) string,
+) []Timed {
 	var list []Timed
 	r.Each(func(kind string, outcome uint8, t observe.Times) {
 		list = append(list, Timed{kind, name(outcome), Times(t)})
@@ -145,6 +150,8 @@ func (d *DHT) Stats() Stats {
 		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
 		Served:   timed(d.serve.Times(), servedOutcome),
 		LookedUp: timed(d.lookup.Times(), lookupOutcome),
+
+		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
 }
 

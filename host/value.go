@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -11,6 +10,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/observe"
 )
 
 // A Reducer is a validator of a namespace whose keys hold a set of values. Without
@@ -53,22 +53,21 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 // With the option Offline, the value is stored on this node alone.
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval".
-func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (Receipt, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (receipt Receipt, err error) {
+	ctx, op, err := begin(ctx, d, observe.Put)
 	if err != nil {
 		return Receipt{}, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return Receipt{}, err
 	}
-	now := time.Now()
 	if o.Offline {
-		return Receipt{}, public(d.publish.PutOffline(ctx, now, []byte(key), value))
+		return Receipt{}, public(d.publish.PutOffline(ctx, op.began, []byte(key), value))
 	}
-	receipt, err := d.publish.Put(ctx, now, []byte(key), value, o.paths, o.quorum)
-	return receiptOf(receipt), public(err)
+	sent, err := d.publish.Put(ctx, op.began, []byte(key), value, o.paths, o.quorum)
+	return receiptOf(sent), public(err)
 }
 
 // GetPublicKey returns the public key of a peer: at once if its ID contains it, or if the
@@ -131,17 +130,17 @@ func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option)
 // validator is a [Reducer]: it collects what the peers have and merges it. The
 // first value is the one that GetValue returns. With a [Quorum], it returns as
 // soon as so many peers have all of what was found.
-func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) ([][]byte, error) {
-	ctx, end, err := d.tasks.Begin(ctx)
+func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) (values [][]byte, err error) {
+	ctx, op, err := begin(ctx, d, observe.Get)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer func() { op.ended(err) }()
 	o, err := optionsOf(opts, d.cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	values, err := d.find.Values(ctx, []byte(key), o.values(nil))
+	values, err = d.find.Values(ctx, []byte(key), o.values(nil))
 	return values, public(err)
 }
 
@@ -177,12 +176,12 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	}
 	started := d.tasks.Go(func(context.Context) {
 		defer close(values)
-		ctx, end, err := d.tasks.Begin(ctx)
+		ctx, op, err := begin(ctx, d, observe.Get)
 		if err != nil {
 			return
 		}
-		defer end()
-		if _, err := d.find.Values(ctx, []byte(key), o.values(improved)); err != nil {
+		_, err = d.find.Values(ctx, []byte(key), o.values(improved))
+		if op.ended(err); err != nil {
 			log.Debugw("search value", "key", key, "error", err)
 		}
 	})

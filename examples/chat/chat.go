@@ -49,6 +49,10 @@ type chatter struct {
 // newChatter puts the parts together. The other peers of the room are searched with
 // Join of the DHT: see runChat.
 func newChatter(o options, notify func(event)) (*chatter, error) {
+	var private []libp2p.Option
+	if o.psk != nil {
+		private = append(private, libp2p.PrivateNetwork(o.psk))
+	}
 	host, dht, err := newNode(o.listen, kad.Config{
 		Network:    o.network,
 		Bootstrap:  o.bootstrap,
@@ -57,7 +61,7 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 		OfferRelay: o.offerRelay,
 
 		AppendAnnounce: o.announced,
-	})
+	}, private...)
 	if err != nil {
 		return nil, err
 	}
@@ -85,19 +89,19 @@ func (c *chatter) close() {
 }
 
 // newNode makes a libp2p host that listens, and a DHT on it.
-func newNode(listen []string, cfg kad.Config) (host lhost.Host, dht *kad.DHT, err error) {
+func newNode(listen []string, cfg kad.Config, opts ...libp2p.Option) (host lhost.Host, dht *kad.DHT, err error) {
 	if len(listen) == 0 {
 		listen = defaultListen()
 	}
 	if allLoopback(listen) { // there is no NAT to traverse
-		if host, err = newHost(listen); err == nil {
+		if host, err = newHost(listen, opts...); err == nil {
 			if dht, err = kad.New(host, cfg); err != nil {
 				_ = host.Close()
 			}
 		}
 		return host, dht, err
 	}
-	host, err = newHost(listen, kad.Traversal(&dht, cfg))
+	host, err = newHost(listen, append(opts, kad.Traversal(&dht, cfg))...)
 	return host, dht, err
 }
 

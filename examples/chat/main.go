@@ -38,15 +38,18 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
+	"github.com/go-kad/kad/examples/internal/swarmkey"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -77,6 +80,7 @@ func quieten() {
 // options are what the command line says.
 type options struct {
 	room, nick, network string
+	swarmKey            string
 	listen, join        []string
 	announce            []string
 	offerRelay, mdns    bool
@@ -84,6 +88,7 @@ type options struct {
 
 	bootstrap []peer.AddrInfo       // join, parsed
 	announced []multiaddr.Multiaddr // announce, parsed
+	psk       pnet.PSK              // of swarmKey; nil: none
 	k         int                   // of the DHT; 0 except in the demo
 	patience  time.Duration         // how long the lines of a pipe wait for another peer
 }
@@ -142,6 +147,7 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringVar(&o.nick, "nick", defaultNick(), "your name")
 	flags.StringArrayVar(&o.join, "join", nil, "address of any peer of the network, /ip4/.../p2p/ID; may be repeated")
 	flags.StringVar(&o.network, "network", "/chat", "name of the network")
+	flags.StringVar(&o.swarmKey, "swarm-key", "", "file with the key of a private network: only peers that have it can connect")
 	flags.StringArrayVar(&o.listen, "listen", nil,
 		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
 	flags.StringArrayVar(&o.announce, "announce", nil, "address at which others can dial you, such as that of a port that your router forwards; may be repeated")
@@ -180,6 +186,9 @@ func (o *options) check() error {
 		}
 		o.announced = append(o.announced, a)
 	}
+	if err := o.readSwarmKey(); err != nil {
+		return err
+	}
 	if len(o.announce) > 0 && len(o.listen) > 0 && allLoopback(o.listen) {
 		return errors.New("--announce: nobody can dial what listens on a loopback address; leave --listen or --announce out")
 	}
@@ -191,6 +200,28 @@ func (o *options) check() error {
 		return fmt.Errorf("--join: %s", strings.TrimPrefix(err.Error(), "kad: "))
 	}
 	return nil
+}
+
+// readSwarmKey reads the key of a private network, which works over TCP alone.
+func (o *options) readSwarmKey() (err error) {
+	if o.swarmKey == "" {
+		return nil
+	}
+	if o.demo {
+		return errors.New("--demo brings its own network: leave --swarm-key out")
+	}
+	if o.psk, err = swarmkey.Read(o.swarmKey); err != nil {
+		return fmt.Errorf("--swarm-key: %w", err)
+	}
+	if len(o.listen) == 0 {
+		o.listen = slices.DeleteFunc(defaultListen(), func(a string) bool { return !swarmkey.Carries(multiaddr.StringCast(a)) })
+	}
+	for _, a := range o.listen {
+		if err := swarmkey.Refuse("--listen", []multiaddr.Multiaddr{multiaddr.StringCast(a)}); err != nil {
+			return err
+		}
+	}
+	return swarmkey.Refuse("--announce", o.announced)
 }
 
 // oneLine returns an error as one line, since an error can be several in one.

@@ -175,6 +175,8 @@ func TestBadFlags(t *testing.T) {
 		{"join without an ID", []string{"--join", "/ip4/192.0.2.1/tcp/4001"}, "/p2p/12D3Koo"},
 		{"join without an address", []string{"--join", id}, "no address"},
 		{"join with neither", []string{"--join", "192.0.2.1"}, "such as /ip4/192.0.2.1/tcp/4001/p2p/"},
+		{"no swarm key", []string{"--swarm-key", "main_test.go"}, "64 hexadecimal digits"},
+		{"demo with a swarm key", []string{"--demo", "--swarm-key", "swarm.key"}, "leave --swarm-key out"},
 		{"demo that joins", []string{"--demo", "--join", "/ip4/192.0.2.1/tcp/4001" + id}, "leave --join out"},
 	}
 	for _, tt := range tests {

@@ -92,6 +92,9 @@ func invite(host lhost.Host, o options, out *screen) {
 	if o.network != "/chat" {
 		cmd += " --network " + quote(o.network)
 	}
+	if o.swarmKey != "" {
+		cmd += " --swarm-key " + quote(o.swarmKey)
+	}
 	cmd += " --room " + quote(o.room)
 	info := peer.AddrInfo{ID: host.ID()}
 	out.status("a friend %s joins with:\n\n    %s --join %s/p2p/%s\n", reach, cmd, addr, info.ID)

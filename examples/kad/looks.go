@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -32,6 +35,7 @@ func (c *cli) looks() []*cobra.Command {
 		c.command("id", "Who and where a node is.", 0, 0, showID),
 		c.command("table", "The routing table of a node, bucket by bucket.", 0, 0, showTable),
 		c.command("diagnose", "How a node can be found and reached, and what would improve it.", 0, 0, showDiagnosis),
+		c.command("held", "What a node holds for the network: values and announcements.", 0, 0, showHeld),
 		c.command("stats", "The counters and gauges of a node.", 0, 0, showStats),
 		c.command("find PEER", "Finds the addresses of a peer, by its ID.", 1, 1, findPeer),
 		c.command("closest KEY", "Finds the peers that are closest to a key: text, or 0x and hexadecimal.", 1, 1, findClosest),
@@ -127,6 +131,50 @@ func showDiagnosis(ctx context.Context, s *session, _ []string) error {
 			s.out.say("%s", text)
 		}
 	})
+}
+
+// showHeld shows what a node holds, as it is read.
+func showHeld(ctx context.Context, s *session, _ []string) error {
+	resp, err := s.request(ctx, http.MethodGet, "/v1/held", query{"timeout", s.timeout.String()}, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	type entry struct {
+		Error, Key, KeyHex, Kind, Peer string
+
+		Size int
+		Left *float64 `json:"left_ms"`
+	}
+	count, size := 0, 0
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		var e entry
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("the answer of %s cannot be read: %w", s.url, err)
+		}
+		switch {
+		case s.out.json:
+			s.out.raw(lines.Bytes())
+		case e.Error == "":
+			key, left := e.Key, "for ever"
+			if key == "" {
+				key = "0x" + e.KeyHex
+			}
+			if e.Left != nil {
+				left = "for " + (time.Duration(*e.Left) * time.Millisecond).Round(time.Second).String()
+			}
+			s.out.say("%-12s  %s  %d bytes, %s  %s", e.Kind, key, e.Size, left, dim(e.Peer))
+		}
+		if e.Error != "" {
+			return errors.New(e.Error)
+		}
+		count, size = count+1, size+e.Size
+	}
+	if !s.out.json && lines.Err() == nil {
+		s.out.say("%s, %s", plural(count, "record"), plural(size, "byte"))
+	}
+	return lines.Err()
 }
 
 func showStats(ctx context.Context, s *session, _ []string) error {

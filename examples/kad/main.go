@@ -10,6 +10,7 @@
 //
 //	node                        runs a node until it is interrupted
 //	id, table, diagnose, stats  what a node is, knows, and how it is reached
+//	held                        what a node holds for the network
 //	find PEER                   the addresses of a peer
 //	closest KEY                 the peers that are closest to a key
 //	ping PEER                   how long a peer takes to answer
@@ -19,6 +20,7 @@
 //	events                      what happens in a node, as it happens
 //	crawl                       asks every peer of a network: its size, versions, dead share
 //	bench                       how long lookups take
+//	swarm-key                   makes the key of a private network
 //	version, completion         of this program, and for a shell
 //
 // A value is written to stdout, as it is; everything else is text for people, or, with

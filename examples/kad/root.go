@@ -18,6 +18,7 @@ type cli struct {
 	stderr io.Writer
 
 	api, network, config, log string
+	swarmKey                  string
 	join, namespaces, sets    []string
 	timeout                   time.Duration
 	quiet                     bool
@@ -53,6 +54,7 @@ func (c *cli) root() *cobra.Command {
 	set.StringArrayVar(&c.join, "join", nil, "`MULTIADDR/p2p/ID` of a peer of the network; repeatable")
 	set.StringArrayVar(&c.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold; repeatable")
 	set.StringArrayVar(&c.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them; repeatable")
+	set.StringVar(&c.swarmKey, "swarm-key", "", "`FILE` with the key of a private network")
 	set.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long one operation may take, a `DURATION`")
 	set.BoolVar(&c.out.json, "json", false, "one JSON object a line, for programs")
 	set.BoolVar(&c.quiet, "quiet", false, "say nothing of how far it is")
@@ -64,7 +66,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(run)
 	root.AddCommand(c.looks()...)
 	root.AddCommand(c.records()...)
-	root.AddCommand(c.pingCommand(), c.eventsCommand(), c.crawlCommand(), c.benchCommand(), c.versionCommand())
+	root.AddCommand(c.pingCommand(), c.eventsCommand(), c.crawlCommand(), c.benchCommand(), c.versionCommand(), c.swarmKeyCommand())
 	return root
 }
 

@@ -55,6 +55,9 @@ func (c *cli) open(ctx context.Context, stays bool) (*session, error) {
 			args = append(args, flag, v)
 		}
 	}
+	if c.swarmKey != "" {
+		args = append(args, "--swarm-key", c.swarmKey)
+	}
 	own, err := node.Start(ctx, args)
 	if err != nil {
 		return nil, err

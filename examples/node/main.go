@@ -42,6 +42,7 @@
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
 //	GET    /v1/diagnose                   how the node can be found and reached, and what would improve it
+//	GET    /v1/held                       what the node holds: one object a line with key, keyhex, kind, size, left_ms, age_ms, peer
 //	GET    /v1/stats                      counters and gauges, one flat object
 //	GET    /metrics                       counters and gauges for Prometheus: kad_ and libp2p_
 //	GET    /v1/events                     what happens from now on, as server-sent events
@@ -71,6 +72,12 @@
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
 //
+// # Private networks
+//
+// With --swarm-key FILE, only peers with the same key can connect: its file is that of Kubo,
+// and `kad swarm-key` makes one. Such a network works over TCP alone. The key keeps strangers
+// out, and says nothing about which of its peers may do what.
+//
 // # Events
 //
 // GET /v1/events sends one JSON object for each event, until the client goes away: its
@@ -93,7 +100,11 @@
 // With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
 // and resolve IPNS names, through this node. IPNS takes the validators of IPFS: those of
 // --network /ipfs, or --ipfs-validators. A provider announces itself in the DHT: providing
-// for a client is not supported. https://specs.ipfs.tech/routing/http-routing-v1/
+// for a client is not supported. --routing-listen HOST:PORT serves the questions alone, to
+// anybody and to web pages of any origin, at an address of its own, so that the API can stay on
+// the loopback interface: the first line of stdout has that URL as routing. It answers up to
+// 64 questions at a time, 16 of one address; put a proxy before it that speaks TLS, and bounds
+// the rate of each client. https://specs.ipfs.tech/routing/http-routing-v1/
 //
 // # NAT
 //

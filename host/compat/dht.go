@@ -49,6 +49,7 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Accept = c.accept(h)
 	d, err := kad.New(h, c.Config)
 	if err != nil {
 		if c.wrapped != nil {

@@ -49,6 +49,9 @@ type config struct {
 	datastore  ds.Batching
 	validators record.NamespacedValidator
 	wrapped    *store.Datastore // of datastore
+
+	mayAsk   QueryFilterFunc      // nil: any peer
+	mayEnter RouteTableFilterFunc // nil: any peer
 }
 
 // newConfig applies options.
@@ -209,14 +212,4 @@ func DisableProviders() Option {
 // DisableValues has New fail.
 func DisableValues() Option {
 	return unsupported("DisableValues", "without validators, no value is kept: use Validator(record.NamespacedValidator{})")
-}
-
-// QueryFilter has New fail.
-func QueryFilter(func(dht any, info peer.AddrInfo) bool) Option {
-	return unsupported("QueryFilter", "addresses are filtered by how far they reach; for others, give the host a connection gater")
-}
-
-// RoutingTableFilter has New fail.
-func RoutingTableFilter(func(dht any, id peer.ID) bool) Option {
-	return unsupported("RoutingTableFilter", "the table takes peers that can be dialled; for others, give the host a connection gater")
 }

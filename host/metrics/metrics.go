@@ -159,6 +159,7 @@ func histograms() []histogram {
 		{prometheus.NewDesc("kad_request_duration_seconds", "Requests sent, each attempt with its dial, by type and outcome.", labels, nil), func(s kad.Stats) []kad.Timed { return s.Sent }},
 		{prometheus.NewDesc("kad_inbound_request_duration_seconds", "Requests of peers until their answer was ready, by type and outcome.", labels, nil), func(s kad.Stats) []kad.Timed { return s.Served }},
 		{prometheus.NewDesc("kad_lookup_duration_seconds", "Lookups, by the type of their requests and how they ended.", labels, nil), func(s kad.Stats) []kad.Timed { return s.LookedUp }},
+		{prometheus.NewDesc("kad_operation_duration_seconds", "Operations that were called, by type and outcome.", labels, nil), func(s kad.Stats) []kad.Timed { return s.Operations }},
 	}
 }
 

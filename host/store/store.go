@@ -96,6 +96,14 @@ const (
 	KindProvider
 )
 
+// String returns value or announcement.
+func (k Kind) String() string {
+	if k == KindProvider {
+		return "announcement"
+	}
+	return "value"
+}
+
 // A Publication is something that this node published itself, and publishes
 // again from time to time until it is told not to.
 type Publication struct {

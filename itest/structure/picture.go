@@ -91,6 +91,7 @@ var abouts = map[string]string{ //nolint:gochecknoglobals // a constant
 	"host/events":    "what happens in a node",
 	"host/kadtest":   "networks in memory, for tests",
 	"host/metrics":   "counters for Prometheus",
+	"host/tracing":   "spans for OpenTelemetry",
 	"host/store":     "values and providers, kept",
 	"host/validator": "rules for signed values",
 	"routing":        "Kademlia, pure: table, lookup",

@@ -69,28 +69,36 @@ const providePath = "/v1/provide"
 // errStopping ends what is under way when the node stops.
 var errStopping = errors.New("the node is stopping")
 
-// A server serves the API.
+// A server serves the API, and delegated routing to strangers.
 type server struct {
-	http.Server
-
-	cancel context.CancelCauseFunc // ends the requests that are served
+	api, routing *http.Server
+	cancel       context.CancelCauseFunc // ends the requests that are served
 }
 
 // newServer returns a server for the API of n. It ends when it is stopped, not
 // with ctx, so that requests that are under way are told why they end.
 func newServer(ctx context.Context, n *node) *server {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	return &server{
-		Server: http.Server{
-			Handler:           newHandler(ctx, n),
+	serve := func(handler http.Handler, writeTimeout time.Duration) *http.Server {
+		return &http.Server{
+			Handler:           handler,
 			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       time.Minute,
-			WriteTimeout:      maxTimeout + time.Minute,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    16 << 10,
-		},
-		cancel: cancel,
+		}
+	}
+	registry := prometheus.NewRegistry()
+	var routing http.Handler
+	if n.settings.routing || n.settings.routingAt != "" {
+		routing = newRouting(n.dht, registry)
+	}
+	return &server{
+		api:     serve(newHandler(ctx, n, registry, routing), maxTimeout+time.Minute),
+		routing: serve(newPublicRouting(routing), defaultTimeout+routedPatience),
+		cancel:  cancel,
 	}
 }
 
@@ -99,13 +107,15 @@ func (s *server) stop() {
 	s.cancel(errStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
 	defer cancel()
-	if s.Shutdown(ctx) != nil {
-		_ = s.Close() // a client does not read its answer
+	for _, http := range []*http.Server{s.api, s.routing} {
+		if http.Shutdown(ctx) != nil {
+			_ = http.Close() // a client does not read its answer
+		}
 	}
 }
 
 // newHandler returns the API of n. What goes on without its client ends with ctx.
-func newHandler(ctx context.Context, n *node) http.Handler {
+func newHandler(ctx context.Context, n *node, registry *prometheus.Registry, routing http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	methods := make(map[string][]string) // by path
 	slots, streams := make(chan struct{}, maxConcurrent), make(chan struct{}, maxStreams)
@@ -119,14 +129,17 @@ func newHandler(ctx context.Context, n *node) http.Handler {
 			n.serve(w, r, e, slots)
 		})
 	}
-	const events = "/v1/events" // is no endpoint: it answers without end
-	methods[events], methods["/metrics"] = []string{http.MethodGet}, []string{http.MethodGet}
 	readers := make(chan struct{}, maxReaders)
-	mux.HandleFunc(http.MethodGet+" "+events, func(w http.ResponseWriter, r *http.Request) { n.streamEvents(w, r, readers) })
-	registry := prometheus.NewRegistry()
+	for path, stream := range map[string]func(http.ResponseWriter, *http.Request, chan struct{}){
+		"/v1/events": n.streamEvents, "/v1/held": n.listHeld, // are no endpoints: their answers are no objects
+	} {
+		methods[path] = []string{http.MethodGet}
+		mux.HandleFunc(http.MethodGet+" "+path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, readers) })
+	}
+	methods["/metrics"] = []string{http.MethodGet}
 	mux.Handle(http.MethodGet+" /metrics", newMetrics(n.dht, registry))
 	if n.settings.routing {
-		mux.Handle(routingPath, newRouting(n.dht, registry, slots))
+		mux.Handle(routingPath, inTurn(routing, slots))
 	}
 	for path, file := range pagePaths() {
 		mux.Handle(http.MethodGet+" "+path, servePage(file))

@@ -387,10 +387,10 @@ func TestStopEndsRequests(t *testing.T) {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}}
-	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.serve(w, r, e, nil) })
+	s.api.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.serve(w, r, e, nil) })
 	listener := listen(t)
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
+	go func() { served <- s.api.Serve(listener) }()
 	stopped := make(chan struct{})
 	go func() { <-block; s.stop(); close(stopped) }()
 

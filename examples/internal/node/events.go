@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxReaders = 16               // of events, at once; more are refused
-	readerWait = 10 * time.Second // how long a reader may leave an event unread
+	maxReaders = 16               // of events, and of what is held, at once; more are refused
+	readerWait = 10 * time.Second // how long a reader may leave what is written unread
 )
 
 // streamEvents answers GET /v1/events: server-sent events, one for each event of the DHT,
@@ -24,7 +24,7 @@ func (n *node) streamEvents(w http.ResponseWriter, r *http.Request, readers chan
 	case readers <- struct{}{}:
 		defer func() { <-readers }()
 	default:
-		refuse(w, http.StatusServiceUnavailable, "%d programs read the events already: end one of them", maxReaders)
+		refuse(w, http.StatusServiceUnavailable, "%d programs read streams already: end one of them", maxReaders)
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

@@ -14,26 +14,30 @@ import (
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-kad/kad/examples/internal/swarmkey"
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
 )
 
 // settings are what the flags come to, once they are known to make sense.
 type settings struct {
-	dht     kad.Config
-	listen  []multiaddr.Multiaddr
-	strict  bool           // listen was asked for: all of it must work
-	data    string         // directory of the state; empty: none
-	key     crypto.PrivKey // nil if it is in data
-	api     string         // host:port
-	apiAny  bool           // the API is for others than this machine
-	routing bool           // delegated routing is served
-	level   golog.LogLevel
+	dht       kad.Config
+	listen    []multiaddr.Multiaddr
+	strict    bool           // listen was asked for: all of it must work
+	data      string         // directory of the state; empty: none
+	key       crypto.PrivKey // nil if it is in data
+	api       string         // host:port
+	apiAny    bool           // the API is for others than this machine
+	routing   bool           // delegated routing is served by the API
+	routingAt string         // host:port where it is served to strangers; empty: nowhere
+	level     golog.LogLevel
+	psk       pnet.PSK // of a private network; nil: none
 
 	traversal    bool                 // be found and reached behind a NAT
 	mdns         bool                 // be found in the local network
@@ -45,6 +49,7 @@ type flags struct {
 	set *pflag.FlagSet
 
 	network, mode, api, data, seed, log string
+	swarmKey, routingAt                 string
 	reachability                        string
 	listen, announce                    []string
 	join, namespaces, sets              []string
@@ -112,8 +117,10 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
 	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
 	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
+	set.StringVar(&f.routingAt, "routing-listen", "", "`HOST:PORT` to serve delegated routing to anybody, without the rest of the API: finding alone; others may reach it, unless it is a loopback address")
 	set.BoolVar(&f.ipfsValidators, "ipfs-validators", false, "keep /pk and /ipns records, as "+ipfsNetwork+" does, in a network of any name")
 	set.StringVar(&f.data, "data", "", "`DIR` to keep the identity, the records and the contacts of the node in; made if it does not exist")
+	set.StringVar(&f.swarmKey, "swarm-key", "", "`FILE` with the key of a private network, such as swarm.key of Kubo: peers without it cannot connect; over TCP alone")
 	set.StringVar(&f.seed, "identity-seed", "", "`TEXT` that the identity is made of, for tests: whoever knows it can be this node")
 	set.StringArrayVar(&f.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold, the greatest bytes win; repeatable")
 	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
@@ -134,7 +141,7 @@ func FlagError(err error) error {
 
 // settings checks the flags. The error names all that is wrong.
 func (f *flags) settings() (settings, error) {
-	s := settings{api: f.api, apiAny: f.apiAny, routing: f.routing, strict: f.set.Changed("listen")}
+	s := settings{api: f.api, apiAny: f.apiAny, routing: f.routing, routingAt: f.routingAt, strict: f.set.Changed("listen")}
 	var errs []error
 	check := func(err error) { errs = append(errs, err) }
 	check(f.checkNetwork())
@@ -156,6 +163,7 @@ func (f *flags) settings() (settings, error) {
 	check(err)
 	s.dht.AppendAnnounce, err = addresses("--announce", f.announce, dialable)
 	check(err)
+	check(f.setSwarmKey(&s))
 	s.traversal = f.traversal && slices.ContainsFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
 	s.mdns = f.mdns && s.traversal
 	s.reachability, err = f.knownReachability()
@@ -200,16 +208,24 @@ func (f *flags) checkNumbers() error {
 
 func (f *flags) checkAPI() error {
 	host, port, err := net.SplitHostPort(f.api)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
+	if err != nil || !isPort(port) {
 		return fmt.Errorf("--api is %q: use HOST:PORT, such as 127.0.0.1:5001, or port 0 for a free one", f.api)
+	}
+	if f.set.Changed("routing-listen") {
+		if _, port, err := net.SplitHostPort(f.routingAt); err != nil || !isPort(port) {
+			return fmt.Errorf("--routing-listen is %q: use HOST:PORT, such as 0.0.0.0:8080, or port 0 for a free one", f.routingAt)
+		}
 	}
 	if !f.apiAny && !isLoopback(host) {
 		return fmt.Errorf("--api is %q, which others may reach: use a loopback address such as 127.0.0.1:%s, or give --api-any too", f.api, port)
 	}
 	return nil
+}
+
+// isPort reports whether a text is the number of a port.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // isLoopback reports whether a host name means this machine, whatever a name
@@ -284,6 +300,24 @@ func (f *flags) setValidators(cfg *kad.Config) error {
 		}
 	}
 	return nil
+}
+
+// setSwarmKey has the node take part in a private network. It then listens on TCP alone,
+// unless it was told otherwise, which is an error.
+func (f *flags) setSwarmKey(s *settings) (err error) {
+	if !f.set.Changed("swarm-key") {
+		return nil
+	}
+	if f.network == ipfsNetwork && len(f.join) == 0 {
+		return fmt.Errorf("--swarm-key: the public peers of %s have no such key: name the peers of your network with --join", ipfsNetwork)
+	}
+	if s.psk, err = swarmkey.Read(f.swarmKey); err != nil {
+		return fmt.Errorf("--swarm-key: %w", err)
+	}
+	if !s.strict {
+		s.listen = slices.DeleteFunc(s.listen, func(a multiaddr.Multiaddr) bool { return !swarmkey.Carries(a) })
+	}
+	return errors.Join(swarmkey.Refuse("--listen", s.listen), swarmkey.Refuse("--announce", s.dht.AppendAnnounce))
 }
 
 // identity returns the key of the node: made of the seed, or a new one.

@@ -76,6 +76,9 @@ func newHost(s settings, d **kad.DHT) (lhost.Host, error) {
 	case network.ReachabilityPrivate:
 		opts = append(opts, libp2p.ForceReachabilityPrivate())
 	}
+	if s.psk != nil {
+		opts = append(opts, libp2p.PrivateNetwork(s.psk))
+	}
 	if s.traversal {
 		opts = append(opts, kad.Traversal(d, s.dht))
 	}

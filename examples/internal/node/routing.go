@@ -22,9 +22,13 @@ import (
 // routingPath is where delegated routing is.
 const routingPath = "/routing/v1/"
 
-// newRouting returns what answers delegated routing, each request when it has a slot.
-func newRouting(d *kad.DHT, metrics prometheus.Registerer, slots chan struct{}) http.Handler {
-	answer := delegated.Handler(router{d}, delegated.WithRoutingTimeout(defaultTimeout), delegated.WithPrometheusRegistry(metrics))
+// newRouting returns what answers delegated routing.
+func newRouting(d *kad.DHT, metrics prometheus.Registerer) http.Handler {
+	return delegated.Handler(router{d}, delegated.WithRoutingTimeout(defaultTimeout), delegated.WithPrometheusRegistry(metrics))
+}
+
+// inTurn returns what answers each request with answer when it has a slot.
+func inTurn(answer http.Handler, slots chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case slots <- struct{}{}:

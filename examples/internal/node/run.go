@@ -64,10 +64,11 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 type Node struct {
 	*node
 
-	api    net.Addr
-	server *server
-	failed chan error // why the API is not served any more
-	leave  func()     // ends the search in the local network
+	api     net.Addr
+	routing net.Addr // of delegated routing for strangers; nil: there is none
+	server  *server
+	failed  chan error // why the API is not served any more
+	leave   func()     // ends the search in the local network
 }
 
 // Start runs a node in this process, as Command does with args, and returns when it listens
@@ -93,29 +94,48 @@ func open(ctx context.Context, s settings) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--api: %w", err)
 	}
+	var routing net.Listener
+	if s.routingAt != "" {
+		if routing, err = new(net.ListenConfig).Listen(ctx, "tcp", s.routingAt); err != nil {
+			_ = listener.Close()
+			return nil, fmt.Errorf("--routing-listen: %w", err)
+		}
+	}
 	h, d, err := newNode(s)
 	if err != nil {
 		_ = listener.Close()
+		if routing != nil {
+			_ = routing.Close()
+		}
 		return nil, err
 	}
 	n := &node{host: h, dht: d, settings: s, started: time.Now()}
-	running := &Node{node: n, api: listener.Addr(), server: newServer(ctx, n), failed: make(chan error, 1), leave: func() {}}
+	running := &Node{node: n, api: listener.Addr(), server: newServer(ctx, n), failed: make(chan error, 2), leave: func() {}}
 	if s.mdns {
 		if stop, err := lan.Meet(h, s.dht.Network); err == nil { // without it, nodes are found through the DHT alone
 			running.leave = stop
 		}
 	}
-	go func() { running.failed <- running.server.Serve(listener) }()
+	go func() { running.failed <- running.server.api.Serve(listener) }()
+	if routing != nil {
+		running.routing = routing.Addr()
+		go func() { running.failed <- running.server.routing.Serve(routing) }()
+	}
 	return running, nil
 }
 
 // URL returns the URL of the API, under an address that can be dialled.
-func (n *Node) URL() string {
-	api := n.api
-	if tcp, ok := api.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		api = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+func (n *Node) URL() string { return urlOf(n.api) }
+
+// urlOf returns the URL of what listens at an address; empty if that is nil.
+func urlOf(at net.Addr) string {
+	if at == nil {
+		return ""
 	}
-	return "http://" + api.String()
+	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		at = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	}
+	return "http://" + at.String()
 }
 
 // ID returns the peer ID of the node.
@@ -166,10 +186,11 @@ func (n *Node) announce(stdout io.Writer) error {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(struct {
-		ID    string   `json:"id"`
-		Addrs []string `json:"addrs"`
-		API   string   `json:"api"`
-	}{n.host.ID().String(), addrs, n.URL()})
+		ID      string   `json:"id"`
+		Addrs   []string `json:"addrs"`
+		API     string   `json:"api"`
+		Routing string   `json:"routing,omitempty"`
+	}{n.host.ID().String(), addrs, n.URL(), urlOf(n.routing)})
 }
 
 // addrs returns the addresses of the node, each with its ID.
@@ -200,6 +221,7 @@ func OneLine(err error) string {
 	return strings.NewReplacer(
 		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
 		"in Config.Validators", "(--open-namespace adds one)",
+		"libp2p.PrivateNetwork", "--swarm-key",
 		"Config.", "",
 	).Replace(strings.Join(lines, "; "))
 }

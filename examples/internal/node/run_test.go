@@ -28,6 +28,8 @@ type line struct {
 	ID    string   `json:"id"`
 	Addrs []string `json:"addrs"`
 	API   string   `json:"api"`
+
+	Routing string `json:"routing"`
 }
 
 // A running is a node that runs in this process or in its own.

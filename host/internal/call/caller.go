@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
-// A Config has what a Caller needs. All fields but Dialled are required.
+// A Config has what a Caller needs. All fields but Dialled and Observer are required.
 type Config struct {
 	Host           lhost.Host
 	Transport      Transport // mostly that of Streams
@@ -34,6 +35,7 @@ type Config struct {
 	SlowAfter      time.Duration
 	MaxDials       int           // in flight; less than 0: no bound of that, nor of their rate
 	Dialled        func(peer.ID) // is called with each peer that is dialled
+	Observer       *observe.Observer
 }
 
 // A Caller asks peers. It is safe for concurrent use.
@@ -142,6 +144,11 @@ func (c *Caller) ask(
 		reaches = func(Stage) {}
 	}
 	defer c.learn(to)()
+	if o := c.cfg.Observer; o.Traced() {
+		var end func(error, ...slog.Attr)
+		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(req)))
+		defer func() { end(err, slog.String("kad.outcome", OutcomeOf(err).String())) }()
+	}
 	l := c.lanes.use(to.ID)
 	defer c.lanes.drop(to.ID)
 	var first time.Time // the end of the first attempt

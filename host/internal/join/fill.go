@@ -37,7 +37,7 @@ func (j *Joiner) fill(ctx context.Context) error {
 }
 
 // fillRequest asks a peer for contacts close to a random key of a bucket, and returns
-// those that can be dialled.
+// those that may be asked.
 func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (named []routing.Contact) {
 	ctx, cancel := context.WithTimeout(ctx, routing.FillTimeout)
 	defer cancel()
@@ -50,7 +50,7 @@ func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (name
 		c := routing.ContactOf(p.ID)
 		c.Group = scope.GroupOf(p.Addrs)
 		c.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs})
-		if j.cfg.Table.Dialable(c) {
+		if j.cfg.Table.MayAsk(c, p.Addrs) {
 			named = append(named, c)
 		}
 	}

@@ -42,6 +42,9 @@ var (
 	// ErrOverQuota refuses a record beyond the share of its sender.
 	ErrOverQuota = errors.New("kad: the peer has used up its share of the store (Config.MaxBytesPerPeer)")
 
+	// ErrForbidden refuses a request that Config.OnRequest returns an error for.
+	ErrForbidden = errors.New("kad: refused by Config.OnRequest")
+
 	// ErrExpired refuses a record that had expired before it arrived.
 	ErrExpired = errors.New("kad: it has expired already")
 

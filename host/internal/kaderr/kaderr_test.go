@@ -37,6 +37,8 @@ func TestRefusals(t *testing.T) {
 		{ErrTooMany, 0x6b08, nil},
 		{ErrOverQuota, 0x6b09, nil},
 		{ErrExpired, 0x6b0a, nil},
+		{ErrForbidden, 0x6b0b, nil},
+		{fmt.Errorf("%w: %w", ErrForbidden, ErrOldRecord), 0x6b02, ErrOldRecord}, // the rule says why
 	} {
 		code := CodeOf(fmt.Errorf("wrapped: %w", tt.cause))
 		if code != tt.code {

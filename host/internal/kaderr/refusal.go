@@ -24,6 +24,7 @@ const (
 	codeTooMany                                           // the key holds as many values as it may
 	codeOverQuota                                         // the sender has used up its share of the store
 	codeExpired                                           // the record had expired before it arrived
+	codeForbidden                                         // Config.OnRequest refuses it
 )
 
 // ErrBusy is the refusal of a peer that serves too many streams, or too much on them.
@@ -45,7 +46,8 @@ var refusals = []struct { //nolint:gochecknoglobals // a constant
 	{codeBadPeer, []error{ErrBadProvider, ErrBadProof}, fmt.Errorf("%w: it was given no address of the provider that it could pass on", ErrRefused)},
 	{codeMalformed, []error{protocol.ErrMalformed, protocol.ErrTooLarge}, fmt.Errorf("%w: it could not read the request", ErrRefused)},
 	{CodeBusy, []error{ErrBusy}, ErrBusy},
-	{network.StreamResourceLimitExceeded, nil, ErrBusy}, // its resource manager
+	{codeForbidden, []error{ErrForbidden}, fmt.Errorf("%w: by a rule of its own", ErrRefused)}, // after those that the rule may name
+	{network.StreamResourceLimitExceeded, nil, ErrBusy},                                        // its resource manager
 	{codeInternal, nil, fmt.Errorf("%w: it failed to handle the request", ErrRefused)},
 }
 

@@ -2,7 +2,9 @@ package lookup
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -139,6 +142,10 @@ type named struct {
 func (s *Search) Run(ctx context.Context) (Result, error) {
 	e := s.engine
 	s.number = e.lookups.Add(1)
+	var traced func(error, ...slog.Attr)
+	if e.cfg.Observer.Traced() {
+		ctx, traced = e.cfg.Observer.Span(ctx, "kad.lookup", slog.String("kad.type", observe.KindOf(s.req)), slog.String("kad.target", hex.EncodeToString(s.key[:])))
+	}
 	s.tellBegan()
 	s.persist()
 	if t := traceOf(ctx); t != nil {
@@ -156,6 +163,10 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	s.learn(result)
 	if s.trace != nil {
 		s.trace(result)
+	}
+	if traced != nil {
+		traced(err, slog.String("kad.outcome", result.End.String()), slog.Int("kad.requests", result.Requests),
+			slog.Int("kad.answered", len(result.Answered)), slog.Int("kad.hops", result.Hops), slog.Float64("kad.confidence", result.Confidence))
 	}
 	return result, err
 }
@@ -240,14 +251,14 @@ func (s *Search) fail(ctx context.Context, a answer) {
 	PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, ID: a.from.ID, Extra: a.err.Error()})
 }
 
-// closer returns the peers of an answer that can be dialled, as contacts, with what is
+// closer returns the peers of an answer that may be asked, as contacts, with what is
 // expected of each.
 func (s *Search) closer(resp protocol.Response) []routing.Contact {
 	closer := make([]routing.Contact, 0, len(resp.Closer))
 	for _, p := range resp.Closer {
 		c := s.contact(p)
 		c.Doubtful = p.Connection == protocol.CannotConnect // that it can connect proves nothing
-		if s.engine.cfg.Table.Dialable(c) {
+		if s.engine.cfg.Table.MayAsk(c, p.Addrs) {
 			closer = append(closer, c)
 		}
 	}

@@ -22,7 +22,10 @@ const Kept = 1024
 // An Observer takes in what the rooms of a node tell. It is safe for concurrent use. A nil
 // Observer takes in nothing.
 type Observer struct {
+	Operations Operations // how long operations took
+
 	watched atomic.Int32 // readers
+	tracer  Tracer       // nil: there are no spans
 
 	mu      sync.Mutex     // held for one call, never over IO or a callback
 	ring    []events.Event // of Kept places; nil until there is a reader
@@ -30,8 +33,8 @@ type Observer struct {
 	changed chan struct{}  // closed at the next event; nil if no reader waits
 }
 
-// New returns an Observer without readers.
-func New() *Observer { return new(Observer) }
+// New returns an Observer without readers. If tracer is nil, there are no spans.
+func New(tracer Tracer) *Observer { return &Observer{tracer: tracer} }
 
 // Watched reports whether there is a reader: an event that is not a change of state need
 // not be made without one.

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // oldest, and is told how many.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := New()
+		o := New(nil)
 		o.Tell(events.LookupBegan{Lookup: 0})
 		seq := o.Events(t.Context(), context.Background())
 		for i := range uint64(Kept + 7) {
@@ -45,7 +45,7 @@ func TestSlowReader(t *testing.T) {
 func TestReaderEnds(t *testing.T) {
 	for _, node := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			o := New()
+			o := New(nil)
 			ctx, cancel := context.WithCancel(t.Context())
 			other, stop := context.WithCancel(context.Background())
 			defer cancel()
@@ -79,7 +79,7 @@ func TestReaderEnds(t *testing.T) {
 
 // Without a reader, an event leaves nothing behind.
 func TestNoReader(t *testing.T) {
-	o := New()
+	o := New(nil)
 	o.Tell(events.LookupBegan{})
 	if o.ring != nil || o.next != 0 {
 		t.Error("an event was kept")

@@ -92,6 +92,12 @@ func (r *Requests) Each(f func(kind string, outcome uint8, t Times)) {
 	}
 }
 
+// KindOf returns the name of the kind of a request.
+func KindOf(req protocol.Request) string {
+	_, name := kindOf(req)
+	return name
+}
+
 // kindOf returns the number and the name of the kind of a request.
 func kindOf(req protocol.Request) (int, string) {
 	switch req.(type) {

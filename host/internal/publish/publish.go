@@ -133,8 +133,7 @@ func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
 // Announce announces us to the k peers closest to a key, and has us answer for it, for
 // a lifetime. A lifetime of 0 means until StopProviding: once a peer has stored the
 // announcement, it is published again.
-func (p *Publisher) Announce(ctx context.Context, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
-	now := time.Now()
+func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
 	receipt, err := p.announce(ctx, now, p.cfg.Lookup.Closest(0), key, lifetime)
 	if lifetime == 0 && len(receipt.Stored) > 0 {
 		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil)

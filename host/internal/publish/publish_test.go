@@ -27,7 +27,7 @@ func TestPublish(t *testing.T) {
 			if err != nil || len(put.Stored) != testK {
 				t.Fatalf("Put() = %+v, %v", put, err)
 			}
-			announced, err := n.Announce(t.Context(), []byte("key"), 0)
+			announced, err := n.Announce(t.Context(), time.Now(), []byte("key"), 0)
 			if err != nil || len(announced.Stored) != testK {
 				t.Fatalf("Announce() = %+v, %v", announced, err)
 			}
@@ -70,7 +70,7 @@ func TestPublish(t *testing.T) {
 func TestAnnounceForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, 22*time.Hour)
-		if _, err := n.Announce(t.Context(), []byte("key"), time.Hour); err != nil {
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("key"), time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []int{1, 0} {
@@ -133,7 +133,7 @@ func TestRepublishWhenSettled(t *testing.T) {
 		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.Announce(t.Context(), []byte("content"), 0); err != nil {
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("content"), 0); err != nil {
 			t.Fatal(err)
 		}
 		for _, step := range []struct {
@@ -348,7 +348,7 @@ func TestStopDuringRepublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, time.Hour)
 		n.run()
-		if _, err := n.Announce(t.Context(), []byte("key"), 0); err != nil {
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("key"), 0); err != nil {
 			t.Fatal(err)
 		}
 		var stopped atomic.Bool

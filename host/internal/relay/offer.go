@@ -81,7 +81,7 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{} // the end of the announcement leads here again
 	}
 	o.announce = now.Add(tasks.Early(offerInterval))
-	start.Run(r.announce, func(now time.Time, err error) {
+	start.Run(func(ctx context.Context) error { return r.announce(ctx, now) }, func(now time.Time, err error) {
 		if err != nil && o.offering {
 			o.announce = now.Add(offerRetry)
 		}
@@ -90,12 +90,12 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 }
 
 // announce announces that the node relays.
-func (r *Relays) announce(ctx context.Context) error {
+func (r *Relays) announce(ctx context.Context, now time.Time) error {
 	c, err := find.NamespaceCID(r.namespace())
 	if err != nil {
 		return err
 	}
-	_, err = r.cfg.Publish.Announce(ctx, c.Hash(), offerAge)
+	_, err = r.cfg.Publish.Announce(ctx, now, c.Hash(), offerAge)
 	return err
 }
 

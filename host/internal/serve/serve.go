@@ -51,6 +51,10 @@ type Config struct {
 	K          int
 	MaxInbound int                // streams served at a time
 	Asked      func(network.Conn) // called after a request of the connection was served; must not block
+
+	// OnRequest, if not nil, is called before a request of a connection is handled. An error
+	// refuses it.
+	OnRequest func(network.Conn, protocol.Request) error
 }
 
 // A Server answers the requests of other peers. It is safe for concurrent use.
@@ -159,7 +163,10 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 		ctx = limits.working(now)
 	}
 	conn := in.stream.Conn()
-	reply, err := s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
+	var reply Reply
+	if err = s.allow(conn, req); err == nil {
+		reply, err = s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
+	}
 	ready = time.Now()
 	if err != nil {
 		s.times.Add(req, Refused, ready.Sub(now))
@@ -178,6 +185,17 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 	answer = protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
 	buf.answer = reusable(answer)
 	return answer, ready, nil
+}
+
+// allow returns why Config.OnRequest refuses a request; nil if it does not.
+func (s *Server) allow(conn network.Conn, req protocol.Request) error {
+	if s.cfg.OnRequest == nil {
+		return nil
+	}
+	if err := s.cfg.OnRequest(conn, req); err != nil {
+		return fmt.Errorf("%w: %w", kaderr.ErrForbidden, err)
+	}
+	return nil
 }
 
 // buffers are those of one stream, which its requests share. What they take is reserved when

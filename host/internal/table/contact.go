@@ -53,11 +53,14 @@ func (t *Table) contact(id peer.ID) routing.Contact {
 }
 
 // Wants takes in a connected peer whose protocols, or addresses, are known now or have
-// changed. It returns true if the peer is to be introduced. A peer that does not serve
-// leaves the table.
+// changed. It returns true if the peer is to be introduced. A peer that does not serve, or
+// that Config.Accept refuses, leaves the table.
 func (t *Table) Wants(id peer.ID) bool {
 	if !t.Speaks(id) {
-		t.change(func(time.Time) bool { t.contacts.Remove(routing.ContactOf(id)); return false })
+		t.remove(id)
+		return false
+	}
+	if !t.accepts(id) {
 		return false
 	}
 	c := t.contact(id)
@@ -81,8 +84,13 @@ func (t *Table) Wants(id peer.ID) bool {
 	return t.contacts.Wants(c)
 }
 
+// remove takes a peer out of the table.
+func (t *Table) remove(id peer.ID) {
+	t.change(func(time.Time) bool { t.contacts.Remove(routing.ContactOf(id)); return false })
+}
+
 // WantsAsker reports whether a peer that has sent a request is worth an introduction: it
-// is no contact, not in doubt, and says that it serves.
+// is no contact, not in doubt, says that it serves, and Config.Accept does not refuse it.
 func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	key := routing.KeyOf([]byte(id))
 	news := false // it may be the first client
@@ -91,7 +99,7 @@ func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 		wants = !known && (!t.live || !t.doubts.Has(now, id))
 		news = !t.live && !t.single.served
 	})
-	if wants = wants && t.Speaks(id); news && !wants {
+	if wants = wants && t.Speaks(id) && t.accepts(id); news && !wants {
 		t.change(func(time.Time) bool { t.single.served = true; return false })
 	}
 	return wants
@@ -138,13 +146,14 @@ func (t *Table) KeepDialled(conn network.Conn) {
 }
 
 // Announcement returns a peer as it is given to other peers, by what the host knows of
-// it; this node itself is possible. It is nil if the host knows no address.
+// it; this node itself is possible. It is nil if the host knows no address, or Config.Accept
+// refuses the peer.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
 		addrs := t.cfg.Host.Addrs()
 		return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.ownProved(addrs)...)
 	}
-	if id.Validate() != nil {
+	if id.Validate() != nil || t.cfg.Accept != nil && !t.Accepts(id, t.known(id)) {
 		return nil
 	}
 	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)}, t.Proved(id)...)

@@ -96,7 +96,7 @@ func (t *Table) Hindered(c routing.Contact, err error) {
 }
 
 // answered records that a peer answered, which proves that it serves, unless it has
-// announced meanwhile that it stops.
+// announced meanwhile that it stops. A peer that Config.Accept refuses is no contact.
 //
 // The table keeps what it knows of a contact: the peer that named it to a lookup may have
 // lied about its addresses.
@@ -106,7 +106,7 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 	if took > 0 {
 		tasks.Locked(&t.mu, func(time.Time) { t.paces.Answered(id, took) })
 	}
-	if stopped {
+	if stopped || !t.accepts(id) {
 		return
 	}
 	c := routing.ContactOf(id)
@@ -125,8 +125,12 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 }
 
 // Checked records what became of a check that Due asked for. A refusal proves that the
-// contact is alive; after a request that was not sent, the check is due again.
+// contact is alive; after a request that was not sent, the check is due again. A contact that
+// Config.Accept refuses by now leaves the table.
 func (t *Table) Checked(c routing.Contact, o Outcome, took time.Duration) {
+	if (o == Answered || o == Refused) && !t.accepts(c.ID) {
+		return
+	}
 	t.change(func(now time.Time) bool {
 		if took > 0 {
 			t.paces.Answered(c.ID, took)

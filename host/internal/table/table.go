@@ -1,6 +1,7 @@
 package table
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/go-kad/kad/host/events"
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
@@ -33,6 +35,9 @@ type Config struct {
 	Bootstrap   int    // how many bootstrap peers are configured; NoteBootstrap changes it
 	Wake        func() // wakes the background loop; does not block
 	Observer    *observe.Observer
+
+	// Accept, if not nil, reports whether a peer may be a contact, be asked, and be told of.
+	Accept func(peer.AddrInfo) bool
 }
 
 // A Table is the routing table as the goroutines of a node share it, with what their
@@ -202,10 +207,16 @@ func (t *Table) Neighbours(n int) []routing.Contact {
 }
 
 // Departed returns up to n contacts that have left the table, or were saved by an earlier
-// run: all of them, or some at random.
+// run: all of them, or some at random. The ones that Config.Accept refuses are left out.
 func (t *Table) Departed(n int) (drawn []routing.Contact) {
 	tasks.Locked(&t.mu, func(now time.Time) { drawn = t.departed.Draw(now, n, tasks.NewRNG()) })
-	return drawn
+	return slices.DeleteFunc(drawn, func(c routing.Contact) bool {
+		if t.cfg.Accept == nil {
+			return false
+		}
+		p, _ := announce.Wire(c.Wire).Peer() // without addresses if there is none
+		return !t.MayAsk(c, p.Addrs)
+	})
 }
 
 // HasDeparted reports whether there are contacts for Departed.
