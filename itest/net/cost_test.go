@@ -62,11 +62,11 @@ func serveCost() error {
 		r := bufio.NewReader(s)
 		var buf, frame []byte
 		for {
-			if buf, err := protocol.ReadFrameInto(r, buf, protocol.MaxFrame); err == nil {
-				frame = protocol.AppendFrame(frame[:0], buf)
-			} else {
+			var err error
+			if buf, err = protocol.ReadFrameInto(r, buf, protocol.MaxFrame); err != nil {
 				return
 			}
+			frame = protocol.AppendFrame(frame[:0], buf)
 			echoed.Add(1)
 			if _, err := s.Write(frame); err != nil {
 				return

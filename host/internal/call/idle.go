@@ -186,7 +186,7 @@ func (i *idle) change(f func() (wake bool)) {
 
 // dropOf has the idle streams of a peer closed that match, and reports whether the Job has
 // to. The lock is held.
-func (i *idle) dropOf(id peer.ID, match func(*stream) bool) (any bool) {
+func (i *idle) dropOf(id peer.ID, match func(*stream) bool) (unused bool) {
 	r := i.recent[id]
 	if r == nil {
 		return false
@@ -233,30 +233,30 @@ func (i *idle) state() (inUse, unused bool) {
 }
 
 // dropAll has all idle streams closed, and reports whether the Job has to. The lock is held.
-func (i *idle) dropAll() (any bool) {
+func (i *idle) dropAll() (unused bool) {
 	for id := range i.recent {
 		i.dropOf(id, func(*stream) bool { return true })
 	}
 	return len(i.unused) > 0
 }
 
-// closeUnused closes the streams that were dropped.
+// closeUnused closes the streams that were dropped, all of them, also if ctx ends.
 func (i *idle) closeUnused(ctx context.Context) error {
 	i.mu.Lock()
 	unused := i.unused
 	i.unused = nil
 	i.mu.Unlock()
-	return tasks.Each(ctx, maxClosing, slices.Values(unused), func(_ context.Context, s *stream) error { return s.Close() })
+	return tasks.Each(context.WithoutCancel(ctx), maxClosing, slices.Values(unused), func(_ context.Context, s *stream) error { return s.Close() })
 }
 
 // free closes all idle streams, and reports whether there was one.
-func (i *idle) free() (any bool) {
+func (i *idle) free(ctx context.Context) (some bool) {
 	i.change(func() (wake bool) {
-		any = i.dropAll()
+		some = i.dropAll()
 		return false
 	})
-	_ = i.closeUnused(context.Background())
-	return any
+	_ = i.closeUnused(ctx)
+	return some
 }
 
 // Job closes the streams that are idle for 4 to 8 s, and what Drop has dropped.
@@ -298,5 +298,5 @@ func (s *Streams) Close() {
 		s.idle.closed = true
 		return false
 	})
-	s.idle.free()
+	s.idle.free(context.Background())
 }

@@ -363,7 +363,7 @@ func TestPeersOfOneRequest(t *testing.T) {
 			_, _ = s.Write(protocol.AppendResponseFrame(nil, find, theAnswer))
 			_ = s.Close()
 		}, halfCloseAfter, 2},
-		{"never answers", func(s network.Stream, r *bufio.Reader) { _, _ = io.Copy(io.Discard, r) }, halfCloseAfter + giveUpAfter, 3},
+		{"never answers", func(_ network.Stream, r *bufio.Reader) { _, _ = io.Copy(io.Discard, r) }, halfCloseAfter + giveUpAfter, 3},
 		{"ends", func(s network.Stream, r *bufio.Reader) {
 			_, _ = io.Copy(io.Discard, r)
 			_ = s.Close()

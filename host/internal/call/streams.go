@@ -65,7 +65,7 @@ func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 		}
 	}
 	opened, err := s.open(ctx, to)
-	if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free() {
+	if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
 		opened, err = s.open(ctx, to)
 	}
 	if err != nil {
