@@ -4,8 +4,9 @@ package call
 //
 // What is wrong: some js-libp2p peers answer only when they see the end of the request;
 // others reset the stream if that end comes just after their answer, which loses the
-// answer. So the end is sent only if the answer has not come after 200 ms. Of the requests
-// that are not the first of their stream, js-libp2p peers leave a fifth unanswered until
+// answer. So the end is sent only if the answer has not come after 200 ms. If the stream is
+// reset after that, without a reason, the end may have met an answer that was late, as on a
+// busy machine: the request is sent once more. Of the requests that are not the first of their stream, js-libp2p peers leave a fifth unanswered until
 // they see the end. A lookup takes such a peer for a slow one, and ends without it. So the
 // streams of a peer that says that it is js-libp2p are not kept, and if another peer answers
 // in the same way, its streams are not kept any more.
@@ -13,10 +14,12 @@ package call
 // It can go when no js-libp2p peer waits for the end of a request.
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -49,6 +52,12 @@ func (s *stream) late() {
 	if s.used {
 		s.timer.Reset(giveUpAfter)
 	}
+}
+
+// crossed reports whether an error can come from the end of the request, which met the answer.
+func (s *stream) crossed(err error) bool {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return ok && reset.Remote && reset.ErrorCode == 0 && s.slow.Load()
 }
 
 // answersOnce reports whether a peer says that it is js-libp2p.

@@ -408,6 +408,47 @@ func TestPeersOfOneRequest(t *testing.T) {
 	}
 }
 
+// A stream that is reset without a reason, after the end of its request, may have had an answer:
+// the request is sent once more. After other resets, and of announcements, it is not.
+func TestEndMeetsAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		req    protocol.Request
+		after  time.Duration
+		code   network.StreamErrorCode
+		every  bool // stream is reset, and not the first one alone
+		opened int
+		ok     bool
+	}{
+		{"after the end", find, halfCloseAfter, 0, false, 2, true},
+		{"again", find, halfCloseAfter, 0, true, 2, false},
+		{"before the end", find, halfCloseAfter - time.Millisecond, 0, false, 1, false},
+		{"with a reason", find, halfCloseAfter, kaderr.CodeOf(kaderr.ErrOldRecord), false, 1, false},
+		{"announcement", protocol.AddProvider{Key: []byte("key")}, halfCloseAfter, 0, false, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			serve := func(n int, s network.Stream) {
+				r := bufio.NewReader(s)
+				if n > 1 && !tt.every {
+					_ = answerOne(s, r, 0)
+					return
+				}
+				_, _ = protocol.ReadFrame(r, protocol.MaxFrame)
+				time.Sleep(tt.after + time.Microsecond)
+				_ = s.ResetWithError(tt.code)
+			}
+			bubble(t, serve, func(t *testing.T, h *server, s *Streams) {
+				if _, err := s.Request(t.Context(), aPeer, tt.req); (err == nil) != tt.ok {
+					t.Errorf("Request() = %v, want an answer: %v", err, tt.ok)
+				}
+				if n := h.opened(); n != tt.opened {
+					t.Errorf("%d streams were opened, want %d", n, tt.opened)
+				}
+			})
+		})
+	}
+}
+
 // A peer that was late once, and then answers, is forgotten: the next time counts as the first.
 func TestLateOnce(t *testing.T) {
 	bubble(t, answers(0), func(t *testing.T, _ *server, s *Streams) {

@@ -50,13 +50,14 @@ func (s *Streams) Dial(ctx context.Context, to peer.ID) error {
 	return err
 }
 
-// Request implements [Transport]. If the other side has ended a stream that was kept, it
-// asks once more, on a new one.
+// Request implements [Transport]. If the other side has ended a stream that was kept, or the
+// end of the request may have met the answer, it asks once more, on a new stream.
 //
 // An announcement always has a new stream: the end of the stream is its answer, and the
 // end of a stream that was kept may have been on its way before.
 func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
-	if _, ok := req.(protocol.AddProvider); !ok {
+	_, announces := req.(protocol.AddProvider)
+	if !announces {
 		if kept := s.idle.take(to); kept != nil {
 			resp, err := s.exchange(ctx, kept, req)
 			if !kept.lost(err) || ctx.Err() != nil {
@@ -64,14 +65,20 @@ func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 			}
 		}
 	}
-	opened, err := s.open(ctx, to)
-	if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
-		opened, err = s.open(ctx, to)
+	for again := !announces; ; again = false {
+		opened, err := s.open(ctx, to)
+		if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
+			opened, err = s.open(ctx, to)
+		}
+		if err != nil {
+			return protocol.Response{}, err
+		}
+		on := newStream(opened)
+		resp, err := s.exchange(ctx, on, req)
+		if !again || !on.crossed(err) || ctx.Err() != nil {
+			return resp, err
+		}
 	}
-	if err != nil {
-		return protocol.Response{}, err
-	}
-	return s.exchange(ctx, newStream(opened), req)
 }
 
 // exchange writes a request on a stream and reads the answer. Then the stream is kept, or
