@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -73,21 +74,42 @@ func serveCost() error {
 			}
 		}
 	})
-	d, err := kad.New(h, kad.Config{Network: costNetwork, Mode: kad.ModeServer})
+	served, end, err := serveCosts[os.Getenv(costServer)](h)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer end()
 	fmt.Printf("%s/p2p/%s\n", h.Addrs()[0], h.ID())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var used syscall.Rusage
 		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 			return err
 		}
-		s := d.Stats()
-		fmt.Println((used.Utime.Nano()+used.Stime.Nano())/1000, s.InboundFindNode+s.InboundGetValue+echoed.Load())
+		fmt.Println((used.Utime.Nano()+used.Stime.Nano())/1000, served()+echoed.Load())
 	}
 	return nil
+}
+
+// serveCosts start the DHT of a server, by name. They return what counts its requests, and what
+// ends it.
+var serveCosts = map[string]func(h host.Host) (served func() uint64, end func() error, err error){
+	"kad": func(h host.Host) (func() uint64, func() error, error) {
+		d, err := kad.New(h, kad.Config{Network: costNetwork, Mode: kad.ModeServer})
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() uint64 {
+			s := d.Stats()
+			return s.InboundFindNode + s.InboundGetValue
+		}, d.Close, nil
+	},
+	"go-libp2p-kad-dht": func(h host.Host) (func() uint64, func() error, error) {
+		d, err := dht.New(h, dht.ProtocolPrefix(costNetwork), dht.Mode(dht.ModeServer))
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() uint64 { return 0 }, d.Close, nil // it counts none
+	},
 }
 
 // A costs is a server in a process of its own, and the way to it, which counts bytes.
@@ -98,11 +120,11 @@ type costs struct {
 	bytes atomic.Int64
 }
 
-// startCosts starts a server.
-func startCosts(b *testing.B) *costs {
+// startCosts starts a server of a kind: see serveCosts.
+func startCosts(b *testing.B, kind string) *costs {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=TestCostServer")
-	cmd.Env = append(os.Environ(), costServer+"=1")
+	cmd.Env = append(os.Environ(), costServer+"="+kind)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -205,27 +227,22 @@ func TestCostServer(t *testing.T) {
 // What a request costs the server that is asked, which runs in a process of its own: its CPU,
 // and the bytes on the wire in both directions. The gets of a DHT are compared with requests
 // that have a stream each, with requests on one stream, and with the limit, an echo of as many
-// bytes on one stream.
+// bytes. The same requests to a server of go-libp2p-kad-dht come beside them.
 func BenchmarkServerCost(b *testing.B) {
 	for _, bench := range []struct {
-		name string
-		ask  func(b *testing.B, h host.Host, server peer.AddrInfo) (client func() func(key []byte) error)
+		name, server string
+		ask          func(b *testing.B, h host.Host, server peer.AddrInfo) (client func() func(key []byte) error)
 	}{
-		{"dht", askDHT},
-		{"stream-each", func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
-			return func() func([]byte) error {
-				return func(key []byte) error { return newAsker(h, server.ID, costProtocol).once(key) }
-			}
-		}},
-		{"one-stream", func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
-			return func() func([]byte) error { return newAsker(h, server.ID, costProtocol).ask }
-		}},
-		{"echo", func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
-			return func() func([]byte) error { return newAsker(h, server.ID, echoProtocol).ask }
-		}},
+		{"echo", "kad", onOneStream(echoProtocol)},
+		{"echo-stream-each", "kad", onStreams(echoProtocol)},
+		{"dht", "kad", askDHT},
+		{"one-stream", "kad", onOneStream(costProtocol)},
+		{"stream-each", "kad", onStreams(costProtocol)},
+		{"incumbent-one-stream", "go-libp2p-kad-dht", onOneStream(costProtocol)},
+		{"incumbent-stream-each", "go-libp2p-kad-dht", onStreams(costProtocol)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			c := startCosts(b)
+			c := startCosts(b, bench.server)
 			h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
 			if err != nil {
 				b.Fatal(err)
@@ -257,10 +274,29 @@ func BenchmarkServerCost(b *testing.B) {
 			})
 			ended := c.used(b)
 			requests := float64(ended.requests - began.requests)
+			if requests == 0 { // the server counts none: one for each op
+				requests = float64(b.N)
+			}
 			b.ReportMetric(float64(ended.cpu-began.cpu)/requests, "server-µs/request")
 			b.ReportMetric(float64(c.bytes.Load()-bytes)/requests, "wire-B/request")
 			b.ReportMetric(requests/float64(b.N), "requests/op")
 		})
+	}
+}
+
+// onOneStream returns what asks a server on one stream for each client.
+func onOneStream(id lprotocol.ID) func(b *testing.B, h host.Host, server peer.AddrInfo) func() func(key []byte) error {
+	return func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
+		return func() func([]byte) error { return newAsker(h, server.ID, id).ask }
+	}
+}
+
+// onStreams returns what asks a server on a stream for each request.
+func onStreams(id lprotocol.ID) func(b *testing.B, h host.Host, server peer.AddrInfo) func() func(key []byte) error {
+	return func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
+		return func() func([]byte) error {
+			return func(key []byte) error { return newAsker(h, server.ID, id).once(key) }
+		}
 	}
 }
 
@@ -309,7 +345,7 @@ func (a *asker) ask(key []byte) (err error) {
 	}
 	a.frame = protocol.AppendRequestFrame(a.frame[:0], protocol.FindNode{Target: key})
 	if _, err := a.stream.Write(a.frame); err != nil {
-		return err
+		return fmt.Errorf("write: %w", err)
 	}
 	a.buf, err = protocol.ReadFrameInto(a.r, a.buf, protocol.MaxFrame)
 	if err == nil && a.id == echoProtocol && !bytes.HasSuffix(a.frame, a.buf) {
