@@ -2,8 +2,10 @@ package serve
 
 import (
 	"bufio"
+	"sync"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -65,5 +67,40 @@ func BenchmarkServe(b *testing.B) {
 			_ = near.Close()
 		})
 	}
+	b.Run("echo", func(b *testing.B) { benchmarkEcho(b, far) })
 	n.Done().Wait()
+}
+
+// benchmarkEcho is the limit of what a stream in memory can: it sends back frames of 34 bytes,
+// as a ping and a request have.
+func benchmarkEcho(b *testing.B, far network.Conn) {
+	near, theirs := roomtest.NewStream(far, far)
+	var echo sync.WaitGroup
+	echo.Go(func() {
+		r, buf, frame := bufio.NewReader(theirs), []byte(nil), []byte(nil)
+		for {
+			var err error
+			if buf, err = protocol.ReadFrameInto(r, buf, protocol.MaxFrame); err != nil {
+				return
+			}
+			frame = protocol.AppendFrame(frame[:0], buf)
+			if _, err := theirs.Write(frame); err != nil {
+				return
+			}
+		}
+	})
+	frame := protocol.AppendFrame(nil, make([]byte, 34))
+	r, buf := bufio.NewReader(near), []byte(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := near.Write(frame); err != nil {
+			b.Fatal(err)
+		}
+		var err error
+		if buf, err = protocol.ReadFrameInto(r, buf, protocol.MaxFrame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = near.Close()
+	echo.Wait()
 }
