@@ -33,6 +33,7 @@ func TestTable(t *testing.T) {
 | x | allocs/op | 2 | 2–2 | ≤ 2 | reached |
 | x beside | ratio | 4 | 3–5 | ≤ 3.5 | **missed** |
 | least | ns/op | 10 | 6–40 | ≥ 11 | **missed** |
+| not measured | – | not measured | | | |
 `
 	if text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
