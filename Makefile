@@ -8,6 +8,7 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PKGS     ?= ./...
 FUZZTIME ?= 30s
 BENCH    ?= .
+RUNS     ?= 5
 COUNT    ?= 6
 BASE     ?= main
 SEEDS    ?= 200
@@ -74,6 +75,11 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 .PHONY: bench
 bench: ## every benchmark that matches BENCH (all)
 	go test -run='^$$' -bench='$(BENCH)' -benchmem $(PKGS)
+
+# RUNS (5) runs; OLD is an earlier table to compare with.
+.PHONY: bench-table
+bench-table: ## what work costs, beside an echo and go-libp2p-kad-dht; writes BENCH.md
+	go run ./itest/bench -runs $(RUNS) -out BENCH.md $(if $(OLD),-compare $(OLD))
 
 # Two checkouts, one after the other, COUNT times each.
 .PHONY: bench-compare

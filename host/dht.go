@@ -63,6 +63,7 @@ type DHT struct {
 type rooms struct {
 	observer  *observe.Observer
 	table     *table.Table
+	streams   *call.Streams
 	call      *call.Caller
 	lookup    *lookup.Engine
 	join      *join.Joiner
@@ -131,9 +132,6 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 	if err != nil {
 		return nil, err
 	}
-	if transport == nil {
-		transport = call.Streams(h, cfg.protocolID())
-	}
 	group := tasks.NewGroup()
 	d := &DHT{
 		cfg: cfg, host: h, store: records, rules: maps.Clone(cfg.Validators),
@@ -160,6 +158,10 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept,
 	})
 	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
+	d.streams = call.NewStreams(d.host, cfg.protocolID(), d.loop.Wake)
+	if transport == nil {
+		transport = d.streams
+	}
 	d.reach = reach.New(reach.Config{
 		Host: d.host, Table: d.table, Mode: reach.Mode(cfg.Mode), Switched: d.switched, Announced: public(cfg.AppendAnnounce),
 		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return public(p.Addrs) }),
@@ -254,6 +256,7 @@ func (d *DHT) start() error {
 	d.tasks.Go(func(ctx context.Context) {
 		d.loop.Run(ctx, sub.Out(), d.handle)
 		stop()
+		d.streams.Close()
 		d.relay.Close()
 		_ = sub.Close()
 	})

@@ -36,6 +36,7 @@ func (r *rooms) handle(now time.Time, e any) {
 		r.reach.Observe(e.Conn)
 		r.call.AskOlder(e.Conn)
 		r.table.KeepDialled(e.Conn)
+		r.streams.Drop(e.Peer, e.Conn) // older connections may be dead
 		r.identified(e.Peer)
 	case event.EvtPeerProtocolsUpdated:
 		r.identified(e.Peer)
@@ -43,7 +44,10 @@ func (r *rooms) handle(now time.Time, e any) {
 		if e.Connectedness != network.Connected {
 			r.table.Disconnected(e.Peer)
 			r.reach.Dialled(e.Peer)
+			r.streams.Drop(e.Peer, nil)
 		}
+	case event.EvtLocalAddressesUpdated:
+		r.streams.DropAll() // their connections may have ended with the network
 	}
 	r.reach.Handle(e)
 	r.relay.Handle(now, e)

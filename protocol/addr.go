@@ -50,8 +50,13 @@ func (l *addrList) try(b []byte) bool {
 // take appends an address of the peer.
 func (l *addrList) take(id peer.ID, a multiaddr.Multiaddr) (multiaddr.Multiaddr, bool) {
 	a, ok := trim(a, id)
-	if !ok || slices.ContainsFunc(l.list, a.Equal) {
+	if !ok {
 		return nil, false
+	}
+	for _, other := range l.list { // a method value would be allocated
+		if a.Equal(other) {
+			return nil, false
+		}
 	}
 	l.list = append(l.list, a)
 	return a, true

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/go-kad/kad/pb"
 )
 
@@ -17,6 +19,25 @@ import (
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseRequest(msg []byte) (Request, error) {
+	var none *RequestParser
+	return none.Parse(msg)
+}
+
+// A RequestParser parses requests of one peer. It remembers what the peer has announced of
+// itself last, since a peer announces many keys with the same addresses, and most of the work
+// is to decode these. The zero RequestParser is ready for use. It is not safe for concurrent
+// use.
+type RequestParser struct {
+	wire      []byte // the Peer message that was announced last, up to maxRemembered bytes
+	providers []Peer // what it says; nil if there was none
+}
+
+// maxRemembered bounds what a [RequestParser] remembers: about 30 addresses of usual size.
+const maxRemembered = 512
+
+// Parse is [ParseRequest]. The Providers of announcements can share memory with those of
+// earlier ones: they must not be changed.
+func (p *RequestParser) Parse(msg []byte) (Request, error) {
 	e, ok := open(msg)
 	switch {
 	case !ok:
@@ -53,7 +74,7 @@ func ParseRequest(msg []byte) (Request, error) {
 	case pb.Message_ADD_PROVIDER:
 		return AddProvider{
 			Key:       bytes.Clone(e.key),
-			Providers: parsePeers(msg, fieldProviders, MaxAnnounced),
+			Providers: p.announced(msg),
 			Proof:     clone(e.proof),
 		}, nil
 	case pb.Message_GET_PROVIDERS:
@@ -63,6 +84,39 @@ func ParseRequest(msg []byte) (Request, error) {
 	case pb.Message_PING:
 	}
 	return Ping{}, nil
+}
+
+// announced returns the providers of an announcement that is well-formed.
+func (p *RequestParser) announced(msg []byte) []Peer {
+	if p == nil {
+		return parsePeers(msg, fieldProviders, MaxAnnounced)
+	}
+	wire, one := onlyField(msg, fieldProviders)
+	if one && p.providers != nil && bytes.Equal(wire, p.wire) {
+		return p.providers
+	}
+	providers := parsePeers(msg, fieldProviders, MaxAnnounced)
+	if one && len(providers) == 1 && len(wire) <= maxRemembered {
+		p.wire, p.providers = append(p.wire[:0], wire...), providers[:1:1]
+	}
+	return providers
+}
+
+// onlyField returns the field with a number of a message that is well-formed; false if it has
+// none, or several.
+func onlyField(msg []byte, num protowire.Number) (value []byte, one bool) {
+	f := fields{rest: msg}
+	for f.next() {
+		v, ok := f.bytes(num)
+		if !ok {
+			continue
+		}
+		if one {
+			return nil, false
+		}
+		value, one = v, true
+	}
+	return value, one
 }
 
 // ParseResponse reads a message, without frame, as the response to req. It

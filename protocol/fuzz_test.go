@@ -113,6 +113,16 @@ func checkRequest(t rapid.TB, msg []byte) {
 		t.Fatalf("%x is read as %v, but not again: %v", msg, req, err)
 	}
 	checkEqual(t, again, req)
+	parser := new(RequestParser)
+	other := MarshalRequest(AddProvider{Key: []byte("other"), Providers: []Peer{{ID: "\x12\x20--------------------------------"}}})
+	for _, m := range [][]byte{msg, msg, other, msg} { // as one that remembers, and one that has forgotten
+		got, err := parser.Parse(m)
+		if err != nil {
+			t.Fatalf("%x: a RequestParser fails: %v", m, err)
+		}
+		want, _ := ParseRequest(m)
+		checkEqual(t, got, want)
+	}
 	resp := AppendResponse(nil, req, Response{})
 	if _, err := ParseResponse(req, resp); err != nil {
 		t.Fatalf("%x: its answer %x: %v", msg, resp, err)

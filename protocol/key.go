@@ -26,15 +26,21 @@ func IPNSKey(id peer.ID) []byte {
 // it, which may be any bytes and is not copied. It reports whether the key has
 // a namespace. The namespace decides which validator a record has.
 func SplitKey(key []byte) (ns string, rest []byte, ok bool) {
+	before, rest, ok := CutNamespace(key)
+	return string(before), rest, ok
+}
+
+// CutNamespace is [SplitKey] with a namespace that is not copied either.
+func CutNamespace(key []byte) (ns, rest []byte, ok bool) {
 	after, ok := bytes.CutPrefix(key, []byte("/"))
 	if !ok {
-		return "", nil, false
+		return nil, nil, false
 	}
 	before, rest, ok := bytes.Cut(after, []byte("/"))
 	if !ok || len(before) == 0 {
-		return "", nil, false
+		return nil, nil, false
 	}
-	return string(before), rest, true
+	return before, rest, true
 }
 
 // Namespace returns the namespace of a record key: see [SplitKey].

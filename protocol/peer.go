@@ -35,7 +35,8 @@ func AppendPeer(dst []byte, p Peer) []byte {
 	if len(p.Certified) > 0 && len(p.Certified) <= MaxCertified {
 		dst = appendBytes(dst, fieldPeerCertified, p.Certified)
 	}
-	var addrs addrList
+	var room [usualAddrs]multiaddr.Multiaddr
+	addrs := addrList{list: room[:0]}
 	for _, a := range p.Addrs {
 		b := a.Bytes()
 		trimmed, ok := addrs.addDecoded(p.ID, a, b)
@@ -138,6 +139,9 @@ func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr
 		if !ok {
 			continue
 		}
+		if addrs.list == nil {
+			addrs.list = make([]multiaddr.Multiaddr, 0, min(1+len(f.rest)/smallAddr, usualAddrs))
+		}
 		size := 1 + protowire.SizeBytes(len(v))
 		if size > min(left, *room) || addrs.tried == MaxAddrs {
 			break
@@ -148,6 +152,11 @@ func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr
 	}
 	return addrs.list
 }
+
+const (
+	usualAddrs = 8 // of a peer
+	smallAddr  = 9 // bytes in a message: /ip4/1.2.3.4/tcp/1 with tag and length, less a bit
+)
 
 // lookedFactor is how many entries of a list of peers are looked at, in multiples of the ones
 // that are read: a list of 4 MiB with one peer in all entries costs as much as a short one.

@@ -28,6 +28,11 @@ func (t *Table) Closest(target Key, n int) []Contact {
 	return t.appendClosest(make([]Contact, 0, n), target, false)
 }
 
+// FillClosest is Closest for as many contacts as dst has capacity, which it overwrites.
+func (t *Table) FillClosest(dst []Contact, target Key) []Contact {
+	return t.appendClosest(dst[:0], target, false)
+}
+
 // Seeds returns up to n contacts to start a lookup from: the result of Closest, and if
 // that is fewer than n, the closest suspects after them, which are Doubtful.
 func (t *Table) Seeds(target Key, n int) []Contact {

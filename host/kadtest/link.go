@@ -315,8 +315,10 @@ func (c *conn) RemotePeer() peer.ID { return c.remote.ID() }
 // RemotePublicKey returns the key of the peer at the other end.
 func (c *conn) RemotePublicKey() crypto.PubKey { return c.remote.node.key.GetPublic() }
 
-// ConnState returns nothing: there is no security, and no multiplexer.
-func (c *conn) ConnState() network.ConnectionState { return network.ConnectionState{} }
+// ConnState names the transport: there is no security, and no multiplexer.
+func (c *conn) ConnState() network.ConnectionState {
+	return network.ConnectionState{Transport: "memory"}
+}
 
 // LocalMultiaddr returns the address of this end.
 func (c *conn) LocalMultiaddr() multiaddr.Multiaddr { return c.local.node.addr }

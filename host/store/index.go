@@ -84,6 +84,21 @@ func (x *index) addProvider(e *entry) {
 	x.provPile.add(e)
 }
 
+// replaceProvider puts next in the place of old, which is of the same key, as dropProvider
+// and addProvider would. A list of one, as most keys have, is kept.
+func (x *index) replaceProvider(old, next *entry) {
+	list := get(x.providers, old.hash, old.key)
+	if len(list) > 1 {
+		x.dropProvider(old)
+		x.addProvider(next)
+		return
+	}
+	next.key = old.key
+	list[0] = next
+	x.provPile.remove(old)
+	x.provPile.add(next)
+}
+
 // dropProvider removes e, which is among the providers of its key.
 func (x *index) dropProvider(e *entry) {
 	list := get(x.providers, e.hash, e.key)

@@ -137,9 +137,10 @@ func (m *Memory) AddProvider(ctx context.Context, key []byte, p Provider) error 
 		switch {
 		case err == nil:
 			if old != nil {
-				m.index.dropProvider(old)
+				m.index.replaceProvider(old, next)
+			} else {
+				m.index.addProvider(next)
 			}
-			m.index.addProvider(next)
 			return nil
 		case expired == nil:
 			return err

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -264,13 +265,18 @@ func (w *withJS) theirsAmong(ids []peer.ID) (among []peer.ID) {
 	return among
 }
 
-// admission checks that everybody is in everybody's table.
+// admission checks that everybody is in everybody's table, and that JavaScript says what it is:
+// it may leave a further request of a stream unanswered.
 func (w *withJS) admission(t *testing.T) {
 	for i, p := range w.js {
 		for _, o := range w.ours {
 			p.admitted(t, o.Host().ID())
 			if !slices.Contains(o.contacts(), p.info.ID) {
 				t.Errorf("JavaScript peer %d is not in the table of %v", i, o.Host().ID())
+			}
+			agent, err := o.Host().Peerstore().Get(p.info.ID, "AgentVersion")
+			if name, _ := agent.(string); !strings.Contains(name, "js-libp2p") {
+				t.Errorf("JavaScript peer %d says that it is %v, %v: its streams are reused", i, agent, err)
 			}
 		}
 	}

@@ -16,8 +16,8 @@ var FindNode = []string{ //nolint:gochecknoglobals // a constant
 	rooms + "lookup.Engine.Closest", rooms + "lookup.Engine.Prepare", rooms + "table.Table.Seeds",
 	rooms + "lookup.Search.Run", rooms + "lookup.drive", "routing.Lookup.Next", rooms + "lookup.Search.ask",
 	rooms + "call.Caller.Request", rooms + "call.Caller.ask", rooms + "call.Caller.attempt",
-	rooms + "call.streams.Request",
-	"protocol.AppendRequestFrame", "protocol.ReadFrame", "protocol.ParseResponse",
+	rooms + "call.Streams.Request",
+	"protocol.AppendRequestFrame", "protocol.ReadFrameInto", "protocol.ParseResponse",
 	rooms + "table.Table.Heard", rooms + "lookup.Search.settle", "routing.Lookup.Answered",
 }
 
@@ -27,7 +27,7 @@ var FindNodeAside = []string{ //nolint:gochecknoglobals // a constant
 	rooms + "tasks.Group.Begin", rooms + "tasks.Group.Go",
 	rooms + "table.Table.ReadyWithin", rooms + "table.Table.Expect",
 	rooms + "lookup.recall.near", rooms + "lookup.recall.learn", rooms + "lookup.traceOf",
-	rooms + "call.dialer.dial", rooms + "call.Caller.outcome", rooms + "call.streams.open",
+	rooms + "call.dialer.dial", rooms + "call.Caller.outcome", rooms + "call.Streams.open",
 	rooms + "announce.Restrict", rooms + "scope.OfConn",
 }
 

@@ -93,10 +93,15 @@ func seal(rec record.Record, key crypto.PrivKey, most int) []byte {
 
 // Verify returns what id has signed about the announcement of a key.
 func Verify(data []byte, id peer.ID, network lprotocol.ID, key []byte) (Proof, error) {
-	var p Proof
-	if len(data) == 0 {
-		return p, kaderr.ErrBadProof
+	if len(data) == 0 { // before p is allocated: most announcements of other implementations
+		return Proof{}, kaderr.ErrBadProof
 	}
+	return verify(data, id, network, key)
+}
+
+// verify is Verify for a proof that is not empty.
+func verify(data []byte, id peer.ID, network lprotocol.ID, key []byte) (Proof, error) {
+	var p Proof
 	envelope, err := record.ConsumeTypedEnvelope(data, &p)
 	switch {
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/protocol"
@@ -48,7 +49,7 @@ func encode(p protocol.Peer) Wire {
 	for i, a := range p.Addrs {
 		scopes[i] = scope.Of(a)
 	}
-	for _, s := range []scope.Scope{scope.Public, scope.Private, scope.Loopback} {
+	for _, s := range [...]scope.Scope{scope.Public, scope.Private, scope.Loopback} {
 		for i, a := range p.Addrs {
 			if scopes[i] == s {
 				addrs = append(addrs, a)
@@ -57,14 +58,19 @@ func encode(p protocol.Peer) Wire {
 		reaching[s] = len(addrs)
 	}
 	certified := passable(p.Certified, slices.Max(scopes))
-	w := make(Wire, wireHeader, 128)
-	for i, s := range []scope.Scope{scope.Public, scope.Private} {
-		if n := reaching[s]; n > 0 {
-			prefix := protocol.AppendPeer(nil, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs[:n]})
-			binary.BigEndian.PutUint16(w[2*i:], uint16(len(prefix))) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
+	w := protocol.AppendPeer(make(Wire, wireHeader, 256), protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs})
+	for i, s := range [...]scope.Scope{scope.Public, scope.Private} {
+		size := len(w) - wireHeader
+		switch n := reaching[s]; {
+		case n == 0:
+			size = 0
+		case n < len(addrs):
+			var room [256]byte
+			size = len(protocol.AppendPeer(room[:0], protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs[:n]}))
 		}
+		binary.BigEndian.PutUint16(w[2*i:], uint16(size)) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
 	}
-	return protocol.AppendPeer(w, protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs})
+	return w
 }
 
 // For returns the Peer message as a peer at s may see it; nil if it has nothing that
@@ -151,6 +157,28 @@ func Brief(key []byte, p protocol.Peer, now time.Time, proved ...multiaddr.Multi
 	return encode(p)
 }
 
+// A Last is what a peer has announced last, in the form of Brief: a peer announces many keys
+// with the same addresses. The zero Last is empty. It is not safe for concurrent use.
+type Last struct {
+	addrs, proved []multiaddr.Multiaddr
+	id            peer.ID
+	at            scope.Scope
+	wire          Wire
+}
+
+// Brief is [Brief] for a provider whose addresses were restricted to a scope. If they are in
+// the same memory as those of the call before, the result is the same Wire. l may be nil.
+func (l *Last) Brief(key []byte, p protocol.Peer, at scope.Scope, now time.Time, proved ...multiaddr.Multiaddr) Wire {
+	if l == nil || len(p.Addrs) == 0 || IsPresence(p.ID, key) {
+		return Brief(key, Restrict(p, at), now, proved...)
+	}
+	same := len(l.addrs) == len(p.Addrs) && &l.addrs[0] == &p.Addrs[0] && l.id == p.ID && l.at == at
+	if !same || !slices.EqualFunc(l.proved, proved, multiaddr.Multiaddr.Equal) {
+		*l = Last{p.Addrs, proved, p.ID, at, Brief(key, Restrict(p, at), now, proved...)}
+	}
+	return l.wire
+}
+
 // IsPresence reports whether an announcement of id under a key is its presence: a
 // provider record under its own ID.
 func IsPresence(id peer.ID, key []byte) bool { return string(id) == string(key) }
@@ -159,7 +187,7 @@ func IsPresence(id peer.ID, key []byte) bool { return string(id) == string(key) 
 // contains its public key, only the presence of that peer may stand. An ID that is a
 // hash cannot be told from the hash of some content.
 func MayProvide(id peer.ID, key []byte) bool {
-	if IsPresence(id, key) {
+	if IsPresence(id, key) || len(key) == 0 || key[0] != multihash.IDENTITY {
 		return true
 	}
 	_, err := peer.ID(key).ExtractPublicKey()
@@ -182,7 +210,8 @@ type Kept struct {
 // Marshal returns k as it is kept: the second in which it was made, then the
 // announcement with its length, then the proof.
 func (k Kept) Marshal() []byte {
-	b := binary.AppendVarint(nil, k.Published.Unix())
+	b := make([]byte, 0, 2*binary.MaxVarintLen64+len(k.Wire)+len(k.Proof))
+	b = binary.AppendVarint(b, k.Published.Unix())
 	b = protocol.AppendBytes(b, k.Wire)
 	return append(b, k.Proof...)
 }

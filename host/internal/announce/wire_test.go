@@ -1,9 +1,11 @@
 package announce
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -112,5 +114,42 @@ func TestAnnouncementOfBytes(t *testing.T) {
 				t.Errorf("%v at %d: %v", a, s, got)
 			}
 		}
+	}
+}
+
+// A Last gives what Brief gives, and the same memory for the same addresses, scope and proof.
+func TestLast(t *testing.T) {
+	addrs := []multiaddr.Multiaddr{multiaddr.StringCast(public), multiaddr.StringCast(private), multiaddr.StringCast(loopback)}
+	proved := []multiaddr.Multiaddr{multiaddr.StringCast(private)}
+	a, b := peer.ID("\x12\x20"+strings.Repeat("a", 32)), peer.ID("\x12\x20"+strings.Repeat("b", 32))
+	now := time.Now()
+	last := new(Last)
+	var before Wire
+	for i, tt := range []struct {
+		key    string
+		p      protocol.Peer
+		at     scope.Scope
+		proved []multiaddr.Multiaddr
+		same   bool // memory as of the one before
+	}{
+		{"key", protocol.Peer{ID: a, Addrs: addrs}, scope.Private, nil, false},
+		{"another", protocol.Peer{ID: a, Addrs: addrs}, scope.Private, nil, true},
+		{"key", protocol.Peer{ID: a, Addrs: slices.Clone(addrs)}, scope.Private, nil, false},
+		{"key", protocol.Peer{ID: a, Addrs: addrs[:2]}, scope.Private, nil, false},
+		{"key", protocol.Peer{ID: a, Addrs: addrs[:2]}, scope.Public, nil, false},
+		{"key", protocol.Peer{ID: b, Addrs: addrs[:2]}, scope.Public, nil, false},
+		{"key", protocol.Peer{ID: b, Addrs: addrs[:2]}, scope.Public, proved, false},
+		{"key", protocol.Peer{ID: b, Addrs: addrs[:2]}, scope.Public, slices.Clone(proved), true},
+		{string(b), protocol.Peer{ID: b, Addrs: addrs[:2]}, scope.Public, proved, false},
+		{"key", protocol.Peer{ID: b}, scope.Public, proved, false},
+	} {
+		got := last.Brief([]byte(tt.key), tt.p, tt.at, now, tt.proved...)
+		if want := Brief([]byte(tt.key), Restrict(tt.p, tt.at), now, tt.proved...); !bytes.Equal(got, want) {
+			t.Errorf("%d: %x, want %x", i, got, want)
+		}
+		if same := len(got) > 0 && len(before) > 0 && &got[0] == &before[0]; same != tt.same {
+			t.Errorf("%d: in the same memory: %v", i, same)
+		}
+		before = got
 	}
 }

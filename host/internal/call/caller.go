@@ -350,6 +350,20 @@ func (c *Caller) Connect(ctx context.Context, id peer.ID) error {
 	return inTime(ctx, c.dialer.wait(ctx, x))
 }
 
+// Identified waits until the host knows what a peer speaks.
+func (c *Caller) Identified(ctx context.Context, id peer.ID) {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
+		known := identified(c.cfg.Host, conn)
+		if known == nil {
+			return
+		}
+		select {
+		case <-known:
+		case <-ctx.Done():
+		}
+	}
+}
+
 // Abandon gives up the dials that began before a time, so that the next ones of the same
 // peers begin anew: the longer a dial takes, the more rarely it retries.
 func (c *Caller) Abandon(before time.Time) { c.dialer.abandon(before) }

@@ -3,19 +3,21 @@
 //
 // A [Caller] is the only place that decides the [table.Outcome] of a request, and it
 // records each one once in the table. The errors of its methods carry the outcome: see
-// [OutcomeOf]. [Transport] is the seam to the network. The dialer has one lock, which is
-// held while it asks the host whether a peer is connected, and over no IO. The lanes have
-// one too.
+// [OutcomeOf]. [Transport] is the seam to the network, and [Streams] implements it. The dialer
+// has one lock, which is held while it asks the host whether a peer is connected, and over no
+// IO. The lanes and the idle streams have one each, too.
 //
 // # Decisions
 //
-// One stream per request.
+// Streams are reused, by one request at a time.
 //
-//   - Context: libp2p negotiates a stream without a round trip once the protocols of a
-//     peer are known.
-//   - Decision: each request opens a stream, and closes it after the answer.
-//   - Consequence: no request waits for another one to the same peer.
-//   - It would change if opening a stream cost more than the request.
+//   - Context: opening and closing a stream costs a server more than most requests do: of
+//     99 µs and 386 bytes for a small one, 79 µs and 278 bytes.
+//   - Decision: a peer that is asked again within 4 to 8 s has up to 2 idle streams for as
+//     long, 256 in all. A request on one that has ended is asked once more, on a new one.
+//   - Consequence: 16 lookups at a time cost their server 30 µs a request, where it was 99 µs.
+//     A peer that is asked once, as most are in a large network, keeps no place for us.
+//   - It would change if opening a stream cost a server next to nothing.
 //
 // Dials that hang have a budget.
 //

@@ -4,22 +4,68 @@ package call
 //
 // What is wrong: some js-libp2p peers answer only when they see the end of the request;
 // others reset the stream if that end comes just after their answer, which loses the
-// answer. So the end is sent only if the answer has not come after 200 ms.
+// answer. So the end is sent only if the answer has not come after 200 ms. If the stream is
+// reset after that, without a reason, the end may have met an answer that was late, as on a
+// busy machine: the request is sent once more. Of the requests that are not the first of their stream, js-libp2p peers leave a fifth unanswered until
+// they see the end. A lookup takes such a peer for a slow one, and ends without it. So the
+// streams of a peer that says that it is js-libp2p are not kept, and if another peer answers
+// in the same way, its streams are not kept any more.
 //
 // It can go when no js-libp2p peer waits for the end of a request.
 
 import (
+	"errors"
+	"strings"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// halfCloseAfter is how long a stream stays open for writing while there is no answer.
-const halfCloseAfter = 200 * time.Millisecond
+const (
+	// halfCloseAfter is how long a stream stays open for writing while there is no answer.
+	halfCloseAfter = 200 * time.Millisecond
 
-// halfClose ends the writing side of a stream after 200 ms, unless the function that it
-// returns is called before.
-func halfClose(stream network.Stream) (stop func()) {
-	timer := time.AfterFunc(halfCloseAfter, func() { _ = stream.CloseWrite() })
-	return func() { timer.Stop() }
+	// giveUpAfter is how long after that a stream that was kept is given up, for a new one.
+	giveUpAfter = 800 * time.Millisecond
+)
+
+// halfClose ends the writing side of a stream after 200 ms, unless its timer is stopped
+// before.
+func (s *stream) halfClose() {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(halfCloseAfter, s.late)
+	} else {
+		s.timer.Reset(halfCloseAfter)
+	}
+}
+
+// late ends the writing side, and then gives up a stream that was kept.
+func (s *stream) late() {
+	if s.slow.Swap(true) {
+		s.mute.Store(true)
+		_ = s.Reset()
+		return
+	}
+	_ = s.CloseWrite()
+	if s.used {
+		s.timer.Reset(giveUpAfter)
+	}
+}
+
+// crossed reports whether an error can come from the end of the request, which met the answer.
+func (s *stream) crossed(err error) bool {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return ok && reset.Remote && reset.ErrorCode == 0 && s.slow.Load()
+}
+
+// answersOnce reports whether a peer says that it is js-libp2p.
+func answersOnce(h lhost.Host, id peer.ID) bool {
+	agent, err := h.Peerstore().Get(id, "AgentVersion")
+	if err != nil {
+		return false // it says nothing
+	}
+	name, ok := agent.(string)
+	return ok && strings.Contains(name, "js-libp2p")
 }

@@ -35,22 +35,8 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 	return nil
 }
 
-// Identified waits until the host knows what a peer speaks.
-func (c *Caller) Identified(ctx context.Context, id peer.ID) {
-	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
-		known := identified(c.cfg.Host, conn)
-		if known == nil {
-			return
-		}
-		select {
-		case <-known:
-		case <-ctx.Done():
-		}
-	}
-}
-
 // open opens a stream to a peer that is connected, also before the peer is identified.
-func (s *streams) open(ctx context.Context, to peer.ID) (network.Stream, error) {
+func (s *Streams) open(ctx context.Context, to peer.ID) (network.Stream, error) {
 	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return pending(identified(s.host, c)) }) {
 		return s.host.NewStream(ctx, to, s.protocol)
 	}

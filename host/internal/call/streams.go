@@ -3,7 +3,10 @@ package call
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,74 +30,164 @@ type Transport interface {
 	Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error)
 }
 
-// streams is the Transport of libp2p: one stream per request.
-type streams struct {
+// Streams is the Transport of libp2p. A stream has one request at a time. Once a peer is
+// asked again, its streams are kept for further requests.
+type Streams struct {
 	host     lhost.Host
 	protocol lprotocol.ID
+	idle     idle
 }
 
-// Streams returns a Transport that sends each request on a stream of its own.
-func Streams(h lhost.Host, id lprotocol.ID) Transport { return &streams{h, id} }
+// NewStreams returns a Transport that sends requests on streams of a protocol. It calls
+// wake when [Streams.Job] has something to do.
+func NewStreams(h lhost.Host, id lprotocol.ID, wake func()) *Streams {
+	return &Streams{host: h, protocol: id, idle: newIdle(wake)}
+}
 
 // Dial implements [Transport].
-func (s *streams) Dial(ctx context.Context, to peer.ID) error {
+func (s *Streams) Dial(ctx context.Context, to peer.ID) error {
 	_, err := s.host.Network().DialPeer(ctx, to)
 	return err
 }
 
-// Request implements [Transport].
-func (s *streams) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
-	stream, err := s.open(ctx, to)
-	if err != nil {
-		return protocol.Response{}, err
+// Request implements [Transport]. If the other side has ended a stream that was kept, or the
+// end of the request may have met the answer, it asks once more, on a new stream.
+//
+// An announcement always has a new stream: the end of the stream is its answer, and the
+// end of a stream that was kept may have been on its way before.
+func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error) {
+	_, announces := req.(protocol.AddProvider)
+	if !announces {
+		if kept := s.idle.take(to); kept != nil {
+			resp, err := s.exchange(ctx, kept, req)
+			if !kept.lost(err) || ctx.Err() != nil {
+				return resp, err
+			}
+		}
 	}
-	// What blocks on the stream ends with ctx.
-	interrupt := context.AfterFunc(ctx, func() { _ = stream.Reset() })
-	defer interrupt()
+	for again := !announces; ; again = false {
+		opened, err := s.open(ctx, to)
+		if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
+			opened, err = s.open(ctx, to)
+		}
+		if err != nil {
+			return protocol.Response{}, err
+		}
+		on := newStream(opened)
+		resp, err := s.exchange(ctx, on, req)
+		if !again || !on.crossed(err) || ctx.Err() != nil {
+			return resp, err
+		}
+	}
+}
 
-	resp, err := exchange(stream, req)
-	if err != nil {
-		_ = stream.Reset()
-		return protocol.Response{}, err
+// exchange writes a request on a stream and reads the answer. Then the stream is kept, or
+// it is closed.
+func (s *Streams) exchange(ctx context.Context, on *stream, req protocol.Request) (protocol.Response, error) {
+	// What blocks on the stream ends with ctx.
+	interrupt := context.AfterFunc(ctx, func() { _ = on.Reset() })
+	resp, again, err := on.exchange(req)
+	again = interrupt() && again
+	if on.used && (err == nil && on.slow.Load() || on.mute.Load() || errors.Is(err, errNoAnswer)) {
+		s.idle.single(on.peer()) // it does not answer a further request, or not before its end
 	}
-	_ = stream.Close() // all of it was read and written
+	switch {
+	case err != nil:
+		_ = on.Reset()
+		return protocol.Response{}, err
+	case again && s.idle.keep(on, on.used || s.reusable(on)):
+	default:
+		_ = on.Close() // all of it was read and written
+	}
 	return resp, nil
 }
 
-// exchange writes a request and reads the answer.
-func exchange(stream network.Stream, req protocol.Request) (protocol.Response, error) {
-	at := scope.OfConn(stream.Conn())
-	if add, ok := req.(protocol.AddProvider); ok {
-		req = announce.RestrictAll(add, at)
+// reusable reports whether a stream may be kept: not that of a relayed connection, because a
+// direct one mostly comes after it, and not that of mocknet, which has no deadlines.
+// Connections of mocknet name no transport.
+func (s *Streams) reusable(on *stream) bool {
+	c := on.Conn()
+	return c.ConnState().Transport != "" && !scope.Relayed(c) && !pending(identified(s.host, c)) && !answersOnce(s.host, c.RemotePeer())
+}
+
+// errNoAnswer is the refusal of a peer that ends the stream.
+var errNoAnswer = fmt.Errorf("%w: it closed the stream without an answer", kaderr.ErrRefused)
+
+// maxKept is the largest buffer that a stream keeps while it is idle: most messages fit.
+const maxKept = 8 << 10
+
+// A stream is one stream to a peer, with what its requests share. It has one request at a
+// time, and belongs to the goroutine of that.
+type stream struct {
+	network.Stream
+
+	at    scope.Scope
+	r     *bufio.Reader
+	buf   []byte      // of a request, and then of its answer
+	timer *time.Timer // runs late; see halfClose
+	used  bool        // an earlier request was answered
+	old   bool        // it was idle at the last sweep; guarded by the lock of idle
+	slow  atomic.Bool // the writing side was ended because there was no answer
+	mute  atomic.Bool // it was given up because there was none even then
+}
+
+func newStream(s network.Stream) *stream {
+	return &stream{Stream: s, at: scope.OfConn(s.Conn()), r: bufio.NewReader(s)}
+}
+
+func (s *stream) peer() peer.ID { return s.Conn().RemotePeer() }
+
+// exchange writes a request and reads the answer. It reports whether the stream can have
+// another request: the whole answer was read, nothing came after it, and neither side has
+// ended it.
+func (s *stream) exchange(req protocol.Request) (resp protocol.Response, again bool, err error) {
+	add, announces := req.(protocol.AddProvider)
+	if announces {
+		req = announce.RestrictAll(add, s.at)
 	}
-	if _, err := stream.Write(protocol.AppendRequestFrame(nil, req)); err != nil {
-		return protocol.Response{}, kaderr.OfReset(err)
+	frame := protocol.AppendRequestFrame(s.buf[:0], req)
+	if _, err := s.Write(frame); err != nil {
+		return resp, false, kaderr.OfReset(err)
 	}
-	r := bufio.NewReader(stream)
-	if _, ok := req.(protocol.AddProvider); ok {
-		if err := stream.CloseWrite(); err != nil {
-			return protocol.Response{}, kaderr.OfReset(err)
+	if announces {
+		if err := s.CloseWrite(); err != nil {
+			return resp, false, kaderr.OfReset(err)
 		}
-		return protocol.Response{}, readEnd(r)
+		return resp, false, readEnd(s.r)
 	}
-	defer halfClose(stream)()
-	msg, err := protocol.ReadFrame(r, protocol.MaxFrame)
+	s.halfClose()
+	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxFrame)
+	inTime := s.timer.Stop() && !s.slow.Load()
 	if kaderr.Ended(err) {
-		return protocol.Response{}, fmt.Errorf("%w: it closed the stream without an answer", kaderr.ErrRefused)
+		return resp, false, errNoAnswer
 	}
 	if err != nil {
-		return protocol.Response{}, kaderr.OfReset(err)
+		return resp, false, kaderr.OfReset(err)
 	}
-	resp, err := protocol.ParseResponse(req, msg)
+	resp, err = protocol.ParseResponse(req, msg)
 	if err != nil {
-		return protocol.Response{}, err
+		return protocol.Response{}, false, err
+	}
+	if s.buf = msg; cap(msg) > maxKept {
+		s.buf = nil
 	}
 	for _, list := range [][]protocol.Peer{resp.Closer, resp.Providers} {
 		for i := range list {
-			list[i] = announce.Restrict(list[i], at)
+			list[i] = announce.Restrict(list[i], s.at)
 		}
 	}
-	return resp, nil
+	return resp, inTime && s.r.Buffered() == 0, nil
+}
+
+// lost reports whether an error says that the other side has ended a stream that was kept,
+// or does not serve it, and nothing about the request. A refusal with a reason is an answer,
+// except that the peer was busy: it has ended the stream to serve other peers.
+func (s *stream) lost(err error) bool {
+	if err == nil {
+		return false
+	}
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return s.mute.Load() || ok && reset.Remote || errors.Is(err, errNoAnswer) || errors.Is(err, kaderr.ErrBusy)
 }
 
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no answer: a clean

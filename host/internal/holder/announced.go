@@ -17,7 +17,7 @@ import (
 // Announced holds an announcement: of the sender itself, or one of another provider,
 // which the sender can only pass on with its proof.
 func (h *Holder) Announced(ctx context.Context, from From, add protocol.AddProvider, now time.Time) error {
-	defer h.announcing.lock(add.Key)()
+	defer h.announcing.lock(add.Key).Unlock()
 	if i := slices.IndexFunc(add.Providers, func(p protocol.Peer) bool { return p.ID == from.ID }); i >= 0 {
 		return h.announcedItself(ctx, now, from, add, add.Providers[i])
 	}
@@ -33,7 +33,7 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 	if err == nil && signed.Lifetime == announce.Withdrawn {
 		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
 	}
-	wire := announce.Brief(add.Key, announce.Restrict(p, from.At), now, h.cfg.Table.Proved(p.ID)...)
+	wire := from.Last.Brief(add.Key, p, from.At, now, h.cfg.Table.Proved(p.ID)...)
 	if wire.For(from.At) == nil || !announce.MayProvide(p.ID, add.Key) {
 		return kaderr.ErrBadProvider
 	}

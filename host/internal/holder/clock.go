@@ -85,7 +85,7 @@ func (h *Holder) correctValue(ctx context.Context, now time.Time, key []byte) er
 // correctProviders corrects the times of the announcements of a key. Ours may last for
 // longer than others.
 func (h *Holder) correctProviders(ctx context.Context, now time.Time, key []byte) error {
-	defer h.announcing.lock(key)()
+	defer h.announcing.lock(key).Unlock()
 	held, err := h.cfg.Store.Providers(ctx, key, time.Time{}, 0)
 	if err != nil {
 		return err

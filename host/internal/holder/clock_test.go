@@ -85,7 +85,7 @@ func arrive(t *testing.T, h *Holder, now time.Time) {
 	content := []byte("a multihash")
 	for _, proof := range [][]byte{nil, announce.Proof{Network: testProtocol, Key: content, Published: now}.Sign(key)} {
 		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}}, Proof: proof}
-		if err := h.Announced(t.Context(), From{provider, scope.Private}, add, now); err != nil {
+		if err := h.Announced(t.Context(), From{ID: provider, At: scope.Private}, add, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +106,7 @@ func (h *Holder) served(t *testing.T, now time.Time) (served int) {
 		}
 		served += len(records)
 	}
-	providers, err := h.Providers(t.Context(), From{"a peer", scope.Private}, []byte("a multihash"), now)
+	providers, err := h.Providers(t.Context(), From{ID: "a peer", At: scope.Private}, []byte("a multihash"), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestAnnouncedByAnotherClock(t *testing.T) {
 				Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},
 				Proof: announce.Proof{Network: testProtocol, Key: content, Published: time.Now().Add(tt.provider)}.Sign(key),
 			}
-			if err := h.Announced(t.Context(), From{id, scope.Private}, add, now); err != nil {
+			if err := h.Announced(t.Context(), From{ID: id, At: scope.Private}, add, now); err != nil {
 				t.Fatal(err)
 			}
 			p, err := h.cfg.Store.Provider(t.Context(), content, string(id), now)

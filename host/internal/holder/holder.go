@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/validate"
@@ -22,8 +23,9 @@ var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the p
 
 // A From is the sender of a request.
 type From struct {
-	ID peer.ID
-	At scope.Scope // how far away it is, which decides the addresses it is given
+	ID   peer.ID
+	At   scope.Scope    // how far away it is, which decides the addresses it is given
+	Last *announce.Last // what it has announced last; may be nil, and is used by one request at a time
 }
 
 // A Config has what a Holder uses, and its settings.
@@ -78,9 +80,9 @@ func (h *Holder) Encoded(id peer.ID, wire []byte) protocol.EncodedPeer {
 // stripes are locks by key: each key has one of them.
 type stripes [64]sync.Mutex
 
-// lock locks the stripe of a key, and returns the function that unlocks it.
-func (s *stripes) lock(key []byte) (unlock func()) {
+// lock locks the stripe of a key, and returns it.
+func (s *stripes) lock(key []byte) *sync.Mutex {
 	m := &s[crc32.ChecksumIEEE(key)%uint32(len(s))]
 	m.Lock()
-	return m.Unlock
+	return m
 }

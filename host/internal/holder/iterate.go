@@ -115,7 +115,7 @@ func remaining(expires, now time.Time) time.Duration {
 func (h *Holder) MarkSent(ctx context.Context, req protocol.Request) error {
 	now := time.Now()
 	if add, ok := req.(protocol.AddProvider); ok {
-		defer h.announcing.lock(add.Key)()
+		defer h.announcing.lock(add.Key).Unlock()
 		p, err := h.cfg.Store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
 		if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, add.Proof) {
 			return nil // it is gone, or there is another one now

@@ -58,7 +58,7 @@ func newHolder(t testing.TB, cfg Config) *Holder {
 // receive has a Holder handle the bytes of a write of a peer on its local network.
 func receive(t *testing.T, h *Holder, from peer.ID, req protocol.Request) error {
 	t.Helper()
-	return receiveAt(t, h, From{from, scope.Private}, req)
+	return receiveAt(t, h, From{ID: from, At: scope.Private}, req)
 }
 
 func receiveAt(t *testing.T, h *Holder, from From, req protocol.Request) error {
@@ -105,7 +105,7 @@ func held(t *testing.T, h *Holder, key string) string {
 // providers returns the providers that an answer to a peer at s has.
 func providers(t *testing.T, h *Holder, s scope.Scope, key []byte) (providers []protocol.Peer) {
 	t.Helper()
-	encoded, err := h.Providers(t.Context(), From{"requester", s}, key, time.Now())
+	encoded, err := h.Providers(t.Context(), From{ID: "requester", At: s}, key, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func TestProvidersOfScope(t *testing.T) {
 		public   int
 	}{{scope.Loopback, 3, 2, 1}, {scope.Private, 2, 2, 1}, {scope.Public, 1, 1, 1}} {
 		add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: all}}}
-		if err := receiveAt(t, h, From{calltest.ID(1), tt.from}, add); err != nil {
+		if err := receiveAt(t, h, From{ID: calltest.ID(1), At: tt.from}, add); err != nil {
 			t.Fatal(err)
 		}
 		for s, want := range map[scope.Scope]int{scope.Loopback: tt.loopback, scope.Private: tt.private, scope.Public: tt.public} {
@@ -111,12 +111,12 @@ func TestProvidersOfScope(t *testing.T) {
 				t.Errorf("announced at scope %d, given at %d: %v, want %d addresses", tt.from, s, got, want)
 			}
 		}
-		if got, err := h.Providers(t.Context(), From{calltest.ID(1), tt.from}, content, time.Now()); err != nil || len(got) != 0 {
+		if got, err := h.Providers(t.Context(), From{ID: calltest.ID(1), At: tt.from}, content, time.Now()); err != nil || len(got) != 0 {
 			t.Errorf("the provider is given itself: %v, %v", got, err)
 		}
 	}
 	add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: roomtest.Addrs(privateAddr)}}}
-	if err := receiveAt(t, h, From{calltest.ID(1), scope.Private}, add); err != nil {
+	if err := receiveAt(t, h, From{ID: calltest.ID(1), At: scope.Private}, add); err != nil {
 		t.Fatal(err)
 	}
 	if got := providers(t, h, scope.Public, content); len(got) != 1 || len(got[0].Addrs) != 0 {
@@ -223,7 +223,7 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		}
 		self := protocol.Peer{ID: id, Addrs: roomtest.Addrs(publicAddr), Certified: announce.Certify(key, id, roomtest.Addrs(publicAddr), time.Now())}
 		send := func(h *Holder, as peer.ID, p protocol.Peer, proof []byte) error {
-			return receiveAt(t, h, From{as, scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof})
+			return receiveAt(t, h, From{ID: as, At: scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof})
 		}
 		if send(h, other, protocol.Peer{ID: other, Addrs: roomtest.Addrs(publicAddr)}, nil) == nil {
 			t.Error("another peer is announced under the ID")
@@ -235,7 +235,7 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		if err != nil || len(copies) != 1 {
 			t.Fatal(copies, err)
 		}
-		if err := receiveAt(t, next, From{other, scope.Public}, copies[0]); err != nil {
+		if err := receiveAt(t, next, From{ID: other, At: scope.Public}, copies[0]); err != nil {
 			t.Fatalf("it is not passed on: %v", err)
 		}
 		for _, h := range []*Holder{h, next} {
@@ -288,7 +288,7 @@ func TestPresenceLifetime(t *testing.T) {
 					add.Proof = announce.Proof{Network: testProtocol, Key: tt.key, Published: time.Now()}.Sign(key)
 				}
 				time.Sleep(tt.after)
-				if err := receiveAt(t, h, From{tt.from, scope.Public}, add); (err != nil) != tt.fails {
+				if err := receiveAt(t, h, From{ID: tt.from, At: scope.Public}, add); (err != nil) != tt.fails {
 					t.Errorf("%s: %v", name, err)
 				}
 				p, err := h.cfg.Store.Provider(t.Context(), tt.key, string(id), time.Now())
@@ -313,7 +313,7 @@ func TestBadCertificateIsNotKept(t *testing.T) {
 		"private": announce.Certify(key, id, roomtest.Addrs(publicAddr, privateAddr), time.Now()),
 	} {
 		p := protocol.Peer{ID: id, Addrs: roomtest.Addrs(publicAddr), Certified: certified}
-		err := receiveAt(t, h, From{id, scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}})
+		err := receiveAt(t, h, From{ID: id, At: scope.Public}, protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}})
 		got := providers(t, h, scope.Public, []byte(id))
 		if err != nil || len(got) != 1 || got[0].Certified != nil {
 			t.Errorf("%s: %v, %v", name, got, err)

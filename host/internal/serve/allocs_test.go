@@ -32,11 +32,11 @@ func TestAllocations(t *testing.T) {
 		max float64
 	}{
 		{protocol.Ping{}, 3},
-		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 9},
-		{protocol.GetValue{Key: []byte("/v/key")}, 12},
-		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 23},
-		{add, 45},
-		{protocol.GetProviders{Key: key}, 12},
+		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 6},
+		{protocol.GetValue{Key: []byte("/v/key")}, 9},
+		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 17},
+		{add, 9},
+		{protocol.GetProviders{Key: key}, 9},
 	} {
 		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), far)
 		go n.Handle(theirs)

@@ -9,7 +9,7 @@
 //
 // A stream may carry any number of requests.
 //
-//   - Context: we open one stream per request, but other implementations reuse streams.
+//   - Context: we reuse streams for some requests, and other implementations for all or none.
 //   - Decision: requests of a stream are answered in order, until it is idle for 1m.
 //   - Consequence: a slow request delays only the later ones of its stream.
 //   - It would change if the spec allowed one request per stream.

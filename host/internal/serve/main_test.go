@@ -116,7 +116,7 @@ func answered(t *testing.T, n *node, from peer.ID, s scope.Scope, req protocol.R
 }
 
 // hold makes a node hold a value, valid or not.
-func hold(t *testing.T, n *node, key, value string) {
+func hold(t testing.TB, n *node, key, value string) {
 	t.Helper()
 	now := time.Now()
 	err := n.store.UpdateValue(t.Context(), []byte(key), now, func(store.Value, bool) (store.Value, error) {

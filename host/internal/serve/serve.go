@@ -70,6 +70,7 @@ type Server struct {
 	refused uint64         // streams reset: too many, malformed, or a refused record
 	done    sync.WaitGroup // the goroutines that serve
 
+	rooms sync.Pool        // of *room
 	times observe.Requests // of requests, until the answer was ready, by Answered and Refused
 }
 
@@ -81,7 +82,10 @@ const (
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]int), queue: newQueue()}
+	return &Server{
+		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]int), queue: newQueue(),
+		rooms: sync.Pool{New: func() any { return newRoom(cfg.K) }},
+	}
 }
 
 // Handle answers the requests of one stream, one after the other, until the stream
@@ -103,6 +107,7 @@ func (s *Server) Handle(stream network.Stream) {
 	limits := &deadlines{stream: stream, node: s.cfg.Tasks.Context()}
 	defer limits.end()
 	buf := buffers{reserve: func(size int) error { return s.reserve(in, size) }}
+	buf.from = holder.From{ID: in.peer, At: scope.OfConn(stream.Conn()), Last: &buf.last}
 	for {
 		var err error
 		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
@@ -152,7 +157,7 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 // answer answers the request of a frame, which was read now. It returns the frame of the
 // answer, which is nil if there is none, and when it was ready.
 func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
-	req, err := protocol.ParseRequest(msg) // a copy
+	req, err := buf.parser.Parse(msg) // a copy
 	if err != nil {
 		return nil, now, err
 	}
@@ -162,10 +167,11 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 	default:
 		ctx = limits.working(now)
 	}
-	conn := in.stream.Conn()
+	room := s.rooms.Get().(*room)
+	defer s.rooms.Put(room)
 	var reply Reply
-	if err = s.allow(conn, req); err == nil {
-		reply, err = s.Answer(ctx, holder.From{ID: conn.RemotePeer(), At: scope.OfConn(conn)}, req, now)
+	if err = s.allow(in.stream.Conn(), req); err == nil {
+		reply, err = s.reply(ctx, room, buf.from, req, now)
 	}
 	ready = time.Now()
 	if err != nil {
@@ -173,7 +179,7 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 		return nil, ready, err // counted when the stream is reset
 	}
 	s.times.Add(req, Answered, ready.Sub(now))
-	s.cfg.Asked(conn)
+	s.cfg.Asked(in.stream.Conn())
 	if _, ok := req.(protocol.AddProvider); ok {
 		return nil, ready, nil // it has no answer
 	}
@@ -198,11 +204,15 @@ func (s *Server) allow(conn network.Conn, req protocol.Request) error {
 	return nil
 }
 
-// buffers are those of one stream, which its requests share. What they take is reserved when
-// it is more than they keep.
+// buffers are what the requests of one stream share. What request and answer take is reserved
+// when it is more than they keep.
 type buffers struct {
 	request, answer []byte
 	reserve         func(size int) error
+
+	from   holder.From
+	parser protocol.RequestParser
+	last   announce.Last
 }
 
 // maxReused is the largest buffer that a stream keeps while it is idle: most messages fit.
@@ -238,17 +248,33 @@ func (r Reply) size() (bytes int) {
 
 // Answer handles one request that arrived just now. It needs no stream.
 func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Request, now time.Time) (Reply, error) {
+	return s.reply(ctx, newRoom(s.cfg.K), from, req, now)
+}
+
+// A room is where a Reply has its closer peers: requests share a few of them.
+type room struct {
+	contacts []routing.Contact
+	closer   []protocol.EncodedPeer
+}
+
+// newRoom returns a room for k contacts, the requester, and a peer that is looked for.
+func newRoom(k int) *room {
+	return &room{make([]routing.Contact, 0, k+2), make([]protocol.EncodedPeer, 0, k+1)}
+}
+
+// reply is Answer with the room of the Reply.
+func (s *Server) reply(ctx context.Context, in *room, from holder.From, req protocol.Request, now time.Time) (Reply, error) {
 	switch req := req.(type) {
 	case protocol.FindNode:
-		return Reply{Closer: s.closerTo(from, req.Target, true)}, nil
+		return Reply{Closer: s.closerTo(in, from, req.Target, true)}, nil
 	case protocol.GetValue:
 		records, err := s.cfg.Holder.Records(ctx, req.Key, now)
-		return Reply{Records: records, Closer: s.closerTo(from, req.Key, false)}, err
+		return Reply{Records: records, Closer: s.closerTo(in, from, req.Key, false)}, err
 	case protocol.PutValue:
 		return Reply{}, s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
 	case protocol.GetProviders:
 		providers, err := s.cfg.Holder.Providers(ctx, from, req.Key, now)
-		return Reply{Providers: providers, Closer: s.closerTo(from, req.Key, false)}, err
+		return Reply{Providers: providers, Closer: s.closerTo(in, from, req.Key, false)}, err
 	case protocol.AddProvider:
 		return Reply{}, s.cfg.Holder.Announced(ctx, from, req, now)
 	case protocol.Ping:
@@ -264,8 +290,8 @@ func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Requ
 // it is the requester or us. That is how peers that do not serve are found.
 //
 // Spec: libp2p kad-dht, "Peer routing".
-func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
-	peers := make([]protocol.EncodedPeer, 0, s.cfg.K+1)
+func (s *Server) closerTo(in *room, from holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
+	peers := in.closer[:0]
 	room := s.cfg.K
 	target := peer.ID("")
 	if isPeer {
@@ -276,8 +302,9 @@ func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []prot
 		}
 	}
 	known := len(peers)
-	for n := s.cfg.K + 2; ; n = math.MaxInt {
-		closest := s.cfg.Table.Closest(routing.KeyOf(preimage), n)
+	key := routing.KeyOf(preimage)
+	closest := s.cfg.Table.FillClosest(in.contacts, key)
+	for most := false; ; most = true {
 		for _, c := range closest {
 			if c.ID == from.ID || c.ID == target {
 				continue
@@ -286,9 +313,10 @@ func (s *Server) closerTo(from holder.From, preimage []byte, isPeer bool) []prot
 				peers = append(peers, s.cfg.Holder.Encoded(c.ID, wire))
 			}
 		}
-		if len(peers) == room || len(closest) < n {
+		if most || len(peers) == room || len(closest) < cap(in.contacts) {
 			return peers
 		}
 		peers = peers[:known] // contacts of which the requester can use no address take no place
+		closest = s.cfg.Table.Closest(key, math.MaxInt)
 	}
 }

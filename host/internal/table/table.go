@@ -199,6 +199,13 @@ func (t *Table) Closest(target routing.Key, n int) []routing.Contact {
 	return t.contacts.Closest(target, n)
 }
 
+// FillClosest is Closest for as many contacts as dst has capacity, which it overwrites.
+func (t *Table) FillClosest(dst []routing.Contact, target routing.Key) []routing.Contact {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.FillClosest(dst, target)
+}
+
 // Neighbours returns up to n contacts closest to this node, suspects among them.
 func (t *Table) Neighbours(n int) []routing.Contact {
 	t.mu.Lock()

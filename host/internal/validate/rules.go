@@ -42,11 +42,11 @@ func (v Rules) Of(key []byte) (record.Validator, error) {
 	if len(key) > protocol.MaxKey {
 		return nil, fmt.Errorf("%w: the key has %d bytes, the limit is %d", kaderr.ErrInvalidRecord, len(key), protocol.MaxKey)
 	}
-	ns, ok := protocol.Namespace(key)
+	ns, _, ok := protocol.CutNamespace(key)
 	if !ok {
 		return nil, fmt.Errorf(`%w: key %q has no namespace: use "/namespace/rest"`, kaderr.ErrInvalidRecord, key)
 	}
-	validator, ok := v[ns]
+	validator, ok := v[string(ns)]
 	if !ok {
 		known := "none are configured"
 		if len(v) > 0 {
@@ -186,6 +186,13 @@ func (v Rules) Merge(key []byte, values [][]byte, prefer func(equal [][]byte) []
 // lives as long as the later of the two says. put says that what has arrived was put just
 // now, and is no copy of another holder.
 func (v Rules) MergeHeld(key []byte, held, arrived []store.Value, put bool) ([]store.Value, error) {
+	if len(arrived) == 1 && (len(held) == 0 || len(held) == 1 && bytes.Equal(held[0].Data, arrived[0].Data)) && v.reducer(key) == nil {
+		next := []store.Value{arrived[0]} // there is nothing to choose
+		if len(held) == 1 {
+			next[0] = laterOf(held[0], arrived[0], false)
+		}
+		return next, nil
+	}
 	all := slices.Concat(held, arrived)
 	values := make([][]byte, len(all))
 	for i, a := range all {

@@ -1,0 +1,230 @@
+// Command bench measures what work of a DHT costs beside its limit, a bare stream that echoes
+// as many bytes, and beside go-libp2p-kad-dht, and writes a table.
+//
+//	go run ./itest/bench -out BENCH.md
+//
+// Times of a machine that does other work say little, and their ratios say more: each ratio is
+// of two figures of the same run. Allocations, requests and virtual time are exact.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run is the program.
+func run(args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	runs := flags.Int("runs", 5, "`number` of runs, of which the table has the median and the range")
+	out := flags.String("out", "", "write the table to this `file`, and not to the standard output")
+	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, networks")
+	compare := flags.String("compare", "", "a `file` that -out wrote: print its figures beside the new ones")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *runs < 1 || flags.NArg() > 0 {
+		return errors.New("use -runs of 1 or more, and no arguments")
+	}
+	var before map[string]string
+	if *compare != "" {
+		text, err := os.ReadFile(*compare)
+		if err != nil {
+			return err
+		}
+		before = parseTable(string(text))
+	}
+	measured := make([]figures, *runs)
+	for i := range measured { // all groups once, and then again, so that what changes meanwhile is in all
+		measured[i] = make(figures)
+		for _, g := range groups() {
+			if g.once && i > 0 || !strings.Contains(g.name, *only) {
+				continue
+			}
+			fmt.Fprintf(stderr, "run %d of %d: %s\n", i+1, *runs, g.name)
+			if err := g.measure(measured[i], stderr); err != nil {
+				return err
+			}
+		}
+	}
+	text := head(*runs) + table(rows(), measured, before)
+	if *out == "" {
+		_, err := io.WriteString(stdout, text)
+		return err
+	}
+	return os.WriteFile(*out, []byte(text), 0o644)
+}
+
+// A group is a go test command whose benchmarks are measured together.
+type group struct {
+	name string
+	env  []string
+	args []string
+	once bool // its figures are exact
+}
+
+func groups() []group {
+	return []group{
+		{name: "serving, in memory", args: []string{"-run=^$", "-bench=^BenchmarkServe$", "-benchmem", "-benchtime=10000x", "./host/internal/serve"}},
+		{name: "serving, over TCP", args: []string{"-run=^$", "-bench=^BenchmarkServerCost$", "-benchtime=5000x", "./itest/net"}},
+		{name: "networks, in virtual time", env: []string{"KAD_MEASURE=1"}, args: []string{"-v", "-timeout=1h", "-run=^TestMeasure$", "./itest/network"}, once: true},
+	}
+}
+
+// Figures have a value for each benchmark and unit, as "BenchmarkServe/ping ns/op".
+type figures map[string]float64
+
+// measure runs the command, and adds what it printed.
+func (g group) measure(to figures, stderr io.Writer) error {
+	cmd := exec.Command("go", append([]string{"test", "-count=1"}, g.args...)...)
+	cmd.Env = append(os.Environ(), g.env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out.String())
+	}
+	parse(out.String(), to)
+	return nil
+}
+
+// parse adds the figures of the lines of benchmarks, which have a name, a count, and then
+// values with their units. What stands before the name is skipped.
+func parse(text string, to figures) {
+	for line := range strings.Lines(text) {
+		_, line, ok := strings.Cut(line, "Benchmark")
+		fields := strings.Fields(line)
+		if !ok || len(fields) < 4 {
+			continue
+		}
+		name := "Benchmark" + strings.TrimSuffix(fields[0], fmt.Sprintf("-%d", runtime.GOMAXPROCS(0)))
+		for pair := range slices.Chunk(fields[2:], 2) {
+			if value, err := strconv.ParseFloat(pair[0], 64); err == nil && len(pair) == 2 {
+				to[name+" "+pair[1]] = value
+			}
+		}
+	}
+}
+
+// A row is a line of the table.
+type row struct {
+	work   string
+	figure string // name and unit: see figures
+	beside string // the figure that it is divided by, in the same run; empty: it stands alone
+	least  bool   // the target is the least that it is to be; else the most
+	target float64
+}
+
+// value returns the figure of a row in one run; false if it was not measured.
+func (r row) value(f figures) (v float64, ok bool) {
+	v, ok = f[r.figure]
+	if ok && r.beside != "" {
+		limit, there := f[r.beside]
+		return v / limit, there
+	}
+	return v, ok
+}
+
+// table returns the table in Markdown.
+func table(rows []row, runs []figures, before map[string]string) string {
+	var b strings.Builder
+	b.WriteString("| work | unit | median | range | target | |")
+	line := "\n|---|---|--:|--:|--:|---|"
+	if before != nil {
+		b.WriteString(" before |")
+		line += "--:|"
+	}
+	b.WriteString(line + "\n")
+	for _, r := range rows {
+		var values []float64
+		for _, f := range runs {
+			if v, ok := r.value(f); ok {
+				values = append(values, v)
+			}
+		}
+		if len(values) == 0 {
+			fmt.Fprintf(&b, "| %s | – | not measured | | | |\n", r.work)
+			continue
+		}
+		slices.Sort(values)
+		median, unit := values[len(values)/2], r.figure[strings.LastIndex(r.figure, " ")+1:]
+		if r.beside != "" {
+			unit = "ratio"
+		}
+		span, target, verdict := "exact", "–", ""
+		if len(values) > 1 {
+			span = number(values[0]) + "–" + number(values[len(values)-1])
+		}
+		if r.target > 0 {
+			target = "≤ " + number(r.target)
+			reached := median <= r.target
+			if r.least {
+				target, reached = "≥ "+number(r.target), median >= r.target
+			}
+			if verdict = "reached"; !reached {
+				verdict = "**missed**"
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |", r.work, unit, number(median), span, target, verdict)
+		if before != nil {
+			fmt.Fprintf(&b, " %s |", before[r.work+" "+unit])
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// number returns a figure with three digits, or all before its point.
+func number(v float64) string {
+	if v == math.Trunc(v) || math.Abs(v) >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// parseTable returns the medians of a table by work and unit.
+func parseTable(text string) map[string]string {
+	medians := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if cells := strings.Split(line, "|"); len(cells) > 4 {
+			medians[strings.TrimSpace(cells[1])+" "+strings.TrimSpace(cells[2])] = strings.TrimSpace(cells[3])
+		}
+	}
+	return medians
+}
+
+// head returns what stands above the table.
+func head(runs int) string {
+	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		commit = []byte("unknown")
+	}
+	return fmt.Sprintf(`# What work costs
+
+Written by `+"`make bench-table`"+`, and not by hand: %s, commit %s, %s, %s/%s, %d processors, median and range
+of %d runs.
+
+A ratio is of two figures of the same run, since a machine that does other work changes both. The limit of serving is an
+echo: a handler that sends back frames of as many bytes, on a stream of its own or on one for all. "Incumbent" is
+go-libp2p-kad-dht, served to the same client. Networks run in virtual time, so that their figures are exact. A target that
+was missed says so.
+
+`, time.Now().UTC().Format(time.DateOnly), bytes.TrimSpace(commit), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runs)
+}

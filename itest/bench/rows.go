@@ -1,0 +1,50 @@
+package main
+
+// rows returns the rows of the table.
+func rows() []row {
+	const (
+		memory = "BenchmarkServe/"
+		tcp    = "BenchmarkServerCost/"
+		net    = "BenchmarkMeasure/"
+		cpu    = " server-µs/request"
+	)
+	var list []row
+	for _, r := range []struct {
+		name, work string
+		allocs     float64
+	}{
+		{"ping", "PING", 1},
+		{"find-node", "FIND_NODE, 20 peers named", 4},
+		{"get-value", "GET_VALUE, 20 peers named", 0},
+		{"put-value", "PUT_VALUE of what is held", 0},
+		{"add-provider", "ADD_PROVIDER with the addresses of the one before it, and a PING", 0},
+		{"add-provider-of-other-addresses", "ADD_PROVIDER with other addresses, and a PING", 0},
+		{"get-providers", "GET_PROVIDERS, 1 provider and 20 peers named", 3},
+	} {
+		list = append(list,
+			row{work: r.work + ": handler", figure: memory + r.name + " allocs/op", target: r.allocs},
+			row{work: r.work + ": handler, beside an echo in memory", figure: memory + r.name + " ns/op", beside: memory + "echo ns/op"})
+	}
+	return append(list, []row{
+		{work: "what a request of our lookups costs its server: µs of CPU, a busy machine counts", figure: tcp + "dht" + cpu, target: 16},
+		{work: "the same, beside an echo on one stream", figure: tcp + "dht" + cpu, beside: tcp + "echo" + cpu},
+		{work: "the same, beside a stream for each request", figure: tcp + "dht" + cpu, beside: tcp + "stream-each" + cpu, target: 16.0 / 68},
+		{work: "the same: bytes in both directions", figure: tcp + "dht wire-B/request"},
+		{work: "a stream for each request: bytes in both directions", figure: tcp + "stream-each wire-B/request"},
+		{work: "requests on one stream: CPU of an echo, beside that of ours", figure: tcp + "echo" + cpu, beside: tcp + "one-stream" + cpu, least: true, target: 0.85},
+		{work: "a stream for each request: CPU of an echo, beside that of ours", figure: tcp + "echo-stream-each" + cpu, beside: tcp + "stream-each" + cpu, least: true, target: 0.9},
+		{work: "requests on one stream: CPU of an echo, beside that of the incumbent", figure: tcp + "echo" + cpu, beside: tcp + "incumbent-one-stream" + cpu},
+		{work: "a stream for each request: CPU of an echo, beside that of the incumbent", figure: tcp + "echo-stream-each" + cpu, beside: tcp + "incumbent-stream-each" + cpu},
+
+		{work: "cold lookups in a row, 200 nodes, 50 ms: median", figure: net + "ColdLookups median-ms", target: 500},
+		{work: "the same: p95", figure: net + "ColdLookups p95-ms", target: 620},
+		{work: "the same: requests", figure: net + "ColdLookups requests/op"},
+		{work: "the same: accuracy", figure: net + "ColdLookups accuracy", least: true, target: 0.995},
+		{work: "announce 5 000 keys among 200 nodes: requests of the publisher", figure: net + "Many requests/key", target: 20.05},
+		{work: "the same: virtual time", figure: net + "Many virtual-ms/key"},
+		{work: "idle, 50 nodes: requests that a node sends", figure: net + "Idle requests/node/min", target: 8},
+		{work: "the same: in the worst minute", figure: net + "Idle worst-requests/node/min"},
+		{work: "the same: bytes of requests", figure: net + "Idle B-of-requests/node/min"},
+		{work: "heap of a node that knows 99 others, with its host in memory", figure: net + "Footprint KiB/node"},
+	}...)
+}

@@ -1,0 +1,122 @@
+package network_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/kadtest"
+	"github.com/go-kad/kad/protocol"
+)
+
+// TestMeasure measures rows of BENCH.md that are exact, since time is virtual: see itest/bench,
+// which reads what it logs. Each line has the form of a benchmark.
+func TestMeasure(t *testing.T) {
+	if os.Getenv("KAD_MEASURE") == "" {
+		t.Skip("it measures for make bench-table, which sets KAD_MEASURE")
+	}
+	for name, measure := range map[string]func(t *testing.T, log func(format string, args ...any)){
+		"Idle": measureIdle, "ColdLookups": measureCold, "Many": measureMany, "Footprint": measureFootprint,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				measure(t, func(format string, args ...any) {
+					t.Logf("BenchmarkMeasure/%s 1 %s", name, fmt.Sprintf(format, args...))
+				})
+			})
+		})
+	}
+}
+
+// measureIdle measures what a node sends in a minute while no user asks anything, in a network
+// of 50 nodes that has been there for an hour.
+func measureIdle(t *testing.T, log func(format string, args ...any)) {
+	const nodes, minutes = 50, 60
+	var sent, size atomic.Int64
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10), Filter: func(_, _ *kadtest.Node, req protocol.Request) bool {
+		sent.Add(1)
+		size.Add(int64(len(protocol.AppendRequestFrame(nil, req))))
+		return true
+	}})
+	joined(n, nodes, kad.Config{})
+	time.Sleep(time.Hour)
+	sent.Store(0)
+	size.Store(0)
+	worst, last := int64(0), int64(0)
+	for range minutes {
+		time.Sleep(time.Minute)
+		now := sent.Load()
+		worst, last = max(worst, now-last), now
+	}
+	share := float64(nodes)
+	log("%.2f requests/node/min %.2f worst-requests/node/min %.0f B-of-requests/node/min",
+		float64(last)/minutes/share, float64(worst)/share, float64(size.Load())/minutes/share)
+}
+
+// measureCold measures lookups of one node in a row, of which each has to dial.
+func measureCold(t *testing.T, log func(format string, args ...any)) {
+	n := &measured{Network: kadtest.New(t, kadtest.Config{Seed: 1, Latency: wide})}
+	n.Add(figureNodes(t), with(kad.Config{}))
+	n.Settle()
+	time.Sleep(20 * time.Minute)
+	f := &figures{name: "cold"}
+	for i := range 10 {
+		d := n.Pick(1)[0]
+		for range 5 {
+			for _, c := range d.Host.Network().Conns() {
+				_ = c.Close()
+			}
+			n.lookup(t, f, d, fmt.Sprint("cold", i, len(f.took)))
+			time.Sleep(ms(100))
+		}
+	}
+	slices.Sort(f.took)
+	log("%d median-ms %d p95-ms %.1f requests/op %.4f accuracy", f.took[len(f.took)/2].Milliseconds(),
+		f.took[len(f.took)*95/100].Milliseconds(), float64(f.requests)/float64(len(f.took)), float64(f.right)/float64(f.wanted))
+}
+
+// measureMany measures AnnounceMany among 200 nodes.
+func measureMany(t *testing.T, log func(format string, args ...any)) {
+	const count = 5000
+	var requests atomic.Int64
+	var from atomic.Pointer[kadtest.Node]
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10), Filter: func(asks, _ *kadtest.Node, _ protocol.Request) bool {
+		if asks == from.Load() {
+			requests.Add(1)
+		}
+		return true
+	}})
+	nodes := joined(n, 200, kad.Config{})
+	from.Store(nodes[0])
+	began := time.Now()
+	if got := published(t, nodes[0].DHT.AnnounceMany(t.Context(), contents(t, 0, count))); got != count {
+		t.Errorf("%d of %d were announced", got, count)
+	}
+	log("%.2f requests/key %.2f virtual-ms/key", float64(requests.Load())/count, float64(time.Since(began).Milliseconds())/count)
+	if missing := unfound(t, nodes[100], nodes[0], 0, count, 100); missing > 0 {
+		t.Errorf("%d of %d are not found", missing, count/100)
+	}
+}
+
+// measureFootprint measures the heap of a node and its host in memory, which know 99 others.
+func measureFootprint(t *testing.T, log func(format string, args ...any)) {
+	const nodes = 100
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
+	joined(n, nodes, kad.Config{})
+	time.Sleep(time.Hour)
+	log("%.0f KiB/node", float64(heap()-before)/nodes/1024)
+	runtime.KeepAlive(n)
+}
