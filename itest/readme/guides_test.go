@@ -252,6 +252,22 @@ func TestTuning(t *testing.T) {
 	}
 }
 
+// What documents call a field of the Config is one. The changelog has earlier ones, too.
+func TestFields(t *testing.T) {
+	count := 0
+	for name, text := range documents(t) {
+		for _, m := range regexp.MustCompile("`Config\\.(\\w+)`").FindAllStringSubmatch(text, -1) {
+			count++
+			if _, ok := reflect.TypeFor[kad.Config]().FieldByName(m[1]); !ok && name != "CHANGELOG.md" {
+				t.Errorf("%s: Config has no field %s", name, m[1])
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("%d fields; the documents name more", count)
+	}
+}
+
 // The glossary has each word once, in the order of the alphabet.
 func TestGlossary(t *testing.T) {
 	text := documents(t)[filepath.FromSlash(guides+"/glossary.md")]
