@@ -139,6 +139,14 @@ platforms: ## go vet without cgo for each system and processor of SUPPORT.md
 		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $(PKGS); \
 	done
 
+.PHONY: licences
+licences: ## the licences of all modules that the packages and the programs link
+	go test -count=1 -v -run '^TestLicences$$' ./itest/readme
+
+.PHONY: picture
+picture: ## draw a real lookup among 300 nodes: examples/guides/lookup.svg
+	KAD_PICTURE=1 go test -count=1 -timeout 30m -run '^TestPicture$$' ./itest/readme
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is called
 	go run $(GOVULNCHECK) $(PKGS)
