@@ -3,6 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -273,4 +277,44 @@ func TestWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	ann.exit(t)
+}
+
+// On a terminal, the program is a window, and with --plain it is lines.
+func TestTerminal(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skipf("there is no program that makes a terminal: %v", err)
+	}
+	const altScreen = `\x1b\[\?1049h`
+	for _, tt := range []struct{ flag, want, never string }{
+		{"", altScreen + `(?s:.*)1 here`, `\r\n\* you are ann`},
+		{"--plain", `\* you are the first`, altScreen},
+	} {
+		t.Run(tt.flag, func(t *testing.T) {
+			command := fmt.Sprintf("stty rows 24 cols 80; exec '%s' --nick ann --network /terminal --listen /ip4/127.0.0.1/tcp/0 %s", os.Args[0], tt.flag)
+			var out transcript
+			cmd := exec.CommandContext(t.Context(), script, "-qec", command, "/dev/null")
+			cmd.Env = append(os.Environ(), asProgram+"=1", "TERM=xterm", "SHELL=/bin/sh")
+			cmd.Stdout, cmd.Stderr = &out, &out
+			stdin, err := cmd.StdinPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.await(t, tt.want)
+			if _, err := io.WriteString(stdin, "\x03"); err != nil { // Ctrl-C
+				t.Fatal(err)
+			}
+			out.await(t, `\* goodbye`)
+			_ = stdin.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("it ends with %v", err)
+			}
+			if regexp.MustCompile(tt.never).MatchString(out.String()) {
+				t.Errorf("it wrote:\n%q", out.String())
+			}
+		})
+	}
 }
