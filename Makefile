@@ -144,7 +144,7 @@ licences: ## the licences of all modules that the packages and the programs link
 	go test -count=1 -v -run '^TestLicences$$' ./itest/readme
 
 .PHONY: picture
-picture: ## draw a real lookup among 300 nodes: examples/guides/lookup.svg
+picture: ## draw a real lookup among 200 nodes: examples/guides/lookup.svg
 	KAD_PICTURE=1 go test -count=1 -timeout 30m -run '^TestPicture$$' ./itest/readme
 
 .PHONY: vuln

@@ -125,6 +125,7 @@ func (w *window) follow(ctx context.Context, d *kad.DHT) {
 			before = "offline"
 			w.post(before)
 			continue
+		default: // the contacts may be others now
 		}
 		state := count(d.Stats().Contacts, "contact")
 		asked, answered := 0, 0

@@ -12,7 +12,7 @@ import (
 
 // licences are the ones that dependencies may have, each with a sentence of its text. Code under
 // MPL-2.0 may be linked as it is; changes of it would have to be published.
-var licences = []struct{ name, sentence string }{ //nolint:gochecknoglobals // a constant
+var licences = []struct{ name, sentence string }{
 	{"Apache-2.0", "Apache License"},
 	{"Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"},
 	{"MPL-2.0", "Mozilla Public License"},

@@ -42,7 +42,7 @@ func traced(target routing.Key, happened []events.Event) []*request {
 			r := &request{peer: what.Peer, asked: e.At.Sub(start), bits: target.CPL(routing.KeyOf([]byte(what.Peer))), by: named[what.Peer]}
 			list, byPeer[what.Peer] = append(list, r), r
 		case events.LookupAnswered:
-			if r := byPeer[what.Peer]; r != nil && r.answered == 0 {
+			if r := byPeer[what.Peer]; r != nil {
 				r.answered = e.At.Sub(start)
 			}
 			for _, id := range what.Closer {
@@ -82,6 +82,9 @@ func draw(title string, list []*request) string {
 	band := float64(pictureHeight-top-bottom) / float64(most+1)
 	place := make(map[peer.ID]float64)
 	for _, r := range list { // those of one row lie beside each other
+		if _, again := place[r.peer]; again {
+			continue
+		}
 		place[r.peer] = pictureHeight - bottom - band*(float64(r.bits)+0.15+0.7*float64(row[r.bits]%8)/8)
 		row[r.bits]++
 	}
@@ -104,12 +107,12 @@ text { fill: var(--ink) } line { stroke: var(--faint) } .named { stroke-width: .
 	for t := time.Duration(0); t <= last; t += 50 * time.Millisecond {
 		fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d ms</text>\n", x(t), pictureHeight-bottom+20, t.Milliseconds())
 	}
-	answered := make(map[peer.ID]time.Duration)
-	for _, r := range list {
+	answered := make(map[peer.ID]time.Duration) // when each answered first
+	for _, r := range slices.Backward(list) {
 		answered[r.peer] = r.answered
 	}
 	for _, r := range list {
-		if at, ok := answered[r.by]; ok {
+		if at, ok := answered[r.by]; ok && at <= r.asked {
 			fmt.Fprintf(&b, "<line class=\"named\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x(at), place[r.by], x(r.asked), place[r.peer])
 		}
 	}
@@ -127,13 +130,13 @@ text { fill: var(--ink) } line { stroke: var(--faint) } .named { stroke-width: .
 // picture is the picture of the README.
 const picture = guides + "/lookup.svg"
 
-// A lookup is traced and drawn: in a small network, or, with KAD_PICTURE, in one of 300 nodes,
+// A lookup is traced and drawn: in a small network, or, with KAD_PICTURE, in one of 200 nodes,
 // for the README.
 func TestPicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		size := 60
 		if os.Getenv("KAD_PICTURE") != "" {
-			size = 300
+			size = 200
 		}
 		n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: 25 * time.Millisecond})
 		nodes := n.Add(size, kad.Config{Network: "/picture", RefreshInterval: time.Hour})
@@ -172,11 +175,12 @@ func TestPicture(t *testing.T) {
 		if err := xml.Unmarshal([]byte(svg), new(struct{ XMLName xml.Name })); err != nil {
 			t.Error(err)
 		}
-		if got := strings.Count(svg, `class="request`); got != end.Answered || strings.Count(svg, "closest\" x1") < 20 {
+		// A peer that is asked again has two bars, and Answered counts peers.
+		if got := strings.Count(svg, `class="request`); got < end.Answered || strings.Count(svg, "closest\" x1") < 20 {
 			t.Errorf("%d requests are drawn, %d of the closest; %d were answered", got, strings.Count(svg, "closest\" x1"), end.Answered)
 		}
-		if size == 300 {
-			if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(picture)), []byte(svg), 0o600); err != nil {
+		if size == 200 {
+			if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(picture)), []byte(svg), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
