@@ -19,6 +19,7 @@ STRESSFLAGS ?=
 PEERS    ?= 1000
 CALIBRATE ?= 300
 PLACES   ?=
+PLATFORMS ?= linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Nodes of make figures: without hosts below them, and with real ones, of which a
 # network of 200 takes 4 GB.
@@ -135,6 +136,22 @@ nat: ## all pairs of NATs in network namespaces, written to itest/nat/RESULTS.md
 .PHONY: pb
 pb: ## generate pb/*.pb.go from the .proto files
 	go generate ./pb/...
+
+# A program of a user is built where cgo is not.
+.PHONY: platforms
+platforms: ## go vet without cgo for each system and processor of SUPPORT.md
+	@for platform in $(PLATFORMS); do \
+		echo "== $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet $(PKGS); \
+	done
+
+.PHONY: licences
+licences: ## the licences of all modules that the packages and the programs link
+	go test -count=1 -v -run '^TestLicences$$' ./itest/readme
+
+.PHONY: picture
+picture: ## draw a real lookup among 200 nodes: examples/guides/lookup.svg
+	KAD_PICTURE=1 go test -count=1 -timeout 30m -run '^TestPicture$$' ./itest/readme
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is called

@@ -133,16 +133,38 @@ func newHost(listen []string, opts ...libp2p.Option) (lhost.Host, error) {
 	return host, nil
 }
 
-// runChat chats until ctx ends or stdin does.
+// runChat chats until ctx ends or stdin does, in lines.
 func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error {
+	return chat(ctx, o, out, "type a line and press Enter to say it; Ctrl-C leaves", func(c *chatter) error {
+		lines, failed := readLines(ctx, stdin)
+		err := talk(ctx, c.room, lines)
+		if err == nil && ctx.Err() == nil {
+			err = failed()
+		}
+		if err == nil && ctx.Err() == nil && !isTerminal(stdin) {
+			err = flush(ctx, c.room, o.patience, out)
+		}
+		if ctx.Err() != nil && isTerminal(stdin) {
+			out.newLine() // after the ^C
+		}
+		return err
+	})
+}
+
+// chat joins the network and a room, and stays there until stay returns.
+func chat(ctx context.Context, o options, out display, help string, stay func(*chatter) error) error {
 	c, err := newChatter(o, out.show)
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	out.status("you are %s, in the room %s of the network %s", o.nick, o.room, o.network)
-	invite(c.host, o, out)
-	out.status("type a line and press Enter to say it; Ctrl-C leaves")
+	if reach, command := invitation(c.host, o); command != "" {
+		out.status("a friend %s joins with:\n\n    %s\n", reach, command)
+	} else {
+		out.status("nobody can join through you: there is no address to listen on")
+	}
+	out.status("%s", help)
 
 	running, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
@@ -158,40 +180,39 @@ func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error
 	}
 	background.Go(func() { h.follow(group) })
 	background.Go(func() { h.watch(running, c) })
-
-	err = talk(ctx, c.room, stdin)
-	if err == nil && ctx.Err() == nil && !isTerminal(stdin) {
-		err = flush(ctx, c.room, o.patience, out)
-	}
-	if ctx.Err() != nil && isTerminal(stdin) {
-		out.newLine() // after the ^C
-	}
+	err = stay(c)
 	out.status("goodbye")
 	return err
 }
 
-// talk says what is read from stdin, line by line, until that or ctx ends.
-func talk(ctx context.Context, r *room, stdin io.Reader) error {
-	lines := make(chan string)
-	var failed error // written before lines is closed
-	go func() {      // ends with stdin: there is no other way to interrupt a read
-		defer close(lines)
+// readLines returns what is read, line by line, until that or ctx ends, and why it ended,
+// which can be asked when the lines are closed.
+func readLines(ctx context.Context, stdin io.Reader) (lines <-chan string, failed func() error) {
+	read := make(chan string)
+	var err error // written before read is closed
+	go func() {   // ends with stdin: there is no other way to interrupt a read
+		defer close(read)
 		in := bufio.NewScanner(stdin)
 		in.Split(splitLines)
 		for in.Scan() {
 			select {
-			case lines <- in.Text():
+			case read <- in.Text():
 			case <-ctx.Done():
 				return
 			}
 		}
-		failed = in.Err()
+		err = in.Err()
 	}()
+	return read, func() error { return err }
+}
+
+// talk says lines, until there are no more or ctx ends.
+func talk(ctx context.Context, r *room, lines <-chan string) error {
 	for {
 		select {
 		case line, ok := <-lines:
 			if !ok {
-				return failed
+				return nil
 			}
 			if err := r.say(ctx, line); err != nil && ctx.Err() == nil {
 				return err
@@ -217,8 +238,8 @@ func flush(ctx context.Context, r *room, patience time.Duration, out *screen) er
 	return nil
 }
 
-// isTerminal reports whether r is a terminal.
-func isTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
+// isTerminal reports whether a file is a terminal.
+func isTerminal(file any) bool {
+	f, ok := file.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }

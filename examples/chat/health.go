@@ -12,7 +12,7 @@ import (
 
 // health shows the user how the node stands in the network, when that changes.
 type health struct {
-	out   *screen
+	out   display
 	start time.Time
 	first bool // without a peer to join through
 

@@ -11,7 +11,9 @@
 // plays the whole story in one process, and shows how each lookup closes in on
 // its key.
 //
-// Lines of other peers go to standard output as "nick: text", everything else to
+// On a terminal, the chat is a window: the lines of the room, its members with the path to
+// each, and the line that you type. Elsewhere, and with --plain, it is lines, for scripts:
+// lines of other peers go to standard output as "nick: text", everything else to
 // standard error. When standard input ends, the chat leaves; lines that came
 // from a pipe are sent before, to the first peer that is there within 10s:
 //
@@ -25,7 +27,8 @@
 // multicast DNS.
 //
 // To read on: newChatter and runChat in chat.go put the parts together, room.go is what
-// happens in a room, screen.go what is shown, demo.go plays the story. The work is done
+// happens in a room, screen.go what is shown in lines, window.go and view.go in a window,
+// demo.go plays the story. The work is done
 // by two packages: kad.DHT.Join finds the peers of the room, and host/carry/gossip moves
 // messages to direct connections, in order, without loss.
 package main
@@ -50,6 +53,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-kad/kad/examples/internal/swarmkey"
+	"github.com/go-kad/kad/examples/internal/version"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -84,7 +88,7 @@ type options struct {
 	listen, join        []string
 	announce            []string
 	offerRelay, mdns    bool
-	demo                bool
+	demo, plain         bool
 
 	bootstrap []peer.AddrInfo       // join, parsed
 	announced []multiaddr.Multiaddr // announce, parsed
@@ -97,10 +101,14 @@ type options struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var failed error // what went wrong after the command line was understood
 	cmd := newCommand(func(o options) {
-		if o.demo {
+		out := &screen{out: stdout, err: stderr}
+		switch {
+		case o.demo:
 			failed = runDemo(ctx, o, stdout)
-		} else {
-			failed = runChat(ctx, o, stdin, &screen{out: stdout, err: stderr})
+		case !o.plain && isTerminal(stdin) && isTerminal(stdout) && os.Getenv("TERM") != "dumb":
+			failed = runWindow(ctx, o, stdin, out)
+		default:
+			failed = runChat(ctx, o, stdin, out)
 		}
 	})
 	cmd.SetArgs(args)
@@ -124,6 +132,7 @@ func newCommand(start func(options)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "chat",
 		Short:         "Chat over a distributed hash table, without a server",
+		Version:       version.Read().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -140,6 +149,7 @@ func newCommand(start func(options)) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.SetVersionTemplate("chat {{.Version}}\n")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -153,6 +163,7 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringArrayVar(&o.announce, "announce", nil, "address at which others can dial you, such as that of a port that your router forwards; may be repeated")
 	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
 	flags.BoolVar(&o.mdns, "mdns", true, "find friends in your local network by multicast DNS, also without --join")
+	flags.BoolVar(&o.plain, "plain", false, "lines instead of a window, also on a terminal")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
 }

@@ -199,10 +199,18 @@ func TestHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, strings.NewReader(""), &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
-	for _, flag := range []string{"--room", "--nick", "--join", "--network", "--listen", "--announce", "--offer-relay", "--mdns", "--demo"} {
+	for _, flag := range []string{"--room", "--nick", "--join", "--network", "--listen", "--announce", "--offer-relay", "--mdns", "--plain", "--demo"} {
 		if !strings.Contains(stdout.String(), flag) {
 			t.Errorf("--help does not name %s", flag)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"--version"}, strings.NewReader(""), &stdout, &stderr)
+	if code != exitOK || stderr.Len() > 0 || !regexp.MustCompile(`^chat \S+ go1\.\S+ \w+/\w+\n$`).MatchString(stdout.String()) {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 	}
 }
 

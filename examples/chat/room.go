@@ -26,13 +26,14 @@ const (
 type eventKind uint8
 
 const (
-	eventLine   eventKind = iota // nick said text
-	eventJoined                  // nick is here now, by via, with n others
-	eventLeft                    // nick is gone, n others are here
-	eventKept                    // no peer is here: a line is kept, the n-th
-	eventLost                    // the n oldest kept lines are dropped
-	eventSent                    // n kept lines were sent
-	eventVia                     // nick is connected in another way now, by via
+	eventLine    eventKind = iota // nick said text
+	eventJoined                   // nick is here now, by via, with n others
+	eventLeft                     // nick is gone, n others are here
+	eventKept                     // no peer is here: a line is kept, the n-th
+	eventLost                     // the n oldest kept lines are dropped
+	eventSent                     // n kept lines were sent
+	eventVia                      // nick is connected in another way now, by via
+	eventRenamed                  // nick is called text now
 )
 
 // An event is something to show.
@@ -207,12 +208,14 @@ func (r *room) nickOf(from peer.ID, given string) string {
 	if m.nick == nick {
 		return nick
 	}
-	known := m.nick != ""
-	delete(r.nicks, m.nick)
+	before := m.nick
+	delete(r.nicks, before)
 	m.nick = nick
 	r.nicks[nick] = from
-	if !known {
+	if before == "" {
 		r.notify(event{kind: eventJoined, nick: nick, n: len(r.nicks), via: m.via})
+	} else {
+		r.notify(event{kind: eventRenamed, nick: before, text: nick})
 	}
 	return nick
 }

@@ -210,5 +210,6 @@ func TestRoomRefusesNonsense(t *testing.T) {
 	if err := publish(`{"nick":"\u001b[2Jbob: x","text":"\u001b]0;owned\u0007\nann: yes\r"}`); err != nil {
 		t.Fatal(err)
 	}
+	ann.expect(t, event{kind: eventRenamed, nick: "eve", text: "[2Jbobx"})
 	ann.expect(t, event{kind: eventLine, nick: "[2Jbobx", text: "]0;ownedann: yes"})
 }

@@ -6,17 +6,22 @@ import (
 	"sync"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
 )
+
+// A display is where a chat shows what happens.
+type display interface {
+	status(format string, args ...any) // a line of the program itself
+	show(e event)                      // of the room
+}
 
 // A screen is where the chat writes: lines of other peers to out, all else to err.
 type screen struct {
 	mu       sync.Mutex
 	out, err io.Writer
 
-	forgotten int // lines since the last that were sent; of the owner of the room
+	teller teller // of the owner of the room
 }
 
 // status writes a line of the program itself.
@@ -35,34 +40,53 @@ func (s *screen) newLine() {
 
 // show writes what happened in the room.
 func (s *screen) show(e event) {
-	switch e.kind {
-	case eventLine:
+	if e.kind == eventLine {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		_, _ = fmt.Fprintf(s.out, "%s: %s\n", e.nick, e.text)
+		return
+	}
+	if text := s.teller.words(e); text != "" {
+		s.status("%s", text)
+	}
+}
+
+// A teller says in words what happens in a room. Its owner is the one goroutine that tells.
+type teller struct {
+	forgotten int // lines since the last ones were sent
+}
+
+// words says what happened; nothing of what a peer has said.
+func (t *teller) words(e event) string {
+	switch e.kind {
 	case eventJoined:
-		s.status("%s is here, %s: %s", e.nick, inWords(e.via), inRoom(e.n))
+		return fmt.Sprintf("%s is here, %s: %s", e.nick, inWords(e.via), inRoom(e.n))
 	case eventLeft:
-		s.status("%s has left: %s", e.nick, inRoom(e.n))
+		return fmt.Sprintf("%s has left: %s", e.nick, inRoom(e.n))
 	case eventVia:
-		s.status("%s is connected %s now", e.nick, inWords(e.via))
+		return fmt.Sprintf("%s is connected %s now", e.nick, inWords(e.via))
+	case eventRenamed:
+		return fmt.Sprintf("%s is called %s now", e.nick, e.text)
 	case eventKept:
 		if e.n == 1 {
-			s.status("nobody is here; what you say is kept for the first who comes")
+			return "nobody is here; what you say is kept for the first who comes"
 		}
 	case eventLost:
-		if s.forgotten == 0 {
-			s.status("too many lines are waiting: from now on, the oldest are forgotten")
+		before := t.forgotten
+		t.forgotten += e.n
+		if before == 0 {
+			return "too many lines are waiting: from now on, the oldest are forgotten"
 		}
-		s.forgotten += e.n
 	case eventSent:
 		sent := count(e.n, "line")
-		if s.forgotten > 0 {
-			sent += fmt.Sprintf("; %d before them were forgotten", s.forgotten)
+		if t.forgotten > 0 {
+			sent += fmt.Sprintf("; %d before them were forgotten", t.forgotten)
 		}
-		s.forgotten = 0
-		s.status("somebody came: what you said before is sent (%s)", sent)
+		t.forgotten = 0
+		return fmt.Sprintf("somebody came: what you said before is sent (%s)", sent)
+	case eventLine: // the line says it
 	}
+	return ""
 }
 
 // inRoom says how many are in the room, with n others.
@@ -81,12 +105,12 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// invite shows what a friend types to come here.
-func invite(host lhost.Host, o options, out *screen) {
+// invitation returns what a friend types to come here, and from where that works. It is
+// empty if nobody can join through this host.
+func invitation(host lhost.Host, o options) (reach, command string) {
 	addr, reach := bestAddr(host.Addrs())
 	if addr == nil {
-		out.status("nobody can join through you: there is no address to listen on")
-		return
+		return "", ""
 	}
 	cmd := "go run ./examples/chat"
 	if o.network != "/chat" {
@@ -96,8 +120,7 @@ func invite(host lhost.Host, o options, out *screen) {
 		cmd += " --swarm-key " + quote(o.swarmKey)
 	}
 	cmd += " --room " + quote(o.room)
-	info := peer.AddrInfo{ID: host.ID()}
-	out.status("a friend %s joins with:\n\n    %s --join %s/p2p/%s\n", reach, cmd, addr, info.ID)
+	return reach, fmt.Sprintf("%s --join %s/p2p/%s", cmd, addr, host.ID())
 }
 
 // inWords says how a peer is connected.

@@ -179,6 +179,8 @@ func testCommands(t *testing.T, p *program, nodes []*node.Node) {
 		{"bench alone", []string{"bench", "--lookups", "10"}, alone, "", `^10 lookups in .*, 0 failed\n`},
 		{"swarm key", []string{"swarm-key"}, nil, "", `^/key/swarm/psk/1.0.0/\n/base16/\n[0-9a-f]{64}\n$`},
 		{"version", []string{"version"}, nil, "", `^kad .* go1\.`},
+		{"version as a flag", []string{"--version"}, nil, "", `^kad .* go1\.`},
+		{"version of the node", []string{"node", "--version"}, nil, "", `^node .* go1\.`},
 		{"completion", []string{"completion", "bash"}, nil, "", `bash completion`},
 		{"help", []string{"--help"}, nil, "", `crawl +Asks every peer`},
 	}

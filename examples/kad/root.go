@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-kad/kad/examples/internal/node"
+	"github.com/go-kad/kad/examples/internal/version"
 )
 
 // A cli is the command line: the flags that all commands have, and its surroundings.
@@ -30,6 +31,7 @@ func (c *cli) root() *cobra.Command {
 		Use:           "kad",
 		Short:         "The command line of a Kademlia network.",
 		Long:          "kad finds peers and values, stores them, and looks at nodes and networks:\nthrough a node that runs (--api), or by itself as a client (--network and --join).",
+		Version:       version.Read().String(),
 		SilenceErrors: true, // run prints them, on one line
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -43,6 +45,7 @@ func (c *cli) root() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("kad {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return node.FlagError(err) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.fill(cmd) }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-kad/kad/examples/internal/node"
+	"github.com/go-kad/kad/examples/internal/version"
 )
 
 // pingCommand returns the command ping.
@@ -264,20 +263,12 @@ func (s *session) showBench(b *benchmark, took time.Duration) {
 // versionCommand returns the command version.
 func (c *cli) versionCommand() *cobra.Command {
 	return c.plain("version", "The version of this program.", 0, 0, func(context.Context, []string) error {
-		version, revision := "(devel)", ""
-		if info, ok := debug.ReadBuildInfo(); ok {
-			version = info.Main.Version
-			for _, s := range info.Settings {
-				if s.Key == "vcs.revision" {
-					revision = s.Value
-				}
-			}
-		}
+		v := version.Read()
 		if c.out.json {
-			c.out.object(map[string]any{"version": version, "revision": revision, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			c.out.object(map[string]any{"version": v.Module, "revision": v.Revision, "go": v.Go, "platform": v.Platform})
 			return nil
 		}
-		c.out.say("kad %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		c.out.say("kad %s", v)
 		return nil
 	})
 }

@@ -258,10 +258,20 @@ func prometheus(t *testing.T, program string, nodes []node) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shipped, err := os.ReadFile(filepath.Join("..", "..", "examples", "node", "prometheus.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(shipped)
+	for old, ours := range map[string]string{`["127.0.0.1:5001"]`: string(list), "15s": "250ms"} {
+		if strings.Count(text, old) != 1 {
+			t.Fatalf("prometheus.yml has %q %d times", old, strings.Count(text, old))
+		}
+		text = strings.Replace(text, old, ours, 1)
+	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf("global: {scrape_interval: 250ms, scrape_timeout: 250ms}\nscrape_configs:\n- job_name: kad\n  static_configs: [{targets: %s}]\n", list)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("global: {scrape_timeout: 250ms}\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "--config.file", config, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", address, "--log.level", "warn")

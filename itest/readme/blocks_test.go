@@ -12,12 +12,17 @@ import (
 	"testing"
 )
 
-// documents returns the documents at the top of the module, by name.
+// documents returns the documents at the top of the module, and the guides, by their path in
+// the module.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(root, "*.md"))
-	if err != nil || len(paths) < 5 {
-		t.Fatalf("%d documents, %v", len(paths), err)
+	var paths []string
+	for _, pattern := range []string{"*.md", guides + "/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		if err != nil || len(found) < 5 {
+			t.Fatalf("%s: %d documents, %v", pattern, len(found), err)
+		}
+		paths = append(paths, found...)
 	}
 	texts := make(map[string]string)
 	for _, path := range paths {
@@ -25,7 +30,11 @@ func documents(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts[filepath.Base(path)] = string(text)
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
 	}
 	return texts
 }
@@ -39,6 +48,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	record "github.com/libp2p/go-libp2p-record"
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
@@ -46,6 +56,7 @@ import (
 
 var (
 	_ = libp2p.New
+	_ = network.WithAllowLimitedConn
 	_ record.Validator = statusValidator{}
 	_ = kad.New
 )
@@ -59,8 +70,8 @@ func part(ctx context.Context, h lhost.Host, friends []peer.AddrInfo, id peer.ID
 func main() {}
 `
 
-// program returns a block of Go as a program that compiles if the block makes sense.
-func program(block string) string {
+// sourceOf returns a block of Go as a program that compiles if the block makes sense.
+func sourceOf(block string) string {
 	if strings.HasPrefix(block, "package main") {
 		return block
 	}
@@ -88,7 +99,7 @@ func TestBlocks(t *testing.T) {
 		for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(text, -1) {
 			count++
 			source := filepath.Join(t.TempDir(), "main.go")
-			if err := os.WriteFile(source, []byte(program(block[1])), 0o600); err != nil {
+			if err := os.WriteFile(source, []byte(sourceOf(block[1])), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			build := exec.CommandContext(t.Context(), "go", "vet", source)

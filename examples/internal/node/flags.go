@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-kad/kad/examples/internal/swarmkey"
+	"github.com/go-kad/kad/examples/internal/version"
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
 )
@@ -80,6 +81,7 @@ func command(serve func(*cobra.Command, settings) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "node --network NAME [flags]",
 		Short:         "Runs a node of a Kademlia network, with an HTTP API to drive it.",
+		Version:       version.Read().String(),
 		SilenceErrors: true, // run prints them, on one line
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -96,6 +98,7 @@ func command(serve func(*cobra.Command, settings) error) *cobra.Command {
 			return serve(cmd, s)
 		},
 	}
+	cmd.SetVersionTemplate("node {{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
 	f.define(cmd.Flags())
 	return cmd
