@@ -2,6 +2,7 @@
 # everybody has the same one.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.1
 BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+APIDIFF       := golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # What can be set on the command line.
@@ -11,6 +12,8 @@ BENCH    ?= .
 RUNS     ?= 5
 COUNT    ?= 6
 BASE     ?= main
+# What the API is compared with: the last release; without one, BASE.
+SINCE    ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo $(BASE))
 SEEDS    ?= 200
 NODES    ?= 100000
 SIMFLAGS ?=
@@ -153,6 +156,21 @@ licences: ## the licences of all modules that the packages and the programs link
 picture: ## draw a real lookup among 200 nodes: examples/guides/lookup.svg
 	KAD_PICTURE=1 go test -count=1 -timeout 30m -run '^TestPicture$$' ./itest/readme
 
+# What programs import. A change that can break them is to be named in CHANGELOG.md.
+.PHONY: api
+api: ## how the API differs from SINCE (the last release, or main); fails if a break is not in CHANGELOG.md
+	@mkdir -p bin
+	@base=$$(mktemp -d); trap 'git worktree remove --force "$$base"' EXIT; \
+	git worktree add --quiet --detach "$$base" $(SINCE); \
+	diff() { go run $(APIDIFF) -m "$$@" 2> >(grep -v '^Ignoring internal package' >&2); }; \
+	(cd "$$base" && diff -w $(CURDIR)/bin/api-base github.com/go-kad/kad); \
+	diff -w bin/api-new github.com/go-kad/kad; \
+	diff bin/api-base bin/api-new | sed -E '/^- \.\/(itest|examples)\//d'; \
+	unreleased=$$(awk '/^## / { on = /Unreleased/ } on' CHANGELOG.md); \
+	missing=$$(diff -incompatible bin/api-base bin/api-new | sed -nE '/^- \.\/(itest|examples)\//d; s/^- ([^:]*):.*/\1/p' | \
+		while read -r name; do grep -qw -- "$${name##*.}" <<<"$$unreleased" || echo "$$name"; done); \
+	if [ -n "$$missing" ]; then printf 'CHANGELOG.md does not name what breaks programs:\n%s\n' "$$missing"; exit 1; fi
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is called
 	go run $(GOVULNCHECK) $(PKGS)
@@ -160,6 +178,6 @@ vuln: ## known vulnerabilities in what is called
 # pb and fmt may change files; at the end nothing may have changed.
 .PHONY: verify
 verify: ## all of the above; fails if that leaves a difference to the last commit
-	$(MAKE) pb fmt lint test cover itest fuzz bench vuln
+	$(MAKE) pb fmt lint test cover itest fuzz bench api vuln
 	go mod tidy
 	git diff --exit-code

@@ -34,7 +34,8 @@ func testOperations(t *testing.T) {
 		{d, "get done", func() error { _, err := d.GetValue(ctx, "/v/key"); return err }},
 		{d, "get done", func() error {
 			values, err := d.SearchValue(ctx, "/v/key")
-			for range values { //nolint:revive // to its end
+			for v := range values {
+				_ = v // to its end
 			}
 			return err
 		}},

@@ -36,7 +36,7 @@ type process struct {
 // run starts a process of examples/node, which ends with the test.
 func run(t *testing.T, built string, args ...string) (p process) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), built, append([]string{"--network", "/interop", "--listen", tcp, "--ipfs-validators"}, args...)...) //nolint:gosec // the program that was built
+	cmd := exec.CommandContext(t.Context(), built, append([]string{"--network", "/interop", "--listen", tcp, "--ipfs-validators"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = patience
 	out, err := cmd.StdoutPipe()
@@ -90,7 +90,7 @@ func helia(t *testing.T, args ...string) (told struct {
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "@helia")); err != nil {
 		need(t, "js", "node_modules missing: run `npm ci` in itest/interop/js")
 	}
-	cmd := exec.CommandContext(t.Context(), node, append([]string{"routing.mjs"}, args...)...) //nolint:gosec // the program of the test
+	cmd := exec.CommandContext(t.Context(), node, append([]string{"routing.mjs"}, args...)...)
 	cmd.Dir = "js"
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -107,9 +107,9 @@ func (s *server) stop() {
 	s.cancel(errStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
 	defer cancel()
-	for _, http := range []*http.Server{s.api, s.routing} {
-		if http.Shutdown(ctx) != nil {
-			_ = http.Close() // a client does not read its answer
+	for _, each := range []*http.Server{s.api, s.routing} {
+		if each.Shutdown(ctx) != nil {
+			_ = each.Close() // a client does not read its answer
 		}
 	}
 }

@@ -90,17 +90,17 @@ func TestListEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("over")
 	cancel(cause)
-	if err := lastOf(h, ctx); !errors.Is(err, cause) {
+	if err := lastOf(ctx, h); !errors.Is(err, cause) {
 		t.Errorf("List() with a context that has ended: %v", err)
 	}
 	s.err = errors.New("bad disk")
-	if err := lastOf(h, t.Context()); !errors.Is(err, s.err) {
+	if err := lastOf(t.Context(), h); !errors.Is(err, s.err) {
 		t.Errorf("List() of a store that fails: %v", err)
 	}
 }
 
 // lastOf returns the error that a list ends with.
-func lastOf(h *Holder, ctx context.Context) (last error) { //nolint:revive // what fails comes first
+func lastOf(ctx context.Context, h *Holder) (last error) {
 	for _, err := range h.List(ctx, time.Now()) {
 		last = err
 	}

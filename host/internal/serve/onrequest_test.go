@@ -25,8 +25,11 @@ func testOnRequest(t *testing.T) {
 		ID: aPeer, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/10.0.0.1/tcp/1")},
 	}}}
 	for _, req := range []protocol.Request{
-		put, add, protocol.Ping{}, protocol.FindNode{Target: []byte("key")},
-		protocol.GetValue{Key: []byte("/v/key")}, protocol.GetProviders{Key: []byte("key")},
+		put, add,
+		protocol.Ping{},
+		protocol.FindNode{Target: []byte("key")},
+		protocol.GetValue{Key: []byte("/v/key")},
+		protocol.GetProviders{Key: []byte("key")},
 	} {
 		for name, tt := range map[string]struct {
 			verdict error
