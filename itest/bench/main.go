@@ -46,7 +46,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	var before map[string]string
 	if *compare != "" {
-		text, err := os.ReadFile(*compare)
+		text, err := os.ReadFile(*compare) //nolint:gosec // the user names it
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		_, err := io.WriteString(stdout, text)
 		return err
 	}
-	return os.WriteFile(*out, []byte(text), 0o644)
+	return os.WriteFile(*out, []byte(text), 0o644) //nolint:gosec // it is to be read
 }
 
 // A group is a go test command whose benchmarks are measured together.
@@ -94,7 +94,7 @@ type figures map[string]float64
 
 // measure runs the command, and adds what it printed.
 func (g group) measure(to figures, stderr io.Writer) error {
-	cmd := exec.Command("go", append([]string{"test", "-count=1"}, g.args...)...)
+	cmd := exec.Command("go", append([]string{"test", "-count=1"}, g.args...)...) //nolint:gosec // of groups
 	cmd.Env = append(os.Environ(), g.env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, stderr

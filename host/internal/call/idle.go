@@ -21,8 +21,9 @@ const (
 	sweepInterval = 4 * time.Second
 
 	// maxIdlePerPeer bounds the idle streams of a peer: each takes one of its places for
-	// streams. A lookup sends a peer up to 2 requests at a time.
-	maxIdlePerPeer = 2
+	// streams, which are 32. With 2, one in twenty requests of 16 lookups at a time still
+	// opened one.
+	maxIdlePerPeer = 4
 
 	// maxIdle bounds the idle streams, so that other protocols of the host find room.
 	maxIdle = 256
