@@ -22,12 +22,15 @@ type trouble struct {
 func (t *trouble) run(ctx context.Context, rng *rand.Rand) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	for {
+	for n := 0; ; n++ {
 		wait(ctx, t.every)
 		if ctx.Err() != nil {
 			return
 		}
 		what, slots := t.draw(rng)
+		if n < int(mishaps) {
+			what = mishap(n) // each at least once
+		}
 		for _, s := range slots {
 			rng := rand.New(rand.NewPCG(rng.Uint64(), 0)) //nolint:gosec // no secret
 			t.tally.trouble(what)

@@ -33,15 +33,17 @@ type work struct {
 	contents []string // CIDs that were announced
 }
 
-// run carries out operations, one after the other, until ctx ends.
-func (w *work) run(ctx context.Context, rng *rand.Rand) {
+// run carries out operations, one after the other, until ctx ends: one of the given kind
+// first.
+func (w *work) run(ctx context.Context, rng *rand.Rand, k kind) {
 	for ctx.Err() == nil {
 		via := w.pick(rng)
 		if via == nil {
 			wait(ctx, 10*time.Millisecond)
 			continue
 		}
-		w.operate(ctx, rng, via, kindOf(rng))
+		w.operate(ctx, rng, via, k)
+		k = kindOf(rng)
 	}
 }
 
