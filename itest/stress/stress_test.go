@@ -20,7 +20,7 @@ func TestStress(t *testing.T) {
 	var out strings.Builder
 	report, err := Run(t.Context(), Config{
 		Nodes: MinNodes + 1, K: 6, For: 25 * time.Second, Parallel: 16, Every: time.Second, Progress: 5 * time.Second,
-		Settling: 4 * time.Second, Seed: uint64(time.Now().UnixNano()), //nolint:gosec // not negative
+		Settling: 4 * time.Second, Seed: uint64(time.Now().UnixNano()),
 		Dir: t.TempDir(), Program: program.Build(t, "./examples/node"),
 	}, &out)
 	if err != nil {
