@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// at returns a moment, in seconds since an arbitrary one.
+// second returns a moment, in seconds since an arbitrary one.
 func second(s float64) time.Time {
 	return time.Unix(1_000_000, 0).Add(time.Duration(s * float64(time.Second)))
 }
@@ -22,7 +22,7 @@ func second(s float64) time.Time {
 // which has none, and "c", which is a client.
 func scene(names string) *ledger {
 	l := newLedger(4, 10*time.Second)
-	for _, n := range strings.Split(names, "") {
+	for n := range strings.SplitSeq(names, "") {
 		l.peers[n] = &history{
 			id: n, server: n != "c", keeps: n != "m",
 			lives: []*life{{addrs: []string{"/" + n}, began: second(-101), up: second(-100)}},
@@ -144,7 +144,7 @@ func TestProviders(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := scene("abdefm")
-			for _, id := range strings.Split(c.claims, "") {
+			for id := range strings.SplitSeq(c.claims, "") {
 				l.claims["hash"] = append(l.claims["hash"], &write{
 					by: id, begin: second(0), end: second(1), wanted: 4, holders: []string{"b", "d", "e", "f"},
 				})

@@ -59,10 +59,10 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.For)
 	defer cancel()
 	var all sync.WaitGroup
-	rng := rand.New(rand.NewPCG(cfg.Seed, 0)) //nolint:gosec // no secret
-	for range cfg.Parallel {
-		rng := rand.New(rand.NewPCG(rng.Uint64(), 0)) //nolint:gosec // no secret
-		all.Go(func() { w.run(ctx, rng) })
+	rng := rand.New(rand.NewPCG(cfg.Seed, 0))
+	for i := range cfg.Parallel {
+		rng := rand.New(rand.NewPCG(rng.Uint64(), 0))
+		all.Go(func() { w.run(ctx, rng, kind(i%int(kinds))) })
 	}
 	troubled := &trouble{w, cfg.Every}
 	all.Go(func() { troubled.run(ctx, rng) })

@@ -22,14 +22,17 @@ type trouble struct {
 func (t *trouble) run(ctx context.Context, rng *rand.Rand) {
 	var under sync.WaitGroup
 	defer under.Wait()
-	for {
+	for n := 0; ; n++ {
 		wait(ctx, t.every)
 		if ctx.Err() != nil {
 			return
 		}
 		what, slots := t.draw(rng)
+		if n < int(mishaps) {
+			what = mishap(n) // each at least once
+		}
 		for _, s := range slots {
-			rng := rand.New(rand.NewPCG(rng.Uint64(), 0)) //nolint:gosec // no secret
+			rng := rand.New(rand.NewPCG(rng.Uint64(), 0))
 			t.tally.trouble(what)
 			under.Go(func() {
 				defer t.over(s)
@@ -112,7 +115,7 @@ func (t *trouble) first(ctx context.Context, s *slot, rng *rand.Rand) {
 	}
 	var all sync.WaitGroup
 	for _, k := range []kind{get, get, providers, find} {
-		rng := rand.New(rand.NewPCG(rng.Uint64(), 0)) //nolint:gosec // no secret
+		rng := rand.New(rand.NewPCG(rng.Uint64(), 0))
 		all.Go(func() { t.operate(ctx, rng, via, k) })
 	}
 	all.Wait()

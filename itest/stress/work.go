@@ -33,15 +33,17 @@ type work struct {
 	contents []string // CIDs that were announced
 }
 
-// run carries out operations, one after the other, until ctx ends.
-func (w *work) run(ctx context.Context, rng *rand.Rand) {
+// run carries out operations, one after the other, until ctx ends: one of the given kind
+// first.
+func (w *work) run(ctx context.Context, rng *rand.Rand, k kind) {
 	for ctx.Err() == nil {
 		via := w.pick(rng)
 		if via == nil {
 			wait(ctx, 10*time.Millisecond)
 			continue
 		}
-		w.operate(ctx, rng, via, kindOf(rng))
+		w.operate(ctx, rng, via, k)
+		k = kindOf(rng)
 	}
 }
 
@@ -248,7 +250,7 @@ func (w *work) announce(ctx context.Context, via *chosen, k kind, key string) {
 
 // askHolders asks some of the peers that have acknowledged an announcement, one time in four.
 func (w *work) askHolders(ctx context.Context, via *chosen, hash, key string, wr *write) {
-	rng := rand.New(rand.NewPCG(uint64(w.number.Load()), 1)) //nolint:gosec // no secret
+	rng := rand.New(rand.NewPCG(uint64(w.number.Load()), 1))
 	if rng.IntN(4) > 0 {
 		return
 	}
@@ -273,7 +275,7 @@ func (w *work) search(ctx context.Context, via *chosen, k kind, key string) {
 	wrong, owed, short := w.ledger.checkProviders(hash, via.id, from, to, a)
 	if owed != nil {
 		have, asked := 0, 0
-		rng := rand.New(rand.NewPCG(0, 0)) //nolint:gosec // no secret
+		rng := rand.New(rand.NewPCG(0, 0))
 		w.eachHolder(ctx, rng, owed, len(owed.holders), func(id string, addrs []string) {
 			if found, err := w.asker.provides(ctx, id, addrs, hash, owed.by); err == nil {
 				asked++

@@ -252,23 +252,26 @@ func (c *Caller) attemptNow(
 		}
 	}
 	start := time.Now()
-	limited := ctx
-	if c.cfg.RequestTimeout > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, c.cfg.RequestTimeout)
-		defer cancel()
-	}
-	sent := start
+	limited, cancel := c.limit(ctx)
+	defer func() { cancel() }()
 	if x != nil {
 		if err = c.dialer.wait(limited, x); err == nil {
 			reaches(Connected)
-			sent = time.Now()
 		}
 	}
-	own, entered := &c.lanes.all, false
+	own, entered, waited := &c.lanes.all, false, false
 	if err == nil {
-		err = c.lanes.enter(limited, turn, own, reaches, Connected)
+		err = c.lanes.enter(limited, turn, own, func(s Stage) { waited = true; reaches(s) }, Connected)
 		entered = err == nil
+	}
+	sent := start
+	if x != nil || waited {
+		sent = time.Now()
+	}
+	if waited && entered { // for room here, which is no part of its time
+		cancel()
+		start = sent
+		limited, cancel = c.limit(ctx)
 	}
 	if entered {
 		resp, err = c.cfg.Transport.Request(limited, to, req)
@@ -279,6 +282,9 @@ func (c *Caller) attemptNow(
 	}
 	if err != nil {
 		outcome := c.outcome(ctx, limited, start, now, err)
+		if waited && !entered {
+			outcome = c.outcomeInQueue(ctx, limited)
+		}
 		c.times.Add(req, uint8(outcome), now.Sub(start))
 		return protocol.Response{}, 0, now, &outcomeError{outcome, inTime(limited, err)}
 	}
@@ -290,6 +296,14 @@ func (c *Caller) attemptNow(
 	default:
 		return resp, max(1, now.Sub(sent)), now, nil
 	}
+}
+
+// limit returns a context for a request, which ends after RequestTimeout.
+func (c *Caller) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.cfg.RequestTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.cfg.RequestTimeout)
 }
 
 const (

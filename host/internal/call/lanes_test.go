@@ -92,6 +92,56 @@ func TestLimitsMakeWait(t *testing.T) {
 	}
 }
 
+// A wait for room here is not the silence of the peer, however long it takes, nor a part of the
+// time that its answer has.
+func TestWaitForOwnRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{RequestTimeout: 5 * time.Second})
+		var mu sync.Mutex
+		underWay := 0
+		const peers, places = 20, 4
+		for i := range peers {
+			c.net.Add(calltest.ID(10+i), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				mu.Lock()
+				if underWay == places {
+					mu.Unlock()
+					return protocol.Response{}, network.ErrResourceLimitExceeded
+				}
+				underWay++
+				mu.Unlock()
+				defer func() {
+					mu.Lock()
+					defer mu.Unlock()
+					underWay--
+				}()
+				return calltest.After(3*time.Second, calltest.Names())(ctx, req)
+			})
+			c.net.Connect(calltest.ID(10 + i))
+		}
+		var all errgroup.Group
+		for i := range 3 * peers {
+			all.Go(func() error {
+				turn := NewTurn()
+				defer turn.Leave()
+				_, err := c.Request(t.Context(), turn, calltest.Contact(calltest.ID(10+i%peers)), protocol.Ping{}, nil)
+				return err
+			})
+		}
+		if err := all.Wait(); err != nil {
+			t.Error(err)
+		}
+		for i := range peers {
+			id := calltest.ID(10 + i)
+			if c.doubts(id) {
+				t.Errorf("peer %d is in doubt", i)
+			}
+			if rtt := c.net.Host().Peerstore().LatencyEWMA(id); rtt > 4*time.Second {
+				t.Errorf("the round trip of peer %d takes %v", i, rtt)
+			}
+		}
+	})
+}
+
 // A peer that is always busy is given up after RequestTimeout, and so is a node that
 // always lacks something; neither is held against the peer.
 func TestNoRoomIsGivenUp(t *testing.T) {

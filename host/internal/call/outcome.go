@@ -79,6 +79,15 @@ func (c *Caller) outcomeBefore(err error) table.Outcome {
 	return OutcomeOf(err)
 }
 
+// outcomeInQueue returns what became of a request that has found no room here: something is
+// lacking here if its time is over, and else it was given up.
+func (c *Caller) outcomeInQueue(ctx, limited context.Context) table.Outcome {
+	if c.closed() || ctx.Err() == nil && limited.Err() != nil {
+		return table.OwnFailure
+	}
+	return table.Unsent
+}
+
 // StragglerTime is how long requests go on that are under way when their lookup has ended.
 // No lookup waits for one peer for longer.
 const StragglerTime = time.Second

@@ -55,7 +55,7 @@ func parse(args []string, stderr io.Writer) (stress.Config, error) {
 		return cfg, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	for cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64() //nolint:gosec // no secret
+		cfg.Seed = rand.Uint64()
 	}
 	return cfg, nil
 }
