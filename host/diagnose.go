@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -41,7 +43,7 @@ type Diagnosis struct {
 	ModeReason string
 
 	// NAT is how the router maps ports, as far as the host has found out, which takes
-	// nine observations and a minute: EndpointDependent, if it is so for TCP or for UDP,
+	// connections to two public peers: EndpointDependent, if it is so for TCP or for UDP,
 	// makes hole punching fail with most other such peers.
 	NAT network.NATDeviceType
 
@@ -166,6 +168,31 @@ func (d *DHT) askForUs(ctx context.Context, mode Mode, addrs []multiaddr.Multiad
 	return int(answers.Load()), int(names.Load())
 }
 
+// minWithoutUDP is how many public peers are to be reached over TCP alone before UDP counts as
+// blocked: of four dials, three begin with QUIC, so that one in 64 times it is chance.
+const minWithoutUDP = 3
+
+// withoutUDP reports whether the host seems to be in a network that lets no UDP through: it
+// has reached several peers on the internet that listen on QUIC, and none over it.
+func withoutUDP(h lhost.Host) bool {
+	if !listens(h, multiaddr.P_QUIC_V1) {
+		return false
+	}
+	reached := make(map[peer.ID]bool)
+	for _, conn := range h.Network().Conns() {
+		switch {
+		case scope.Relayed(conn) || scope.OfConn(conn) != scope.Public:
+		case scope.HasProtocol(conn.RemoteMultiaddr(), multiaddr.P_UDP):
+			return false
+		case conn.Stat().Direction == network.DirOutbound && slices.ContainsFunc(h.Peerstore().Addrs(conn.RemotePeer()), func(a multiaddr.Multiaddr) bool {
+			return scope.HasProtocol(a, multiaddr.P_QUIC_V1) && !scope.HasProtocol(a, multiaddr.P_CIRCUIT)
+		}):
+			reached[conn.RemotePeer()] = true
+		}
+	}
+	return len(reached) >= minWithoutUDP
+}
+
 // has reports whether an answer names a peer with one of these addresses.
 func has(resp protocol.Response, id peer.ID, addrs []multiaddr.Multiaddr) bool {
 	return slices.ContainsFunc(slices.Concat(resp.Closer, resp.Providers), func(p protocol.Peer) bool {
@@ -208,6 +235,9 @@ func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	}
 	for _, lacks := range CheckTraversal(d.host) {
 		advice = append(advice, strings.ToUpper(lacks[:1])+lacks[1:]+".")
+	}
+	if withoutUDP(d.host) {
+		advice = append(advice, "No peer was reached over UDP: the router, or a firewall, seems to let none through, so that fewer holes can be punched. Permit outgoing UDP.")
 	}
 	if g.NAT == network.NATDeviceTypeEndpointDependent {
 		advice = append(advice, "The router uses another port for each peer, so that hole punching fails with most peers behind such a router: they stay relayed.")

@@ -10,7 +10,10 @@ import "github.com/libp2p/go-libp2p/core/network"
 func (r *Reach) NAT() network.NATDeviceType {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.nat.worst()
+	if t := r.nat.worst(); t != network.NATDeviceTypeUnknown {
+		return t
+	}
+	return r.sightings.mapping()
 }
 
 // natTypes is what the host has found out about its NAT, by the label of the transport.

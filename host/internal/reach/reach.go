@@ -69,6 +69,8 @@ type Reach struct {
 
 	dialled dialled
 	nat     natTypes
+
+	sightings sightings
 }
 
 // New returns a Reach that has not decided yet: see Start.
@@ -104,6 +106,14 @@ func (r *Reach) Handle(e any) {
 	case event.EvtLocalAddressesUpdated:
 		public, hidden := r.listensPublic(), r.hidden()
 		r.change(func(time.Time) { r.facts.publicListen, r.facts.hidden = public, hidden })
+	case event.EvtPeerIdentificationCompleted:
+		if seen, ok := sightingOf(e); ok {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.facts.publicListen { // there may be a router
+				r.sightings.add(seen)
+			}
+		}
 	case event.EvtNATDeviceTypeChanged:
 		r.mu.Lock()
 		defer r.mu.Unlock()

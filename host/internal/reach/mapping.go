@@ -1,0 +1,102 @@
+package reach
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/go-kad/kad/host/internal/scope"
+)
+
+// maxSightings bounds the sightings that are remembered.
+const maxSightings = 32
+
+// A sighting is where a peer has seen a connection come from that the host has dialled.
+type sighting struct {
+	socket string         // the transport and the port of this host
+	by     netip.Addr     // the peer
+	at     netip.AddrPort // of the router
+}
+
+// sightings tell how the router maps ports after two dials: the host itself says so after
+// nine observations and a minute. The caller of the methods holds the lock of the room.
+type sightings []sighting
+
+// sightingOf returns what an identified peer says of where the host is, if it tells of a NAT:
+// at a direct connection to a public peer over IPv4 that the host has dialled.
+func sightingOf(e event.EvtPeerIdentificationCompleted) (sighting, bool) {
+	if e.Conn == nil || e.ObservedAddr == nil || e.Conn.Stat().Direction != network.DirOutbound ||
+		scope.Relayed(e.Conn) || scope.OfConn(e.Conn) != scope.Public || scope.Of(e.ObservedAddr) != scope.Public {
+		return sighting{}, false
+	}
+	transport := "tcp"
+	if scope.HasProtocol(e.ObservedAddr, multiaddr.P_UDP) {
+		transport = "udp"
+	}
+	by, at, here := addrPort(e.Conn.RemoteMultiaddr()), addrPort(e.ObservedAddr), addrPort(e.Conn.LocalMultiaddr())
+	if !by.Addr().Is4() || !at.Addr().Is4() || here.Port() == 0 {
+		return sighting{}, false
+	}
+	return sighting{socket: transport + " " + netip.AddrPortFrom(netip.Addr{}, here.Port()).String(), by: by.Addr(), at: at}, true
+}
+
+// addrPort returns the IP address and the port in an address; the zero AddrPort if there is
+// none.
+func addrPort(a multiaddr.Multiaddr) netip.AddrPort {
+	if a == nil {
+		return netip.AddrPort{}
+	}
+	first, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool {
+		code := c.Protocol().Code
+		return code != multiaddr.P_IP4 && code != multiaddr.P_IP6 && code != multiaddr.P_TCP && code != multiaddr.P_UDP
+	})
+	at, err := manet.ToNetAddr(first)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	p, err := netip.ParseAddrPort(at.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+// add adds a sighting, in place of the one of the same peer, or of the oldest.
+func (s *sightings) add(seen sighting) {
+	*s = slices.DeleteFunc(*s, func(o sighting) bool { return o.socket == seen.socket && o.by == seen.by })
+	if len(*s) == maxSightings {
+		*s = slices.Delete(*s, 0, 1)
+	}
+	*s = append(*s, seen)
+}
+
+// mapping returns how the router maps ports. Two peers that see one socket at the same port
+// tell that it is one for all peers: a third that lies changes nothing. If all that see it at
+// one address name other ports, each peer has its own.
+func (s sightings) mapping() network.NATDeviceType {
+	same, other := make(map[string]bool), make(map[string]bool)
+	for i, a := range s {
+		for _, b := range s[:i] {
+			switch {
+			case a.socket != b.socket:
+			case a.at == b.at:
+				same[a.socket] = true
+			case a.at.Addr() == b.at.Addr():
+				other[a.socket] = true
+			}
+		}
+	}
+	for socket := range other {
+		if !same[socket] {
+			return network.NATDeviceTypeEndpointDependent
+		}
+	}
+	if len(same) > 0 {
+		return network.NATDeviceTypeEndpointIndependent
+	}
+	return network.NATDeviceTypeUnknown
+}
