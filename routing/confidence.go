@@ -124,10 +124,13 @@ func excess(k int, mean float64) float64 {
 // confidence returns how likely the K closest live candidates of p are the K
 // closest nodes that are alive; 0 if there are fewer.
 func (l *Lookup) confidence(p *path) float64 {
-	if u, full := l.unheard(p); full {
-		return math.Exp(-u[len(u)-1])
+	if p.judged != l.events {
+		p.judged, p.sure = l.events, 0
+		if u, full := l.unheard(p); full {
+			p.sure = math.Exp(-u[len(u)-1])
+		}
 	}
-	return 0
+	return p.sure
 }
 
 // overall returns the confidence of the lookup: that of its best path, since a path of

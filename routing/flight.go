@@ -88,6 +88,7 @@ func (l *Lookup) move(c *candidate, to state) {
 	}
 	c.settleNaming(to)
 	c.state = to
+	l.events++
 }
 
 // freeSlow takes their slots from the requests that are slow by now.

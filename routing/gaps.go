@@ -64,29 +64,42 @@ func (l *Lookup) gap(p *path) (widest *candidate) {
 
 // gaps calls visit with each gap between two live candidates of p, up to the K closest that
 // are expected: how wide it is, how likely a node in it is missed by all of the answers, and
-// the one of the two near which that is likelier. A node between two candidates is as likely
-// to be missed as one near the worse of them. It reports whether there are K.
+// the one of the two near which that is likelier. It reports whether there are K.
+//
+// An answer may name the nodes near both ends of a gap, and none inside: how far it reaches
+// is a distance from what the contact was asked about, which is not always the target. So
+// places inside the gap count, and not its ends.
 func (l *Lookup) gaps(p *path, reaches []reach, visit func(width, missed float64, near *candidate)) (full bool) {
-	from, live, rooms := 0.0, almost, l.rooms()
-	var last *candidate // the live one before, and how likely a node near it is missed
-	before := 0.0
+	live, rooms := almost, l.rooms()
+	var last *candidate // the live one before
+	var from Key        // its distance
 	for _, c := range p.candidates {
 		if l.skips(c) {
 			continue
 		}
-		at := l.target.distance(c.Key)
-		missed := l.missedBy(rooms, reaches, c.Key)
+		to := l.target.xor(c.Key)
+		var halves [2]float64
+		for i, place := range quarters(from, to) {
+			halves[i/2] += l.missedBy(rooms, reaches, l.target.xor(place)) / 2
+		}
 		near := c
-		if before > missed {
+		if last != nil && halves[0] > halves[1] {
 			near = last
 		}
-		visit(at-from, max(missed, before), near)
-		from, before, last = at, missed, c
+		visit(Key{}.distance(to)-Key{}.distance(from), (halves[0]+halves[1])/2, near)
+		from, last = to, c
 		if live += l.likelihood(c); live >= float64(l.cfg.K) {
 			return true
 		}
 	}
 	return false
+}
+
+// quarters returns the middle of each quarter between two distances.
+func quarters(from, to Key) [4]Key {
+	half := from.middle(to)
+	first, third := from.middle(half), half.middle(to)
+	return [4]Key{from.middle(first), first.middle(half), half.middle(third), third.middle(to)}
 }
 
 // minGap is how many nodes unheard of are worth a request, on average.
@@ -124,4 +137,5 @@ func (l *Lookup) againOf(id peer.ID) *candidate {
 func (l *Lookup) answeredAgain(p *path, s *candidate, closer []Contact) {
 	l.changed = l.hear(p, l.known[s.ID], closer) || l.changed
 	p.reaches = append(p.reaches, reachOf(s, s.about.Key, closer))
+	l.events++
 }

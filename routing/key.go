@@ -76,3 +76,27 @@ func (k Key) flip(i int) Key {
 func (k *Key) bit(other *Key, i int) byte {
 	return (k[i/8] ^ other[i/8]) >> (7 - i%8) & 1
 }
+
+// xor returns the distance of k and other.
+func (k Key) xor(other Key) Key {
+	for i := range k {
+		k[i] ^= other[i]
+	}
+	return k
+}
+
+// middle returns the mean of two distances, rounded up.
+func (k Key) middle(other Key) (mean Key) {
+	carry := uint64(1)
+	for i := len(k) - 8; i >= 0; i -= 8 {
+		var sum uint64
+		sum, carry = bits.Add64(k.word(i), other.word(i), carry)
+		binary.BigEndian.PutUint64(mean[i:], sum)
+	}
+	for i := range mean { // half of it
+		bit := byte(carry)
+		carry = uint64(mean[i] & 1)
+		mean[i] = mean[i]>>1 | bit<<7
+	}
+	return mean
+}

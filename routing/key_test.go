@@ -62,3 +62,18 @@ func BenchmarkKeyCompare(b *testing.B) {
 		x.Compare(y, z)
 	}
 }
+
+// The middle of two distances is the mean of the numbers, rounded up.
+func TestMiddle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := keys().Draw(t, "a"), keys().Draw(t, "b")
+		if rapid.Bool().Draw(t, "great") {
+			a[0], b[0] = 0xff, 0xff
+		}
+		sum := new(big.Int).Add(new(big.Int).SetBytes(a[:]), new(big.Int).SetBytes(b[:]))
+		want := sum.Add(sum, big.NewInt(1)).Rsh(sum, 1)
+		if got := a.middle(b); new(big.Int).SetBytes(got[:]).Cmp(want) != 0 {
+			t.Errorf("the middle of %x and %x is %x, want %x", a[:], b[:], got[:], want)
+		}
+	})
+}

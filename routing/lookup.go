@@ -107,6 +107,7 @@ type Lookup struct {
 	hops     int
 	end      End
 	persists bool // see Persist
+	events   int  // requests that began, changed or ended, from 1 on
 
 	// Of the recent contacts: asked, answered, and whether there is news of them.
 	checked   int
@@ -125,6 +126,7 @@ func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Loo
 		target: target,
 		cfg:    cfg.withDefaults(),
 		known:  make(map[peer.ID]*candidate),
+		events: 1,
 	}
 	l.k = l.cfg.K
 	for i := range l.cfg.Paths {
@@ -211,6 +213,7 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	p.note(news)
 	l.changed = l.changed || news
 	p.reaches = append(p.reaches, reachOf(c, l.target, closer))
+	l.events++
 	return true
 }
 
@@ -244,6 +247,7 @@ func (l *Lookup) Connected(now time.Time, id peer.ID) bool {
 		return false
 	}
 	c.Connected = true
+	l.events++
 	if c.state == waiting {
 		c.patience = l.patience(c, false)
 		l.suspend(c)
@@ -316,6 +320,7 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	c.path = p.index
 	p.waiting++
 	l.requests++
+	l.events++
 	l.await(c, now)
 	ask := Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
 	if c.about != nil {

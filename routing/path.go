@@ -58,6 +58,8 @@ type path struct {
 	reaches    []reach      // of its answers
 	again      []*candidate // contacts that are asked once more, about others than the target
 	unheard    []float64    // kept for its memory
+	sure       float64      // its confidence ...
+	judged     int          // ... after so many events
 }
 
 // newPath returns path i of a lookup, with its share of the slots.

@@ -190,6 +190,39 @@ func testHandOver(t *testing.T) {
 	}
 }
 
+// With a small K, newcomers wait for places in full buckets of the closest holders, and are
+// handed what they should hold all the same, except the records whose closest holder they
+// have not met.
+func TestHandOverToWaiting(t *testing.T) {
+	should, lacks := 0, 0
+	for seed := range uint64(3) {
+		bubble(t, func(t *testing.T) {
+			n := kadtest.New(t, kadtest.Config{Seed: seed + 1, Latency: link})
+			cfg := kad.Config{K: 3, RepublishInterval: -1, ReplicateInterval: 24 * time.Hour}
+			nodes := joined(n, 40, cfg)
+			p := newProber(n)
+			const records = 60
+			publish(t, nodes[0], records)
+			time.Sleep(time.Minute)
+			for range 4 {
+				newcomer := n.Add(1, with(cfg))[0]
+				time.Sleep(time.Minute)
+				for i := range records {
+					if slices.Contains(n.Closest(recordKey(i), cfg.K), newcomer) {
+						if should++; p.value(t, newcomer, recordKey(i)) == nil {
+							lacks++
+						}
+					}
+				}
+			}
+		})
+	}
+	t.Logf("of %d records that they are to hold, the newcomers lack %d", should, lacks)
+	if should < 20 || lacks > should/6 { // a fifth, if only what is in the table is handed over
+		t.Errorf("of %d records that they are to hold, the newcomers lack %d", should, lacks)
+	}
+}
+
 // A node that leaves on purpose hands over what it holds, so that it is held by as many
 // as before.
 func TestLeave(t *testing.T) { bubble(t, testLeave) }

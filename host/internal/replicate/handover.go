@@ -63,8 +63,8 @@ type arrival struct {
 	returned bool
 }
 
-// HandOver queues peers that entered the table, so that the job hands them the records
-// that they should hold. Call it in the goroutine of the loop, and leave out the peers
+// HandOver queues peers that entered the table, or wait for a place in it, so that the job
+// hands them the records that they should hold. Call it in the goroutine of the loop, and leave out the peers
 // that entered while the node joined.
 func (r *Replicator) HandOver(entered []routing.Contact) {
 	n := &r.newcomers

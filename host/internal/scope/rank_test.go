@@ -3,6 +3,7 @@ package scope
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/multiformats/go-multiaddr"
@@ -34,6 +35,15 @@ func TestRank(t *testing.T) {
 		{"a third port last", []string{
 			"/ip4/8.8.8.8/tcp/1", "/ip4/192.168.7.20/tcp/1", "/ip4/8.8.8.8/tcp/2", "/ip4/8.8.8.8/tcp/3", "/ip4/8.8.8.8/tcp/4",
 		}, nil},
+		{"a third port after all of another IP address", []string{
+			"/ip4/8.8.8.8/tcp/1", "/ip4/192.168.7.20/udp/1/quic-v1", "/ip4/8.8.8.8/tcp/2", "/ip4/192.168.7.20/tcp/1",
+			"/ip4/192.168.7.20/udp/1/quic-v1/webtransport", "/ip4/192.168.7.20/tcp/1/ws", "/ip4/8.8.8.8/tcp/3",
+		}, nil},
+		{"all that connections have proved before others", []string{
+			"/ip4/10.0.7.7/udp/1/quic-v1", "/ip4/10.0.7.7/tcp/1", "/ip4/8.8.8.8/tcp/1",
+		}, []string{"/ip4/10.0.7.7/udp/1/quic-v1", "/ip4/10.0.7.7/tcp/1"}},
+		{"the network of Docker", []string{"/ip4/172.18.0.5/tcp/1", "/ip4/172.17.0.5/tcp/1"}, nil},
+		{"no network of Docker", []string{"/ip4/10.17.0.5/tcp/1", "/ip4/172.17.0.5/tcp/1"}, nil},
 		{"a relay counts once", []string{
 			"/ip4/9.9.9.9/tcp/1" + aRelay, "/ip4/192.168.7.20/tcp/1", "/ip4/9.9.9.8/tcp/1" + aRelay,
 		}, nil},
@@ -49,7 +59,7 @@ func TestRank(t *testing.T) {
 		want := parse(tt.want...)
 		for i := range want {
 			given := slices.Concat(want[i:], want[:i]) // equals keep their order
-			if tt.name == "a third port last" || tt.name == "a relay counts once" {
+			if strings.HasPrefix(tt.name, "a third port") || tt.name == "a relay counts once" {
 				given = want
 			}
 			if got := Rank(given, parse(tt.proved...)); !slices.EqualFunc(got, want, multiaddr.Multiaddr.Equal) {

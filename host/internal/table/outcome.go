@@ -116,7 +116,11 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 	var outcome routing.Outcome
 	t.change(func(now time.Time) bool {
 		t.doubts.Remove(id)
+		isNew := t.contacts.Wants(c)
 		outcome = t.contacts.Seen(now, c)
+		if isNew && outcome == routing.Pending {
+			t.arrived(c)
+		}
 		return outcome == routing.Pending || !t.live // the head of its bucket is to be checked, or others are
 	})
 	if outcome == routing.Rejected && id != t.cfg.Host.ID() {

@@ -51,7 +51,7 @@ type Table struct {
 	paces    routing.Paces
 	doubts   routing.Doubts
 	departed routing.Departed
-	entered  []routing.Contact // since Entered was called last
+	entered  []routing.Contact // since Entered was called last; or wait for a place
 	changed  uint64            // how many contacts have entered or left
 
 	live   bool          // there is a contact, and we are not offline
@@ -107,9 +107,8 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 					told = append(told, events.ContactAdded{Peer: c.Contact.ID})
 				}
 				t.departed.Remove(c.Contact.ID)
-				if len(t.entered) < maxEntered {
-					t.entered, wake = append(t.entered, c.Contact), true
-				}
+				t.arrived(c.Contact)
+				wake = true
 			case routing.Left:
 				if t.cfg.Observer.Watched() {
 					told = append(told, events.ContactRemoved{Peer: c.Contact.ID})
@@ -144,6 +143,13 @@ func (t *Table) offline(now time.Time) events.Offline {
 		e.Hindered = err.Error()
 	}
 	return e
+}
+
+// arrived has Entered name a contact. The caller holds the lock.
+func (t *Table) arrived(c routing.Contact) {
+	if len(t.entered) < maxEntered {
+		t.entered = append(t.entered, c)
+	}
 }
 
 // turn follows whether there are contacts to ask, and reports whether that has changed.
@@ -234,7 +240,8 @@ func (t *Table) HasDeparted() bool {
 }
 
 // Entered returns the contacts that have entered the table since it was called last, at
-// most 1 024.
+// most 1 024, and the newcomers that wait for a place in a full bucket: they are among the k
+// closest to some keys near to this node, too, and no other node may know that.
 func (t *Table) Entered() []routing.Contact {
 	t.mu.Lock()
 	defer t.mu.Unlock()

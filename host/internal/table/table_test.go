@@ -51,6 +51,31 @@ func TestEnteredAndDeparted(t *testing.T) {
 	})
 }
 
+// A newcomer that waits for a place in a full bucket is named once, too.
+func TestEnteredNamesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{K: 1})
+		all := peers(20)
+		f.answer(all...)
+		if s := f.Stats(); s.Pending == 0 {
+			t.Fatalf("none of %d contacts waits", len(all))
+		}
+		got := idsOf(f.Entered())
+		for _, id := range all {
+			if key := routing.KeyOf([]byte(id)); !slices.Contains(got, id) && (f.Has(id) || key.CPL(f.Self()) > 0) {
+				t.Errorf("%v is not named", id)
+			}
+		}
+		if len(got) <= f.Stats().Contacts {
+			t.Errorf("%d are named, of %d contacts and %d that wait", len(got), f.Stats().Contacts, f.Stats().Pending)
+		}
+		f.answer(got...)
+		if again := f.Entered(); len(again) > 0 {
+			t.Errorf("%v are named again", idsOf(again))
+		}
+	})
+}
+
 // The contacts that wait for Entered are bounded.
 func TestEnteredIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
