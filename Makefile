@@ -108,6 +108,19 @@ figures: ## how long lookups take: of FIGURE_NODES (1000) nodes, and of FIGURE_H
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
 
+# The name of each test of an attack is in SECURITY.md.
+HOSTILE := Hostile|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|Crowded|LookupBeyondCrowd
+
+.PHONY: hostile
+hostile: ## attacks by peers that speak the protocol by hand, with their figures; takes about 10 minutes
+	@mkdir -p bin; failed=0; : >bin/hostile.txt; \
+	for dir in ./protocol ./routing ./host/internal/serve ./host/internal/call ./host/internal/holder ./itest/network; do \
+		echo "== $$dir"; \
+		KAD_HOSTILE_HOURS=24 go test -count=1 -v -timeout 30m -run '^Test($(HOSTILE))' $$dir >bin/hostile-one.txt 2>&1 || failed=1; \
+		grep -E '_test.go|panic:|^(ok|FAIL)' bin/hostile-one.txt || true; \
+		grep -E '^--- ' bin/hostile-one.txt >>bin/hostile.txt || true; \
+	done; echo "== all"; cat bin/hostile.txt; exit $$failed
+
 .PHONY: structure
 structure: ## figures on how the code is built, what imports what, and architecture.svg; PLACES=1 says where
 	go run ./itest/structure/cmd/structure $(if $(PLACES),-places)

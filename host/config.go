@@ -150,10 +150,10 @@ type Config struct {
 	// Source: Kademlia paper, section 2.5.
 	ReplicateInterval time.Duration
 
-	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, its own
-	// records and those that it hands over; a record that is held already costs nothing.
-	// An attacker with n identities has n such shares. If zero, 16 MiB. If negative,
-	// there is no bound.
+	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, its own and
+	// what it hands over. A value costs 1 KiB besides its bytes; what is held already, nothing.
+	// The peers of a public IPv4 /24, or IPv6 /48, have two such shares together. If zero,
+	// 16 MiB. If negative, there is no bound.
 	MaxBytesPerPeer int
 
 	// DisablePresence keeps a node that does not serve from announcing its addresses.

@@ -58,7 +58,7 @@ func New(cfg Config) *Holder {
 	return &Holder{
 		cfg:   cfg,
 		self:  cfg.Host.ID(),
-		quota: quota{self: cfg.Host.ID(), limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge},
+		quota: quota{self: cfg.Host.ID(), limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge, network: networkOf(cfg.Table)},
 	}
 }
 

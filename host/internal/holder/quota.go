@@ -11,82 +11,134 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
 )
 
-// maxQuotaPeers bounds the peers with a use of the store that is remembered. Beyond it,
-// the half that uses least is forgotten: a sender with a million IDs is held up by the
-// limits of the store itself.
+// maxQuotaPeers bounds the peers, and networks, with a use of the store that is remembered.
+// Beyond it, the half that uses least is forgotten: a sender with a million IDs is held up by
+// the limits of the store itself.
 const maxQuotaPeers = 16_384
 
-// A quota bounds how many bytes of the store each peer takes up, by what it has added
-// lately. That leaks away over the age of a record, after which it has expired. A peer
-// that stores again what is held adds nothing, so peers that keep records alive are not
-// held up.
+// networkShares is how many shares of a peer the peers of one network of addresses have
+// together (IPv4 /24, IPv6 /48): identities cost nothing.
+const networkShares = 2
+
+// valueCost is what a value counts besides its bytes: about what an entry of a store in
+// memory may take, if it is full by number and by bytes. Else one peer could put all others
+// out with the smallest values.
+const valueCost = 1 << 10
+
+// A quota bounds how many bytes of the store each peer takes up, and each network of
+// addresses, by what it has added lately. That leaks away over the age of a record, after
+// which it has expired. A peer that stores again what is held adds nothing, so peers that
+// keep records alive are not held up.
 type quota struct {
-	self  peer.ID       // for which there is no bound
-	limit int           // bytes; negative: none
-	age   time.Duration // in which they leak away; negative: records never expire
+	self    peer.ID                 // for which there is no bound
+	limit   int                     // bytes of a peer; negative: none
+	age     time.Duration           // in which they leak away; negative: records never expire
+	network func(id peer.ID) string // of a sender; empty, or nil: not bounded
 
 	mu   sync.Mutex
-	used map[peer.ID]usage
+	used map[string]usage // by the bytes of a peer ID, or by network
 }
 
-// A usage is how many bytes a peer took up at a time.
+// A usage is how many bytes a peer, or a network, took up at a time.
 type usage struct {
 	bytes float64
 	at    time.Time
 }
 
-// charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
-// If the peer does not add them, refund takes them off.
-func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
+// A sharer is a peer, or its network, and how many bytes it may take up.
+type sharer struct {
+	name  string
+	limit float64
+}
+
+// sharers returns what the bytes of a peer count against; nothing if there is no bound.
+func (q *quota) sharers(id peer.ID, bytes int) []sharer {
 	if q.limit < 0 || bytes <= 0 || id == q.self {
 		return nil
 	}
+	all := []sharer{{string(id), float64(q.limit)}}
+	if q.network == nil {
+		return all
+	}
+	if network := q.network(id); network != "" {
+		all = append(all, sharer{network, networkShares * float64(q.limit)})
+	}
+	return all
+}
+
+// networkOf returns what says in which network of addresses a connected peer is: by the
+// address of a connection, which is a fact.
+func networkOf(t *table.Table) func(id peer.ID) string {
+	return func(id peer.ID) string {
+		for _, addr := range t.Proved(id) {
+			if network := scope.Group(addr); network != "" {
+				return network
+			}
+		}
+		return ""
+	}
+}
+
+// charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
+// If the peer does not add them, refund takes them off.
+func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
+	sharers := q.sharers(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	level := q.level(now, id) + float64(bytes)
-	if level > float64(q.limit) {
-		return fmt.Errorf("%w: %d bytes", kaderr.ErrOverQuota, q.limit)
+	for _, s := range sharers {
+		if q.level(now, s)+float64(bytes) > s.limit {
+			return fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
+		}
 	}
+	for _, s := range sharers {
+		q.set(now, s.name, q.level(now, s)+float64(bytes))
+	}
+	return nil
+}
+
+// set notes what a peer, or a network, takes up.
+func (q *quota) set(now time.Time, name string, bytes float64) {
 	if q.used == nil {
-		q.used = make(map[peer.ID]usage)
+		q.used = make(map[string]usage)
 	}
-	if _, known := q.used[id]; !known && len(q.used) >= maxQuotaPeers {
+	if _, known := q.used[name]; !known && len(q.used) >= maxQuotaPeers {
 		q.forget(now)
 	}
-	q.used[id] = usage{level, now}
-	return nil
+	q.used[name] = usage{bytes, now}
 }
 
 // refund takes off what charge has counted.
 func (q *quota) refund(now time.Time, id peer.ID, bytes int) {
-	if q.limit < 0 || bytes <= 0 || id == q.self {
-		return
-	}
+	sharers := q.sharers(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, known := q.used[id]; known {
-		q.used[id] = usage{max(0, q.level(now, id)-float64(bytes)), now}
+	for _, s := range sharers {
+		if _, known := q.used[s.name]; known {
+			q.used[s.name] = usage{max(0, q.level(now, s)-float64(bytes)), now}
+		}
 	}
 }
 
-// level returns how many bytes count against a peer.
-func (q *quota) level(now time.Time, id peer.ID) float64 {
-	u := q.used[id]
+// level returns how many bytes count against a peer, or a network.
+func (q *quota) level(now time.Time, s sharer) float64 {
+	u := q.used[s.name]
 	if q.age <= 0 {
 		return u.bytes
 	}
-	leaked := float64(q.limit) * float64(now.Sub(u.at)) / float64(q.age)
+	leaked := s.limit * float64(now.Sub(u.at)) / float64(q.age)
 	return max(0, u.bytes-leaked)
 }
 
-// forget drops the half of the peers that use least.
+// forget drops the half of the peers and networks that use least.
 func (q *quota) forget(now time.Time) {
-	ids := slices.SortedFunc(maps.Keys(q.used), func(a, b peer.ID) int {
-		return cmp.Compare(q.level(now, a), q.level(now, b))
+	names := slices.SortedFunc(maps.Keys(q.used), func(a, b string) int {
+		return cmp.Compare(q.level(now, sharer{a, float64(q.limit)}), q.level(now, sharer{b, float64(q.limit)}))
 	})
-	for _, id := range ids[:len(ids)/2] {
-		delete(q.used, id)
+	for _, name := range names[:len(names)/2] {
+		delete(q.used, name)
 	}
 }

@@ -3,7 +3,9 @@ package holder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -99,6 +101,71 @@ func TestQuotaConcurrently(t *testing.T) {
 	}
 }
 
+// used returns how many bytes count against a peer.
+func (h *Holder) used(id peer.ID) float64 {
+	return h.quota.level(time.Now(), sharer{string(id), float64(h.quota.limit)})
+}
+
+// What is held stays when one identity sends more values than a store has room for, of one
+// byte each, and when many identities of one network of addresses send large ones, under keys
+// that are nearer to the node.
+func TestHostileStore(t *testing.T) {
+	const honest = 100
+	large := "1" + strings.Repeat("1", 1<<20-1)
+	for _, tt := range []struct {
+		name       string
+		identities int
+		values     int // of each
+		value      string
+	}{
+		{"101 000 values of one byte from one identity", 1, 101_000, "1"},
+		{"20 values of 1 MiB each from 20 identities of one network", 20, 20, large},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHolder(t, Config{MaxBytesPerPeer: 16 << 20})
+			h.quota.network = func(id peer.ID) string {
+				if strings.HasPrefix(string(id), "hostile") {
+					return "192.0.2.0"
+				}
+				return ""
+			}
+			now := time.Now()
+			send := func(from peer.ID, key, value string) error {
+				return h.Store(t.Context(), now, from, protocol.Record{Key: []byte(key), Value: []byte(value)})
+			}
+			next := 0
+			key := func(near bool) string { // in the half of the key space in which the node is, or in the other one
+				for next++; (routing.KeyOf([]byte(recordKey(next))).CPL(h.cfg.Table.Self()) > 0) != near; next++ {
+				}
+				return recordKey(next)
+			}
+			keys := make([]string, honest)
+			for i := range keys {
+				keys[i] = key(false)
+				if err := send(calltest.ID(i), keys[i], "1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			taken := 0
+			for i := range tt.identities * tt.values {
+				if send(peer.ID(fmt.Sprint("hostile", i%tt.identities)), key(true), tt.value) == nil {
+					taken++
+				}
+			}
+			kept := 0
+			for _, key := range keys {
+				if held(t, h, key) != "" {
+					kept++
+				}
+			}
+			t.Logf("%d of %d are taken, and %d of %d honest values kept", taken, tt.identities*tt.values, kept, honest)
+			if kept < 95 {
+				t.Errorf("%d of %d honest values are kept", kept, honest)
+			}
+		})
+	}
+}
+
 // A peer gets its share of the store and no more, with any number of keys. Another peer
 // has a share of its own, and the first may store again what it has stored.
 func TestManyKeysFromOnePeer(t *testing.T) {
@@ -117,7 +184,7 @@ func TestManyKeysFromOnePeer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if bytes := stored * len(value); bytes > 1<<20 || bytes < 1<<19 {
+	if bytes := stored * (len(value) + valueCost); bytes > 1<<20 || bytes < 1<<19 {
 		t.Errorf("%d bytes of %d keys were stored", bytes, stored)
 	}
 	if err := putAs("modest", "/v/other"); err != nil {
@@ -167,7 +234,7 @@ func TestQuotaOfRefusedWrites(t *testing.T) {
 		if err := receive(t, h, calltest.ID(2), tt.large); !errors.Is(err, store.ErrFull) {
 			t.Fatalf("%s: %v, want that the store is full", tt.name, err)
 		}
-		if level := h.quota.level(time.Now(), calltest.ID(2)); (level > 0) != tt.charged {
+		if level := h.used(calltest.ID(2)); (level > 0) != tt.charged {
 			t.Errorf("%s: %v bytes count against the sender", tt.name, level)
 		}
 	}
@@ -192,11 +259,10 @@ func TestQuotaOfRepeatedWrites(t *testing.T) {
 	for _, s := range []store.Store{store.NewMemory(store.Limits{}), busy{store.NewMemory(store.Limits{})}} {
 		h := newHolder(t, Config{})
 		h.cfg.Store = s
-		now := time.Now()
 		if err := receive(t, h, calltest.ID(1), put(recordKey(0), "1"+string(make([]byte, 1000)))); err != nil {
 			t.Fatal(err)
 		}
-		levels = append(levels, h.quota.level(now, calltest.ID(1)))
+		levels = append(levels, h.used(calltest.ID(1)))
 	}
 	if levels[0] < 500 || levels[1] > 1.1*levels[0] {
 		t.Errorf("%v bytes count, and %v when the store is busy", levels[0], levels[1])

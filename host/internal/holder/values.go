@@ -101,7 +101,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 			packed := h.cfg.Rules.Pack(key, next)
 			added := len(packed.Data) + len(packed.Publisher) - len(current.Data) - len(current.Publisher)
 			if !ok {
-				added += len(key)
+				added += len(key) + valueCost
 			}
 			if err := h.quota.charge(now, from, added); err != nil {
 				return store.Value{}, err

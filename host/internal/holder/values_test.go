@@ -292,7 +292,7 @@ func TestFullDiskDropsNothing(t *testing.T) {
 	if err := h.StoreOwn(t.Context(), time.Now(), protocol.Record{Key: []byte(recordKey(0)), Value: []byte("2")}); err != nil {
 		t.Errorf("a record of ours: %v", err)
 	}
-	if level := h.quota.level(time.Now(), "another peer"); level != 0 {
+	if level := h.used("another peer"); level != 0 {
 		t.Errorf("the sender is charged for %v bytes", level)
 	}
 }
