@@ -167,7 +167,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return public(p.Addrs) }),
 	})
 	d.call = call.New(call.Config{
-		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled,
+		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled, Wake: d.loop.Wake,
 		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials, Observer: d.observer,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{

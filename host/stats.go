@@ -49,6 +49,11 @@ type Stats struct {
 	Publications   int  // records and announcements of ours, to be published again
 	Server         bool // whether the node serves
 
+	// Lateness is how late the timers of this node fire while requests are under way; 0 if
+	// none is. From about 0.1 s on, the machine has too little processor time: requests
+	// have more time then, up to 6 times Config.RequestTimeout.
+	Lateness time.Duration
+
 	Sent     []Timed // requests sent, each attempt with its dial
 	Served   []Timed // requests of peers, until their answer was ready
 	LookedUp []Timed // lookups, by the kind of their requests
@@ -146,6 +151,7 @@ func (d *DHT) Stats() Stats {
 		Providers:      providers,
 		Publications:   d.publish.Len(),
 		Server:         mode == ModeServer,
+		Lateness:       d.call.Lateness(),
 
 		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
 		Served:   timed(d.serve.Times(), servedOutcome),

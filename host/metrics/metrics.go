@@ -142,6 +142,7 @@ func gauges() []metric {
 		one(kind, "kad_pending", "Peers that wait for a place in the routing table.", func(s kad.Stats) float64 { return float64(s.Pending) }),
 		one(kind, "kad_single", "1 if this node is the only server of its network.", func(s kad.Stats) float64 { return yes(s.Single) }),
 		one(kind, "kad_offline", "1 if there are contacts, and none answers, or almost none.", func(s kad.Stats) float64 { return yes(s.Offline) }),
+		one(kind, "kad_lateness_seconds", "How late the timers of the node fire while requests are under way.", func(s kad.Stats) float64 { return s.Lateness.Seconds() }),
 		one(kind, "kad_server", "1 if the node serves other peers.", func(s kad.Stats) float64 { return yes(s.Server) }),
 		one(kind, "kad_inbound_streams", "Streams being served.", func(s kad.Stats) float64 { return float64(s.InboundStreams) }),
 		one(kind, "kad_publications", "Records and announcements of ours, to be published again.", func(s kad.Stats) float64 { return float64(s.Publications) }),

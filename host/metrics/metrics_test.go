@@ -3,6 +3,7 @@ package metrics
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -28,6 +29,8 @@ func TestFields(t *testing.T) {
 			f.SetBool(true)
 		case reflect.Int:
 			f.SetInt(1)
+		case reflect.Int64:
+			f.Set(reflect.ValueOf(time.Second))
 		default:
 			f.SetUint(1)
 		}

@@ -25,7 +25,7 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
-// A Config has what a Caller needs. All fields but Dialled and Observer are required.
+// A Config has what a Caller needs. All fields but Dialled, Wake and Observer are required.
 type Config struct {
 	Host           lhost.Host
 	Transport      Transport // mostly that of Streams
@@ -36,6 +36,7 @@ type Config struct {
 	MaxDials       int           // in flight; less than 0: no bound of that, nor of their rate
 	Dialled        func(peer.ID) // is called with each peer that is dialled
 	Observer       *observe.Observer
+	Wake           func() // wakes the background loop; does not block; nil if it does not run Job
 }
 
 // A Caller asks peers. It is safe for concurrent use.
@@ -45,6 +46,7 @@ type Caller struct {
 	unproved *unproved
 	lanes    *lanes
 	older    older
+	pulse    *pulse
 
 	requests, failed, probes atomic.Uint64
 	times                    observe.Requests // of the attempts, with what each dialled, by table.Outcome
@@ -52,8 +54,8 @@ type Caller struct {
 
 // New returns a Caller.
 func New(cfg Config) *Caller {
-	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved()}
-	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected)
+	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved(), pulse: &pulse{wake: cfg.Wake}}
+	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, c.pulse.limit)
 	return c
 }
 
@@ -144,6 +146,8 @@ func (c *Caller) ask(
 		reaches = func(Stage) {}
 	}
 	defer c.learn(to)()
+	c.pulse.begin()
+	defer c.pulse.end()
 	if o := c.cfg.Observer; o.Traced() {
 		var end func(error, ...slog.Attr)
 		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(req)))
@@ -298,12 +302,13 @@ func (c *Caller) attemptNow(
 	}
 }
 
-// limit returns a context for a request, which ends after RequestTimeout.
+// limit returns a context for a request, which ends after RequestTimeout, and later while the
+// machine is late.
 func (c *Caller) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.cfg.RequestTimeout <= 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	return c.pulse.limit(ctx, c.cfg.RequestTimeout)
 }
 
 const (
@@ -327,7 +332,7 @@ func (c *Caller) CheckTimeout() time.Duration {
 // Check asks a contact that Table.Due named whether it is there, for at most
 // CheckTimeout, and records the outcome with Table.Checked.
 func (c *Caller) Check(ctx context.Context, to routing.Contact) error {
-	limited, cancel := context.WithTimeout(ctx, c.CheckTimeout())
+	limited, cancel := c.pulse.limit(ctx, c.CheckTimeout())
 	defer cancel()
 	took, err := c.probe(limited, to)
 	if OutcomeOf(err) == table.Late && ctx.Err() == nil {

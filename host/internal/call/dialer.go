@@ -36,6 +36,7 @@ type dialer struct {
 	connect   func(ctx context.Context, to peer.ID) error
 	connected func(to peer.ID) bool
 	tasks     *tasks.Group
+	limit     func(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc)
 	most      int // in flight; negative: no bound of that, nor of the rate
 
 	mu       sync.Mutex
@@ -46,9 +47,11 @@ type dialer struct {
 	timer    *time.Timer  // set while the next has to wait for a token
 }
 
-func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.ID) error, connected func(peer.ID) bool) *dialer {
+func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.ID) error, connected func(peer.ID) bool,
+	limit func(context.Context, time.Duration) (context.Context, context.CancelFunc),
+) *dialer {
 	return &dialer{
-		connect: connect, connected: connected, tasks: group, most: most,
+		connect: connect, connected: connected, tasks: group, limit: limit, most: most,
 		inFlight: make(map[peer.ID]*dial), tokens: dialBurst,
 	}
 }
@@ -209,7 +212,7 @@ func (r *dialer) start(now time.Time, x *dial) {
 		return
 	}
 	r.inFlight[x.to] = x
-	dialling, cancel := context.WithTimeout(r.tasks.Context(), dialTimeout)
+	dialling, cancel := r.limit(r.tasks.Context(), dialTimeout)
 	x.cancel = cancel
 	started := r.tasks.Go(func(context.Context) {
 		defer cancel()

@@ -34,7 +34,7 @@ type dialLog struct {
 func newDialLog(t *testing.T, most int, takes time.Duration) *dialLog {
 	t.Helper()
 	l := &dialLog{takes: takes}
-	l.dialer = newDialer(most, roomtest.NewGroup(t), l.connect, func(peer.ID) bool { return false })
+	l.dialer = newDialer(most, roomtest.NewGroup(t), l.connect, func(peer.ID) bool { return false }, new(pulse).limit)
 	return l
 }
 

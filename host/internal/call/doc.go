@@ -56,6 +56,17 @@
 //   - Consequence: the next operation that finds the peer joins the dial or its connection.
 //   - It would change if the swarm distinguished a cancelled dial from a failed one.
 //
+// A machine that is late has patience.
+//
+//   - Context: with too little processor time, all answers are late, and a peer that is
+//     well seems silent.
+//   - Decision: while requests are under way, the background loop measures how late its
+//     timer fires. A request, or a dial, has 32 times that in addition, and no more than 5
+//     times its limit.
+//   - Consequence: with timers that are late by 1 s, an answer after 30 s counts. On a
+//     machine that is well, a limit is as it was set.
+//   - It would change if the operating system said how long a goroutine has waited.
+//
 // Our own failures count against no peer.
 //
 //   - Context: a node that has no stream, file descriptor, route or host left fails all

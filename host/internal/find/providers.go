@@ -113,8 +113,14 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 	return p.resolve(ctx)
 }
 
-// none reports whether no provider was named.
-func (p *providers) none() bool { return len(p.named)+len(p.unknown) == 0 }
+// none reports whether no provider besides this node was named.
+func (p *providers) none() bool {
+	others := len(p.named) + len(p.unknown)
+	if p.named[p.finder.self] {
+		others--
+	}
+	return others == 0
+}
 
 // found yields a provider, or keeps it for later if it has no address.
 func (p *providers) found(provider protocol.Peer) {

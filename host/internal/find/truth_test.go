@@ -150,3 +150,38 @@ func testSlowIsNotAbsent(t *testing.T, late time.Duration) {
 		t.Errorf("peer %v, %v", l, err)
 	}
 }
+
+// That this node provides the content does not say what other peers provide: a search that
+// names this node too, and that too few peers have answered, says so.
+func TestUnansweredWithSelf(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer calltest.Answer
+		want   error
+	}{
+		{"all answer", calltest.Names(), nil},
+		{"all refuse", calltest.Refuses, kaderr.ErrUnanswered},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, testK, 3, false)
+				if err := n.holder.Provide(t.Context(), testKey, 0, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range n.peers {
+					n.net.Add(id, test.answer)
+				}
+				var last error
+				found := 0
+				for info, err := range n.Providers(WithSelf(t.Context()), testKey, 0) {
+					if last = err; info.ID == n.self {
+						found++
+					}
+				}
+				if found != 1 || !errors.Is(last, test.want) {
+					t.Errorf("this node is named %d times, then %v, want %v", found, last, test.want)
+				}
+			})
+		})
+	}
+}
