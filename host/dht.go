@@ -256,7 +256,7 @@ func (d *DHT) start() error {
 	d.tasks.Go(func(ctx context.Context) {
 		d.loop.Run(ctx, sub.Out(), d.handle)
 		stop()
-		d.streams.Close()
+		d.streams.Close() //nolint:contextcheck // ctx has ended
 		d.relay.Close()
 		_ = sub.Close()
 	})

@@ -53,7 +53,7 @@ func (l *addrList) take(id peer.ID, a multiaddr.Multiaddr) (multiaddr.Multiaddr,
 	if !ok {
 		return nil, false
 	}
-	for _, other := range l.list { // a method value would be allocated
+	for _, other := range l.list { //nolint:modernize // a method value would be allocated
 		if a.Equal(other) {
 			return nil, false
 		}

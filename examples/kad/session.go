@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,8 +107,8 @@ func (s *session) call(ctx context.Context, method, path string, q query, body i
 // request begins a call. An answer with another status than 200 is an error.
 func (s *session) request(ctx context.Context, method, path string, q query, body io.Reader) (*http.Response, error) {
 	values := make(url.Values)
-	for i := 0; i < len(q); i += 2 {
-		values.Set(q[i], q[i+1])
+	for pair := range slices.Chunk(q, 2) {
+		values.Set(pair[0], pair[1])
 	}
 	target := s.url + path
 	if len(values) > 0 {

@@ -123,7 +123,7 @@ func below(spans *tracetest.InMemoryExporter, name string, parent trace.SpanID) 
 func attr(s tracetest.SpanStub, key attribute.Key) string {
 	for _, a := range s.Attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""

@@ -46,7 +46,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	var before map[string]string
 	if *compare != "" {
-		text, err := os.ReadFile(*compare) //nolint:gosec // the user names it
+		text, err := os.ReadFile(*compare)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 			if g.once && i > 0 || !strings.Contains(g.name, *only) {
 				continue
 			}
-			fmt.Fprintf(stderr, "run %d of %d: %s\n", i+1, *runs, g.name)
+			_, _ = fmt.Fprintf(stderr, "run %d of %d: %s\n", i+1, *runs, g.name)
 			if err := g.measure(measured[i], stderr); err != nil {
 				return err
 			}

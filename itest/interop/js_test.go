@@ -56,10 +56,10 @@ func startJS(t *testing.T, mode string) *jsPeer {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		need(t, "js", "node missing: install nodejs and npm")
+		needJS(t, "node missing: install nodejs and npm")
 	}
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "libp2p")); err != nil {
-		need(t, "js", "node_modules missing: run `npm ci` in itest/interop/js")
+		needJS(t, "node_modules missing: run `npm ci` in itest/interop/js")
 	}
 	cmd := exec.CommandContext(t.Context(), node, "peer.mjs", mode)
 	cmd.Dir = "js"

@@ -85,10 +85,10 @@ func helia(t *testing.T, args ...string) (told struct {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		need(t, "js", "node missing: install nodejs and npm")
+		needJS(t, "node missing: install nodejs and npm")
 	}
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "@helia")); err != nil {
-		need(t, "js", "node_modules missing: run `npm ci` in itest/interop/js")
+		needJS(t, "node_modules missing: run `npm ci` in itest/interop/js")
 	}
 	cmd := exec.CommandContext(t.Context(), node, append([]string{"routing.mjs"}, args...)...)
 	cmd.Dir = "js"

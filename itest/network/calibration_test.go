@@ -158,7 +158,7 @@ func writeResults(t *testing.T, table []string) {
 		"share of the lookups that find all of the k closest nodes that answer; then, of the lookups that\n" +
 		"state at least that confidence, how many are right. In `churn`, a node is replaced every 10 s.\n\n" +
 		strings.Join(table, "\n") + "\n"
-	if err := os.WriteFile("RESULTS.md", []byte(text), 0o644); err != nil { //nolint:gosec // it is for all to read
+	if err := os.WriteFile("RESULTS.md", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -345,7 +345,7 @@ func (l *lab) anyPeer(rng *rand.Rand) string {
 func strangerID(rng *rand.Rand) string {
 	var seed [32]byte
 	for i := range seed {
-		seed[i] = byte(rng.Uint32())
+		seed[i] = byte(rng.UintN(256)) //nolint:gosec // it fits
 	}
 	_, public, err := crypto.GenerateEd25519Key(strings.NewReader(string(seed[:])))
 	if err != nil {

@@ -61,8 +61,8 @@ func (s start) run(ctx context.Context) (*process, error) {
 	p := &process{ended: make(chan struct{})}
 	p.cmd = exec.Command(name, args...) //nolint:gosec // a program of the module, which is ended by end
 	p.cmd.Env = append(os.Environ(), clockVariable+"="+s.clock, "GOMAXPROCS=2")
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                    // an interrupt of the terminal is for this process alone
-	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the name is ours
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is for this process alone
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

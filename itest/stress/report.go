@@ -152,14 +152,16 @@ func (t *tally) progress(l *lab) string {
 		}
 	}
 	took := time.Since(t.since)
-	line := fmt.Sprintf("%7s  %d operations, %.0f/s; %d nodes up, %d stopped, %d down;", took.Round(time.Second), all,
+	var line strings.Builder
+	fmt.Fprintf(&line, "%7s  %d operations, %.0f/s; %d nodes up, %d stopped, %d down;", took.Round(time.Second), all,
 		float64(all)/took.Seconds(), up, paused, down)
 	for o := fine + 1; o < outcomes; o++ {
 		if by[o] > 0 {
-			line += fmt.Sprintf(" %v %d,", o, by[o])
+			fmt.Fprintf(&line, " %v %d,", o, by[o])
 		}
 	}
-	return line + fmt.Sprintf(" false %d", t.report.false)
+	fmt.Fprintf(&line, " false %d", t.report.false)
+	return line.String()
 }
 
 // Write writes the report as a table, with the false answers after it.

@@ -12,7 +12,7 @@ const certificateAge = time.Hour
 
 // notYet matches what package crypto/x509 says of a certificate that is not valid yet.
 // go-libp2p wraps the text of the error alone.
-var notYet = regexp.MustCompile(`x509: .*current time (\S+) is before (\S+)`) //nolint:gochecknoglobals // a constant
+var notYet = regexp.MustCompile(`x509: .*current time (\S+) is before (\S+)`)
 
 // behind returns how much the clock of this host is behind that of a peer at least, if that is
 // why a dial failed; 0 if not.

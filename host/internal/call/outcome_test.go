@@ -71,8 +71,8 @@ func (c *caller) doubts(id peer.ID) bool {
 	return contacts[0].Doubtful
 }
 
-// noRoute is the error of a dial of a machine whose network is gone.
-var noRoute = &swarm.DialError{DialErrors: []swarm.TransportError{
+// errNoRoute is the error of a dial of a machine whose network is gone.
+var errNoRoute = &swarm.DialError{DialErrors: []swarm.TransportError{
 	{Cause: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}},
 	{Cause: swarm.ErrDialRefusedBlackHole},
 }}
@@ -129,9 +129,9 @@ func outcomeCases() []outcomeCase {
 		{name: "no file descriptor", arrange: serves(calltest.Fails(fmt.Errorf("socket: %w", syscall.EMFILE))), want: table.OwnFailure, failed: 1},
 		{
 			name: "no way to any peer", want: table.OwnFailure, failed: 1,
-			arrange: func(c *caller) { c.net.Add(id, calltest.Fails(noRoute)); time.Sleep(2 * time.Second) },
+			arrange: func(c *caller) { c.net.Add(id, calltest.Fails(errNoRoute)); time.Sleep(2 * time.Second) },
 		},
-		{name: "no way to this peer alone", arrange: serves(calltest.Fails(noRoute)), want: table.Silent, doubt: true, failed: 1},
+		{name: "no way to this peer alone", arrange: serves(calltest.Fails(errNoRoute)), want: table.Silent, doubt: true, failed: 1},
 		{
 			name: "a neighbour that is gone", want: table.Silent, doubt: true, failed: 1,
 			arrange: func(c *caller) {
@@ -218,8 +218,8 @@ func TestNoWayMakesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCaller(t, Config{})
 		time.Sleep(2 * time.Second)
-		c.net.Add(calltest.ID(friend), calltest.Fails(noRoute))
-		c.net.Add(calltest.ID(asked), calltest.Fails(noRoute))
+		c.net.Add(calltest.ID(friend), calltest.Fails(errNoRoute))
+		c.net.Add(calltest.ID(asked), calltest.Fails(errNoRoute))
 		time.AfterFunc(6*time.Second, func() {
 			c.net.Add(calltest.ID(friend), calltest.Names())
 			c.net.Add(calltest.ID(asked), calltest.Names())
@@ -257,7 +257,7 @@ func TestNoWay(t *testing.T) {
 		want bool
 	}{
 		{nil, false},
-		{noRoute, true},
+		{errNoRoute, true},
 		{syscall.ENETDOWN, true},
 		{dial(syscall.EADDRNOTAVAIL, syscall.EHOSTUNREACH), true},
 		{dial(syscall.ENETUNREACH, syscall.ECONNREFUSED), false},

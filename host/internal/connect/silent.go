@@ -132,7 +132,10 @@ func (c *Connector) closeSilent(ctx context.Context, suspects []network.Conn) er
 		dead[conn] = true
 		return nil
 	})
-	if ctx.Err() != nil || !online.Load() {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !online.Load() {
 		return nil
 	}
 	for _, conn := range suspects {

@@ -55,19 +55,22 @@ type sharer struct {
 	limit float64
 }
 
-// sharers returns what the bytes of a peer count against; nothing if there is no bound.
-func (q *quota) sharers(id peer.ID, bytes int) []sharer {
+// sharers returns what the bytes of a peer count against, and how many there are: none if
+// there is no bound.
+func (q *quota) sharers(id peer.ID, bytes int) (all [2]sharer, n int) {
 	if q.limit < 0 || bytes <= 0 || id == q.self {
-		return nil
+		return all, 0
 	}
-	all := []sharer{{string(id), float64(q.limit)}}
+	all[0] = sharer{string(id), float64(q.limit)}
 	if q.network == nil {
-		return all
+		return all, 1
 	}
-	if network := q.network(id); network != "" {
-		all = append(all, sharer{network, networkShares * float64(q.limit)})
+	network := q.network(id)
+	if network == "" {
+		return all, 1
 	}
-	return all
+	all[1] = sharer{network, networkShares * float64(q.limit)}
+	return all, 2
 }
 
 // networkOf returns what says in which network of addresses a connected peer is: by the
@@ -86,15 +89,15 @@ func networkOf(t *table.Table) func(id peer.ID) string {
 // charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
 // If the peer does not add them, refund takes them off.
 func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
-	sharers := q.sharers(id, bytes)
+	sharers, n := q.sharers(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range sharers {
+	for _, s := range sharers[:n] {
 		if q.level(now, s)+float64(bytes) > s.limit {
 			return fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
 		}
 	}
-	for _, s := range sharers {
+	for _, s := range sharers[:n] {
 		q.set(now, s.name, q.level(now, s)+float64(bytes))
 	}
 	return nil
@@ -113,10 +116,10 @@ func (q *quota) set(now time.Time, name string, bytes float64) {
 
 // refund takes off what charge has counted.
 func (q *quota) refund(now time.Time, id peer.ID, bytes int) {
-	sharers := q.sharers(id, bytes)
+	sharers, n := q.sharers(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range sharers {
+	for _, s := range sharers[:n] {
 		if _, known := q.used[s.name]; known {
 			q.used[s.name] = usage{max(0, q.level(now, s)-float64(bytes)), now}
 		}

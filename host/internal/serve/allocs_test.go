@@ -31,12 +31,12 @@ func TestAllocations(t *testing.T) {
 		req protocol.Request
 		max float64
 	}{
-		{protocol.Ping{}, 3},
-		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 6},
-		{protocol.GetValue{Key: []byte("/v/key")}, 9},
-		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 17},
+		{protocol.Ping{}, 1},
+		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 4},
+		{protocol.GetValue{Key: []byte("/v/key")}, 7},
+		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 16},
 		{add, 9},
-		{protocol.GetProviders{Key: key}, 9},
+		{protocol.GetProviders{Key: key}, 7},
 	} {
 		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), far)
 		go n.Handle(theirs)

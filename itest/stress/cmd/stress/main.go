@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if cfg.Dir, err = os.MkdirTemp("", "kad-stress-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
+		defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }() //nolint:gosec // we have made it
 	} else if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return err
 	}
