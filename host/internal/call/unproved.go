@@ -1,13 +1,14 @@
 package call
 
 import (
-	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -27,8 +28,8 @@ const (
 )
 
 // errUnproved is the error of a dial of a peer that was named only at IP addresses where too
-// many peers have not been found.
-var errUnproved = errors.New("kad: it is not dialled now: too many peers that were named at its IP address are not there")
+// many peers have not been found. It says nothing of the peer.
+var errUnproved = fmt.Errorf("%w: too many peers that were named at its IP address are not there", kaderr.ErrNotSent)
 
 // An unproved has the addresses that others have named of the peers that are being asked,
 // and bounds the dials of them. A stranger names as many peers as it likes at the address of

@@ -12,6 +12,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -39,8 +40,13 @@ func TestHostileReflection(t *testing.T) {
 			addrs := 0
 			for i := range 1000 {
 				id := calltest.ID(1000 + i)
-				if _, err := c.Request(t.Context(), nil, named32(id, victim), protocol.Ping{}, nil); err == nil {
+				_, err := c.Request(t.Context(), nil, named32(id, victim), protocol.Ping{}, nil)
+				if err == nil {
 					t.Fatal("an invented peer answers")
+				}
+				dialled := len(c.net.Host().Peerstore().Addrs(id)) > 0
+				if got := OutcomeOf(err); dialled != (got == table.Silent) || !dialled && got != table.Unsent {
+					t.Errorf("dialled: %v, and the outcome is %v", dialled, got)
 				}
 				addrs += len(c.net.Host().Peerstore().Addrs(id))
 			}
