@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +43,7 @@ const latency = time.Millisecond
 type testNet struct {
 	t     *testing.T
 	net   mocknet.Mocknet
-	wires map[peer.ID]*wireHost // not nil: streams are those of roomtest
+	wires *sync.Map // by peer.ID, a *wireHost; not nil: streams are those of roomtest
 }
 
 func newTestNet(t *testing.T) *testNet {
@@ -63,7 +64,7 @@ func newTestNet(t *testing.T) *testNet {
 func newWiredNet(t *testing.T) *testNet {
 	t.Helper()
 	n := newTestNet(t)
-	n.wires = make(map[peer.ID]*wireHost)
+	n.wires = new(sync.Map)
 	return n
 }
 
@@ -112,7 +113,7 @@ func (n *testNet) hostOn(addr string, suits func(routing.Key) bool) lhost.Host {
 		return h
 	}
 	w := &wireHost{Host: h, net: n, handlers: make(map[lprotocol.ID]network.StreamHandler)}
-	n.wires[h.ID()] = w
+	n.wires.Store(h.ID(), w)
 	return w
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,8 +27,8 @@ func testSilentContactIsEvicted(t *testing.T) {
 	meet(t, d, good, bad)
 
 	bad.will(silent)
-	if _, err := d.ClosestPeers(t.Context(), []byte("key")); err != nil {
-		t.Fatal(err)
+	if found, err := d.ClosestPeers(t.Context(), []byte("key")); len(found) != 1 || !errors.Is(err, ErrUnanswered) {
+		t.Fatalf("ClosestPeers() = %v, %v; want one of two, and ErrUnanswered", found, err)
 	}
 	time.Sleep(15 * time.Second) // a probe, and its timeout
 	if knows(d, bad) || !knows(d, good) {

@@ -45,7 +45,11 @@ func (h *wireHost) NewStream(ctx context.Context, to peer.ID, ids ...lprotocol.I
 	if err := h.Connect(ctx, peer.AddrInfo{ID: to}); err != nil {
 		return nil, err
 	}
-	other := h.net.wires[to]
+	found, ok := h.net.wires.Load(to)
+	if !ok {
+		return nil, network.ErrNoConn
+	}
+	other, _ := found.(*wireHost)
 	conns, back := h.Network().ConnsToPeer(to), other.Network().ConnsToPeer(h.ID())
 	if len(conns) == 0 || len(back) == 0 {
 		return nil, network.ErrNoConn
