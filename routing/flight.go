@@ -11,11 +11,12 @@ import (
 // however few contacts are asked at a time.
 const fewLate = 2
 
-// patience returns how long a dial of c, or an answer, may take.
+// patience returns how long a dial of c, or an answer, may take. A doubtful contact has a part
+// of SlowAfter, or twice its mean round trip if that is longer: it may be back.
 func (l *Lookup) patience(c *candidate, doubtful bool) time.Duration {
 	patience := l.cfg.SlowAfter
 	if doubtful {
-		patience /= briefPart
+		patience = min(patience, max(patience/briefPart, 2*c.RoundTrip))
 	}
 	if c.Expect > 0 {
 		patience = min(patience, c.Expect)

@@ -48,7 +48,8 @@ type LookupConfig struct {
 	// slot, if its contact does not Expect less. If zero, 5s. If negative, it
 	// keeps it. The answer counts whenever it comes, as long as the lookup runs
 	// and the request is not dropped. A contact that is Doubtful, or that
-	// was named by contacts not to be trusted, has a tenth of that time.
+	// was named by contacts not to be trusted, has a tenth of that time, or twice
+	// its RoundTrip if that is longer.
 	SlowAfter time.Duration
 }
 

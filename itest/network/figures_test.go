@@ -165,9 +165,8 @@ func testFigures(t *testing.T) {
 		n.lookup(t, cold, d, fmt.Sprint("cold", i))
 		time.Sleep(ms(100))
 	}
-	// The node is told that its connections have ended. It doubts all its contacts at
-	// once, and waits less for each.
-	cold.check(t, bound{ms(800), ms(1500), 34, 0.9}) // 0.928 to 0.957 seen: peers whose connection has just ended are in doubt, and lookups wait less for them
+	// The node is told that its connections have ended, and doubts all its contacts at once.
+	cold.check(t, bound{ms(800), ms(1500), 34, 0.985})
 
 	n.Unplug(fifth...) // dials to them hang
 	n.Kill(fifth...)

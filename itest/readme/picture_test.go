@@ -51,10 +51,8 @@ func traced(target routing.Key, happened []events.Event) []*request {
 				}
 			}
 		case events.LookupEnded:
-			for _, id := range what.Closest {
-				if r := byPeer[id]; r != nil {
-					r.closest = true
-				}
+			for _, r := range list { // a peer may have been asked again, and not have answered that
+				r.closest = r.closest || slices.Contains(what.Closest, r.peer)
 			}
 		default:
 		}

@@ -8,9 +8,11 @@
 //
 //   - Context: connection managers close connections all the time; peers also die.
 //   - Decision: a contact whose connection ended, or that was late, is checked in the
-//     background. Until it has answered, lookups wait a tenth as long for it.
+//     background. Until it has answered, lookups wait a tenth as long for it, or twice its
+//     mean round trip if that is longer.
 //   - Consequence: in a network of 50 hosts of which 15 died, 100 rounds of all operations
-//     took 8 s, and 491 s without it.
+//     took 8 s, and 491 s without it. A node that has lost all of its connections finds
+//     all of the closest; 0.95 to 0.99 if it waits a tenth for each.
 //   - It would change if a disconnect came with a reason.
 //
 // One answer is no proof of our connection.
