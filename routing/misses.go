@@ -213,12 +213,12 @@ func (t *Table) clear(e *entry) {
 
 // probeWitnesses returns the contacts to probe when we may be cut off, and when to
 // probe the next ones. Contacts that did not miss come first, then the ones that were
-// last asked the longest time ago.
+// last asked the longest time ago. The more contacts have answered, the more are probed.
 func (t *Table) probeWitnesses(now time.Time, n int) (probe []Contact, next time.Time) {
 	if now.Before(t.audit.witness) {
 		return nil, t.audit.witness
 	}
-	for len(probe) < min(n, witnesses) {
+	for len(probe) < min(n, witnesses*(1+len(t.audit.answered))) {
 		var best *entry
 		for _, b := range t.buckets {
 			for _, e := range b.entries {
