@@ -26,6 +26,9 @@ const (
 	// saveAfter is how often the contacts are saved.
 	saveAfter = 10 * time.Minute
 
+	// maxRefreshes bounds the buckets that are refreshed at a time.
+	maxRefreshes = 4
+
 	// refreshParts is how many buckets are looked up in a RefreshInterval at most: a network
 	// of 5 000 nodes has no more.
 	refreshParts = 8
@@ -43,6 +46,7 @@ type state struct {
 	again   time.Time     // when to look ourselves up once more; zero if that is done
 	pause   time.Duration // how long to wait for that after the next time
 	refresh time.Time     // no bucket before
+	spread  bool          // all buckets have been looked up since the join: from now on, with pauses
 
 	introducing map[peer.ID]bool // peers that are being introduced, and whether they came up again
 	reunite     time.Duration    // how long to wait for the next attempt to reunite, while the table is small
@@ -64,7 +68,7 @@ func (j *Joiner) Jobs() []tasks.Job {
 		{Name: "reunite", Due: j.reuniteDue},
 	}
 	if j.cfg.RefreshInterval >= 0 {
-		jobs = append(jobs, tasks.Job{Name: "refresh", Due: j.refreshDue})
+		jobs = append(jobs, tasks.Job{Name: "refresh", Limit: maxRefreshes, Due: j.refreshDue})
 	}
 	return append(jobs, tasks.Job{Name: "save contacts", Due: j.saveDue})
 }
@@ -76,6 +80,7 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 	live := j.cfg.Table.Live()
 	if !live && s.joined {
 		s.joined, s.found, s.after, s.again, s.pause = false, false, 0, time.Time{}, 0
+		s.refresh, s.spread = time.Time{}, false
 	}
 	if s.joined || start.Room() == 0 {
 		return time.Time{}
@@ -192,7 +197,8 @@ func (j *Joiner) reuniteDue(now time.Time, start *tasks.Start) time.Time {
 
 // refreshDue looks up a key of each bucket that was not looked up for RefreshInterval, or
 // longer if nothing changes in it: see [routing.Table.Stale]. It takes one bucket at a time,
-// and at most refreshParts in an interval, so that their requests are spread.
+// and at most refreshParts in an interval, so that their requests are spread. After a join,
+// the buckets that it has not looked up are looked up at once.
 // Some time after a join, it looks this node up once more: other nodes may have joined at
 // the same moment. While the table is small, it goes on with that, less and less often:
 // the peers through which the node joined may have known no other peer themselves.
@@ -210,11 +216,14 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 		start.Run(func(ctx context.Context) error { return j.cfg.Lookup.Refresh(ctx, []byte(j.self)) }, nil)
 		return time.Time{}
 	}
-	if !now.Before(s.refresh) {
-		if cpl, ok := j.cfg.Table.Stale(now, age); ok {
+	for start.Room() > 0 && !now.Before(s.refresh) {
+		cpl, ok := j.cfg.Table.Stale(now, age)
+		if ok {
 			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl) }, nil)
 		}
-		s.refresh = now.Add(tasks.Jittered(age / refreshParts))
+		if s.spread = s.spread || !ok; s.spread {
+			s.refresh = now.Add(tasks.Jittered(age / refreshParts))
+		}
 	}
 	if !s.again.IsZero() && s.again.Before(s.refresh) {
 		return s.again
