@@ -36,27 +36,39 @@ func (h *Holder) Keys(ctx context.Context, kind store.Kind, from []byte, limit i
 func (h *Holder) Each(ctx context.Context, prefix routing.Key, bits int, visit func(kind store.Kind, key []byte) error) error {
 	first := firstPlace(prefix, bits)
 	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
-		for from := first; ; {
+		err := inParts(first, func(from []byte) (last []byte, err error) {
 			keys, err := h.Keys(ctx, kind, from, eachBatch)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			for _, key := range keys {
 				if routing.KeyOf(key).CPL(prefix) < bits { // past the end
-					keys = nil
-					break
+					return nil, nil
 				}
 				if err := visit(kind, key); err != nil {
-					return err
+					return nil, err
 				}
-				from = store.After(key)
+				last = key
 			}
-			if len(keys) == 0 {
-				break
-			}
+			return last, nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// inParts reads the store in parts, from a place on: read returns the last key of a part, nil
+// if it is the end.
+func inParts(from []byte, read func(from []byte) (last []byte, err error)) error {
+	for {
+		last, err := read(from)
+		if err != nil || last == nil {
+			return err
+		}
+		from = store.After(last)
+	}
 }
 
 // firstPlace returns where in the order of the store the keys begin that share so many

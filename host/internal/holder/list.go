@@ -2,6 +2,7 @@ package holder
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -9,6 +10,9 @@ import (
 
 	"github.com/go-kad/kad/host/store"
 )
+
+// errEnough ends a list whose reader wants no more.
+var errEnough = errors.New("kad: the reader of the list wants no more")
 
 // An Entry is a value or an announcement that is held: see host.Held.
 type Entry struct {
@@ -26,24 +30,26 @@ type Entry struct {
 func (h *Holder) List(ctx context.Context, now time.Time) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for _, part := range []func(context.Context, time.Time, []byte) ([]Entry, []byte, error){h.valuesFrom, h.providersFrom} {
-			for from := []byte(nil); ; {
+			err := inParts(nil, func(from []byte) ([]byte, error) {
 				entries, last, err := part(ctx, now, from)
 				if err == nil {
 					err = context.Cause(ctx)
 				}
 				if err != nil {
-					yield(Entry{}, err)
-					return
+					return nil, err
 				}
 				for _, e := range entries {
 					if !yield(e, nil) {
-						return
+						return nil, errEnough
 					}
 				}
-				if last == nil {
-					break
-				}
-				from = store.After(last)
+				return last, nil
+			})
+			if err != nil && !errors.Is(err, errEnough) {
+				yield(Entry{}, err)
+			}
+			if err != nil {
+				return
 			}
 		}
 	}
