@@ -24,7 +24,7 @@ func (o Operation) String() string {
 
 // Operations has a Histogram for each operation and each outcome, whose number is from 0 to 7.
 type Operations struct {
-	of [operations][outcomes]Histogram
+	of [operations]row
 }
 
 // Add counts one operation.
@@ -35,10 +35,6 @@ func (o *Operations) Add(op Operation, outcome uint8, took time.Duration) {
 // Each calls f with the name of each operation, each outcome, and its times, if there are any.
 func (o *Operations) Each(f func(kind string, outcome uint8, t Times)) {
 	for op := range o.of {
-		for outcome := range o.of[op] {
-			if t := o.of[op][outcome].Times(); t.Count > 0 {
-				f(Operation(op).String(), uint8(outcome), t)
-			}
-		}
+		o.of[op].each(Operation(op).String(), f)
 	}
 }

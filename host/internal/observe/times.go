@@ -61,9 +61,21 @@ const (
 	outcomes = 8 // at most
 )
 
+// A row has the Histograms of one kind, by outcome.
+type row [outcomes]Histogram
+
+// each calls f with a name, each outcome, and its times, if there are any.
+func (r *row) each(kind string, f func(kind string, outcome uint8, t Times)) {
+	for outcome := range uint8(outcomes) {
+		if t := r[outcome].Times(); t.Count > 0 {
+			f(kind, outcome, t)
+		}
+	}
+}
+
 // Requests has a Histogram for each kind of request and each outcome, whose number is from
 // 0 to 7.
-type Requests struct{ of [kinds][outcomes]Histogram }
+type Requests struct{ of [kinds]row }
 
 // Add counts one request.
 func (r *Requests) Add(req protocol.Request, outcome uint8, took time.Duration) {
@@ -83,12 +95,8 @@ func (r *Requests) Each(f func(kind string, outcome uint8, t Times)) {
 	for _, req := range []protocol.Request{
 		protocol.FindNode{}, protocol.GetValue{}, protocol.PutValue{}, protocol.GetProviders{}, protocol.AddProvider{}, protocol.Ping{},
 	} {
-		_, name := kindOf(req)
-		for outcome := range uint8(outcomes) {
-			if t := r.Of(req, outcome); t.Count > 0 {
-				f(name, outcome, t)
-			}
-		}
+		kind, name := kindOf(req)
+		r.of[kind].each(name, f)
 	}
 }
 
