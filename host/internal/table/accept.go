@@ -9,19 +9,20 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// Accepts reports whether Config.Accept lets a peer take part that is known at these
+// allows reports whether Config.Accept lets a peer take part that is known at these
 // addresses. Call it without a lock.
-func (t *Table) Accepts(id peer.ID, addrs []multiaddr.Multiaddr) bool {
+func (t *Table) allows(id peer.ID, addrs []multiaddr.Multiaddr) bool {
 	return t.cfg.Accept == nil || id == t.cfg.Host.ID() || t.cfg.Accept(peer.AddrInfo{ID: id, Addrs: addrs})
 }
 
-// accepts is Accepts for a peer as the host knows it: the addresses of its connections come
-// first. A peer that is refused is noted, and leaves the table.
+// refuses reports whether Config.Accept refuses a peer as the host knows it: the addresses of
+// its connections come first.
+func (t *Table) refuses(id peer.ID) bool { return t.cfg.Accept != nil && !t.allows(id, t.known(id)) }
+
+// accepts reports whether Config.Accept lets a peer take part. A peer that it refuses is
+// noted, and leaves the table.
 func (t *Table) accepts(id peer.ID) bool {
-	if t.cfg.Accept == nil {
-		return true
-	}
-	if t.Accepts(id, t.known(id)) {
+	if !t.refuses(id) {
 		return true
 	}
 	t.noteFiltered(id, "Config.Accept refuses it")
@@ -49,5 +50,5 @@ func (t *Table) MayAsk(c routing.Contact, addrs []multiaddr.Multiaddr) bool {
 	if len(addrs) == 0 && t.cfg.Accept != nil {
 		addrs = t.cfg.Host.Peerstore().Addrs(c.ID)
 	}
-	return t.Dialable(c) && t.Accepts(c.ID, addrs)
+	return t.Dialable(c) && t.allows(c.ID, addrs)
 }

@@ -153,7 +153,7 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 		addrs := t.cfg.Host.Addrs()
 		return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.ownProved(addrs)...)
 	}
-	if id.Validate() != nil || t.cfg.Accept != nil && !t.Accepts(id, t.known(id)) {
+	if id.Validate() != nil || t.refuses(id) {
 		return nil
 	}
 	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)}, t.Proved(id)...)
