@@ -12,6 +12,17 @@ const (
 	readerWait = 10 * time.Second // how long a reader may leave what is written unread
 )
 
+// takeReader takes a place for a reader, and refuses the call if there is none.
+func takeReader(w http.ResponseWriter, readers chan<- struct{}) bool {
+	select {
+	case readers <- struct{}{}:
+		return true
+	default:
+		refuse(w, http.StatusServiceUnavailable, "%d programs read streams already: end one of them", maxReaders)
+		return false
+	}
+}
+
 // streamEvents answers GET /v1/events: server-sent events, one for each event of the DHT,
 // until the reader goes away, the timeout that it gave passes, or the node stops.
 func (n *node) streamEvents(w http.ResponseWriter, r *http.Request, readers chan struct{}) {
@@ -20,13 +31,10 @@ func (n *node) streamEvents(w http.ResponseWriter, r *http.Request, readers chan
 		refuse(w, http.StatusBadRequest, "%s", OneLine(err))
 		return
 	}
-	select {
-	case readers <- struct{}{}:
-		defer func() { <-readers }()
-	default:
-		refuse(w, http.StatusServiceUnavailable, "%d programs read streams already: end one of them", maxReaders)
+	if !takeReader(w, readers) {
 		return
 	}
+	defer func() { <-readers }()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	if c.query.Has("timeout") {

@@ -53,13 +53,10 @@ func (n *node) listHeld(w http.ResponseWriter, r *http.Request, readers chan str
 		refuse(w, http.StatusBadRequest, "%s", OneLine(err))
 		return
 	}
-	select {
-	case readers <- struct{}{}:
-		defer func() { <-readers }()
-	default:
-		refuse(w, http.StatusServiceUnavailable, "%d programs read streams already: end one of them", maxReaders)
+	if !takeReader(w, readers) {
 		return
 	}
+	defer func() { <-readers }()
 	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 	defer cancel()
 	w.Header().Set("Content-Type", "application/x-ndjson")
