@@ -68,9 +68,7 @@ func measureCold(t *testing.T, log func(format string, args ...any)) {
 	for i := range 10 {
 		d := n.Pick(1)[0]
 		for range 5 {
-			for _, c := range d.Host.Network().Conns() {
-				_ = c.Close()
-			}
+			hangUp(d)
 			n.lookup(t, f, d, fmt.Sprint("cold", i, len(f.took)))
 			time.Sleep(ms(100))
 		}
