@@ -183,9 +183,9 @@ func (c *Caller) ask(
 }
 
 // noRoom reports whether a request failed for want of room, and may find some: the peer
-// was busy, or a stream, memory or file descriptor was lacking here, or a way to any peer. It gives up when no
-// request of the lane, or of any, has found room for RequestTimeout, since the first
-// attempt.
+// was busy, or a stream, memory or file descriptor was lacking here, or a way to any peer. It
+// gives up when no request of the lane, or of any, has found room for RequestTimeout, since
+// the first attempt.
 func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 	switch {
 	case c.closed():

@@ -36,8 +36,8 @@ func (t *Table) WhenLive() <-chan struct{} {
 }
 
 // Offline reports whether there are contacts, and too few answer: see
-// [routing.Table.Offline]. last is when the node
-// came back from that for the last time; zero if it never was offline.
+// [routing.Table.Offline]. last is when the node came back from that for the last time; zero
+// if it never was offline.
 func (t *Table) Offline() (now bool, last time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
