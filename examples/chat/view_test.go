@@ -14,6 +14,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	kad "github.com/go-kad/kad/host"
+
+	"github.com/go-kad/kad/examples/internal/need"
 )
 
 // viewOf returns the view of ann's window, of a size.
@@ -281,9 +283,12 @@ func TestWindows(t *testing.T) {
 
 // On a terminal, the program is a window, and with --plain it is lines.
 func TestTerminal(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("script has other flags here")
+	}
 	script, err := exec.LookPath("script")
-	if err != nil || runtime.GOOS != "linux" {
-		t.Skipf("there is no program that makes a terminal: %v", err)
+	if err != nil {
+		need.Missing(t, "terminal", err)
 	}
 	const altScreen = `\x1b\[\?1049h`
 	for _, tt := range []struct{ flag, want, never string }{

@@ -29,6 +29,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/itest/internal/program"
+
+	"github.com/go-kad/kad/itest/internal/need"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -224,10 +226,7 @@ func checkTimes(t *testing.T, family *dto.MetricFamily, kind string) {
 func TestDashboard(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("KAD_ITEST_REQUIRE"), ","), "prometheus") {
-			t.Fatalf("%v (KAD_ITEST_REQUIRE demands it)", err)
-		}
-		t.Skipf("%v", err)
+		need.Missing(t, "prometheus", err)
 	}
 	nodes := network(t)
 	address := prometheus(t, program, nodes)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/itest/internal/need"
 )
 
 // A jsPeer is a node of js-libp2p in a process of its own; see js/peer.mjs.
@@ -56,10 +58,10 @@ func startJS(t *testing.T, mode string) *jsPeer {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		needJS(t, "node missing: install nodejs and npm")
+		need.Missing(t, "js", "node missing: install nodejs and npm")
 	}
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "libp2p")); err != nil {
-		needJS(t, "node_modules missing: run `npm ci` in itest/interop/js")
+		need.Missing(t, "js", "node_modules missing: run `npm ci` in itest/interop/js")
 	}
 	cmd := exec.CommandContext(t.Context(), node, "peer.mjs", mode)
 	cmd.Dir = "js"

@@ -24,6 +24,8 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/go-kad/kad/itest/internal/program"
+
+	"github.com/go-kad/kad/itest/internal/need"
 )
 
 // A process is one of examples/node.
@@ -85,10 +87,10 @@ func helia(t *testing.T, args ...string) (told struct {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		needJS(t, "node missing: install nodejs and npm")
+		need.Missing(t, "js", "node missing: install nodejs and npm")
 	}
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "@helia")); err != nil {
-		needJS(t, "node_modules missing: run `npm ci` in itest/interop/js")
+		need.Missing(t, "js", "node_modules missing: run `npm ci` in itest/interop/js")
 	}
 	cmd := exec.CommandContext(t.Context(), node, append([]string{"routing.mjs"}, args...)...)
 	cmd.Dir = "js"

@@ -3,12 +3,11 @@
 package nat
 
 import (
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-kad/kad/itest/internal/need"
 )
 
 // oneWay is the latency of the labs in which peers are measured.
@@ -23,18 +22,13 @@ var lacks = sync.OnceValues(func() (lab, latency string) {
 	return lab, latency
 })
 
-// up builds a lab, which is removed when the test is over. It skips the test where
-// there can be none, or fails it if KAD_ITEST_REQUIRE contains "nat": there, a
-// skip would go unnoticed.
+// up builds a lab, which is removed when the test is over. The need nat is missing where
+// there can be none.
 func up(t *testing.T, p Plan) *Lab {
 	t.Helper()
 	missing, noLatency := lacks()
 	if missing != "" {
-		required := strings.FieldsFunc(os.Getenv("KAD_ITEST_REQUIRE"), func(r rune) bool { return r == ',' || r == ' ' })
-		if slices.Contains(required, "nat") {
-			t.Fatalf("nat: %s (KAD_ITEST_REQUIRE demands it)", missing)
-		}
-		t.Skipf("nat: %s", missing)
+		need.Missing(t, "nat", missing)
 	}
 	if p.Latency > 0 && noLatency != "" {
 		t.Logf("without latency: %s", noLatency)

@@ -14,13 +14,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-kad/kad/itest/internal/program"
+
+	"github.com/go-kad/kad/itest/internal/need"
 )
 
 // shipped returns a file of examples/node.
@@ -84,20 +85,11 @@ func up(t *testing.T, path string, args ...string) (id string, stop func() (int,
 	return hello.ID, stop
 }
 
-// required ends a test that needs a program: it fails if KAD_ITEST_REQUIRE names it.
-func required(t *testing.T, name string, missing error) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv("KAD_ITEST_REQUIRE"), ","), name) {
-		t.Fatalf("%v (KAD_ITEST_REQUIRE demands it)", missing)
-	}
-	t.Skip(missing)
-}
-
 // The unit for systemd is one, and has no wish that systemd does not know.
 func TestUnit(t *testing.T) {
 	checker, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		required(t, "systemd", err)
+		need.Missing(t, "systemd", err)
 	}
 	// It looks whether the program is there: another one will do.
 	unit := strings.ReplaceAll(shipped(t, "kad.service"), "/usr/local/bin/kad-node", "/bin/true")

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/go-kad/kad/examples/internal/need"
 )
 
 // browser returns the context of a page in a real browser.
@@ -18,10 +20,7 @@ func browser(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("KAD_ITEST_REQUIRE"), ","), "chromium") {
-			t.Fatalf("%v (KAD_ITEST_REQUIRE demands it)", err)
-		}
-		t.Skipf("%v", err)
+		need.Missing(t, "chromium", err)
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)
 	ctx, end := chromedp.NewExecAllocator(context.Background(), options...)
