@@ -25,7 +25,17 @@ type Paces struct {
 	before  map[peer.ID]*RTT // the older half, which is forgotten first
 	failing float64
 	size    Size
+	crowded []sighting // what was found where targets were crowded, since one was not
 }
+
+// A sighting is what a lookup has found: the contacts closest to key.
+type sighting struct {
+	key     Key
+	closest []Contact
+}
+
+// reach returns how far the contacts are from the key, as a share of the key space.
+func (s sighting) reach() float64 { return s.key.distance(s.closest[len(s.closest)-1].Key) }
 
 // Answered records that a peer took so long to answer on an open connection.
 //
@@ -92,15 +102,61 @@ func (p *Paces) Tune(cfg LookupConfig, self Key, neighbours []Contact) LookupCon
 	return cfg
 }
 
+// even reports whether the contacts are spread as chance spreads them, and not huddled around
+// the key: the nearer half of them reaches half as far as all on average.
+func (s sighting) even() bool {
+	half := sighting{s.key, s.closest[:(len(s.closest)+1)/2]}
+	return half.reach() >= s.reach()/4
+}
+
+// manyCrowds is how many lookups in a row find crowds where the network has grown. Their
+// targets are apart, or cover crowdedShare of the key space together: in a small network,
+// there is no room for as many.
+const (
+	manyCrowds   = 6
+	crowdedShare = 0.5
+)
+
 // Learn takes in the result of a lookup of key. If the lookup has converged, its result
 // counts for the size of the network; recalled is when the seeds taken from an earlier
 // lookup last answered. Unless it is zero, the result does not count: one part of the
-// key space counts once. Nor does a crowd count, whose peers would make the network seem
-// larger, until they are no crowd.
+// key space counts once.
+//
+// A crowd does not count, whose peers would make the network seem larger. Where one lookup
+// after the other finds one, and its contacts are spread evenly, the network has grown, and
+// their results are the first to count for its new size. Without that, all targets in a
+// network that grew from 40 nodes to 200 at once would seem crowded for good, and lookups
+// would ask 90 peers in place of 24. Sybils that are to pass for growth have to lie around six
+// targets, and no longer nearer to each than all other peers.
 func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
-	if r.End == Converged && recalled.IsZero() && !r.Crowded {
+	switch {
+	case r.End != Converged || !recalled.IsZero():
+	case !r.Crowded:
+		p.crowded = nil
 		p.found(key, r.Closest)
+	case sighting{key, r.Closest}.even():
+		p.crowd(sighting{key, r.Closest})
 	}
+}
+
+// crowd takes in what a lookup of a crowded target has found.
+func (p *Paces) crowd(found sighting) {
+	covered := found.reach()
+	for _, s := range p.crowded {
+		if s.key.distance(found.key) <= max(s.reach(), found.reach()) {
+			return // one part of the key space counts once
+		}
+		covered += s.reach()
+	}
+	p.crowded = append(p.crowded, found)
+	if len(p.crowded) < manyCrowds && covered < crowdedShare {
+		return
+	}
+	p.size = Size{}
+	for _, s := range p.crowded {
+		p.found(s.key, s.closest)
+	}
+	p.crowded = nil
 }
 
 // of returns the round trip of a peer; nil if it is unknown.
