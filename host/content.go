@@ -71,7 +71,7 @@ func (d *DHT) Announce(ctx context.Context, c cid.Cid) (receipt Receipt, err err
 		return Receipt{}, err
 	}
 	sent, err := d.publish.Announce(ctx, op.began, key, 0)
-	return receiptOf(sent), public(err)
+	return receiptOf(sent), op.public(err)
 }
 
 // StopProviding takes back an announcement of this node, as far as that can be done: it
@@ -152,7 +152,7 @@ func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[pee
 			return
 		}
 		for info, failed := range d.find.Providers(ctx, key, count) {
-			err = public(failed)
+			err = op.public(failed)
 			if !yield(info, err) {
 				return
 			}
@@ -204,7 +204,7 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 	}
 	sent, err := d.publish.Announce(ctx, op.began, []byte(c.Hash()), ttl)
 	if err != nil {
-		return receiptOf(sent), 0, public(err)
+		return receiptOf(sent), 0, op.public(err)
 	}
 	return receiptOf(sent), ttl, nil
 }

@@ -53,6 +53,17 @@ func begin(ctx context.Context, d *DHT, kind observe.Operation) (context.Context
 	return ctx, o, nil
 }
 
+// public returns an error of a room as users see it. If the time of the operation was over
+// before there was a peer to ask, the error says why there is none.
+func (o operation) public(err error) error {
+	ended := context.Cause(o.ctx)
+	over := err != nil && (err == o.ctx.Err() || err == ended)
+	if over && !errors.Is(ended, ErrClosed) && !o.dht.table.Live() && !o.dht.table.Single() {
+		err = o.dht.table.NotReady(ended)
+	}
+	return public(err)
+}
+
 // ended ends an operation with its error.
 func (o operation) ended(err error) {
 	outcome := opOutcome(o.ctx, err)

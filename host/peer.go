@@ -74,7 +74,7 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (info peer.AddrInfo, err
 	defer func() { op.ended(err) }()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
-		return peer.AddrInfo{}, public(err)
+		return peer.AddrInfo{}, op.public(err)
 	}
 	return found.Info(), nil
 }
@@ -108,7 +108,7 @@ func (d *DHT) Locate(ctx context.Context, id peer.ID) (location Location, err er
 	defer func() { op.ended(err) }()
 	found, err := d.find.Peer(ctx, id)
 	if err != nil {
-		return Location{}, public(err)
+		return Location{}, op.public(err)
 	}
 	location.ID = found.ID
 	for _, a := range found.Addrs {
@@ -138,7 +138,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) (infos []peer.AddrIn
 		return []peer.AddrInfo{}, nil
 	}
 	if len(closest) == 0 {
-		return nil, public(err)
+		return nil, op.public(err)
 	}
 	infos = make([]peer.AddrInfo, len(closest))
 	for i, c := range closest {
@@ -147,7 +147,7 @@ func (d *DHT) ClosestPeers(ctx context.Context, key []byte) (infos []peer.AddrIn
 			infos[i].Addrs = p.Addrs
 		}
 	}
-	return infos, public(err)
+	return infos, op.public(err)
 }
 
 // connectedAddrs returns the addresses of a connected peer; nil if it is not connected.
@@ -185,7 +185,7 @@ func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) 
 		return Connection{}, err
 	}
 	conn, err := d.connect.To(ctx, id, o.direct)
-	return Connection{Via: Via(conn.Via), Addr: conn.Addr, Steps: stepsOf(conn.Steps)}, public(err)
+	return Connection{Via: Via(conn.Via), Addr: conn.Addr, Steps: stepsOf(conn.Steps)}, op.public(err)
 }
 
 // RelaySource proposes relays: give it to libp2p.EnableAutoRelayWithPeerSource, as

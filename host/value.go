@@ -67,7 +67,7 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 		return Receipt{}, public(d.publish.PutOffline(ctx, op.began, []byte(key), value))
 	}
 	sent, err := d.publish.Put(ctx, op.began, []byte(key), value, o.paths, o.quorum)
-	return receiptOf(sent), public(err)
+	return receiptOf(sent), op.public(err)
 }
 
 // GetPublicKey returns the public key of a peer: at once if its ID contains it, or if the
@@ -141,7 +141,7 @@ func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option
 		return nil, err
 	}
 	values, err = d.find.Values(ctx, []byte(key), o.values(nil))
-	return values, public(err)
+	return values, op.public(err)
 }
 
 // values returns the options of a get, for the room that finds values.
