@@ -1,6 +1,7 @@
 package network_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -93,7 +94,7 @@ func isRight(t *testing.T, n *kadtest.Network, d *kadtest.Node, key string, k in
 	t.Helper()
 	ctx, trace := kad.WithTrace(t.Context())
 	found, err := d.DHT.ClosestPeers(ctx, []byte(key))
-	if err != nil {
+	if err != nil && !errors.Is(err, kad.ErrUnanswered) { // that is a statement too, and its confidence is to be as low
 		t.Fatal(err)
 	}
 	missed := ids(n.Closest(key, k, append(slices.Clone(ailing), d)...))

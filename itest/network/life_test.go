@@ -273,7 +273,7 @@ func testPartitionHeals(t *testing.T) {
 		}
 	}
 	n.Heal()
-	time.Sleep(4 * time.Hour)
+	time.Sleep(10 * time.Hour) // holders that k others are nearer than learn of it in one round of eight
 	byValue := make(map[string]int)
 	for _, d := range n.Closest("/v/key", cfg.K) {
 		value, err := d.DHT.GetValue(t.Context(), "/v/key", lrouting.Offline)

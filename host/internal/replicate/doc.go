@@ -21,8 +21,8 @@
 //
 //   - Context: caches, and nodes that were cut off, hold records that others are nearer to;
 //     and peers that are nearer may acknowledge a record and drop it.
-//   - Decision: it sends the record to the k closest in every eighth round, and keeps its
-//     copy until that expires.
+//   - Decision: it sends the record to the k closest in its first round and every eighth,
+//     and keeps its copy until that expires.
 //   - Consequence: peers that come nearer to a key cannot erase what was there. A record has
 //     some holders more than k while nodes come and go.
 //   - It would change if a peer could prove that it holds a record.

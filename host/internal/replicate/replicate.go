@@ -101,7 +101,8 @@ const (
 	replicating = 8
 
 	// farRounds is in which of the rounds a record is sent that k contacts are nearer to
-	// than we are: every eighth. No holder sends it to us, so that each of these copies
+	// than we are: every eighth, and the first one of the node, which may be the last to have
+	// what it held when it was stopped. No holder sends it to us, so that each of these copies
 	// costs a delivery.
 	farRounds = 8
 )
@@ -120,6 +121,7 @@ type round struct {
 	from   []byte // where in the store to go on
 
 	number  int           // of the round: 0 and up, from one of the first farRounds on
+	first   bool          // it is the first one of the node
 	stepped bool          // a step has ended, and next is not set yet
 	ended   bool          // it was the last one of the round
 	pause   time.Duration // between two steps
@@ -135,7 +137,7 @@ func (r *Replicator) roundDue(now time.Time, start *tasks.Start) time.Time {
 		s.survey = r.cfg.Lookup.NewSurvey()
 		s.next = now.Add(rand.N(r.cfg.Interval))
 		s.begins = s.next
-		s.number = rand.N(farRounds)
+		s.number, s.first = rand.N(farRounds), true
 	}
 	if s.stepped {
 		s.schedule(now, r.cfg.Interval)
@@ -164,6 +166,7 @@ func (s *round) schedule(now time.Time, interval time.Duration) {
 		return
 	}
 	s.number++
+	s.first = false
 	s.begins = s.begins.Add(tasks.Jittered(interval))
 	if s.next = s.begins; s.next.Before(now) {
 		s.begins = now // the round took longer than the interval
@@ -232,7 +235,8 @@ func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yiel
 // dropped it.
 func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 	key := routing.KeyOf(h.key)
-	if r.cfg.Table.CountCloser(key) >= r.cfg.K && (r.round.number+int(key[len(key)-1]))%farRounds != 0 {
+	turn := r.round.first || (r.round.number+int(key[len(key)-1]))%farRounds == 0
+	if !turn && r.cfg.Table.CountCloser(key) >= r.cfg.K {
 		return false, nil
 	}
 	if due, err := r.due(ctx, h); err != nil || len(due) == 0 {
