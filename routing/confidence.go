@@ -139,10 +139,10 @@ func (l *Lookup) confidence(p *path) float64 {
 // that all of the closest have answered does not show that there are no others.
 func (l *Lookup) overall() float64 {
 	switch {
-	case l.end == Exhausted && len(l.overdue) > 0: // there are no others to compare with
-		return float64(len(l.answered)) / float64(len(l.answered)+len(l.overdue))
-	case l.end == Exhausted:
-		return 1
+	case l.end == Exhausted && l.leftOut():
+		return 0
+	case l.end == Exhausted: // there are no others to compare with
+		return float64(len(l.answered)) / float64(max(1, len(l.answered)+len(l.overdue)))
 	case l.nodes() == 0:
 		return 0
 	}
@@ -151,6 +151,14 @@ func (l *Lookup) overall() float64 {
 		best = max(best, l.confidence(p))
 	}
 	return best * l.present()
+}
+
+// leftOut reports whether a lookup that is exhausted, with fewer than K contacts, may have heard
+// of a part of the network alone. An answer of fewer than K contacts holds all that its sender knows. One of K may leave
+// others out, behind contacts that have failed; and a network that is known to be larger than
+// all that were heard of has others.
+func (l *Lookup) leftOut() bool {
+	return len(l.answered) < l.k && (l.full || l.nodes()*(1-2*l.cfg.Size.Error) > float64(len(l.known)+1))
 }
 
 // Certain returns the contacts that have answered and are most likely among the K

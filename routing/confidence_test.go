@@ -116,6 +116,39 @@ func TestConfidenceWithoutSize(t *testing.T) {
 	}
 }
 
+// A lookup that is exhausted knows all that there are only if the peers that answered have
+// named all that they know, and the network is not known to be larger.
+func TestConfidenceOfExhausted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		closer []Contact
+		failed []Contact
+		size   Estimate
+		want   float64
+	}{
+		{"all are named", ps(1, 2, 3), nil, Estimate{}, 1},
+		{"all are named, one has failed", ps(1, 2, 3), ps(3), Estimate{}, 1},
+		{"the answers are full", ps(1, 2, 3, 4), ps(3, 4), Estimate{}, 0},
+		{"others are there", ps(1, 2, 3), nil, Estimate{Nodes: 100, Error: 0.1}, 0},
+		{"no others are there", ps(1, 2, 3), nil, Estimate{Nodes: 4, Error: 0.1}, 1},
+	} {
+		l := NewLookup("self", target, ps(1), LookupConfig{K: 4, Size: tt.size})
+		for l.Result().End == Running {
+			asked, _ := asks(l, epoch)
+			for _, id := range asked {
+				if slices.ContainsFunc(tt.failed, func(c Contact) bool { return c.ID == peer.ID(id) }) {
+					l.Failed(peer.ID(id))
+				} else {
+					l.Answered(peer.ID(id), tt.closer)
+				}
+			}
+		}
+		if r := l.Result(); r.End != Exhausted || r.Confidence != tt.want {
+			t.Errorf("%s: %v, confidence %v, want %v", tt.name, r.End, r.Confidence, tt.want)
+		}
+	}
+}
+
 // What an earlier lookup has found, and was not asked again, may be gone: three answers say
 // little of the other contacts. Where many fail, all are asked.
 func TestConfidenceOfRecentContacts(t *testing.T) {

@@ -107,6 +107,7 @@ type Lookup struct {
 	failed   int
 	hops     int
 	end      End
+	full     bool // an answer held K contacts, or more
 	persists bool // see Persist
 	events   int  // requests that began, changed or ended, from 1 on
 
@@ -194,6 +195,7 @@ func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
 	if c == nil {
 		return false
 	}
+	l.full = l.full || len(closer) >= l.k
 	if len(closer) > 2*l.k {
 		closer = slices.Clone(closer)
 		SortByDistance(l.target, closer)

@@ -60,7 +60,7 @@ func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
 		return
 	}
 	ended := result.End == Converged || result.End == Exhausted
-	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Late == 0; {
+	switch whole := ended && len(result.Closest) == k || result.End == Exhausted && result.Confidence == 1; {
 	case whole && result.allAnswered():
 		r.remember(now, key, result.Closest)
 	case whole:

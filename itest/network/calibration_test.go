@@ -74,6 +74,8 @@ func (a ailment) judged(t *testing.T, k, lookups int) (verdicts []verdict, right
 			ok, confidence := isRight(t, n, d, fmt.Sprint("key ", i), k, ailing)
 			if ok {
 				right++
+			} else if confidence >= 0.9 {
+				t.Logf("wrong: key %d, confidence %.4f", i, confidence)
 			}
 			for j := range verdicts {
 				if v := &verdicts[j]; confidence >= v.least {

@@ -9,35 +9,69 @@ import (
 
 // A Network is one in which lookups are compared with what they say.
 type Network struct {
+	Kind     string // one of Kinds
+	Tables   string // whose tables the nodes have: one of Kinds
 	Name     string
 	Nodes    int
+	K        int
 	Make     func(seed uint64) *Population
 	Scenario Scenario
 }
 
-// Networks returns random, aged and grown networks, in which nodes are dead or silent.
+// Kinds returns the kinds of networks. In random ones, tables hold nodes at random; in aged
+// ones, the oldest. Churning ones have grown for a day, and then each node that left was
+// replaced by a new one for another; tables name some that have just left. Dying ones have
+// lost two fifths of their nodes within an hour after that. In silent ones, whose tables are
+// one of these, a quarter of the nodes does not answer.
+func Kinds() []string { return []string{"random", "aged", "churning", "dying", "silent"} }
+
+// Networks returns networks of all kinds, with other shares of dead nodes.
 func Networks() []Network {
+	churning := Past{Growth: 24 * time.Hour, Churn: 24 * time.Hour, Session: Weibull(12*time.Hour, 0.6)}
+	dying := churning
+	dying.Decline, dying.Lost = time.Hour, 0.4
 	var all []Network
-	add := func(name string, nodes, k int, s Scenario, how func(n int, seed uint64) *Population) {
+	add := func(kind string, nodes, k int, s Scenario) {
 		s.Lookup, s.Table = routing.LookupConfig{K: k}, routing.TableConfig{K: k}
-		name = fmt.Sprintf("%s, k = %d, %.0f %% dead, %.0f %% silent", name, k, 100*s.Dead, 100*s.Silent)
-		all = append(all, Network{name, nodes, func(seed uint64) *Population { return how(nodes, seed) }, s})
+		name := fmt.Sprintf("%s, k = %d, %.0f %% dead", kind, k, 100*s.Dead)
+		n := Network{Kind: kind, Tables: kind, Nodes: nodes, K: k, Scenario: s}
+		if s.Silent > 0 {
+			n.Kind = "silent"
+			name = fmt.Sprintf("%s, k = %d, %.0f %% silent", kind, k, 100*s.Silent)
+		}
+		n.Name = name
+		n.Make = func(seed uint64) *Population {
+			switch how := map[string]Past{"churning": churning, "dying": dying}[kind]; kind {
+			case "random":
+				return NewPopulation(nodes, seed)
+			case "aged":
+				return Aged(nodes, seed)
+			default:
+				how.K = k
+				return Grown(nodes, seed, how)
+			}
+		}
+		all = append(all, n)
 	}
 	for _, nodes := range []int{400, 1000, 10_000} {
-		for _, dead := range []float64{0, 0.1, 0.2, 0.25, 0.4} {
-			add("random", nodes, 20, Scenario{Dead: dead}, NewPopulation)
-			add("aged", nodes, 20, Scenario{Dead: dead}, Aged)
+		for _, kind := range []string{"random", "aged"} {
+			for _, dead := range []float64{0, 0.1, 0.2, 0.25, 0.4} {
+				add(kind, nodes, 20, Scenario{Dead: dead})
+			}
+			add(kind, nodes, 4, Scenario{Dead: 0.25})
+			add(kind, nodes, 8, Scenario{Dead: 0.25})
 		}
-		for _, k := range []int{4, 8} {
-			add("random", nodes, k, Scenario{Dead: 0.25}, NewPopulation)
-			add("aged", nodes, k, Scenario{Dead: 0.25}, Aged)
-		}
-		add("aged", nodes, 20, Scenario{Silent: 0.25}, Aged)
+		add("aged", nodes, 20, Scenario{Silent: 0.25})
 	}
-	how := Past{Growth: 24 * time.Hour, Churn: 24 * time.Hour, Session: Weibull(12*time.Hour, 0.6)}
-	grown := func(n int, seed uint64) *Population { return Grown(n, seed, how) }
-	for _, dead := range []float64{0, 0.25, 0.4} {
-		add("grown", 400, 20, Scenario{Dead: dead}, grown)
+	for _, k := range []int{4, 8, 20} {
+		for _, dead := range []float64{0, 0.25, 0.4} {
+			add("churning", 1000, k, Scenario{Dead: dead})
+		}
+		add("dying", 1000, k, Scenario{})
+		add("churning", 1000, k, Scenario{Silent: 0.25})
+		if k < 20 {
+			add("aged", 1000, k, Scenario{Silent: 0.25})
+		}
 	}
 	return all
 }

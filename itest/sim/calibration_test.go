@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,10 +15,14 @@ import (
 func TestCalibration(t *testing.T) {
 	long(t)
 	seed := seeded(t, 1)
-	young := Past{Growth: 24 * time.Hour, Churn: 12 * time.Hour, Session: Weibull(12*time.Hour, 0.6)}
 	populations := map[string]*Population{
 		"random": NewPopulation(1000, seed), "aged400": Aged(400, seed), "aged": Aged(1000, seed),
-		"grown": Grown(250, seed, young),
+	}
+	for _, k := range []int{4, 8, 20} {
+		young := Past{Growth: 12 * time.Hour, Churn: 12 * time.Hour, Session: Weibull(12*time.Hour, 0.6), K: k}
+		populations[fmt.Sprint("churning", k)] = Grown(400, seed, young)
+		young.Decline, young.Lost = time.Hour, 0.4
+		populations[fmt.Sprint("dying", k)] = Grown(600, seed, young)
 	}
 	for _, tt := range []struct {
 		network  string
@@ -35,7 +41,13 @@ func TestCalibration(t *testing.T) {
 		{"aged", 20, Scenario{Dead: 0.4}, 0.97, 62},
 		{"aged", 8, Scenario{Dead: 0.25}, 0.94, 33},
 		{"aged", 4, Scenario{Dead: 0.25}, 0.87, 28},
-		{"grown", 20, Scenario{Dead: 0.25}, 0.985, 52},
+		{"churning20", 20, Scenario{}, 1, 32},
+		{"churning20", 20, Scenario{Dead: 0.25}, 0.995, 52},
+		{"churning8", 8, Scenario{Dead: 0.25}, 0.98, 33},
+		{"churning4", 4, Scenario{Silent: 0.25}, 0.95, 26},
+		{"dying20", 20, Scenario{}, 0.995, 54},
+		{"dying8", 8, Scenario{}, 0.98, 35},
+		{"dying4", 4, Scenario{}, 0.95, 30},
 	} {
 		tt.scenario.Lookup, tt.scenario.Table = routing.LookupConfig{K: tt.k}, routing.TableConfig{K: tt.k}
 		c := Calibrate(populations[tt.network], tt.scenario, 150)
@@ -51,7 +63,7 @@ func TestCalibration(t *testing.T) {
 				t.Errorf("%s, k = %d: of %d lookups that say %v, %d are right", tt.network, tt.k, s.Lookups, s.AtLeast, s.Right)
 			}
 		}
-		if c.Said[len(c.Said)-1].Lookups < 150/4 {
+		if c.Said[len(c.Said)-1].Lookups < min(150/4, 4*tt.k) {
 			t.Errorf("%s, k = %d: %d of 150 lookups say 0.99", tt.network, tt.k, c.Said[len(c.Said)-1].Lookups)
 		}
 	}
@@ -81,17 +93,23 @@ func TestNetworksWithAPast(t *testing.T) {
 	if first < 5*last {
 		t.Errorf("the first 20 nodes are in %d tables, the last in %d", first, last)
 	}
-	g := Grown(100, seed, Past{Growth: time.Hour, Churn: 5 * time.Hour, Session: Exponential(5 * time.Hour)})
-	if g.Len() != 100 {
-		t.Fatalf("%d nodes are there, want 100", g.Len())
+	how := Past{Growth: time.Hour, Churn: 5 * time.Hour, Session: Exponential(5 * time.Hour)}
+	g := Grown(100, seed, how)
+	there := slices.DeleteFunc(numbers(g.Len()), func(i int) bool { return g.gone[i] })
+	if len(there) != 100 || g.Len() == 100 {
+		t.Fatalf("%d nodes are there, want 100; tables name %d that are gone, want some", len(there), g.Len()-len(there))
+	}
+	how.Decline, how.Lost = time.Hour, 0.5
+	if left := slices.DeleteFunc(slices.Clone(Grown(100, seed, how).gone), func(gone bool) bool { return gone }); len(left) > 60 || len(left) < 25 {
+		t.Errorf("%d nodes of 100 are left after a decline that half of them survive, and a fifth of these leave", len(left))
 	}
 	newcomers, near := 0, 0
-	for i := range g.Len() {
+	for _, i := range there {
 		if g.ordinal[i] >= 100 {
 			newcomers++
 		}
-		found := g.closest(g.view(i, 20), g.keys[i], 5, i)
-		for _, j := range g.Closest(g.keys[i], 5, func(j int) bool { return j != i }) {
+		found := slices.DeleteFunc(g.closest(g.view(i, 20), g.keys[i], 20, i), func(j int) bool { return g.gone[j] })[:5]
+		for _, j := range g.Closest(g.keys[i], 5, func(j int) bool { return j != i && !g.gone[j] }) {
 			for _, f := range found {
 				if f == j {
 					near++

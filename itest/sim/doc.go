@@ -45,8 +45,9 @@
 // Networks with a past beside the random ones. Real buckets keep their oldest contacts,
 // so that all far tables overlook the same late nodes. Aged is the extreme: all tables
 // saw one order of arrival. Grown plays the past: nodes arrive, join, tend their tables
-// by the rules of package routing, leave and are replaced, over days. Only its tables
-// are simulated; its messages take no time. A [Network] is measured by Calibrate.
+// by the rules of package routing, leave and are replaced, or not, over days; tables name
+// nodes that have just left. Only its tables are simulated; its messages take no time. A
+// [Network] is measured by Calibrate.
 //
 // One world for each operation. An operation changes the table of the node that
 // does it, so that the next one there would be easier. Worlds share what does

@@ -41,12 +41,17 @@ func (w *World) memory(i int) *memory {
 }
 
 // recollect makes the requests and lookups of node i from before the start. The peers
-// that it asked then are like those of the population, and none of them.
+// that it asked then are like the ones of the population, or of its table in a network that
+// grew, and none of them.
 func (w *World) recollect(i int, m *memory) {
 	rng := newRNG(mix(w.seed, forPast, word(i)))
 	asked := make([]int, pastPeers)
 	for p := range asked {
 		asked[p] = rng.IntN(w.pop.Len())
+		if w.pop.views != nil && len(w.pop.views[i].known) > 0 {
+			known := w.pop.views[i].known
+			asked[p] = int(known[rng.IntN(len(known))])
+		}
 	}
 	for range pastRequests {
 		for p, j := range asked {

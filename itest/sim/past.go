@@ -1,8 +1,8 @@
 package sim
 
 import (
-	"cmp"
 	"container/heap"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -14,7 +14,10 @@ import (
 type Past struct {
 	Growth  time.Duration // in which the first nodes arrive, one after the other
 	Churn   time.Duration // after that; each node that leaves is replaced by a new one
+	Decline time.Duration // after that; nodes leave, and none comes
+	Lost    float64       // the share of the nodes that leave in the decline before their session ends
 	Session Span          // how long a node stays
+	K       int           // of tables and lookups. If zero, 20
 }
 
 // A past is a network that grows: only the tables are simulated, by the rules of
@@ -59,8 +62,11 @@ const (
 	tendEvery = time.Hour
 )
 
-// Grown returns n nodes whose tables are those of a network that grew.
+// Grown returns n nodes whose tables are those of a network that grew: fewer if it has
+// declined. Tables name nodes that are gone, too, since their owners last looked. These are
+// in the population, and count for none of its n nodes.
 func Grown(n int, seed uint64, how Past) *Population {
+	setDefault(&how.K, 20)
 	p := &past{
 		Past: how, pop: NewPopulation(pastReserve*n, seed), rng: newRNG(mix(seed, forPast)),
 		tables: make(map[int]*routing.Table),
@@ -72,7 +78,10 @@ func Grown(n int, seed uint64, how Past) *Population {
 	for i := range n {
 		p.plan(how.Growth*time.Duration(i)/time.Duration(n), -1, (*past).arrive)
 	}
-	for p.moves.Len() > 0 && p.moves[0].at < how.Growth+how.Churn {
+	if how.Lost > 0 {
+		p.plan(how.Growth+how.Churn, -1, (*past).decline)
+	}
+	for p.moves.Len() > 0 && p.moves[0].at < how.Growth+how.Churn+how.Decline {
 		m := heap.Pop(&p.moves).(move) //nolint:forcetypeassert // only moves are pushed
 		m.what(p, m.node, m.at)
 	}
@@ -88,7 +97,7 @@ func (p *past) plan(at time.Duration, node int, what func(*past, int, time.Durat
 func (p *past) arrive(_ int, at time.Duration) {
 	i := p.number[p.next]
 	p.next++
-	table := routing.NewTable(p.pop.keys[i], routing.TableConfig{})
+	table := routing.NewTable(p.pop.keys[i], routing.TableConfig{K: p.K})
 	p.ask(i, p.pop.keys[i], table, at) // a lookup of itself
 	p.tables[i] = table
 	f := table.Fill()
@@ -99,17 +108,34 @@ func (p *past) arrive(_ int, at time.Duration) {
 			continue
 		}
 		p.meet(i, to, table, at)
-		f.Ended(req, p.tables[to].Closest(p.keyAt(p.pop.keys[i], req.CPL), 20))
+		f.Ended(req, p.tables[to].Closest(p.keyAt(p.pop.keys[i], req.CPL), p.K))
 	}
 	p.plan(at+p.Session(p.rng.Uint64()), i, (*past).leave)
 	p.plan(at+time.Duration(p.rng.Int64N(int64(tendEvery))), i, (*past).tend)
 }
 
-// leave has a node go, and another come.
+// leave has a node go, and another come unless the network declines.
 func (p *past) leave(i int, at time.Duration) {
+	if p.tables[i] == nil {
+		return // it was lost before its session ended
+	}
 	delete(p.tables, i)
-	p.arrive(-1, at)
+	if at < p.Growth+p.Churn {
+		p.arrive(-1, at)
+	}
 }
+
+// decline has the share of the nodes that are lost go, one after the other.
+func (p *past) decline(_ int, at time.Duration) {
+	for _, i := range p.there() {
+		if p.rng.Float64() < p.Lost {
+			p.plan(at+time.Duration(p.rng.Int64N(int64(p.Decline))), i, (*past).leave)
+		}
+	}
+}
+
+// there returns the nodes that are there, in order.
+func (p *past) there() []int { return slices.Sorted(maps.Keys(p.tables)) }
 
 // tend has a node remove the contacts that have left, and look a random key up.
 func (p *past) tend(i int, at time.Duration) {
@@ -131,7 +157,7 @@ func (p *past) tend(i int, at time.Duration) {
 
 // ask has a node ask the nodes closest to a key, as its lookup does.
 func (p *past) ask(i int, key routing.Key, table *routing.Table, at time.Duration) {
-	for _, to := range p.pop.Closest(key, 20, func(j int) bool { return j != i && p.tables[j] != nil }) {
+	for _, to := range p.pop.Closest(key, p.K, func(j int) bool { return j != i && p.tables[j] != nil }) {
 		p.meet(i, to, table, at)
 	}
 }
@@ -149,29 +175,35 @@ func (p *past) keyAt(self routing.Key, cpl int) routing.Key {
 	return routing.KeyOf(routing.Preimage(self, cpl, p.rng))
 }
 
-// end returns the nodes that are there, with what their tables hold.
+// end returns the nodes that are there or that their tables name, with what their tables
+// hold.
 func (p *past) end() *Population {
-	out := &Population{seed: p.pop.seed}
-	var there []int
-	for i := range p.tables {
-		there = append(there, i)
+	named := make(map[int]bool)
+	for i, table := range p.tables {
+		named[i] = true
+		for c := range table.All() {
+			to, _ := p.pop.find(c.Key)
+			named[to] = true
+		}
 	}
-	slices.Sort(there)
-	renumbered := make(map[int]int32, len(there))
-	for n, i := range there {
+	out := &Population{seed: p.pop.seed}
+	renumbered := make(map[int]int32, len(named))
+	all := slices.Sorted(maps.Keys(named))
+	for n, i := range all {
 		renumbered[i] = int32(n)
 		out.keys = append(out.keys, p.pop.keys[i])
 		out.ordinal = append(out.ordinal, p.pop.ordinal[i])
+		out.gone = append(out.gone, p.tables[i] == nil)
 	}
-	for _, i := range there {
+	for _, i := range all {
 		var v view
-		for c := range p.tables[i].All() {
-			to, _ := p.pop.find(c.Key)
-			if n, ok := renumbered[to]; ok {
-				v.known = append(v.known, n)
+		if table := p.tables[i]; table != nil {
+			for c := range table.All() {
+				to, _ := p.pop.find(c.Key)
+				v.known = append(v.known, renumbered[to])
 			}
 		}
-		slices.SortFunc(v.known, cmp.Compare)
+		slices.Sort(v.known)
 		out.views = append(out.views, v)
 	}
 	return out

@@ -23,6 +23,7 @@ type Population struct {
 	tables  []*routing.Table // of all nodes; nil if they are made when needed
 	aged    bool             // all tables keep the nodes that came first
 	views   []view           // of all nodes, in a network that grew; else nil
+	gone    []bool           // of all nodes, in a network that grew; else nil
 }
 
 // NewPopulation returns n nodes, whose keys follow from seed. It takes 36 bytes

@@ -187,6 +187,9 @@ func (w *World) role(i int) role {
 		}
 		return dead
 	}
+	if w.pop.gone != nil && w.pop.gone[i] {
+		return dead
+	}
 	s, u := &w.scenario, unit(mix(w.seed, forRole, word(i)))
 	for _, part := range []struct {
 		share float64

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -13,20 +14,41 @@ import (
 // then.
 func aheadOf(now, received time.Time) bool { return received.After(now.Add(announce.MaxSkew)) }
 
-// correct corrects the times of an entry that arrived while the clock was ahead, and reports
-// whether it did. When it arrived is unknown: it gets its lifetime from now on. age is the
-// longest one; negative: there is none.
-func correct(now time.Time, age time.Duration, received, expires *time.Time) (changed bool) {
-	if aheadOf(now, *received) {
-		if !expires.IsZero() {
-			*expires = now.Add(max(0, expires.Sub(*received)))
+// A correction corrects the times of an entry, and reports whether it did. age is the longest
+// lifetime of such an entry; negative: there is none.
+type correction func(age time.Duration, received, expires *time.Time) (changed bool)
+
+// correctedAt returns the correction of entries that arrived while the clock was ahead. When
+// they arrived is unknown: they get their lifetime from now on.
+func correctedAt(now time.Time) correction {
+	return func(age time.Duration, received, expires *time.Time) (changed bool) {
+		if aheadOf(now, *received) {
+			if !expires.IsZero() {
+				*expires = now.Add(max(0, expires.Sub(*received)))
+			}
+			*received, changed = now, true
 		}
-		*received, changed = now, true
+		if age >= 0 && expires.After(now.Add(age+announce.MaxSkew)) {
+			*expires, changed = now.Add(age), true
+		}
+		return changed
 	}
-	if age >= 0 && expires.After(now.Add(age+announce.MaxSkew)) {
-		*expires, changed = now.Add(age), true
+}
+
+// shiftedBy returns the correction of entries that arrived before the clock jumped. Without
+// it, what a machine without a battery was sent before the network set its clock would have
+// expired years ago.
+func shiftedBy(jump tasks.Jump) correction {
+	return func(_ time.Duration, received, expires *time.Time) (changed bool) {
+		if received.Before(jump.From) || received.After(jump.To) {
+			return false
+		}
+		if !expires.IsZero() {
+			*expires = expires.Add(jump.By)
+		}
+		*received = received.Add(jump.By)
+		return true
 	}
-	return changed
 }
 
 // errAsItIs leaves an entry as it is.
@@ -34,7 +56,7 @@ var errAsItIs = errors.New("kad: nothing to correct")
 
 // correctTimes corrects the times of all entries. Without it, what arrived while the clock
 // was years ahead would be held for years, and be passed on by no round.
-func (h *Holder) correctTimes(ctx context.Context, now time.Time) error {
+func (h *Holder) correctTimes(ctx context.Context, correct correction) error {
 	var never time.Time // nothing counts as expired
 	for from := []byte(nil); ; {
 		values, err := h.cfg.Store.Values(ctx, never, from, eachBatch)
@@ -42,7 +64,7 @@ func (h *Holder) correctTimes(ctx context.Context, now time.Time) error {
 			return err
 		}
 		for _, v := range values {
-			if err := tolerateFull(h.correctValue(ctx, now, v.Key)); err != nil && !errors.Is(err, errAsItIs) {
+			if err := tolerateFull(h.correctValue(ctx, correct, v.Key)); err != nil && !errors.Is(err, errAsItIs) {
 				return err
 			}
 			from = store.After(v.Key)
@@ -57,7 +79,7 @@ func (h *Holder) correctTimes(ctx context.Context, now time.Time) error {
 			return err
 		}
 		for _, key := range keys {
-			if err := h.correctProviders(ctx, now, key); err != nil {
+			if err := h.correctProviders(ctx, correct, key); err != nil {
 				return err
 			}
 			from = store.After(key)
@@ -66,14 +88,14 @@ func (h *Holder) correctTimes(ctx context.Context, now time.Time) error {
 }
 
 // correctValue corrects the times of the values of a key; errAsItIs if there is no need.
-func (h *Holder) correctValue(ctx context.Context, now time.Time, key []byte) error {
+func (h *Holder) correctValue(ctx context.Context, correct correction, key []byte) error {
 	return h.cfg.Store.UpdateValue(ctx, key, time.Time{}, func(current store.Value, ok bool) (store.Value, error) {
 		if !ok {
 			return store.Value{}, errAsItIs
 		}
 		held, changed := h.cfg.Rules.Unpack(key, current, time.Time{}), false
 		for i := range held {
-			changed = correct(now, h.cfg.RecordAge, &held[i].Received, &held[i].Expires) || changed
+			changed = correct(h.cfg.RecordAge, &held[i].Received, &held[i].Expires) || changed
 		}
 		if !changed {
 			return store.Value{}, errAsItIs
@@ -84,7 +106,7 @@ func (h *Holder) correctValue(ctx context.Context, now time.Time, key []byte) er
 
 // correctProviders corrects the times of the announcements of a key. Ours may last for
 // longer than others.
-func (h *Holder) correctProviders(ctx context.Context, now time.Time, key []byte) error {
+func (h *Holder) correctProviders(ctx context.Context, correct correction, key []byte) error {
 	defer h.announcing.lock(key).Unlock()
 	held, err := h.cfg.Store.Providers(ctx, key, time.Time{}, 0)
 	if err != nil {
@@ -95,12 +117,17 @@ func (h *Holder) correctProviders(ctx context.Context, now time.Time, key []byte
 		if p.ID == string(h.self) {
 			age = -1
 		}
-		if !correct(now, age, &p.Received, &p.Expires) {
+		kept := announce.ParseKept(p.Addrs)
+		published := correct(-1, &kept.Published, new(time.Time))
+		if published {
+			p.Addrs = kept.Marshal()
+		}
+		expires := p.Expires
+		if !correct(age, &p.Received, &p.Expires) {
 			continue
 		}
-		if kept := announce.ParseKept(p.Addrs); aheadOf(now, kept.Published) {
-			kept.Published = now
-			p.Addrs = kept.Marshal()
+		if len(kept.Proof) > 0 && !published {
+			p.Expires = expires // by the clock of the provider, which agrees
 		}
 		if err := tolerateFull(h.cfg.Store.AddProvider(ctx, key, p)); err != nil {
 			return err

@@ -205,6 +205,86 @@ func TestClockBehindAtStart(t *testing.T) {
 	})
 }
 
+// What arrives in the first minutes of a machine that begins with a clock of another time, as
+// without a battery, lives for its lifetime once the network sets the clock: it is served at
+// once, for no longer and no shorter.
+func TestArrivedBeforeClockWasSet(t *testing.T) {
+	for _, ahead := range []time.Duration{-10 * year, -72 * time.Hour, -10 * time.Minute, 5 * time.Hour, 10 * year} {
+		inStores(t, func(t *testing.T, s store.Store) {
+			h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+			c := new(clock)
+			c.set(ahead)
+			sweeping(t, h, c)
+			time.Sleep(5 * time.Minute)
+			arrive(t, h, c.now())
+			time.Sleep(20 * time.Minute)
+			c.set(0)
+			time.Sleep(2 * time.Minute)
+			if got := h.served(t, c.now()); got != 4 {
+				t.Errorf("%v: %d of 4 served once the clock is right", ahead, got)
+			}
+			time.Sleep(47*time.Hour + 30*time.Minute)
+			if got := h.served(t, c.now()); got != 4 {
+				t.Errorf("%v: %d of 4 served in their lifetime", ahead, got)
+			}
+			if got := h.copies(t); got != 3 {
+				t.Errorf("%v: a round sends %d of 3 requests", ahead, got)
+			}
+			time.Sleep(10 * time.Minute)
+			if got := h.served(t, c.now()); got != 0 {
+				t.Errorf("%v: %d served after their lifetime", ahead, got)
+			}
+			time.Sleep(2 * time.Hour)
+			if values, providers := h.Len(); values+providers > 0 {
+				t.Errorf("%v: %d values and %d announcements are held after their lifetime", ahead, values, providers)
+			}
+		})
+	}
+}
+
+// An announcement that a provider has signed lives by the clock of the provider, also when the
+// clock of the holder was wrong by hours at first.
+func TestSignedBeforeClockWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(t, Config{RecordAge: 48 * time.Hour})
+		c := new(clock)
+		c.set(5 * time.Hour)
+		sweeping(t, h, c)
+		time.Sleep(5 * time.Minute)
+		key, provider := roomtest.NewPeer(t)
+		content, published := []byte("a multihash"), time.Now()
+		add := protocol.AddProvider{
+			Key: content, Providers: []protocol.Peer{{ID: provider, Addrs: addrOf(1)}},
+			Proof: announce.Proof{Network: testProtocol, Key: content, Published: published}.Sign(key),
+		}
+		if err := h.Announced(t.Context(), From{ID: provider, At: scope.Private}, add, c.now()); err != nil {
+			t.Fatal(err)
+		}
+		c.set(0)
+		time.Sleep(2 * time.Minute)
+		p, err := h.cfg.Store.Provider(t.Context(), content, string(provider), c.now())
+		if age := p.Expires.Sub(published); err != nil || age.Round(time.Minute) != 48*time.Hour || p.Received.Sub(published).Abs() > time.Minute {
+			t.Errorf("%v: it lives for %v, and was received %v after it was signed", err, age, p.Received.Sub(published))
+		}
+	})
+}
+
+// A machine that sleeps for longer than entries live serves none of them when it wakes.
+func TestSleptBeyondLifetime(t *testing.T) {
+	inStores(t, func(t *testing.T, s store.Store) {
+		h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+		c := new(clock)
+		sweeping(t, h, c)
+		time.Sleep(2 * time.Hour)
+		arrive(t, h, c.now())
+		c.set(72 * time.Hour)
+		time.Sleep(2 * time.Minute)
+		if got := h.served(t, c.now()); got != 0 {
+			t.Errorf("%d served", got)
+		}
+	})
+}
+
 // A clock that goes back while entries arrive keeps none of them for longer.
 func TestClockGoesBack(t *testing.T) {
 	inStores(t, func(t *testing.T, s store.Store) {

@@ -51,9 +51,11 @@
 // The clock is believed when it has run evenly for an hour.
 //
 //   - Context: clocks are set by the network after the start, jump, and stop in sleep.
-//   - Decision: until then, nothing is removed; then, what arrived while the clock was ahead
-//     gets its lifetime anew, since the time of its arrival is unknown.
-//   - Consequence: a clock that is years ahead for 50 minutes costs no record, and prolongs
-//     none. What has expired takes room for up to an hour more.
+//   - Decision: until then, nothing is removed, and what arrived is moved with a clock that
+//     jumps; then, what arrived while the clock was ahead gets its lifetime anew, since the
+//     time of its arrival is unknown.
+//   - Consequence: a clock that is years off for 50 minutes costs no record. What has expired
+//     takes room for up to an hour more. A machine that sleeps in the first hour of a run
+//     holds what it was sent in that hour for as much longer.
 //   - It would change if the system said whether its clock is right.
 package holder

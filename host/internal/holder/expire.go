@@ -29,7 +29,8 @@ const (
 // Expire returns the job that removes what has expired from the store, a batch at a time,
 // while the clock is believed: what has expired by a wrong clock is not served, and is
 // served again once the clock is right. First it corrects the times of entries that arrived
-// while the clock was ahead.
+// while the clock was ahead; and at once, of entries that arrived before the clock was
+// believed, if it is set then.
 func (h *Holder) Expire() tasks.Job {
 	s := &sweep{holder: h}
 	return tasks.Job{Name: "expire", Due: s.due}
@@ -50,13 +51,17 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 	if start.Room() == 0 {
 		return time.Time{}
 	}
-	since := s.clock.Look(now)
+	since, jump := s.clock.Look(now)
+	if jump.By != 0 && jump.After < clockSettles {
+		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, shiftedBy(jump)) }, nil)
+		return time.Time{}
+	}
 	if settled := since.Add(clockSettles); now.Before(settled) {
 		return settled
 	}
 	if !since.Equal(s.right) {
 		s.right, s.at = since, time.Time{}
-		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, now) }, nil)
+		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, correctedAt(now)) }, nil)
 		return time.Time{}
 	}
 	soon := now.Add(expireAfter)

@@ -21,6 +21,17 @@ func Jumped(from, to time.Time) time.Duration {
 // look to the next, without having jumped.
 const maxDrift = time.Minute
 
+// A Jump is one of the clock of the wall, which was set, or did not stop while the machine
+// slept. The zero value is none.
+type Jump struct {
+	By    time.Duration // ahead; less than 0: back
+	After time.Duration // for how long it had run evenly before
+
+	// From and To are when it began to run so, and when it jumped, by the time that it showed
+	// before. They are times of the wall alone.
+	From, To time.Time
+}
+
 // An Evenness says for how long the clock of the wall has run evenly: since it was looked at
 // first, or has jumped, since it was set or the machine slept. The zero value was never
 // looked at. It is not safe for concurrent use.
@@ -29,11 +40,16 @@ type Evenness struct {
 	since time.Time
 }
 
-// Look looks at the clock, which shows now. It returns since when it has run evenly.
-func (e *Evenness) Look(now time.Time) (since time.Time) {
-	if e.last.IsZero() || Jumped(e.last, now).Abs() > maxDrift {
+// Look looks at the clock, which shows now. It returns since when it has run evenly, and the
+// jump that it has made since it was looked at before.
+func (e *Evenness) Look(now time.Time) (since time.Time, jump Jump) {
+	switch by := Jumped(e.last, now); {
+	case e.last.IsZero():
+		e.since = now
+	case by.Abs() > maxDrift:
+		jump = Jump{By: by, After: now.Sub(e.since), From: e.since.Round(0), To: now.Round(0).Add(-by)}
 		e.since = now
 	}
 	e.last = now
-	return e.since
+	return e.since, jump
 }

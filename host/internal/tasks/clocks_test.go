@@ -53,20 +53,26 @@ func TestPassed(t *testing.T) {
 func TestEvenness(t *testing.T) {
 	start := time.Now()
 	var e tasks.Evenness
-	var since time.Duration
-	for _, tt := range []struct{ after, set, since time.Duration }{
-		{0, 0, 0},
-		{time.Hour, 0, 0},
-		{2 * time.Hour, 30 * time.Second, 0},
-		{3 * time.Hour, 10 * year, 3 * time.Hour},
-		{4 * time.Hour, 10 * year, 3 * time.Hour},
-		{5 * time.Hour, 0, 5 * time.Hour},
-		{6 * time.Hour, -2 * time.Hour, 6 * time.Hour},
-		{7 * time.Hour, -2 * time.Hour, 6 * time.Hour},
+	for _, tt := range []struct{ after, set, since, jump, ran time.Duration }{
+		{0, 0, 0, 0, 0},
+		{time.Hour, 0, 0, 0, 0},
+		{2 * time.Hour, 30 * time.Second, 0, 0, 0},
+		{3 * time.Hour, 10 * year, 3 * time.Hour, 10*year - 30*time.Second, 3 * time.Hour},
+		{4 * time.Hour, 10 * year, 3 * time.Hour, 0, 0},
+		{5 * time.Hour, 0, 5 * time.Hour, -10 * year, 2 * time.Hour},
+		{6 * time.Hour, -2 * time.Hour, 6 * time.Hour, -2 * time.Hour, time.Hour},
+		{7 * time.Hour, -2 * time.Hour, 6 * time.Hour, 0, 0},
 	} {
-		since = e.Look(roomtest.SetClock(start.Add(tt.after), tt.set)).Sub(start)
-		if since != tt.since {
-			t.Errorf("after %v, it is even since %v, want %v", tt.after, since, tt.since)
+		now := roomtest.SetClock(start.Add(tt.after), tt.set)
+		since, jump := e.Look(now)
+		if since.Sub(start) != tt.since {
+			t.Errorf("after %v, it is even since %v, want %v", tt.after, since.Sub(start), tt.since)
+		}
+		if jump.By != tt.jump || jump.After != tt.ran || jump.To.Sub(jump.From) != tt.ran && tt.set != 10*year {
+			t.Errorf("after %v, the jump is %+v, want %v after %v", tt.after, jump, tt.jump, tt.ran)
+		}
+		if jump.By != 0 && !jump.To.Add(jump.By).Equal(now.Round(0)) {
+			t.Errorf("after %v, it jumped from %v by %v to %v", tt.after, jump.To, jump.By, now)
 		}
 	}
 }

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"strings"
+	"slices"
 
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
 
 	"github.com/go-kad/kad/itest/sim"
 )
@@ -21,10 +21,15 @@ func (s *session) calibrate() []calibrated {
 	defer s.bar.end()
 	var out []calibrated
 	networks := sim.Networks()
+	made := make(map[string]*sim.Population) // it takes seconds to play a past
 	s.bar.begin("confidence", len(networks))
 	for i, n := range networks {
 		if n.Nodes <= s.nodes {
-			out = append(out, calibrated{n, sim.Calibrate(n.Make(s.seed), n.Scenario, s.runs)})
+			name := fmt.Sprint(n.Tables, n.Nodes, n.K)
+			if made[name] == nil {
+				made[name] = n.Make(s.seed)
+			}
+			out = append(out, calibrated{n, sim.Calibrate(made[name], n.Scenario, s.runs)})
 		}
 		s.bar.at(i + 1)
 	}
@@ -47,39 +52,60 @@ func calibrationTable(all []calibrated) string {
 	return align(lines)
 }
 
-// plotConfidence draws, for each kind of network, the share of right lookups of the ones
-// that state at least some confidence.
+// plotConfidence draws, for each kind of network and for each k, the share of right lookups
+// of the ones that state at least some confidence.
 func (s *session) plotConfidence(all []calibrated) error {
 	if len(all) == 0 {
 		return nil
 	}
-	if err := os.MkdirAll(s.out, 0o755); err != nil { //nolint:gosec // pictures are for all to see
-		return err
-	}
-	diagonal := plotter.XYs{{X: 0.5, Y: 0.5}, {X: 1, Y: 1}}
-	lines := []any{"as stated", diagonal}
-	for _, kind := range []string{"random", "aged", "grown"} {
-		var sums []sim.Said
-		for _, c := range all {
-			if !strings.HasPrefix(c.network.Name, kind) {
-				continue
-			}
-			if sums == nil {
-				sums = make([]sim.Said, len(c.Said))
-			}
-			for i, said := range c.Said {
-				sums[i].AtLeast = said.AtLeast
-				sums[i].Lookups += said.Lookups
-				sums[i].Right += said.Right
-			}
+	byKind := stated(all, sim.Kinds(), func(n sim.Network) string { return n.Kind })
+	var byK []string
+	for _, c := range all {
+		if name := fmt.Sprint("k = ", c.network.K); !slices.Contains(byK, name) {
+			byK = append(byK, name)
 		}
+	}
+	for file, lines := range map[string][]any{
+		"confidence":      byKind,
+		"confidence-by-k": stated(all, byK, func(n sim.Network) string { return fmt.Sprint("k = ", n.K) }),
+	} {
+		p := chart("Lookups that state at least so much", "confidence stated", "share that found all of the k closest")
+		p.Legend.Left = true
+		if err := plotutil.AddLinePoints(p, lines...); err != nil {
+			return err
+		}
+		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = least, 1, least, 1
+		if err := s.save(p, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// least is the confidence at which the plots begin.
+const least = 0.5
+
+// stated returns lines for a plot: what would be as stated, and one for each group of
+// networks, with its name before it.
+func stated(all []calibrated, groups []string, groupOf func(sim.Network) string) []any {
+	lines := []any{"as stated", plotter.XYs{{X: least, Y: least}, {X: 1, Y: 1}}}
+	for _, group := range groups {
 		var points plotter.XYs
-		for _, sum := range sums {
-			points = append(points, plotter.XY{X: sum.AtLeast, Y: sum.Share()})
+		for i, level := range all[0].Said {
+			sum := sim.Said{AtLeast: level.AtLeast}
+			for _, c := range all {
+				if groupOf(c.network) == group {
+					sum.Lookups += c.Said[i].Lookups
+					sum.Right += c.Said[i].Right
+				}
+			}
+			if sum.Lookups > 0 {
+				points = append(points, plotter.XY{X: sum.AtLeast, Y: sum.Share()})
+			}
 		}
 		if len(points) > 0 {
-			lines = append(lines, kind, points)
+			lines = append(lines, group, points)
 		}
 	}
-	return s.draw("confidence", "Share of right lookups, of the ones that state so much", "confidence, at least", "right", false, lines...)
+	return lines
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ func main() {
 
 // options are what the command line says.
 type options struct {
+	args    []string // all of them
 	seed    uint64
 	runs    int
 	nodes   int
@@ -53,10 +55,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.whole, "whole", false, "fill the tables of all nodes at the start; for up to 20000 nodes")
 	flags.IntVar(&o.replay, "replay", -1, "make one `run` of one row, and print all that happens")
 	flags.BoolVar(&o.plots, "plots", true, "draw plots")
-	flags.StringVar(&o.out, "out", "itest/sim/out", "`directory` of the plots")
+	flags.StringVar(&o.out, "out", "", "`directory` of the plots; if empty, plots beside the file of -results, or itest/sim/out")
 	flags.StringVar(&o.results, "results", "", "write the figures to this `file`, too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	o.args = args
+	switch {
+	case o.out != "":
+	case o.results != "":
+		o.out = filepath.Join(filepath.Dir(o.results), "plots")
+	default:
+		o.out = "itest/sim/out"
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -85,9 +95,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	begin := time.Now()
 	figures, failures := s.measure(rows)
-	took := time.Since(begin)
 	_, _ = fmt.Fprint(stdout, table(figures))
-	_, _ = fmt.Fprintf(stdout, "\n%s of measuring, %s\n", took.Round(time.Second), memory())
+	_, _ = fmt.Fprintf(stdout, "\n%s of measuring, %s\n", time.Since(begin).Round(time.Second), memory())
 	var calibrated []calibrated
 	if o.only == "" {
 		calibrated = s.calibrate()
@@ -103,7 +112,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		_, _ = fmt.Fprintf(stdout, "plots are in %s\n", o.out)
 	}
 	if o.results != "" {
-		if err := os.WriteFile(o.results, []byte(results(o, figures, calibrated, took)), 0o644); err != nil { //nolint:gosec // it is for all to read
+		if err := os.WriteFile(o.results, []byte(results(o, figures, calibrated, time.Since(begin))), 0o644); err != nil { //nolint:gosec // it is for all to read
 			return err
 		}
 	}

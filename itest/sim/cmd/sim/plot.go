@@ -17,9 +17,6 @@ import (
 // plot draws lookups against the size of the network, and how they are
 // distributed where some are dead.
 func (s *session) plot() error {
-	if err := os.MkdirAll(s.out, 0o755); err != nil { //nolint:gosec // pictures are for all to see
-		return err
-	}
 	if err := s.plotSizes(); err != nil {
 		return err
 	}
@@ -113,20 +110,34 @@ func inMillis(d time.Duration) float64 { return float64(d) / float64(time.Millis
 
 // draw writes a plot of lines, each a name and its points.
 func (s *session) draw(file, title, x, y string, logarithmic bool, lines ...any) error {
-	p := plot.New()
-	p.Title.Text = title
-	p.X.Label.Text, p.Y.Label.Text = x, y
+	p := chart(title, x, y)
 	p.Legend.Top, p.Legend.Left = logarithmic, logarithmic // where the lines are not
 	if logarithmic {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	p.Add(plotter.NewGrid())
 	if err := plotutil.AddLines(p, lines...); err != nil {
 		return err
 	}
 	p.Y.Min = 0
 	if !logarithmic {
 		p.X.Min = 0
+	}
+	return s.save(p, file)
+}
+
+// chart returns a plot with a grid and nothing else.
+func chart(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text = title
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.Add(plotter.NewGrid())
+	return p
+}
+
+// save writes a plot.
+func (s *session) save(p *plot.Plot, file string) error {
+	if err := os.MkdirAll(s.out, 0o755); err != nil { //nolint:gosec // pictures are for all to see
+		return err
 	}
 	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(s.out, file+".svg"))
 }

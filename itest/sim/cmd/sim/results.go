@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -13,17 +14,23 @@ import (
 func results(o options, figures []figure, judged []calibrated, took time.Duration) string {
 	var b strings.Builder
 	b.WriteString("# Results of the simulator\n\n")
-	b.WriteString("Written by `go run ./itest/sim/cmd/sim -results itest/sim/RESULTS.md`, see `-help`.\n")
+	fmt.Fprintf(&b, "Written by `go run ./itest/sim/cmd/sim %s`, see `-help`.\n", strings.Join(o.args, " "))
 	b.WriteString("Targets are in brackets. What the rows are is in `rows.go`, what is simulated in `doc.go`.\n\n")
 	fmt.Fprintf(&b, "- Commit: %s\n", commit())
 	fmt.Fprintf(&b, "- Date: %s\n", time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(&b, "- Machine: %s\n", machine())
-	fmt.Fprintf(&b, "- Seed %d, up to %d runs of a row; %s of measuring, %s\n\n", o.seed, o.runs, took.Round(time.Second), memory())
+	fmt.Fprintf(&b, "- Seed %d, up to %d runs of a row; %s with the plots, %s\n\n", o.seed, o.runs, took.Round(time.Second), memory())
 	b.WriteString(table(figures))
 	if len(judged) > 0 {
 		b.WriteString("\nWhat lookups say and how often they are right: of the lookups that state at least that\n")
-		b.WriteString("confidence, the share that found all of the k closest, and how many they are.\n\n")
+		b.WriteString("confidence, the share that found all of the k closest, and how many they are. `Kinds` in\n")
+		b.WriteString("`calibration.go` says what the networks are.\n\n")
 		b.WriteString(calibrationTable(judged))
+		for _, plot := range []string{"confidence", "confidence-by-k"} {
+			if path, err := filepath.Rel(filepath.Dir(o.results), filepath.Join(o.out, plot+".svg")); err == nil && o.plots {
+				fmt.Fprintf(&b, "\n![stated and true confidence](%s)\n", filepath.ToSlash(path))
+			}
+		}
 	}
 	b.WriteString("\nTime by the clock on the wall, the making of the nodes not counted:\n\n")
 	lines := [][]string{{"row", "nodes", "runs", "took"}}
