@@ -154,7 +154,7 @@ func (o *options) check(args []string) (err error) {
 	for _, id := range o.from {
 		sender, err := peer.Decode(id)
 		if err != nil {
-			return fmt.Errorf("--from %q is no ID of a peer, such as 12D3KooW...", id)
+			return fmt.Errorf("--from %q is no ID of a peer: send --receive prints that of its own", id)
 		}
 		o.senders = append(o.senders, sender)
 	}

@@ -53,17 +53,17 @@ func newReceiver(ctx context.Context, o options, stdin io.Reader, out io.Writer)
 
 // invite says what a friend types to send a file here.
 func (r *receiver) invite(host lhost.Host) {
-	cmd := fmt.Sprintf("go run ./examples/send FILE %s", host.ID())
+	cmd := []string{"go run ./examples/send FILE", host.ID().String()}
 	if r.opts.network != "/chat" {
-		cmd += " --network " + app.Quote(r.opts.network)
+		cmd = append(cmd, "--network", app.Quote(r.opts.network))
 	}
 	if addr, _ := app.BestAddr(host.Addrs()); addr != nil && len(r.opts.join) == 0 {
-		cmd += fmt.Sprintf(" --join %s/p2p/%s", addr, host.ID())
+		cmd = append(cmd, "--join", fmt.Sprintf("%s/p2p/%s", addr, host.ID()))
 	}
 	for _, join := range r.opts.join {
-		cmd += " --join " + app.Quote(join)
+		cmd = append(cmd, "--join", app.Quote(join))
 	}
-	r.tell.line("files go to %s; a friend sends one with:\n\n    %s\n", r.opts.receive, cmd)
+	r.tell.line("files go to %s; a friend sends one with:\n\n    %s\n", r.opts.receive, strings.Join(cmd, " "))
 	if !r.opts.yes && len(r.opts.senders) == 0 && r.ask == nil {
 		r.tell.line("no file is taken: name senders with --from, or take all with --yes")
 	}

@@ -95,7 +95,7 @@ const sentSize = 40 << 20
 func TestSend(t *testing.T) {
 	var mu sync.Mutex
 	took := make(map[string]time.Duration)
-	t.Cleanup(func() { record(10, "A file", describeSendings(took)) })
+	t.Cleanup(func() { record(12, "A file", describeSendings(took)) })
 	for _, s := range sendings() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

@@ -219,7 +219,7 @@ func (e *Endpoint) accept(on network.Stream) {
 	}
 	if fresh {
 		e.running.Go(func() { // this is one of running itself
-			defer s.Close()
+			defer s.Close() //nolint:errcheck // it returns none
 			e.cfg.Accept(s)
 		})
 	}

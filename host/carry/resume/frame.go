@@ -29,8 +29,7 @@ func (h hello) bytes() []byte {
 		b[0] = 1
 	}
 	b = append(b, h.id[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(h.got))
-	return binary.BigEndian.AppendUint64(b, uint64(h.window))
+	return appendNumber(appendNumber(b, h.got), h.window)
 }
 
 func readHello(r io.Reader) (h hello, err error) {
@@ -67,8 +66,7 @@ const welcomeSize = 1 + 8 + 8
 
 func (w welcome) bytes() []byte {
 	b := append(make([]byte, 0, welcomeSize), byte(w.answer))
-	b = binary.BigEndian.AppendUint64(b, uint64(w.got))
-	return binary.BigEndian.AppendUint64(b, uint64(w.window))
+	return appendNumber(appendNumber(b, w.got), w.window)
 }
 
 func readWelcome(r io.Reader) (w welcome, err error) {
@@ -104,8 +102,8 @@ const frameSize = 1 + 8 + 4 // without data
 
 // append appends the frame to b, without data.
 func (f frame) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(append(b, byte(f.kind)), uint64(f.offset))
-	return binary.BigEndian.AppendUint32(b, uint32(f.size))
+	b = appendNumber(append(b, byte(f.kind)), f.offset)
+	return binary.BigEndian.AppendUint32(b, uint32(f.size)) //nolint:gosec // at most blockSize
 }
 
 // readFrame reads a frame, without the data.
@@ -120,6 +118,11 @@ func readFrame(r io.Reader) (frame, error) {
 		return frame{}, fmt.Errorf("%w: frame %x", errProtocol, b)
 	}
 	return f, nil
+}
+
+// appendNumber appends a number, which is not negative.
+func appendNumber(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // see above
 }
 
 // number reads a number, which is negative if it is too large.
