@@ -5,19 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
-	"github.com/mattn/go-isatty"
-	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	"github.com/go-kad/kad/examples/internal/lan"
-	"github.com/go-kad/kad/examples/internal/ports"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -53,7 +48,7 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 	if o.psk != nil {
 		private = append(private, libp2p.PrivateNetwork(o.psk))
 	}
-	host, dht, err := newNode(o.listen, kad.Config{
+	host, dht, err := app.Node(o.listen, kad.Config{
 		Network:    o.network,
 		Bootstrap:  o.bootstrap,
 		RecordAge:  announcementAge,
@@ -70,7 +65,7 @@ func newChatter(o options, notify func(event)) (*chatter, error) {
 		c.close()
 		return nil, err
 	}
-	if o.mdns && (len(o.listen) == 0 || !allLoopback(o.listen)) {
+	if o.mdns && (len(o.listen) == 0 || !app.AllLoopback(o.listen)) {
 		c.lan, _ = lan.Meet(host, o.network) // without it, friends are found through the DHT alone
 	}
 	return c, nil
@@ -88,51 +83,6 @@ func (c *chatter) close() {
 	_ = c.host.Close()
 }
 
-// newNode makes a libp2p host that listens, and a DHT on it.
-func newNode(listen []string, cfg kad.Config, opts ...libp2p.Option) (host lhost.Host, dht *kad.DHT, err error) {
-	if len(listen) == 0 {
-		listen = defaultListen()
-	}
-	if allLoopback(listen) { // there is no NAT to traverse
-		if host, err = newHost(listen, opts...); err == nil {
-			if dht, err = kad.New(host, cfg); err != nil {
-				_ = host.Close()
-			}
-		}
-		return host, dht, err
-	}
-	host, err = newHost(listen, append(opts, kad.Traversal(&dht, cfg))...)
-	return host, dht, err
-}
-
-// allLoopback reports whether only processes of this machine can dial what listens on
-// these addresses.
-func allLoopback(listen []string) bool {
-	return !slices.ContainsFunc(listen, func(addr string) bool {
-		return !strings.HasPrefix(addr, "/ip4/127.") && !strings.HasPrefix(addr, "/ip6/::1/")
-	})
-}
-
-// newHost makes a libp2p host that listens.
-func newHost(listen []string, opts ...libp2p.Option) (lhost.Host, error) {
-	addrs := make([]multiaddr.Multiaddr, len(listen))
-	for i, a := range listen {
-		addr, err := multiaddr.NewMultiaddr(a)
-		if err != nil {
-			return nil, fmt.Errorf("cannot listen on %s: %w", a, err)
-		}
-		addrs[i] = addr
-	}
-	if err := ports.InUse(addrs...); err != nil {
-		return nil, err
-	}
-	host, err := libp2p.New(append(opts, libp2p.ListenAddrs(addrs...))...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", strings.Join(listen, ", "), err)
-	}
-	return host, nil
-}
-
 // runChat chats until ctx ends or stdin does, in lines.
 func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error {
 	return chat(ctx, o, out, "type a line and press Enter to say it; Ctrl-C leaves", func(c *chatter) error {
@@ -141,10 +91,10 @@ func runChat(ctx context.Context, o options, stdin io.Reader, out *screen) error
 		if err == nil && ctx.Err() == nil {
 			err = failed()
 		}
-		if err == nil && ctx.Err() == nil && !isTerminal(stdin) {
+		if err == nil && ctx.Err() == nil && !app.IsTerminal(stdin) {
 			err = flush(ctx, c.room, o.patience, out)
 		}
-		if ctx.Err() != nil && isTerminal(stdin) {
+		if ctx.Err() != nil && app.IsTerminal(stdin) {
 			out.newLine() // after the ^C
 		}
 		return err
@@ -236,10 +186,4 @@ func flush(ctx context.Context, r *room, patience time.Duration, out *screen) er
 		return fmt.Errorf("nobody came within %v: %s not delivered", patience, count(kept, "line"))
 	}
 	return nil
-}
-
-// isTerminal reports whether a file is a terminal.
-func isTerminal(file any) bool {
-	f, ok := file.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
 }

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multiformats/go-multiaddr"
-
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/routing"
 )
@@ -116,42 +114,6 @@ func TestHealth(t *testing.T) {
 	h.report(nil)
 	if s := second.String(); !strings.HasPrefix(s, "* not connected to the network, trying on: refused\n* joined the network (") {
 		t.Errorf("status:\n%s", s)
-	}
-}
-
-func TestBestAddr(t *testing.T) {
-	tests := []struct {
-		name        string
-		addrs       []string
-		want, reach string
-	}{
-		{"none", nil, "", ""},
-		{"loopback", []string{"/ip4/127.0.0.1/udp/1/quic-v1", "/ip4/127.0.0.1/tcp/1"}, "/ip4/127.0.0.1/tcp/1", "on this machine"},
-		{"home", []string{"/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.5/udp/1/quic-v1"}, "/ip4/192.168.1.5/udp/1/quic-v1", "local network"},
-		{"containers", []string{"/ip4/172.17.0.1/tcp/1", "/ip4/192.168.1.5/udp/1/quic-v1"}, "/ip4/192.168.1.5/udp/1/quic-v1", "local network"},
-		{"through a relay", []string{
-			"/ip4/192.168.1.5/tcp/1",
-			"/ip4/8.8.8.8/tcp/1/p2p/12D3KooWHGqaPPYWmsRgdTRUbqWfXdsEakpajGKub2QaAZzLYYDY/p2p-circuit",
-		}, "/ip4/192.168.1.5/tcp/1", "local network"},
-		{"public", []string{"/ip4/192.168.1.5/tcp/1", "/ip4/8.8.8.8/tcp/1", "/ip4/127.0.0.1/tcp/1"}, "/ip4/8.8.8.8/tcp/1", "anywhere"},
-	}
-	for _, tt := range tests {
-		var addrs []multiaddr.Multiaddr
-		for _, s := range tt.addrs {
-			addrs = append(addrs, multiaddr.StringCast(s))
-		}
-		got, reach := bestAddr(addrs)
-		if (got == nil) != (tt.want == "") || (got != nil && got.String() != tt.want) || !strings.Contains(reach, tt.reach) {
-			t.Errorf("%s: bestAddr() = %v, %q; want %s, %q", tt.name, got, reach, tt.want, tt.reach)
-		}
-	}
-}
-
-func TestQuote(t *testing.T) {
-	for give, want := range map[string]string{"lobby": "lobby", "/chat": "/chat", "a&b": "'a&b'", "it's": `'it'\''s'`, "bär": "'bär'"} {
-		if got := quote(give); got != want {
-			t.Errorf("quote(%q) = %s, want %s", give, got, want)
-		}
 	}
 }
 

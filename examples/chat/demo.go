@@ -19,6 +19,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -138,7 +139,7 @@ func (d *demo) startNodes(ctx context.Context) error {
 		if i > 0 {
 			through = d.nodes[i/2].info()
 		}
-		host, dht, err := newNode(d.opts.listen, kad.Config{Network: d.opts.network, Bootstrap: through, K: demoK})
+		host, dht, err := app.Node(d.opts.listen, kad.Config{Network: d.opts.network, Bootstrap: through, K: demoK})
 		if err != nil {
 			return err
 		}

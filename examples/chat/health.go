@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -67,13 +68,13 @@ func (h *health) report(err error) {
 	case h.joined && !errors.Is(err, kad.ErrNoContacts):
 		if !h.warned {
 			h.warned = true
-			h.out.status("trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
+			h.out.status("trying on: %s", strings.TrimPrefix(app.OneLine(err), "kad: "))
 		}
 	case h.first && !h.joined:
 		h.said = true
 		h.out.status("you are the first: waiting for somebody to join")
 	default:
 		h.said, h.joined = true, false
-		h.out.status("not connected to the network, trying on: %s", strings.TrimPrefix(oneLine(err), "kad: "))
+		h.out.status("not connected to the network, trying on: %s", strings.TrimPrefix(app.OneLine(err), "kad: "))
 	}
 }

@@ -52,6 +52,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	"github.com/go-kad/kad/examples/internal/swarmkey"
 	"github.com/go-kad/kad/examples/internal/version"
 	kad "github.com/go-kad/kad/host"
@@ -105,7 +106,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		switch {
 		case o.demo:
 			failed = runDemo(ctx, o, stdout)
-		case !o.plain && isTerminal(stdin) && isTerminal(stdout) && os.Getenv("TERM") != "dumb":
+		case !o.plain && app.IsTerminal(stdin) && app.IsTerminal(stdout) && os.Getenv("TERM") != "dumb":
 			failed = runWindow(ctx, o, stdin, out)
 		default:
 			failed = runChat(ctx, o, stdin, out)
@@ -115,11 +116,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
-		_, _ = fmt.Fprintf(stderr, "chat: %s (--help lists the flags)\n", oneLine(err))
+		_, _ = fmt.Fprintf(stderr, "chat: %s (--help lists the flags)\n", app.OneLine(err))
 		return exitUsage
 	}
 	if failed != nil {
-		_, _ = fmt.Fprintf(stderr, "chat: %s\n", oneLine(failed))
+		_, _ = fmt.Fprintf(stderr, "chat: %s\n", app.OneLine(failed))
 		return exitFailed
 	}
 	return exitOK
@@ -159,18 +160,13 @@ func newCommand(start func(options)) *cobra.Command {
 	flags.StringVar(&o.network, "network", "/chat", "name of the network")
 	flags.StringVar(&o.swarmKey, "swarm-key", "", "file with the key of a private network: only peers that have it can connect")
 	flags.StringArrayVar(&o.listen, "listen", nil,
-		"address to listen on; may be repeated (default "+strings.Join(defaultListen(), ", ")+")")
+		"address to listen on; may be repeated (default "+strings.Join(app.Listen(), ", ")+")")
 	flags.StringArrayVar(&o.announce, "announce", nil, "address at which others can dial you, such as that of a port that your router forwards; may be repeated")
 	flags.BoolVar(&o.offerRelay, "offer-relay", false, "relay for peers behind NATs, while this node can be dialled itself")
 	flags.BoolVar(&o.mdns, "mdns", true, "find friends in your local network by multicast DNS, also without --join")
 	flags.BoolVar(&o.plain, "plain", false, "lines instead of a window, also on a terminal")
 	flags.BoolVar(&o.demo, "demo", false, "show the whole story in one process: 20 nodes, two chatters")
 	return cmd
-}
-
-// defaultListen is any port of all interfaces, over TCP and QUIC.
-func defaultListen() []string {
-	return []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"}
 }
 
 // check says what is wrong with o and what would be right, and fills in what
@@ -200,7 +196,7 @@ func (o *options) check() error {
 	if err := o.readSwarmKey(); err != nil {
 		return err
 	}
-	if len(o.announce) > 0 && len(o.listen) > 0 && allLoopback(o.listen) {
+	if len(o.announce) > 0 && len(o.listen) > 0 && app.AllLoopback(o.listen) {
 		return errors.New("--announce: nobody can dial what listens on a loopback address; leave --listen or --announce out")
 	}
 	if o.demo && len(o.join) > 0 {
@@ -225,7 +221,7 @@ func (o *options) readSwarmKey() (err error) {
 		return fmt.Errorf("--swarm-key: %w", err)
 	}
 	if len(o.listen) == 0 {
-		o.listen = slices.DeleteFunc(defaultListen(), func(a string) bool { return !swarmkey.Carries(multiaddr.StringCast(a)) })
+		o.listen = slices.DeleteFunc(app.Listen(), func(a string) bool { return !swarmkey.Carries(multiaddr.StringCast(a)) })
 	}
 	for _, a := range o.listen {
 		if err := swarmkey.Refuse("--listen", []multiaddr.Multiaddr{multiaddr.StringCast(a)}); err != nil {
@@ -233,9 +229,4 @@ func (o *options) readSwarmKey() (err error) {
 		}
 	}
 	return swarmkey.Refuse("--announce", o.announced)
-}
-
-// oneLine returns an error as one line, since an error can be several in one.
-func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

@@ -17,13 +17,14 @@ import (
 	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
 )
 
 // openRelay starts a relay with limits, without which its connections are not limited.
 func openRelay(t *testing.T) lhost.Host {
 	t.Helper()
-	h, err := newHost([]string{"/ip4/127.0.0.1/tcp/0"}, libp2p.ForceReachabilityPublic(),
+	h, err := app.Host([]string{"/ip4/127.0.0.1/tcp/0"}, libp2p.ForceReachabilityPublic(),
 		libp2p.EnableRelayService(relayv2.WithLimit(&relayv2.RelayLimit{Duration: time.Hour, Data: 16 << 20})))
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -22,7 +23,7 @@ type guest struct {
 // enter makes a new peer enter a room.
 func enter(t *testing.T, topic, nick string) *guest {
 	t.Helper()
-	host, err := newHost([]string{"/ip4/127.0.0.1/tcp/0"})
+	host, err := app.Host([]string{"/ip4/127.0.0.1/tcp/0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
 )
 
@@ -108,18 +109,18 @@ func count(n int, thing string) string {
 // invitation returns what a friend types to come here, and from where that works. It is
 // empty if nobody can join through this host.
 func invitation(host lhost.Host, o options) (reach, command string) {
-	addr, reach := bestAddr(host.Addrs())
+	addr, reach := app.BestAddr(host.Addrs())
 	if addr == nil {
 		return "", ""
 	}
 	cmd := "go run ./examples/chat"
 	if o.network != "/chat" {
-		cmd += " --network " + quote(o.network)
+		cmd += " --network " + app.Quote(o.network)
 	}
 	if o.swarmKey != "" {
-		cmd += " --swarm-key " + quote(o.swarmKey)
+		cmd += " --swarm-key " + app.Quote(o.swarmKey)
 	}
-	cmd += " --room " + quote(o.room)
+	cmd += " --room " + app.Quote(o.room)
 	return reach, fmt.Sprintf("%s --join %s/p2p/%s", cmd, addr, host.ID())
 }
 

@@ -38,6 +38,7 @@ type Lab struct {
 	inet    *namespace
 	delay   *delay
 	routers []*Machine
+	only6   []*Machine // have addresses of IPv6 alone
 }
 
 // Missing says what keeps this machine from having a lab, or "" if nothing does.
@@ -302,10 +303,10 @@ func (l *Lab) Rewan(i int) (netip.Addr, error) {
 // Down ends all programs of the lab and removes it. Sockets that it has given out
 // are to be closed by those who have them.
 func (l *Lab) Down() {
-	for _, m := range slices.Concat(l.Hosts, l.Public, l.routers) {
+	for _, m := range slices.Concat(l.Hosts, l.Public, l.routers, l.only6) {
 		m.close()
 	}
-	l.Hosts, l.Public, l.routers = nil, nil, nil
+	l.Hosts, l.Public, l.routers, l.only6 = nil, nil, nil, nil
 	if l.delay != nil {
 		l.delay.close()
 		l.delay = nil

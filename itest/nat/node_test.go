@@ -31,7 +31,7 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 	if built, err = os.MkdirTemp("", "kad-nat-"); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", built+string(filepath.Separator), "./examples/node", "./examples/chat")
+	cmd := exec.Command("go", "build", "-o", built+string(filepath.Separator), "./examples/node", "./examples/chat", "./examples/send")
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

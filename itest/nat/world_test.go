@@ -34,14 +34,14 @@ func newWorld(t *testing.T, relays int, behind ...Flavour) *world {
 }
 
 // settle starts nodes on all public machines of a lab but the last, and waits
-// until each knows all others.
-func settle(t *testing.T, l *Lab, relays int) *world {
+// until each knows all others. The relays have more arguments.
+func settle(t *testing.T, l *Lab, relays int, more ...string) *world {
 	t.Helper()
 	w := &world{Lab: l, relays: relays}
 	for i, m := range l.Public[:len(l.Public)-1] {
 		var args []string
 		if i < relays {
-			args = append(args, "--offer-relay")
+			args = append(args, append(more, "--offer-relay")...)
 		}
 		if i > 0 {
 			args = append(args, "--join", w.public[0].addr(t))

@@ -138,7 +138,7 @@ func TestCommands(t *testing.T) {
 			}
 		}
 	}
-	if len(flags) != 3 {
+	if len(flags) != 4 {
 		t.Errorf("the documents run %v", slices.Sorted(maps.Keys(flags)))
 	}
 	for program, given := range flags {

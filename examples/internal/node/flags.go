@@ -55,6 +55,7 @@ type flags struct {
 	listen, announce                    []string
 	join, namespaces, sets              []string
 	apiAny, traversal, offerRelay, mdns bool
+	relayBytes                          int64
 	routing, ipfsValidators             bool
 	k, alpha                            int
 }
@@ -115,6 +116,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
+	set.Int64Var(&f.relayBytes, "relay-bytes", 16<<20, "with --offer-relay: how many bytes one relayed connection carries each way")
 	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
@@ -156,7 +158,7 @@ func (f *flags) settings() (settings, error) {
 		s.dht = amino.Config()
 	}
 	s.dht.K, s.dht.Alpha = f.k, f.alpha
-	s.dht.OfferRelay = f.offerRelay
+	s.dht.OfferRelay, s.dht.Relay.Bytes = f.offerRelay, f.relayBytes
 	check(f.setMode(&s.dht))
 	check(f.setBootstrap(&s.dht))
 	check(f.setValidators(&s.dht))
@@ -205,6 +207,8 @@ func (f *flags) checkNumbers() error {
 		return fmt.Errorf("--k is %d: on %s all nodes use %d, leave it out", f.k, ipfsNetwork, aminoK)
 	case f.alpha < 1 || f.alpha > maxAlpha:
 		return fmt.Errorf("--alpha is %d: use 1 to %d", f.alpha, maxAlpha)
+	case f.relayBytes < 1:
+		return fmt.Errorf("--relay-bytes is %d: use 1 or more, such as 131072", f.relayBytes)
 	}
 	return nil
 }

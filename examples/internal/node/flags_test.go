@@ -34,6 +34,7 @@ func TestBadFlags(t *testing.T) {
 		{"mode", append(chat, "--mode", "foo"), "use auto, server or client"},
 		{"reachability", append(chat, "--reachability", "maybe"), "use auto, public or private"},
 		{"k is 0", append(chat, "--k", "0"), "use 1 to 32"},
+		{"relay carries nothing", append(chat, "--relay-bytes", "0"), "--relay-bytes is 0"},
 		{"k is 99", append(chat, "--k", "99"), "use 1 to 32"},
 		{"k is text", append(chat, "--k", "many"), "no int"},
 		{"k on Amino", []string{"--network", "/ipfs", "--k", "10"}, "all nodes use 20"},
@@ -160,8 +161,8 @@ func TestTraversalSettings(t *testing.T) {
 	if !s.traversal || s.dht.OfferRelay || s.reachability != network.ReachabilityUnknown {
 		t.Errorf("defaults = %+v", s)
 	}
-	s = parsed(t, "--network", "/chat", "--traversal=false", "--offer-relay", "--reachability", "private")
-	if s.traversal || !s.dht.OfferRelay || s.reachability != network.ReachabilityPrivate {
+	s = parsed(t, "--network", "/chat", "--traversal=false", "--offer-relay", "--relay-bytes", "131072", "--reachability", "private")
+	if s.traversal || !s.dht.OfferRelay || s.dht.Relay.Bytes != 128<<10 || s.reachability != network.ReachabilityPrivate {
 		t.Errorf("settings = %+v", s)
 	}
 	s = parsed(t, "--network", "/chat", "--reachability", "public", "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/192.168.1.2/tcp/1")

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"strings"
@@ -7,9 +7,9 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// bestAddr returns the address to give to a friend, the farthest-reaching one,
+// BestAddr returns the address to give to a friend, the farthest-reaching one,
 // and from where it can be reached.
-func bestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach string) {
+func BestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach string) {
 	reaches := []string{
 		"on this machine (and on no other: only a loopback address is known)",
 		"in your local network",
@@ -41,8 +41,8 @@ func bestAddr(addrs []multiaddr.Multiaddr) (best multiaddr.Multiaddr, reach stri
 	return best, reach
 }
 
-// quote returns a word as a shell takes it.
-func quote(word string) string {
+// Quote returns a word as a shell takes it.
+func Quote(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/-_.", r)
 	}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/host/carry/resume"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 30 * time.Second
+	stranger = "12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x"
+)
+
+// A transcript is what a program has written.
+type transcript struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{}
+}
+
+func (tr *transcript) Write(p []byte) (int, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.changed != nil {
+		close(tr.changed)
+		tr.changed = nil
+	}
+	return tr.text.Write(p)
+}
+
+func (tr *transcript) String() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.text.String()
+}
+
+// await waits until what was written matches pattern, and returns the submatches.
+func (tr *transcript) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	timeout := time.After(patience)
+	for re := regexp.MustCompile(pattern); ; {
+		tr.mu.Lock()
+		if tr.changed == nil {
+			tr.changed = make(chan struct{})
+		}
+		changed, match := tr.changed, re.FindStringSubmatch(tr.text.String())
+		tr.mu.Unlock()
+		if match != nil {
+			return match
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("nothing matches %s in:\n%s", pattern, tr)
+		}
+	}
+}
+
+// A program is a send that runs in this process, on loopback.
+type program struct {
+	transcript
+	stop context.CancelFunc
+	code chan int
+}
+
+func launch(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	p := &program{stop: stop, code: make(chan int, 1)}
+	ended := make(chan struct{})
+	go func() { // ends with the test
+		defer close(ended)
+		p.code <- run(ctx, append(args, "--listen", "/ip4/127.0.0.1/tcp/0"), strings.NewReader(""), p)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		if t.Failed() {
+			t.Logf("%q:\n%s", args, p)
+		}
+	})
+	return p
+}
+
+// ends waits for the end of the program, with an exit code.
+func (p *program) ends(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case got := <-p.code:
+		if got != code {
+			t.Fatalf("exit code %d, want %d; it told:\n%s", got, code, p)
+		}
+	case <-time.After(patience):
+		t.Fatalf("it does not end; it told:\n%s", p)
+	}
+}
+
+// receiving starts a receiver, and returns what a sender types behind the file.
+func receiving(t *testing.T, dir string, args ...string) (p *program, to []string) {
+	t.Helper()
+	p = launch(t, append([]string{"--receive", dir}, args...)...)
+	m := p.await(t, `send FILE (\S+) --join (\S+)`)
+	return p, []string{m[1], "--join", m[2]}
+}
+
+// file makes a file of bytes by which an order shows.
+func file(t *testing.T, name string, size int) (path string, data []byte) {
+	t.Helper()
+	data = make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+	path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+func checkFile(t *testing.T, path string, want []byte) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s has %d bytes, %v; want the %d that were sent", path, len(got), err, len(want))
+	}
+}
+
+// Files of all sizes arrive, and none is overwritten.
+func TestSend(t *testing.T) {
+	dir := t.TempDir()
+	r, to := receiving(t, dir, "--yes")
+	for i, size := range []int{0, 1, 3 << 20} {
+		path, data := file(t, "a photo.jpg", size)
+		s := launch(t, append([]string{path}, to...)...)
+		s.ends(t, exitOK)
+		s.await(t, `sent a photo.jpg`)
+		name := "a photo.jpg"
+		if i > 0 {
+			name = fmt.Sprintf("a photo (%d).jpg", i+1)
+		}
+		r.await(t, `received \S*`+regexp.QuoteMeta(name))
+		checkFile(t, filepath.Join(dir, name), data)
+	}
+	r.stop()
+	r.ends(t, exitOK)
+}
+
+// A sender that is stopped in the middle goes on where it was, and so does one whose receiver
+// was started again.
+func TestGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	path, data := file(t, "film", 4<<20)
+	if err := os.WriteFile(filepath.Join(dir, "film.part"), data[:3<<20], 0o600); err != nil { // as it is left behind
+		t.Fatal(err)
+	}
+	r, to := receiving(t, dir, "--yes", "--once")
+	s := launch(t, append([]string{path}, to...)...)
+	s.await(t, `has 3.1 MB of it already`)
+	s.ends(t, exitOK)
+	r.ends(t, exitOK)
+	checkFile(t, filepath.Join(dir, "film"), data)
+	if _, err := os.Stat(filepath.Join(dir, "film.part")); err == nil {
+		t.Error("the part is still there")
+	}
+}
+
+// What is there of another file of the same name is not used.
+func TestOtherPart(t *testing.T) {
+	for _, there := range [][]byte{[]byte("something else"), make([]byte, 5<<20)} {
+		dir := t.TempDir()
+		path, data := file(t, "film", 4<<20)
+		if err := os.WriteFile(filepath.Join(dir, "film.part"), there, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, to := receiving(t, dir, "--yes")
+		launch(t, append([]string{path}, to...)...).ends(t, exitOK)
+		checkFile(t, filepath.Join(dir, "film"), data)
+	}
+}
+
+// Ctrl-C on either side says how to go on, and what was received is kept.
+func TestStopped(t *testing.T) {
+	for _, side := range []string{"sender", "receiver"} {
+		t.Run(side, func(t *testing.T) {
+			dir := t.TempDir()
+			path, data := file(t, "film", 256<<20)
+			r, to := receiving(t, dir, "--yes")
+			s := launch(t, append([]string{path}, to...)...)
+			r.await(t, `\[#*\.*\]`)
+			if side == "sender" {
+				s.stop()
+				s.await(t, `send: stopped; the same command goes on`)
+			} else {
+				r.stop()
+				s.await(t, `send: the other program has ended; the same command goes on`)
+			}
+			s.ends(t, exitFailed)
+			if side == "sender" {
+				r.await(t, `film from .*reset`)
+			} else {
+				r.ends(t, exitOK)
+			}
+			got, err := os.ReadFile(filepath.Join(dir, "film.part"))
+			if err != nil || !bytes.HasPrefix(data, got) {
+				t.Errorf("%d bytes are kept, %v", len(got), err)
+			}
+			t.Logf("%d bytes are kept", len(got))
+		})
+	}
+}
+
+// A receiver takes files of the named senders alone, and says so.
+func TestNotWanted(t *testing.T) {
+	r, to := receiving(t, t.TempDir(), "--from", stranger)
+	path, _ := file(t, "film", 10)
+	s := launch(t, append([]string{path}, to...)...)
+	s.await(t, `send: not taken: the receiver does not want it|could not keep it: the receiver does not want it`)
+	s.ends(t, exitFailed)
+	r.await(t, `film from \S+: the receiver does not want it`)
+
+	key := filepath.Join(t.TempDir(), "key")
+	first := launch(t, "--receive", t.TempDir(), "--identity", key)
+	id := first.await(t, `send FILE (\S+)`)[1]
+	first.await(t, `no file is taken`)
+	first.stop()
+	first.ends(t, exitOK)
+	_, to = receiving(t, t.TempDir(), "--from", id)
+	launch(t, append([]string{path, "--identity", key}, to...)...).ends(t, exitOK)
+}
+
+// A peer that is not there is an error within the patience.
+func TestNotThere(t *testing.T) {
+	_, to := receiving(t, t.TempDir(), "--yes")
+	path, _ := file(t, "film", 10)
+	s := launch(t, append([]string{path, stranger, "--patience", "1s"}, to[1:]...)...)
+	s.ends(t, exitFailed)
+	s.await(t, `send: .*`+stranger+` was not reached`)
+}
+
+// A mistake on the command line is said in one line.
+func TestUsage(t *testing.T) {
+	path, _ := file(t, "film", 10)
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, exitUsage, "what is to be sent"},
+		{[]string{path}, exitUsage, "to which peer"},
+		{[]string{path, "bob"}, exitUsage, `"bob" is no ID`},
+		{[]string{path, stranger, "--yes"}, exitUsage, "go with --receive"},
+		{[]string{"--receive", ".", path}, exitUsage, "one argument too many"},
+		{[]string{"--receive", ".", "--from", "bob"}, exitUsage, `--from "bob"`},
+		{[]string{"--receive", ".", "--join", "bob"}, exitUsage, "--join"},
+		{[]string{"--receive", ".", "--patience", "0s"}, exitUsage, "--patience"},
+		{[]string{path + "x", stranger}, exitFailed, "no such file"},
+		{[]string{t.TempDir(), stranger}, exitFailed, "is no file"},
+	} {
+		var out transcript
+		if code := run(t.Context(), tt.args, strings.NewReader(""), &out); code != tt.code {
+			t.Errorf("%q: exit code %d, want %d", tt.args, code, tt.code)
+		}
+		if got := out.String(); !strings.HasPrefix(got, "send: ") || !strings.Contains(got, tt.want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("%q: %q, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
+// Names of other peers are names of files in the directory.
+func TestCleanName(t *testing.T) {
+	for give, want := range map[string]string{
+		"film.mp4": "film.mp4", "../../etc/passwd": "passwd", `C:\x\film`: "film", ".bashrc": "bashrc", "..": "", "a/": "",
+		"a\x1b[31m:b": "a_[31m_b", "bär": "bär", strings.Repeat("ä", 150) + ".jpg": strings.Repeat("ä", 98) + ".jpg",
+	} {
+		if got := cleanName(give); got != want {
+			t.Errorf("cleanName(%q) = %q, want %q", give, got, want)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	for _, tt := range []struct {
+		size, from, done int64
+		path             resume.Path
+		want             string
+	}{
+		{0, 0, 0, resume.PathDirect, "[########################] 100 %  0 bytes of 0 bytes  direct"},
+		{2e6, 0, 1e6, resume.PathRelayed, "[############............]  50 %  1.0 MB of 2.0 MB  100.0 kB/s  10s left  through a relay"},
+		{4e6, 1e6, 2e6, resume.PathNone, "[############............]  50 %  2.0 MB of 4.0 MB  100.0 kB/s  20s left  looking for the other peer"},
+	} {
+		if got := describe(tt.size, tt.from, tt.done, resume.Status{Path: tt.path}, 10*time.Second); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}

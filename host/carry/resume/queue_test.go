@@ -1,0 +1,50 @@
+package resume
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// A queue keeps the bytes between its offsets, whatever is put in and taken out.
+func TestQueue(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var q queue
+	var want []byte // from q.start on
+	for range 2000 {
+		if random.IntN(2) == 0 {
+			p := make([]byte, random.IntN([]int{10, smallBlock, 3 * blockSize}[random.IntN(3)]))
+			for i := range p {
+				p[i] = byte(random.Uint32())
+			}
+			if random.IntN(2) == 0 && len(p) <= blockSize {
+				q.push(bytes.Clone(p))
+			} else {
+				q.append(p)
+			}
+			want = append(want, p...)
+		} else {
+			n := random.IntN(len(want) + 1)
+			q.drop(q.start + int64(n))
+			want = want[n:]
+		}
+		if q.size() != len(want) {
+			t.Fatalf("%d bytes, want %d", q.size(), len(want))
+		}
+		from := random.IntN(len(want) + 1)
+		got := q.from(q.start + int64(from))
+		if !bytes.HasPrefix(want[from:], got) || len(got) == 0 && from < len(want) {
+			t.Fatalf("%d bytes from %d on are not those that were put in", len(got), from)
+		}
+		held := 0
+		for _, block := range q.blocks {
+			held += cap(block)
+			if len(block) == 0 {
+				t.Fatal("a block is empty")
+			}
+		}
+		if held > 2*q.size()+blockSize {
+			t.Fatalf("%d bytes of memory for %d", held, q.size())
+		}
+	}
+}

@@ -1,0 +1,58 @@
+//go:build linux
+
+package nat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/go-kad/kad/itest/internal/need"
+)
+
+// goalIPv6 is how soon two nodes are to be connected directly over IPv6.
+const goalIPv6 = 3 * time.Second
+
+// Two nodes that have IPv6 alone, and whose firewalls let nothing in, are connected directly
+// with the default flags.
+func TestIPv6Only(t *testing.T) {
+	l := up(t, Plan{})
+	requireTraversal(t, "node")
+	machine := func(firewall bool) *Machine {
+		m, err := l.Public6(firewall)
+		if errors.Is(err, fs.ErrNotExist) {
+			need.Missing(t, "nat", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	relay := start(t, machine(false), "--offer-relay")
+	public := []*node{relay}
+	for range 2 {
+		public = append(public, start(t, machine(false), "--join", relay.addr(t)))
+	}
+	for _, n := range public {
+		eventually(t, "every public node knows the others", func(ctx context.Context) bool { return n.contacts(ctx) == len(public)-1 })
+	}
+	join := []string{"--join", public[1].addr(t)}
+	a, b := start(t, machine(true), join...), start(t, machine(true), join...)
+	eventually(t, "A finds B at a relay", func(ctx context.Context) bool {
+		addrs, err := a.find(ctx, b.ID)
+		return err == nil && len(relays(addrs)) > 0
+	})
+	began := time.Now()
+	c, err := a.connect(t.Context(), b.ID, 20*time.Second)
+	took := time.Since(began)
+	t.Logf("%s after %v: %+v, %v", c.Via, took, c.Steps, err)
+	if err != nil || c.Via != "punched" && c.Via != "direct" || took > goalIPv6 {
+		t.Errorf("connected: %q after %v, %v; want it directly within %v", c.Via, took, err, goalIPv6)
+	}
+	record(11, "IPv6 alone", fmt.Sprintf(
+		"A and B have an address of IPv6 each, no other one, and a firewall that lets nothing in. Without a flag about it, A is connected to B, %s,\n"+
+			"after %s. Packets are not delayed.\n", c.Via, seconds(took)))
+}
