@@ -189,7 +189,7 @@ func (d *DHT) buildRecords() {
 	})
 	d.serve = serve.New(serve.Config{
 		Holder: d.holder, Table: d.table, Tasks: d.tasks, K: cfg.K, MaxInbound: cfg.MaxInbound,
-		Asked: d.asked, OnRequest: cfg.OnRequest,
+		Asked: d.asked, OnRequest: cfg.OnRequest, Observer: d.observer,
 	})
 	d.deliver = deliver.New(deliver.Config{Table: d.table, Call: d.call, Tasks: d.tasks, K: cfg.K, Alpha: cfg.Alpha})
 	d.find = find.New(find.Config{

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
@@ -29,6 +30,21 @@ type Stats struct {
 	Replicated     uint64 // records and announcements of other peers sent to the peers closest to them
 	HandedOver     uint64 // records and announcements given to peers that became one of the k closest
 	Shed           uint64 // records and announcements dropped from a full store for nearer ones
+	Expired        uint64 // records and announcements removed from the store since their time was over
+
+	LookupHops       uint64  // the hops of all lookups that have ended, added up
+	LookupConfidence float64 // their confidence, added up: see [LookupStats]
+
+	// Dials begun by requests and by the upkeep. Those of [DHT.Connect] do not count.
+	Dials       uint64
+	DialsFailed uint64
+
+	// How often a bound was reached: a stream found all places taken, or the memory of streams
+	// was used up, or a request had no turn in time; a sender had used up its share of the
+	// store, or all of it was full, with no entry farther away; an address was not dialled, as
+	// too many peers that others had named at it were not there.
+	LimitStreams, LimitMemory, LimitTurns uint64
+	LimitShare, LimitStore, LimitNamed    uint64
 
 	InboundFindNode     uint64 // requests answered, by kind
 	InboundGetValue     uint64
@@ -48,6 +64,14 @@ type Stats struct {
 	Providers      int  // announcements in the store
 	Publications   int  // records and announcements of ours, to be published again
 	Server         bool // whether the node serves
+	DialsUnderWay  int  // of Dials
+	DialsQueued    int  // dials that wait: see Config.MaxDials
+	Relays         int  // relays that have a reservation for this node
+
+	Reachability network.Reachability  // whether other peers can dial the host, as [DHT.Diagnose] has it
+	NAT          network.NATDeviceType // how the router maps ports, as [DHT.Diagnose] has it
+
+	NetworkSize float64 // how many nodes serve in the network, by an estimate; 0 if unknown
 
 	// Lateness is how late the timers of this node fire while requests are under way; 0 if
 	// none is. From about 0.1 s on, the machine has too little processor time: requests
@@ -120,7 +144,8 @@ func (d *DHT) Stats() Stats {
 	contacts := d.table.Stats()
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
-	return Stats{
+	reachability, _ := d.reach.Verdict()
+	s := Stats{
 		Lookups:        d.lookup.Lookups(),
 		Requests:       requests,
 		RequestsFailed: failed,
@@ -132,6 +157,7 @@ func (d *DHT) Stats() Stats {
 		Replicated:     replicated,
 		HandedOver:     handedOver,
 		Shed:           d.holder.Shed(),
+		Expired:        d.holder.Expired(),
 
 		InboundFindNode:     answered(protocol.FindNode{}),
 		InboundGetValue:     answered(protocol.GetValue{}),
@@ -151,6 +177,10 @@ func (d *DHT) Stats() Stats {
 		Providers:      providers,
 		Publications:   d.publish.Len(),
 		Server:         mode == ModeServer,
+		Relays:         len(d.relay.Held()),
+		Reachability:   reachability,
+		NAT:            d.reach.NAT(),
+		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.call.Lateness(),
 
 		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
@@ -159,6 +189,13 @@ func (d *DHT) Stats() Stats {
 
 		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
+	ends, dials, served := d.lookup.Ends(), d.call.Dials(), d.serve.Limits()
+	s.LookupHops, s.LookupConfidence = ends.Hops, ends.Confidence
+	s.Dials, s.DialsFailed, s.DialsUnderWay, s.DialsQueued = dials.Begun, dials.Failed, dials.UnderWay, dials.Queued
+	s.LimitStreams, s.LimitMemory, s.LimitTurns = served.Streams, served.Memory, served.Turns
+	s.LimitShare, s.LimitStore = d.holder.Limits()
+	s.LimitNamed = dials.Unproved
+	return s
 }
 
 // A Bucket is a part of the routing table: the contacts whose keys share their

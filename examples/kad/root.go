@@ -19,7 +19,7 @@ type cli struct {
 	stderr io.Writer
 
 	api, network, config, log string
-	swarmKey                  string
+	swarmKey, token           string
 	join, namespaces, sets    []string
 	timeout                   time.Duration
 	quiet                     bool
@@ -53,6 +53,7 @@ func (c *cli) root() *cobra.Command {
 	set := root.PersistentFlags()
 	set.SortFlags = false
 	set.StringVar(&c.api, "api", "", "`URL` of the API of a node that runs, such as http://127.0.0.1:5001")
+	set.StringVar(&c.token, "api-token", "", "`FILE` with the token that the node of --api asks for")
 	set.StringVar(&c.network, "network", "", "`NAME` of the network to be a client of, such as /chat; /ipfs is the public IPFS network")
 	set.StringArrayVar(&c.join, "join", nil, "`MULTIADDR/p2p/ID` of a peer of the network; repeatable")
 	set.StringArrayVar(&c.namespaces, "open-namespace", nil, "`NS` whose records are valid whatever they hold; repeatable")

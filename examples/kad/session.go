@@ -21,6 +21,7 @@ type session struct {
 	*cli
 
 	url    string
+	token  string     // that the API is sent; empty: none
 	own    *node.Node // that runs in this process; nil: another one
 	client *http.Client
 }
@@ -42,6 +43,11 @@ func (c *cli) open(ctx context.Context, stays bool) (*session, error) {
 			return nil, node.Usage("--api is %q: use the URL that the node printed, such as http://127.0.0.1:5001", c.api)
 		}
 		s.url = u.Scheme + "://" + u.Host
+		if c.token != "" {
+			if s.token, err = node.ReadToken(c.token); err != nil {
+				return nil, node.Usage("--api-token: %w", err)
+			}
+		}
 		return s, nil
 	}
 	if c.network == "" {
@@ -117,6 +123,9 @@ func (s *session) request(ctx context.Context, method, path string, q query, bod
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
 		return nil, err
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {

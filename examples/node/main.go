@@ -95,6 +95,14 @@
 // look up a key or a peer. It loads nothing from elsewhere. A browser shows the ring on
 // the loopback interface alone: elsewhere, it hashes only for pages that come over TLS.
 //
+// # Token
+//
+// With --api-token FILE, each request to the API, the page and /metrics needs the first line of
+// the file: as Authorization: Bearer TOKEN, or as the password of any user, which a browser
+// asks for; else the status is 401. It has 16 characters or more. With --api-any and without
+// it, requests of other machines are refused with 403. The connection is not encrypted: on a
+// network that others can read, put a proxy before it that speaks TLS.
+//
 // # Delegated routing
 //
 // With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
@@ -126,10 +134,13 @@
 //
 // # Decisions
 //
-// The API has no authentication: who reaches it, owns the node. So it listens on
-// the loopback interface only, unless --api-any is given, and it refuses what a
-// web page in a browser on this machine could send: changes from a foreign
-// origin, and requests for a name that only resolves to the loopback interface.
+// A program that may use the API owns the node. So the API listens on the loopback interface
+// alone, unless --api-any is given; then, other machines need a token. It refuses what a web page
+// in a browser on this machine could send: changes from a foreign origin, and requests for a
+// name that only resolves to the loopback interface.
+//
+// A token is a password for browsers, too: they ask for it, and send it with the events. A
+// login of our own would be code to guard.
 //
 // An empty list of providers is not an error: nobody promised that there are
 // any. A value or a peer that is not there is.

@@ -39,6 +39,7 @@ import (
 type IpfsDHT struct {
 	*kad.DHT
 
+	host   lhost.Host
 	config *config
 }
 
@@ -50,14 +51,14 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 		return nil, err
 	}
 	c.Accept = c.accept(h)
-	d, err := kad.New(h, c.Config)
+	d, err := kad.New(c.filtered(h), c.Config)
 	if err != nil {
 		if c.wrapped != nil {
 			_ = c.wrapped.Close()
 		}
 		return nil, err
 	}
-	return &IpfsDHT{d, c}, nil
+	return &IpfsDHT{d, h, c}, nil
 }
 
 // NewDHT returns a DHT that serves, with a datastore.
@@ -114,6 +115,9 @@ func (d *IpfsDHT) BucketSize() int {
 	}
 	return d.config.K
 }
+
+// Host returns the host that the DHT was attached to.
+func (d *IpfsDHT) Host() lhost.Host { return d.host }
 
 // PeerID returns the ID of the node.
 func (d *IpfsDHT) PeerID() peer.ID { return d.ID() }

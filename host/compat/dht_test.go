@@ -36,7 +36,11 @@ func TestOptions(t *testing.T) {
 		{"server", []Option{Mode(ModeServer)}, func(c *config) bool { return c.Mode == kad.ModeServer }},
 		{"auto server", []Option{Mode(ModeAutoServer)}, func(c *config) bool { return c.Mode == kad.ModeAuto }},
 		{"bootstrap", []Option{BootstrapPeers(a)}, func(c *config) bool { return len(c.Bootstrap) == 1 }},
-		{"bootstrap function", []Option{BootstrapPeersFunc(func() []peer.AddrInfo { return []peer.AddrInfo{a, a} })}, func(c *config) bool { return len(c.Bootstrap) == 2 }},
+		{"bootstrap function", []Option{BootstrapPeersFunc(func() []peer.AddrInfo { return []peer.AddrInfo{a, a} })}, func(c *config) bool {
+			found, err := c.FindBootstrap(t.Context())
+			return len(found) == 2 && err == nil
+		}},
+		{"diversity", []Option{RoutingTablePeerDiversityFilter(NewRTPeerDiversityFilter(nil, 3, 7))}, func(c *config) bool { return c.MaxPerGroup == 3 }},
 		{"validator", []Option{NamespacedValidator("v", record.PublicKeyValidator{})}, func(c *config) bool { return len(c.Validators) == 3 }},
 		{"validators", []Option{Validator(record.NamespacedValidator{})}, func(c *config) bool { return len(c.Validators) == 0 }},
 		{"numbers", []Option{BucketSize(7), Concurrency(3), MaxRecordAge(time.Hour), RoutingTableRefreshPeriod(time.Minute)}, func(c *config) bool {

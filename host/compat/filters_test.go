@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,5 +81,46 @@ func TestKnownFilters(t *testing.T) {
 	}
 	if PublicRoutingTableFilter(nil, "a") || PrivateRoutingTableFilter(nil, "a") {
 		t.Error("a filter without a host accepts a peer")
+	}
+}
+
+// Addresses that the filter leaves out are not dialled: of two peers that leave out each other's,
+// neither has the other as a contact, nor does its host know an address of it.
+func TestAddressFilter(t *testing.T) { synctest.Test(t, testAddressFilter) }
+
+func testAddressFilter(t *testing.T) {
+	network := kadtest.New(t, kadtest.Config{})
+	hosts := network.AddHosts(3)
+	without := func(other *kadtest.Node) Option {
+		return AddressFilter(func(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+			return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {
+				return slices.ContainsFunc(other.Host.Addrs(), a.Equal)
+			})
+		})
+	}
+	filters := [][]Option{nil, {without(hosts[2])}, {without(hosts[1])}}
+	var nodes []*IpfsDHT
+	for i, h := range hosts {
+		d, err := New(h.Host, append(filters[i], ProtocolPrefix("/compat"), Mode(ModeServer), BootstrapPeers(hosts[0].Info()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = d.Close() }()
+		if d.Host() != h.Host {
+			t.Error("Host returns another host")
+		}
+		nodes = append(nodes, d)
+	}
+	time.Sleep(time.Minute)
+	for i, want := range []int{2, 1, 1} {
+		if got := nodes[i].RoutingTable().Size(); got != want {
+			t.Errorf("node %d has %d contacts, want %d", i, got, want)
+		}
+	}
+	if got := hosts[1].Host.Peerstore().Addrs(hosts[2].Host.ID()); len(got) > 0 {
+		t.Errorf("the host knows %v", got)
+	}
+	if _, err := nodes[1].Connect(t.Context(), hosts[2].Host.ID()); err == nil {
+		t.Error("a peer is reached at addresses that the filter leaves out")
 	}
 }

@@ -10,8 +10,10 @@ import (
 
 	ds "github.com/ipfs/go-datastore"
 	record "github.com/libp2p/go-libp2p-record"
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
@@ -50,8 +52,9 @@ type config struct {
 	validators record.NamespacedValidator
 	wrapped    *store.Datastore // of datastore
 
-	mayAsk   QueryFilterFunc      // nil: any peer
-	mayEnter RouteTableFilterFunc // nil: any peer
+	mayAsk   QueryFilterFunc                                   // nil: any peer
+	mayEnter RouteTableFilterFunc                              // nil: any peer
+	mayDial  func([]multiaddr.Multiaddr) []multiaddr.Multiaddr // nil: any address
 }
 
 // newConfig applies options.
@@ -130,9 +133,11 @@ func BootstrapPeers(peers ...peer.AddrInfo) Option {
 	return set(func(c *config) { c.Bootstrap = peers })
 }
 
-// BootstrapPeersFunc calls f once, when the DHT is made.
+// BootstrapPeersFunc calls f before each attempt to join the network.
 func BootstrapPeersFunc(f func() []peer.AddrInfo) Option {
-	return set(func(c *config) { c.Bootstrap = f() })
+	return set(func(c *config) {
+		c.FindBootstrap = func(context.Context) ([]peer.AddrInfo, error) { return f(), nil }
+	})
 }
 
 // Validator replaces all validators. It must be a [record.NamespacedValidator].
@@ -162,6 +167,27 @@ func BucketSize(k int) Option { return set(func(c *config) { c.K = k }) }
 
 // Concurrency sets alpha, the requests in flight of a lookup.
 func Concurrency(alpha int) Option { return set(func(c *config) { c.Alpha = alpha }) }
+
+// A DiversityFilter bounds how many contacts of one network of addresses the routing table has.
+type DiversityFilter struct{ perBucket int }
+
+// NewRTPeerDiversityFilter returns a filter that lets so many contacts of one network (IPv4 /24,
+// IPv6 /48) into a bucket of the routing table; 2 without it. The host and the bound for all
+// buckets together are without effect: an attacker gains by a bucket.
+func NewRTPeerDiversityFilter(_ lhost.Host, maxPerCpl, _ int) DiversityFilter {
+	return DiversityFilter{maxPerCpl}
+}
+
+// RoutingTablePeerDiversityFilter sets the filter.
+func RoutingTablePeerDiversityFilter(f DiversityFilter) Option {
+	return func(c *config) error {
+		if f.perBucket < 1 {
+			return fmt.Errorf("kad: RoutingTablePeerDiversityFilter lets %d contacts of a network into a bucket: use 1 or more", f.perBucket)
+		}
+		c.MaxPerGroup = f.perBucket
+		return nil
+	}
+}
 
 // MaxRecordAge sets how long records last; 0 or less: for ever.
 func MaxRecordAge(d time.Duration) Option {

@@ -29,6 +29,8 @@ func TestFields(t *testing.T) {
 			f.SetBool(true)
 		case reflect.Int:
 			f.SetInt(1)
+		case reflect.Float64:
+			f.SetFloat(1)
 		case reflect.Int64:
 			f.Set(reflect.ValueOf(time.Second))
 		default:
@@ -63,8 +65,8 @@ func TestLint(t *testing.T) {
 		t.Errorf("%v, %v", problems, err)
 	}
 	families, err := r.Gather()
-	if err != nil || len(families) != 24 {
-		t.Errorf("%d families, %v; want 24", len(families), err)
+	if err != nil || len(families) != 36 {
+		t.Errorf("%d families, %v; want 36", len(families), err)
 	}
 }
 

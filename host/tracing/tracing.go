@@ -4,12 +4,12 @@
 //
 // An operation, such as kad.get, is a span, below that of the context that it is given. Below
 // it are its lookups, kad.lookup, and below those, or the operation, the requests to peers,
-// kad.request. Attributes are
+// kad.request. A request of a peer that is answered is a span of its own, kad.serve. Attributes are
 //
 //	kad.outcome                                          how it ended, as the metrics name it
-//	kad.type                                             of a lookup or a request: find_node, get_value, ...
+//	kad.type                                             of a lookup or a request, sent or served: find_node, get_value, ...
 //	kad.target, kad.requests, kad.answered, kad.hops, kad.confidence   of a lookup
-//	kad.peer                                             of a request: the peer that is asked
+//	kad.peer                                             of a request: the peer that is asked, or that asks
 //
 // What the node does of itself, such as to publish again, has no operation: its lookups
 // and requests are at the top. A node of 1 000 sends some requests a minute when it is idle, and a
@@ -50,10 +50,14 @@ func New(provider trace.TracerProvider) kad.Tracer {
 
 // kind returns the kind of a span.
 func kind(name string) trace.SpanKind {
-	if name == "kad.request" {
+	switch name {
+	case "kad.request":
 		return trace.SpanKindClient
+	case "kad.serve":
+		return trace.SpanKindServer
+	default:
+		return trace.SpanKindInternal
 	}
-	return trace.SpanKindInternal
 }
 
 // attributes returns attributes as OpenTelemetry has them.

@@ -2,12 +2,14 @@ package tracing_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
+	lnetwork "github.com/libp2p/go-libp2p/core/network"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -18,6 +20,7 @@ import (
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/kadtest"
 	"github.com/go-kad/kad/host/tracing"
+	"github.com/go-kad/kad/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,6 +96,48 @@ func testSpans(t *testing.T) {
 				t.Errorf("%s: %s ended before it began", name, s.Name)
 			}
 		}
+	}
+	if err := provider.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A request of a peer is a span at the top, with the peer that asks.
+func TestServedSpans(t *testing.T) { synctest.Test(t, testServedSpans) }
+
+func testServedSpans(t *testing.T) {
+	spans := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+	cfg := kad.Config{Network: "/trace", Mode: kad.ModeServer, Validators: map[string]record.Validator{"v": anything{}}}
+	network := kadtest.New(t, kadtest.Config{})
+	asker := network.Add(1, cfg)[0].DHT
+	cfg.Tracer = tracing.New(provider)
+	cfg.OnRequest = func(_ lnetwork.Conn, req protocol.Request) error {
+		if _, ok := req.(protocol.PutValue); ok {
+			return errors.New("read only")
+		}
+		return nil
+	}
+	network.Add(1, cfg)
+	network.Settle()
+	spans.Reset()
+	if err := asker.PutValue(t.Context(), "/v/key", []byte("value")); err == nil {
+		t.Error("the value is stored")
+	}
+	want := map[string]string{"find_node": "answered", "put_value": "refused"}
+	seen := make(map[string]bool)
+	for _, s := range below(spans, "kad.serve", trace.SpanID{}) {
+		kind, outcome := attr(s, "kad.type"), attr(s, "kad.outcome")
+		if want[kind] != outcome || (s.Status.Code == codes.Error) != (outcome == "refused") {
+			t.Errorf("%s is %s, %v", kind, outcome, s.Status)
+		}
+		if s.SpanKind != trace.SpanKindServer || attr(s, "kad.peer") != asker.ID().String() {
+			t.Errorf("the span is %v of %v", s.SpanKind, s.Attributes)
+		}
+		seen[kind] = true
+	}
+	if len(seen) != len(want) {
+		t.Errorf("there are spans of %v, want them of %v", seen, want)
 	}
 	if err := provider.Shutdown(t.Context()); err != nil {
 		t.Error(err)

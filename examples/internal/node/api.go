@@ -153,7 +153,8 @@ func newHandler(ctx context.Context, n *node, registry *prometheus.Registry, rou
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no %s in the API, such as /v1/id", r.URL.Path)
 	})
-	return guard(mux, n.settings.apiAny)
+	host, _, _ := net.SplitHostPort(n.settings.api) // was checked
+	return authorize(guard(mux, n.settings.apiAny), n.settings.token, isLoopback(host))
 }
 
 // guard keeps web pages in a browser on this machine away from the API. They

@@ -35,6 +35,7 @@ type settings struct {
 	key       crypto.PrivKey // nil if it is in data
 	api       string         // host:port
 	apiAny    bool           // the API is for others than this machine
+	token     string         // that the API asks for; empty: none
 	routing   bool           // delegated routing is served by the API
 	routingAt string         // host:port where it is served to strangers; empty: nowhere
 	level     golog.LogLevel
@@ -50,7 +51,7 @@ type flags struct {
 	set *pflag.FlagSet
 
 	network, mode, api, data, seed, log string
-	swarmKey, routingAt                 string
+	swarmKey, routingAt, token          string
 	reachability                        string
 	listen, announce                    []string
 	join, namespaces, sets              []string
@@ -120,7 +121,8 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
-	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address; whoever reaches it controls the node")
+	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address, and answer under any name; without --api-token, it answers this machine alone")
+	set.StringVar(&f.token, "api-token", "", "`FILE` whose first line the API and the page ask for, as a bearer token or a password: whoever has it controls the node")
 	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
 	set.StringVar(&f.routingAt, "routing-listen", "", "`HOST:PORT` to serve delegated routing to anybody, without the rest of the API: finding alone; others may reach it, unless it is a loopback address")
 	set.BoolVar(&f.ipfsValidators, "ipfs-validators", false, "keep /pk and /ipns records, as "+ipfsNetwork+" does, in a network of any name")
@@ -152,6 +154,7 @@ func (f *flags) settings() (settings, error) {
 	check(f.checkNetwork())
 	check(f.checkNumbers())
 	check(f.checkAPI())
+	check(f.setToken(&s))
 
 	s.dht = kad.Config{Network: f.network}
 	if f.network == ipfsNetwork {
@@ -225,6 +228,17 @@ func (f *flags) checkAPI() error {
 	}
 	if !f.apiAny && !isLoopback(host) {
 		return fmt.Errorf("--api is %q, which others may reach: use a loopback address such as 127.0.0.1:%s, or give --api-any too", f.api, port)
+	}
+	return nil
+}
+
+// setToken has the API ask for a token.
+func (f *flags) setToken(s *settings) (err error) {
+	if !f.set.Changed("api-token") {
+		return nil
+	}
+	if s.token, err = ReadToken(f.token); err != nil {
+		return fmt.Errorf("--api-token: %w", err)
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ func TestBadFlags(t *testing.T) {
 		{"API for all, implied", append(chat, "--api", ":0"), "--api-any"},
 		{"API for the network", append(chat, "--api", "192.0.2.1:80"), "--api-any"},
 		{"API under a name", append(chat, "--api", "example.com:80"), "--api-any"},
+		{"no token", append(chat, "--api-token", "none"), "--api-token: open none"},
+		{"token that can be guessed", append(chat, "--api-token", "/dev/null"), "use 16 to 512"},
 		{"API without port", append(chat, "--api", "127.0.0.1"), "HOST:PORT"},
 		{"API port is 65536", append(chat, "--api", "127.0.0.1:65536"), "HOST:PORT"},
 		{"empty data", append(chat, "--data", ""), "--data is empty"},

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"time"
@@ -222,6 +223,11 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"replicated":      s.Replicated,
 		"handed_over":     s.HandedOver,
 		"shed":            s.Shed,
+		"expired":         s.Expired,
+
+		"dials": s.Dials, "dials_failed": s.DialsFailed, "dials_under_way": s.DialsUnderWay, "dials_queued": s.DialsQueued,
+		"limit_streams": s.LimitStreams, "limit_memory": s.LimitMemory, "limit_turns": s.LimitTurns,
+		"limit_share": s.LimitShare, "limit_store": s.LimitStore, "limit_named": s.LimitNamed,
 
 		"inbound_find_node":     s.InboundFindNode,
 		"inbound_get_value":     s.InboundGetValue,
@@ -237,6 +243,10 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"providers":       s.Providers,
 		"publications":    s.Publications,
 		"server":          s.Server,
+		"relays":          s.Relays,
+		"reachability":    int(s.Reachability), // 0 unknown, 1 public, 2 private
+		"nat":             int(s.NAT),          // 0 unknown, 1 and 2 as in kad_nat_type
+		"network_size":    math.Round(s.NetworkSize),
 
 		"uptime_ms":   time.Since(c.started).Milliseconds(),
 		"connections": len(c.host.Network().Conns()),

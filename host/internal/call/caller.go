@@ -103,6 +103,23 @@ func (c *Caller) Stats() (requests, failed, probes uint64) {
 	return c.requests.Load(), c.failed.Load(), c.probes.Load()
 }
 
+// A DialStats counts dials: those of all requests and of the upkeep, and neither those of
+// host.DHT.Connect nor checks of relays.
+type DialStats struct {
+	Begun, Failed    uint64
+	Unproved         uint64 // addresses that were not dialled, for too many peers were not found at their IP address
+	UnderWay, Queued int    // now
+}
+
+// Dials returns how many dials there were and are.
+func (c *Caller) Dials() DialStats {
+	c.dialer.mu.Lock()
+	s := DialStats{Begun: c.dialer.begun, Failed: c.dialer.failed, UnderWay: len(c.dialer.inFlight), Queued: c.dialer.queue.len()}
+	c.dialer.mu.Unlock()
+	s.Unproved = c.unproved.refused.Load()
+	return s
+}
+
 // Times returns how long the attempts to send a request took, by table.Outcome: each from
 // its dial, or from when there was a turn for it on a connection that was open.
 func (c *Caller) Times() *observe.Requests { return &c.times }

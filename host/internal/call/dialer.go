@@ -44,7 +44,9 @@ type dialer struct {
 	tokens   float64 // dials that may begin at once; at most burst. A dial that is answered gives its own back
 	since    time.Time
 	queue    queue[*dial] // dials that have not begun
-	timer    *time.Timer  // set while the next has to wait for a token
+	begun    uint64
+	failed   uint64
+	timer    *time.Timer // set while the next has to wait for a token
 }
 
 func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.ID) error, connected func(peer.ID) bool,
@@ -212,6 +214,7 @@ func (r *dialer) start(now time.Time, x *dial) {
 		return
 	}
 	r.inFlight[x.to] = x
+	r.begun++
 	dialling, cancel := r.limit(r.tasks.Context(), dialTimeout)
 	x.cancel = cancel
 	started := r.tasks.Go(func(context.Context) {
@@ -220,6 +223,9 @@ func (r *dialer) start(now time.Time, x *dial) {
 		close(x.done)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if x.err != nil {
+			r.failed++
+		}
 		if !hung(dialling, x.err) {
 			r.tokens = min(dialBurst, r.tokens+1)
 		}

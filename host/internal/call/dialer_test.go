@@ -107,6 +107,25 @@ func TestDialBudget(t *testing.T) {
 	}
 }
 
+// What is under way, and what waits, is counted.
+func TestDialsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDialLog(t, 2, time.Second)
+		c := &Caller{dialer: l.dialer, unproved: newUnproved()}
+		var all sync.WaitGroup
+		l.want(t.Context(), &all, NewTurn(), "a", 3)
+		l.want(t.Context(), &all, NewTurn(), "b", 2)
+		if got, want := c.Dials(), (DialStats{Begun: 2, UnderWay: 2, Queued: 3}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		all.Wait()
+		synctest.Wait()
+		if got, want := c.Dials(), (DialStats{Begun: 5}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+}
+
 // Turns alternate: one with one dial does not wait for another with many.
 func TestDialsInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -73,6 +73,14 @@ func (q *queue[T]) remove(turn *Turn, x T) {
 	q.dropEmpty()
 }
 
+// len returns how many items there are.
+func (q *queue[T]) len() (n int) {
+	for _, t := range q.turns {
+		n += len(t.items)
+	}
+	return n
+}
+
 // take removes the items of all turns that match.
 func (q *queue[T]) take(match func(T) bool) {
 	for _, t := range q.turns {

@@ -3,6 +3,7 @@ package call
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -39,6 +40,8 @@ type unproved struct {
 	mu    sync.Mutex // held for one call, never over IO
 	named map[peer.ID]*named
 	at    map[string]allowance // by IP address, see scope.Dialled
+
+	refused atomic.Uint64 // addresses that were not admitted
 }
 
 // A named has the addresses of a peer for the requests that may dial it.
@@ -90,6 +93,7 @@ func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, known bool) {
 		for _, a := range n.addrs {
 			ip := scope.Dialled(a)
 			if ip != "" && (times[ip] >= unprovedAddrs || times[ip] == 0 && !u.take(now, ip)) {
+				u.refused.Add(1)
 				continue
 			}
 			times[ip]++

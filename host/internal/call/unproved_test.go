@@ -54,6 +54,9 @@ func TestHostileReflection(t *testing.T) {
 			if dials() == 0 || addrs > 64 {
 				t.Errorf("%d dials of %d addresses, want 1 to 64 addresses", dials(), addrs)
 			}
+			if got := c.Dials(); got.Unproved != uint64(1000*32-addrs) || got.Begun-got.Failed != uint64(before) {
+				t.Errorf("%d addresses were refused, want %d; %d dials, %d failed, want all but %d", got.Unproved, 1000*32-addrs, got.Begun, got.Failed, before)
+			}
 			there := calltest.ID(5)
 			c.net.Add(there, calltest.Names())
 			if _, err := c.Request(t.Context(), nil, calltest.Contact(there), protocol.Ping{}, nil); err != nil {

@@ -84,6 +84,7 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 	start.Run(
 		func(ctx context.Context) (err error) {
 			removed, s.next, err = s.holder.cfg.Store.Expire(ctx, now, expireBatch)
+			s.holder.expired.Add(uint64(removed))
 			return err
 		},
 		func(_ time.Time, err error) {
@@ -131,6 +132,7 @@ func (h *Holder) makingRoom(ctx context.Context, kind store.Kind, key []byte, wr
 			made, shedErr = h.cfg.Store.Shed(ctx, kind, h.cfg.Table.Self(), key)
 		}
 		if !made {
+			h.full.Add(1)
 			if shed > 0 {
 				err = errors.Join(err, errInVain)
 			}

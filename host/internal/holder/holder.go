@@ -50,7 +50,9 @@ type Holder struct {
 
 	announcing stripes // from the read of an announcement to its write
 	shed       atomic.Uint64
-	unsigned   sync.Once // to log that this node cannot sign
+	expired    atomic.Uint64
+	full       atomic.Uint64 // writes that found no room
+	unsigned   sync.Once     // to log that this node cannot sign
 }
 
 // New returns a Holder.
@@ -67,6 +69,13 @@ func (h *Holder) Len() (values, providers int) { return h.cfg.Store.Len() }
 
 // Shed returns how many entries a full store has dropped for nearer ones.
 func (h *Holder) Shed() uint64 { return h.shed.Load() }
+
+// Expired returns how many entries were removed since their time was over.
+func (h *Holder) Expired() uint64 { return h.expired.Load() }
+
+// Limits return how many writes were refused: of senders that have used up their share of the
+// store, and of others while it was full.
+func (h *Holder) Limits() (overQuota, full uint64) { return h.quota.refusals(), h.full.Load() }
 
 // Encoded returns a peer of an answer, with the hint whether we are connected to it.
 func (h *Holder) Encoded(id peer.ID, wire []byte) protocol.EncodedPeer {

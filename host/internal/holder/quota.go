@@ -41,6 +41,8 @@ type quota struct {
 
 	mu   sync.Mutex
 	used map[string]usage // by the bytes of a peer ID, or by network
+
+	refused uint64 // charges that were too much
 }
 
 // A usage is how many bytes a peer, or a network, took up at a time.
@@ -94,6 +96,7 @@ func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
 	defer q.mu.Unlock()
 	for _, s := range sharers[:n] {
 		if q.level(now, s)+float64(bytes) > s.limit {
+			q.refused++
 			return fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
 		}
 	}
@@ -101,6 +104,13 @@ func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
 		q.set(now, s.name, q.level(now, s)+float64(bytes))
 	}
 	return nil
+}
+
+// refusals returns how many charges were too much.
+func (q *quota) refusals() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refused
 }
 
 // set notes what a peer, or a network, takes up.

@@ -49,6 +49,9 @@ func TestQuota(t *testing.T) {
 			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
 		}
 	}
+	if got := q.refusals(); got != 5 {
+		t.Errorf("%d refusals are counted, want 5", got)
+	}
 	q.refund(at(20), "a", 300)
 	if err := q.charge(at(20), "a", 300); err != nil {
 		t.Errorf("what was refunded: %v", err)

@@ -36,6 +36,7 @@ type Engine struct {
 	self    peer.ID
 	recall  recall
 	lookups atomic.Uint64
+	ended   ends
 	times   observe.Requests // of lookups, by routing.End; Running: its context ended first
 }
 
@@ -46,6 +47,33 @@ func NewEngine(cfg Config) *Engine {
 
 // Lookups returns how many lookups were run.
 func (e *Engine) Lookups() uint64 { return e.lookups.Load() }
+
+// An Ends sums up what lookups have come to.
+type Ends struct {
+	Hops       uint64
+	Confidence float64
+}
+
+// ends are Ends behind a lock.
+type ends struct {
+	mu sync.Mutex // held for one call, never over IO
+	Ends
+}
+
+// add takes in the result of a lookup.
+func (e *ends) add(r Result) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Hops += uint64(r.Hops)
+	e.Confidence += r.Confidence
+}
+
+// Ends returns the sums over all lookups that have ended.
+func (e *Engine) Ends() Ends {
+	e.ended.mu.Lock()
+	defer e.ended.mu.Unlock()
+	return e.ended.Ends
+}
 
 // Times returns how long lookups took, by the kind of their requests and by routing.End; the
 // end of those that were given up is Running.

@@ -159,6 +159,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	result := s.result()
 	result.Ended = during.ended
 	e.times.Add(s.req, uint8(result.End), during.ended.Sub(during.began))
+	e.ended.add(result)
 	s.tellEnded(result)
 	s.learn(result)
 	if s.trace != nil {

@@ -38,7 +38,11 @@ func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.shares[in.peer] >= maxInboundPerPeer || len(s.streams) >= s.cfg.MaxInbound && !s.evict(in, now) {
+	mine, all := s.shares[in.peer] >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
+	if mine || all {
+		s.limits.Streams++
+	}
+	if s.closed || mine || all && !s.evict(in, now) {
 		return nil
 	}
 	s.streams[in] = struct{}{}
@@ -187,6 +191,20 @@ func (s *Server) Refused() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refused
+}
+
+// Limits count how often each bound of a Server was reached.
+type Limits struct {
+	Streams uint64 // a stream found all places taken, and took that of another one or was reset
+	Memory  uint64 // a request or an answer had to have the memory of another one, or none
+	Turns   uint64 // a request had no turn in time, and was refused
+}
+
+// Limits returns how often each bound was reached.
+func (s *Server) Limits() Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limits
 }
 
 // refuse counts a stream that is reset.

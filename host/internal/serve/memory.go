@@ -27,6 +27,9 @@ func (s *Server) reserve(in *inbound, size int) error {
 	s.mu.Lock()
 	more := size - in.memory
 	ok := s.has(in)
+	if ok && more > 0 && s.memory+more > maxMemory {
+		s.limits.Memory++
+	}
 	for ok && more > 0 && s.memory+more > maxMemory {
 		ok = s.evictLargest(in, size)
 	}

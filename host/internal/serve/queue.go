@@ -135,7 +135,9 @@ func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now
 	}
 	var placed bool
 	tasks.Locked(&s.mu, func(now time.Time) {
-		began, placed = now, in.placed
+		if began, placed = now, in.placed; !placed {
+			s.limits.Turns++
+		}
 		s.queue.leave(in)
 	})
 	if !placed {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -51,6 +52,7 @@ type Config struct {
 	K          int
 	MaxInbound int                // streams served at a time
 	Asked      func(network.Conn) // called after a request of the connection was served; must not block
+	Observer   *observe.Observer
 
 	// OnRequest, if not nil, is called before a request of a connection is handled. An error
 	// refuses it.
@@ -67,7 +69,8 @@ type Server struct {
 	memory  int             // bytes that the streams have reserved
 	queue   queue
 	closed  bool
-	refused uint64         // streams reset: too many, malformed, or a refused record
+	refused uint64 // streams reset: too many, malformed, or a refused record
+	limits  Limits
 	done    sync.WaitGroup // the goroutines that serve
 
 	rooms sync.Pool        // of *room
@@ -167,6 +170,7 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 	default:
 		ctx = limits.working(now)
 	}
+	ctx, traced := s.span(ctx, in.peer, req)
 	room := s.rooms.Get().(*room)
 	defer s.rooms.Put(room)
 	var reply Reply
@@ -174,6 +178,9 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 		reply, err = s.reply(ctx, room, buf.from, req, now)
 	}
 	ready = time.Now()
+	if traced != nil {
+		traced(err)
+	}
 	if err != nil {
 		s.times.Add(req, Refused, ready.Sub(now))
 		return nil, ready, err // counted when the stream is reset
@@ -191,6 +198,22 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 	answer = protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
 	buf.answer = reusable(answer)
 	return answer, ready, nil
+}
+
+// span begins a span for a request of a peer, and returns what ends it. Without a Tracer, there
+// is none, and that is nil.
+func (s *Server) span(ctx context.Context, from peer.ID, req protocol.Request) (context.Context, func(error)) {
+	if !s.cfg.Observer.Traced() {
+		return ctx, nil
+	}
+	ctx, end := s.cfg.Observer.Span(ctx, "kad.serve", slog.String("kad.type", observe.KindOf(req)), slog.String("kad.peer", from.String()))
+	return ctx, func(err error) {
+		outcome := "answered"
+		if err != nil {
+			outcome = "refused"
+		}
+		end(err, slog.String("kad.outcome", outcome))
+	}
 }
 
 // allow returns why Config.OnRequest refuses a request; nil if it does not.

@@ -295,6 +295,9 @@ func testServeLimits(t *testing.T) {
 	if got := d.Refused(); d.Len() != limit || got != 3 {
 		t.Errorf("%d streams, %d refused; want %d and 3", d.Len(), got, limit)
 	}
+	if got, want := d.Limits(), (Limits{Streams: 3}); got != want {
+		t.Errorf("the bounds that were reached: %+v, want %+v", got, want)
+	}
 	if got := d.shares[from(0)] + d.shares[from(1)]; got != 2*maxInboundPerPeer-1 {
 		t.Errorf("%d streams of the peers that hold the most, want one less", got)
 	}

@@ -267,11 +267,23 @@ func (t *Table) CountCloser(key routing.Key) int {
 	if count < t.cfg.K {
 		return count // that many are no crowd
 	}
-	size := t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K)).Size
+	size := t.size()
 	if size.CrowdedCount(key, t.self, count) {
 		return min(count, int(size.Within(key, t.self)))
 	}
 	return count
+}
+
+// Size returns the estimate of how many nodes serve in the network.
+func (t *Table) Size() routing.Estimate {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.size()
+}
+
+// size is Size with the lock held.
+func (t *Table) size() routing.Estimate {
+	return t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K)).Size
 }
 
 // HandsOver reports whether this node is the one that hands the record of key over to a

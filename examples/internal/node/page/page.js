@@ -6,7 +6,7 @@ const keys = new Map(); // ID of a peer -> its place on the ring, from 0 to 1
 let self = "", contacts = [], lookup = null; // the lookup that is shown
 
 async function api(path, options) {
-  const answer = await fetch(path, options);
+  const answer = await fetch(location.origin + path, options); // without the password of the address, if it has one
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.error);
   return body;
@@ -137,7 +137,7 @@ byId("search").addEventListener("submit", async (event) => {
   refresh();
 });
 
-const events = new EventSource("/v1/events");
+const events = new EventSource(location.origin + "/v1/events");
 let order = Promise.resolve(); // events are taken one after the other
 events.onmessage = (m) => { const e = JSON.parse(m.data); order = order.then(() => take(e)); };
 refresh();
