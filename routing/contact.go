@@ -22,6 +22,10 @@ type Contact struct {
 	// addresses, or addresses that are unknown.
 	Group string
 
+	// Network names the wider network that has the Group, for limits of its own: see
+	// [TableConfig]. If empty, they do not apply.
+	Network string
+
 	// Wire is the encoded announcement of the peer and its addresses. This
 	// package compares it, to see that a peer has moved, and otherwise only
 	// hands it out. It is nil if the addresses are unknown. It must not be

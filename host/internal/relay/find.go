@@ -103,7 +103,7 @@ func (r *Relays) candidateOf(id peer.ID) (candidate, bool) {
 
 // group returns the network that an address of a relay is in: one power cut, or
 // one operator, seldom takes several.
-func group(a multiaddr.Multiaddr) string { return scope.Network(a, 16, 32) }
+func group(a multiaddr.Multiaddr) string { return scope.Wide(a) }
 
 // announced looks up the peers that announce to relay, and returns some that do. They are
 // connected then.
