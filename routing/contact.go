@@ -51,6 +51,10 @@ type Contact struct {
 	// first. If zero or less, it is unknown, and the contact is asked after the others.
 	RoundTrip time.Duration
 
+	// Namer is the peer that named a contact which a lookup asks, the one of several that it
+	// trusts most. It is empty for a seed. A table ignores it.
+	Namer peer.ID
+
 	// Expect is how long its answer is expected to take at most, and before that
 	// the dial if one is needed: each is given that time, if the lookup is told
 	// with [Lookup.Connected]. If zero or less, or more than that, the SlowAfter of
