@@ -114,7 +114,7 @@ HOSTILE := Hostile|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|Crowded|L
 .PHONY: hostile
 hostile: ## attacks by peers that speak the protocol by hand, with their figures; takes about 10 minutes
 	@mkdir -p bin; failed=0; : >bin/hostile.txt; \
-	for dir in ./protocol ./routing ./host/internal/serve ./host/internal/call ./host/internal/holder ./itest/network; do \
+	for dir in ./protocol ./routing ./host/internal/serve ./host/internal/call ./host/internal/holder ./host/internal/lookup ./host/internal/find ./itest/network; do \
 		echo "== $$dir"; \
 		KAD_HOSTILE_HOURS=24 go test -count=1 -v -timeout 30m -run '^Test($(HOSTILE))' $$dir >bin/hostile-one.txt 2>&1 || failed=1; \
 		grep -E '_test.go|panic:|^(ok|FAIL)' bin/hostile-one.txt || true; \

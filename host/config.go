@@ -196,9 +196,9 @@ type Config struct {
 	// host/tracing.
 	Tracer Tracer
 
-	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a
-	// bucket, against an attacker that runs many peers in one place. Loopback and
-	// private addresses are exempt. If zero, 2. If negative, there is no bound.
+	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a bucket, against
+	// an attacker that runs many peers in one place; routing.TableConfig has the limits of the
+	// table that follow. Private addresses are exempt. If zero, 2; if negative, there is none.
 	MaxPerGroup int
 }
 

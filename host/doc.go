@@ -20,7 +20,8 @@
 // known it tries again, after 0.2 s to 30 s, through the peers of Config.Bootstrap and
 // those that Config.FindBootstrap names by then. [DHT.Ready] waits until lookups
 // will work, or says why they will not; operations wait for that themselves, up
-// to 10 s. [DHT.Close] ends everything that was started within a second. The
+// to 10 s. [DHT.Close] ends everything that was started, and waits for it: within a second,
+// or longer on a machine that is so busy that what ends has no turn. The
 // host is never closed.
 //
 // A node that other peers can reach is a server: it answers requests and sits in

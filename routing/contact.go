@@ -22,6 +22,10 @@ type Contact struct {
 	// addresses, or addresses that are unknown.
 	Group string
 
+	// Network names the wider network that has the Group, for limits of its own: see
+	// [TableConfig]. If empty, they do not apply.
+	Network string
+
 	// Wire is the encoded announcement of the peer and its addresses. This
 	// package compares it, to see that a peer has moved, and otherwise only
 	// hands it out. It is nil if the addresses are unknown. It must not be
@@ -46,6 +50,10 @@ type Contact struct {
 	// RoundTrip is how long it takes to answer; among equals, the quicker is asked
 	// first. If zero or less, it is unknown, and the contact is asked after the others.
 	RoundTrip time.Duration
+
+	// Namer is the peer that named a contact which a lookup asks, the one of several that it
+	// trusts most. It is empty for a seed. A table ignores it.
+	Namer peer.ID
 
 	// Expect is how long its answer is expected to take at most, and before that
 	// the dial if one is needed: each is given that time, if the lookup is told

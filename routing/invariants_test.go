@@ -82,15 +82,15 @@ func (t *Table) check(tb interface{ Errorf(string, ...any) }) {
 		}
 	}
 	for g, n := range groups {
-		if n != t.groups[g] || t.cfg.MaxPerGroupTotal >= 0 && n > t.cfg.MaxPerGroupTotal {
-			tb.Errorf("%d contacts of group %s, counted %d", n, g, t.groups[g])
+		if n != t.bounds[0].count[g] || t.cfg.MaxPerGroupTotal >= 0 && n > t.cfg.MaxPerGroupTotal {
+			tb.Errorf("%d contacts of group %s, counted %d", n, g, t.bounds[0].count[g])
 		}
 	}
 	if suspects != t.audit.suspects || missed != t.audit.missed {
 		tb.Errorf("%d suspects, %d missed, counted %d and %d", suspects, missed, t.audit.suspects, t.audit.missed)
 	}
-	if size != t.size || len(groups) != len(t.groups) {
-		tb.Errorf("%d contacts of %d groups, counted %d of %d", size, len(groups), t.size, len(t.groups))
+	if size != t.size || len(groups) != len(t.bounds[0].count) {
+		tb.Errorf("%d contacts of %d groups, counted %d of %d", size, len(groups), t.size, len(t.bounds[0].count))
 	}
 }
 

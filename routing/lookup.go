@@ -326,6 +326,9 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	l.events++
 	l.await(c, now)
 	ask := Action{Kind: Ask, Contact: c.Contact, Path: p.index, Depth: c.depth}
+	if c.namer != nil {
+		ask.Contact.Namer = c.namer.ID
+	}
 	if c.about != nil {
 		p.again = append(p.again, c)
 		ask.About = c.about.Contact

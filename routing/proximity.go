@@ -1,44 +1,34 @@
 package routing
 
-// clearlyNearer is how many times shorter the round trip of a newcomer has to be
-// than that of the contact whose place it gets: measurements vary by less, and one
-// place changes hands a few times at most.
+// clearlyNearer is how many times shorter the round trip of a contact has to be than that of
+// another one, to come before it: measurements vary by less.
 const clearlyNearer = 2
 
-// outpaced returns the contact of a full bucket that has to make way for e, which
-// is clearly nearer in round trip: the slowest. It is nil if there is none.
+// successor returns the pending contact that takes a free place of b: the newest, or one that
+// is clearly nearer in round trip. It is nil if the limits admit none.
 //
-// It is nil in the two buckets nearest to us, where all of the closest nodes matter.
 // Only half of the places go by round trip, so that peers which are near us, or in many
-// places, do not get the whole bucket. The limits of a Group hold: e was admitted.
-func (t *Table) outpaced(b *bucket, e *entry) *entry {
-	if e.RoundTrip <= 0 || e.cpl >= len(t.buckets)-2 {
-		return nil
-	}
-	var slowest *entry
+// places, do not get the whole bucket. No contact has to make way for one that is nearer: a
+// stranger can be quick, and a contact that has answered for long is worth more.
+func (t *Table) successor(b *bucket) *entry {
 	near := 0
-	for _, held := range b.entries {
-		if held.near {
+	for _, e := range b.entries {
+		if e.near {
 			near++
 		}
-		if held.RoundTrip > 0 && (slowest == nil || held.RoundTrip > slowest.RoundTrip) {
-			slowest = held
+	}
+	var newest, next *entry
+	for _, e := range b.pending {
+		switch {
+		case !t.admits(&e.Contact, e.cpl, len(t.buckets)-1):
+		case newest == nil:
+			newest, next = e, e
+		case near < t.cfg.K/2 && e.RoundTrip > 0 && clearlyNearer*e.RoundTrip <= newest.RoundTrip && e.RoundTrip < next.RoundTrip:
+			next = e
 		}
 	}
-	switch {
-	case slowest == nil || slowest.RoundTrip < clearlyNearer*e.RoundTrip:
-		return nil
-	case near >= t.cfg.K/2 && !slowest.near:
-		return nil
+	if next != newest {
+		next.near = true
 	}
-	return slowest
-}
-
-// supersede gives e the place of slow, which waits from now on.
-func (t *Table) supersede(b *bucket, slow, e *entry) {
-	t.vacate(b, slow)
-	e.near = true
-	t.enter(b, e)
-	t.yieldPending(b, slow.Group)
-	b.queue(slow)
+	return next
 }

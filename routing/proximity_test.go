@@ -15,71 +15,65 @@ func withRTT(contacts []Contact, rtts ...int) []Contact {
 	return out
 }
 
-// A newcomer to a full bucket takes the place of the slowest if its round trip is
-// half of that or less, and nobody else's.
+// A free place goes to the newest that waits, or to one whose round trip is half of that or
+// less, and no contact makes way for a quicker one.
 func TestProximity(t *testing.T) {
 	self := KeyOf([]byte("self"))
 	far := withCPL(self, 0, 9)
-	tests := []struct {
-		name  string
-		near  int // CPL of the others, so that the far bucket is one of two or of more
-		rtt   int // of the newcomer
-		group string
-		want  Outcome
+	for _, tt := range []struct {
+		name    string
+		rtts    [3]int // of the ones that wait, oldest first
+		group   string // of the oldest
+		entered int
 	}{
-		{"clearly nearer", 2, 100, "", Added},
-		{"not clearly", 2, 101, "", Pending},
-		{"unknown", 2, 0, "", Pending},
-		{"one of the nearest two buckets", 0, 10, "", Pending},
-		{"too many of its group", 2, 10, "evil", Rejected},
-	}
-	for _, tt := range tests {
+		{"clearly nearer", [3]int{50, 120, 100}, "", 4},
+		{"not clearly", [3]int{51, 120, 100}, "", 6},
+		{"nearest of all", [3]int{20, 50, 100}, "", 4},
+		{"unknown", [3]int{0, 0, 100}, "", 6},
+		{"the newest is unknown", [3]int{10, 20, 0}, "", 6},
+		{"too many of its group", [3]int{10, 120, 100}, "evil", 6},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tab := NewTable(self, TableConfig{K: 4, MaxPerGroup: 1})
-			held := withRTT(far, 50, 200, 60, 0)
+			held := withRTT(far, 500, 2000, 600, 0)
 			held[0].Group = "evil"
 			seenAll(tab, held...)
-			if tt.near > 0 {
-				seenAll(tab, slices.Concat(withCPL(self, 1, 1), withCPL(self, tt.near, 4))...)
+			seenAll(tab, slices.Concat(withCPL(self, 1, 1), withCPL(self, 2, 4))...)
+			for i, c := range withRTT(far[4:], tt.rtts[:]...) {
+				if i == 0 {
+					c.Group = tt.group
+				}
+				if got := tab.Seen(epoch.Add(time.Hour+time.Duration(i)*time.Minute), c); got != Pending && tt.group == "" {
+					t.Fatalf("a newcomer to a full bucket is %v", got)
+				}
+				tab.check(t)
 			}
-			newcomer := withRTT(far[5:], tt.rtt)[0]
-			newcomer.Group = tt.group
-			if got := tab.Seen(epoch.Add(time.Hour), newcomer); got != tt.want {
-				t.Fatalf("the newcomer is %v, want %v", got, tt.want)
-			}
+			tab.Remove(held[1])
 			tab.check(t)
-			if tt.want != Added {
-				return
-			}
-			if tab.Buckets()[0].Pending != 1 {
-				t.Error("the slowest does not wait")
-			}
-			if got, want := showChanges(tab), "left cpl 0 number 1, entered cpl 0 number 5"; got != want {
-				t.Errorf("changes are %q, want %q", got, want)
+			for i := range 3 {
+				_, in := tab.Contact(far[4+i].Key)
+				if in != (4+i == tt.entered) {
+					t.Errorf("contact %d has a place: %v; want contact %d alone", 4+i, in, tt.entered)
+				}
 			}
 		})
 	}
 }
 
-// However many quick ones come, half of a bucket stays as it is.
+// However many quick ones come, and places become free, half of a bucket does not go by round
+// trip.
 func TestProximityIsBounded(t *testing.T) {
 	self := KeyOf([]byte("self"))
 	tab := NewTable(self, TableConfig{K: 4})
-	far := withCPL(self, 0, 40)
-	held := withRTT(far, 1000, 1000, 1000, 1000)
-	seenAll(tab, slices.Concat(held, withCPL(self, 1, 1), withCPL(self, 2, 4))...)
+	far := withCPL(self, 0, 60)
+	seenAll(tab, slices.Concat(withRTT(far, 1000, 1000, 1000, 1000), withCPL(self, 1, 1), withCPL(self, 2, 4))...)
 	for i, c := range far[4:] {
 		c.RoundTrip = time.Second >> (i%10 + 1)
-		tab.Seen(epoch.Add(time.Hour), c)
+		tab.Seen(epoch.Add(time.Hour+time.Duration(i)*time.Minute), c)
 		tab.check(t)
-	}
-	stayed := 0
-	for _, c := range held {
-		if _, ok := tab.Contact(c.Key); ok {
-			stayed++
+		if i%10 == 9 {
+			tab.Remove(tab.Buckets()[0].Contacts[i/10%4].Contact)
+			tab.check(t)
 		}
-	}
-	if stayed != 2 {
-		t.Errorf("%d of 4 stayed, want 2", stayed)
 	}
 }

@@ -42,7 +42,7 @@ func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 	}
 	kept := make([]Contact, len(closest))
 	for i, c := range closest {
-		kept[i] = Contact{ID: c.ID, Key: c.Key, Group: c.Group, Wire: c.Wire}
+		kept[i] = Contact{ID: c.ID, Key: c.Key, Group: c.Group, Network: c.Network, Wire: c.Wire}
 	}
 	r.found = slices.DeleteFunc(r.found, func(f recalled) bool { return f.key == key })
 	if len(r.found) == maxRecalled {

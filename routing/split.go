@@ -37,50 +37,105 @@ func (t *Table) lastFor(cpl int) int {
 	}
 }
 
-// admits reports whether the limits leave room for one more contact of that
-// Group at that CPL, in a table with its last bucket at the index last.
-func (t *Table) admits(group string, cpl, last int) bool {
-	if group == "" {
-		return true
-	}
-	if limit := t.cfg.MaxPerGroupTotal; limit >= 0 && t.groups[group] >= limit {
-		return false
-	}
-	if t.cfg.MaxPerGroup < 0 {
-		return true
-	}
-	beside := 0
-	for _, e := range t.bucket(cpl).entries {
-		if e.Group == group && min(e.cpl, last) == min(cpl, last) {
-			beside++
-		}
-	}
-	return beside < t.cfg.MaxPerGroup
+// A bound limits how many contacts of a table may be of one network of addresses: of one
+// Group, or of one Network.
+type bound struct {
+	of              func(*Contact) string
+	most, least     int // in the table; negative: any number
+	perMost, perMin int // in a bucket; negative: any number
+	count           map[string]int
 }
 
-// yieldPending makes room for one more pending contact of that Group: with it,
-// bucket and pending together hold at most MaxPerGroup, unless the bucket has
-// them already. Otherwise one network could hold all places in the queue.
-func (t *Table) yieldPending(b *bucket, group string) {
-	if group == "" || t.cfg.MaxPerGroup < 0 {
-		return
+const (
+	// groupsInNetwork is how many Groups may have all of their places in a bucket, if they are
+	// in one Network, and networkPlaces how many may have all of their places in a table. Where
+	// contacts come from many networks, it is 2 Groups.
+	groupsInNetwork = 5
+	networkPlaces   = 4
+)
+
+// boundsOf returns the bounds of a table.
+func boundsOf(cfg TableConfig) [2]bound {
+	perGroup, total := cfg.MaxPerGroup, cfg.MaxPerGroupTotal
+	least := total
+	if perGroup > 0 {
+		least = min(total, perGroup)
 	}
-	of := func(e *entry) bool { return e.Group == group }
-	n := 0
-	for _, entries := range [][]*entry{b.entries, b.pending} {
-		for _, e := range entries {
-			if of(e) {
-				n++
+	return [2]bound{
+		{
+			of: func(c *Contact) string { return c.Group }, count: make(map[string]int),
+			most: total, least: least, perMost: perGroup, perMin: perGroup,
+		},
+		{
+			of: func(c *Contact) string { return c.Network }, count: make(map[string]int),
+			most: networkPlaces * total, least: 2 * least, perMost: groupsInNetwork * perGroup, perMin: 2 * perGroup,
+		},
+	}
+}
+
+// shared returns the limit where contacts come from so many networks: the most for one or
+// two, the least for many. All that are at their limit have twice the most together, or each
+// has the least. A node among peers of one network needs them all, and one among peers of
+// many loses nothing without those of an attacker that has some.
+func shared(most, least, networks int) int { return min(most, max(least, 2*most/max(1, networks))) }
+
+// admits reports whether the bounds leave room for c at a CPL, in a table with its last bucket
+// at the index last.
+func (t *Table) admits(c *Contact, cpl, last int) bool {
+	for _, b := range t.bounds {
+		name := b.of(c)
+		if name == "" {
+			continue
+		}
+		networks := len(b.count)
+		if b.count[name] == 0 {
+			networks++
+		}
+		if b.most >= 0 && b.count[name] >= shared(b.most, b.least, networks) {
+			return false
+		}
+		if b.perMost < 0 {
+			continue
+		}
+		beside := 0
+		for _, e := range t.bucket(cpl).entries {
+			if b.of(&e.Contact) == name && min(e.cpl, last) == min(cpl, last) {
+				beside++
 			}
 		}
+		if beside >= shared(b.perMost, b.perMin, networks) {
+			return false
+		}
 	}
-	if n < t.cfg.MaxPerGroup {
-		return
-	}
-	for i, e := range slices.Backward(b.pending) {
-		if of(e) {
-			b.pending = slices.Delete(b.pending, i, i+1)
-			return
+	return true
+}
+
+// yieldPending makes room for c among the pending: with it, bucket and pending together hold
+// at most MaxPerGroup of its Group, and twice that of its Network, unless the bucket has
+// them already. Otherwise one network could hold all places in the queue.
+func (t *Table) yieldPending(b *bucket, c *Contact) {
+	for _, bound := range t.bounds {
+		name := bound.of(c)
+		if name == "" || bound.perMin < 0 {
+			continue
+		}
+		same := func(e *entry) bool { return bound.of(&e.Contact) == name }
+		n := 0
+		for _, entries := range [][]*entry{b.entries, b.pending} {
+			for _, e := range entries {
+				if same(e) {
+					n++
+				}
+			}
+		}
+		if n < bound.perMin {
+			continue
+		}
+		for i, e := range slices.Backward(b.pending) {
+			if same(e) {
+				b.pending = slices.Delete(b.pending, i, i+1)
+				break
+			}
 		}
 	}
 }
@@ -89,7 +144,7 @@ func (t *Table) yieldPending(b *bucket, group string) {
 func (t *Table) enter(b *bucket, e *entry) {
 	e.claim = false
 	b.insert(e)
-	t.count(e.Group, +1)
+	t.count(&e.Contact, +1)
 	t.size++
 	t.changed(Entered, e.Contact)
 	t.moved(e.cpl)
@@ -114,34 +169,36 @@ func (t *Table) vacate(b *bucket, e *entry) {
 		t.audit.suspects--
 	}
 	t.scanned = false
-	t.count(e.Group, -1)
+	t.count(&e.Contact, -1)
 	t.size--
 	t.changed(Left, e.Contact)
 	t.moved(e.cpl)
 	e.suspect, e.near, e.deadline = false, false, time.Time{}
 }
 
-// promote fills the room in b with pending contacts, newest first. If the Group of one
-// is at its limit, it stays pending.
+// promote fills the room in b with pending contacts, newest first, or one that is clearly
+// nearer. One whose Group or Network is at its limit stays pending.
 func (t *Table) promote(b *bucket) {
-	for i := 0; i < len(b.pending) && len(b.entries) < t.cfg.K; {
-		e := b.pending[i]
-		if !t.admits(e.Group, e.cpl, len(t.buckets)-1) {
-			i++
-			continue
+	for len(b.entries) < t.cfg.K {
+		e := t.successor(b)
+		if e == nil {
+			return
 		}
-		b.pending = slices.Delete(b.pending, i, i+1)
+		b.unqueue(e)
 		t.enter(b, e)
 	}
 }
 
-// count adds n to the number of contacts of a Group.
-func (t *Table) count(group string, n int) {
-	if group == "" {
-		return
-	}
-	if t.groups[group] += n; t.groups[group] == 0 {
-		delete(t.groups, group)
+// count adds n to the numbers of contacts of the networks of c.
+func (t *Table) count(c *Contact, n int) {
+	for _, b := range t.bounds {
+		name := b.of(c)
+		if name == "" {
+			continue
+		}
+		if b.count[name] += n; b.count[name] == 0 {
+			delete(b.count, name)
+		}
 	}
 }
 

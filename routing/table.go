@@ -10,7 +10,7 @@ type Outcome uint8
 
 // The outcomes of [Table.Seen].
 const (
-	Rejected  Outcome = iota // not held: it is ourselves, or its Group is at a limit
+	Rejected  Outcome = iota // not held: it is ourselves, or its Group or Network is at a limit
 	Added                    // new in a bucket, for which another one may have to wait
 	Refreshed                // held before, now the most recently seen of its bucket
 	Pending                  // its bucket is full: it waits for a place
@@ -50,11 +50,15 @@ type TableConfig struct {
 	CheckTimeout time.Duration
 
 	// MaxPerGroup is the number of contacts of one Group per bucket, so that no
-	// bucket is filled from one network. If zero, 2. If negative, unlimited.
+	// bucket is filled from one network. If zero, 2. If negative, unlimited. Of one Network,
+	// a bucket has twice that, or up to 5 times where contacts are of few Networks.
 	MaxPerGroup int
 
-	// MaxPerGroupTotal is the number of contacts of one Group in the table. If
-	// zero, 10. If negative, unlimited.
+	// MaxPerGroupTotal is the number of contacts of one Group in the table, if all are of
+	// one or two Groups. It falls to MaxPerGroup where they are of many, so that the groups
+	// that have more places have twice this number together. If
+	// zero, 10. If negative, unlimited. Of one Network, a table has twice MaxPerGroup, or up
+	// to 4 times this number where contacts are of few Networks.
 	MaxPerGroupTotal int
 }
 
@@ -89,9 +93,9 @@ func setDefault[T comparable](field *T, value T) {
 type Table struct {
 	self    Key
 	cfg     TableConfig
-	buckets []*bucket      // by CPL; the last one also holds all CPLs above its own
-	groups  map[string]int // contacts in buckets, by Group
-	size    int            // contacts in buckets
+	buckets []*bucket // by CPL; the last one also holds all CPLs above its own
+	bounds  [2]bound  // of the contacts in buckets, by Group and by Network
+	size    int       // contacts in buckets
 	audit   audit
 	agenda
 	refreshes [MaxRefreshCPL + 1]refresh // by CPL
@@ -104,12 +108,8 @@ func NewTable(self Key, cfg TableConfig) *Table {
 	if cfg.K < 0 || cfg.CheckTimeout < 0 {
 		panic("routing: negative K or CheckTimeout")
 	}
-	return &Table{
-		self:    self,
-		cfg:     cfg.withDefaults(),
-		buckets: []*bucket{{}},
-		groups:  make(map[string]int),
-	}
+	cfg = cfg.withDefaults()
+	return &Table{self: self, cfg: cfg, buckets: []*bucket{{}}, bounds: boundsOf(cfg)}
 }
 
 // Seen records that c answered us at now. A contact that is held becomes the
@@ -240,7 +240,7 @@ func (t *Table) Wants(c Contact) bool {
 	if last == len(t.buckets)-1 && len(b.entries) == t.cfg.K && len(b.pending) == maxPending {
 		return false
 	}
-	return t.admits(c.Group, cpl, last)
+	return t.admits(&c, cpl, last)
 }
 
 // bucket returns the bucket for contacts of that CPL.
@@ -251,7 +251,7 @@ func (t *Table) bucket(cpl int) *bucket {
 // place puts e in its bucket, which may split for it, or among the pending.
 func (t *Table) place(e *entry) Outcome {
 	last := t.lastFor(e.cpl)
-	if !t.admits(e.Group, e.cpl, last) {
+	if !t.admits(&e.Contact, e.cpl, last) {
 		return Rejected
 	}
 	for len(t.buckets)-1 < last {
@@ -263,11 +263,7 @@ func (t *Table) place(e *entry) Outcome {
 		t.enter(b, e)
 		return Added
 	}
-	if slow := t.outpaced(b, e); slow != nil {
-		t.supersede(b, slow, e)
-		return Added
-	}
-	t.yieldPending(b, e.Group)
+	t.yieldPending(b, &e.Contact)
 	b.queue(e)
 	return Pending
 }
@@ -299,9 +295,9 @@ func (t *Table) refresh(now time.Time, b *bucket, e *entry, c Contact) Outcome {
 // stay where it is. It must go if it is in b and its new Group is at its limit: else
 // nodes could enter from many networks and then gather in one.
 func (t *Table) adopt(b *bucket, e *entry, c Contact) bool {
-	group := c.Group
+	group, network := c.Group, c.Network
 	if group == "" && c.Wire == nil {
-		group = e.Group // nothing is known of its addresses: it has not left
+		group, network = e.Group, e.Network // nothing is known of its addresses: it has not left
 	}
 	if c.Wire != nil {
 		e.Wire = c.Wire
@@ -309,16 +305,18 @@ func (t *Table) adopt(b *bucket, e *entry, c Contact) bool {
 	if c.RoundTrip > 0 {
 		e.RoundTrip = c.RoundTrip
 	}
-	if group == e.Group {
+	if group == e.Group && network == e.Network {
 		return true
 	}
 	if !slices.Contains(b.entries, e) {
-		e.Group = group
+		e.Group, e.Network = group, network
 		return true
 	}
-	t.count(e.Group, -1)
-	fits := t.admits(group, e.cpl, len(t.buckets)-1)
-	e.Group = group
-	t.count(group, +1)
+	t.count(&e.Contact, -1)
+	b.remove(e) // it does not count beside itself
+	e.Group, e.Network = group, network
+	fits := t.admits(&e.Contact, e.cpl, len(t.buckets)-1)
+	b.insert(e)
+	t.count(&e.Contact, +1)
 	return fits
 }

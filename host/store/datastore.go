@@ -266,7 +266,7 @@ func (d *Datastore) Providers(ctx context.Context, key []byte, now time.Time, li
 		stored, err := d.read(ctx, e.name(false))
 		switch {
 		case err == nil:
-			out = append(out, Provider{ID: e.id, Addrs: stored.data, Received: stored.received, Expires: stored.expires})
+			out = append(out, Provider{ID: e.id, Addrs: stored.data, Received: stored.received, Expires: stored.expires, Origin: stored.origin})
 		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
 			return nil, err
 		}
@@ -287,7 +287,7 @@ func (d *Datastore) Provider(ctx context.Context, key []byte, id string, now tim
 	if err != nil {
 		return Provider{}, err
 	}
-	return Provider{ID: id, Addrs: stored.data, Received: stored.received, Expires: stored.expires}, nil
+	return Provider{ID: id, Addrs: stored.data, Received: stored.received, Expires: stored.expires, Origin: stored.origin}, nil
 }
 
 // RemoveProvider implements [Store].

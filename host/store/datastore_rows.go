@@ -171,7 +171,7 @@ func (d *Datastore) read(ctx context.Context, name datastore.Key) (*entry, error
 func (d *Datastore) put(ctx context.Context, name datastore.Key, e *entry, gone []datastore.Key) error {
 	publisher := e.id
 	if strings.HasPrefix(name.String(), nameProvider) {
-		publisher = ""
+		publisher = rowOrigin(e.origin)
 	}
 	b, err := d.ds.Batch(ctx)
 	if err == nil {

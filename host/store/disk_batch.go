@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -113,6 +114,9 @@ func storedEntry(kind Kind, row, raw []byte) (*entry, error) {
 	e, err := parseRow(row, raw)
 	if err != nil {
 		e = &entry{length: max(len(raw)-rowHeader-1, 0), place: nowhere}
+		if kind == KindProvider && e.length >= originBytes && raw[rowHeader] == originBytes {
+			e.length -= originBytes
+		}
 	}
 	if e.key = string(key); kind == KindProvider {
 		e.id = string(id)
@@ -177,9 +181,9 @@ func (b *batch) set(kind Kind, row []byte, e *entry) error {
 	if err := b.drop(kind, row); err != nil {
 		return err
 	}
-	publisher := ""
-	if kind == KindValue {
-		publisher = e.id
+	publisher := e.id
+	if kind == KindProvider {
+		publisher = rowOrigin(e.origin)
 	}
 	rows, count := b.of(kind)
 	b.changed = true
@@ -216,24 +220,35 @@ func (b *batch) yields(prefix, row []byte, next *entry) ([]byte, error) {
 	if b.providers.Get(row) != nil {
 		return row, nil
 	}
-	n, first, goes := 0, entry{}, []byte(nil)
-	c := b.providers.Cursor()
-	for at, raw := c.Seek(prefix); bytes.HasPrefix(at, prefix); at, raw = c.Next() {
-		e, ok := rowTimes(at, raw)
-		if !ok {
-			continue
-		}
-		if n++; goes == nil || compareYield(&e, &first) < 0 {
-			first, goes = e, at
-		}
+	n := 0
+	for range rowsOf(b.providers, prefix) {
+		n++
 	}
 	if !b.limits.keyFull(n) {
 		return nil, nil
 	}
-	if goes == nil { // the limit is zero
-		return nil, ErrKeyFull
+	list := make([]*entry, 0, n)
+	for at, e := range rowsOf(b.providers, prefix) {
+		e.key = string(at)
+		list = append(list, &e)
 	}
-	return bytes.Clone(goes), mayYield(&first, next)
+	first, err := goesFor(list, next)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(first.key), nil
+}
+
+// rowsOf yields the rows with a prefix that are not damaged, each with its times and origin.
+func rowsOf(rows *bbolt.Bucket, prefix []byte) iter.Seq2[[]byte, entry] {
+	return func(yield func([]byte, entry) bool) {
+		c := rows.Cursor()
+		for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
+			if e, ok := rowTimes(row, raw); ok && !yield(row, e) {
+				return
+			}
+		}
+	}
 }
 
 // shed removes the entry of a kind that is shed for what has the hash of a key, see

@@ -130,7 +130,7 @@ func (d *Disk) Providers(ctx context.Context, key []byte, now time.Time, limit i
 				continue
 			}
 			id := string(f.row[len(prefix):])
-			out = append(out, Provider{ID: id, Addrs: bytes.Clone(e.data), Received: e.received, Expires: e.expires})
+			out = append(out, Provider{ID: id, Addrs: bytes.Clone(e.data), Received: e.received, Expires: e.expires, Origin: e.origin})
 		}
 		return nil
 	})

@@ -98,27 +98,32 @@ func (l Limits) yields(list []*entry, next *entry) (*entry, error) {
 	if !l.keyFull(len(list)) {
 		return nil, nil
 	}
-	var first *entry
-	if len(list) > 0 {
-		first = slices.MinFunc(list, compareYield)
+	return goesFor(list, next)
+}
+
+// goesFor returns the entry of a full key that gives its place to next: of the origin with
+// the most entries, next counted too, the one that goes first. It returns [ErrKeyFull] if
+// none may.
+func goesFor(list []*entry, next *entry) (first *entry, err error) {
+	of := map[uint64]int{next.origin: 1}
+	for _, e := range list {
+		of[e.origin]++
 	}
-	if err := mayYield(first, next); err != nil {
-		return nil, err
+	of[0] = 1 // each of these is alone
+	most := 0
+	for _, e := range list {
+		if n := of[e.origin]; n > most || n == most && compareYield(e, first) < 0 {
+			first, most = e, n
+		}
+	}
+	if first == nil || first.expires.IsZero() || most <= of[next.origin] && compareExpiry(next, first) < 0 {
+		return nil, ErrKeyFull
 	}
 	return first, nil
 }
 
 // keyFull reports whether a key with n providers has no place for another one.
 func (l Limits) keyFull(n int) bool { return l.ProvidersPerKey >= 0 && n >= l.ProvidersPerKey }
-
-// mayYield returns [ErrKeyFull] unless first, which is the one of a full key that
-// goes first, gives its place to next.
-func mayYield(first, next *entry) error {
-	if first == nil || first.expires.IsZero() || compareExpiry(next, first) < 0 {
-		return ErrKeyFull
-	}
-	return nil
-}
 
 // A tally counts the entries of one kind.
 type tally struct {

@@ -169,7 +169,7 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 	for i, e := range found {
 		start := len(buf)
 		buf = append(buf, e.data...)
-		out[i] = Provider{ID: e.id, Addrs: buf[start:len(buf):len(buf)], Received: e.received, Expires: e.expires}
+		out[i] = Provider{ID: e.id, Addrs: buf[start:len(buf):len(buf)], Received: e.received, Expires: e.expires, Origin: e.origin}
 	}
 	return out, nil
 }

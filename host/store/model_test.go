@@ -26,6 +26,7 @@ type model struct {
 type modelEntry struct {
 	key, id, data     string
 	received, expires time.Time
+	origin            uint64
 }
 
 func (e modelEntry) expired(now time.Time) bool { return !e.expires.IsZero() && !e.expires.After(now) }
@@ -80,7 +81,8 @@ func (m *model) put(e modelEntry, now time.Time) (err error) {
 
 func (m *model) announce(e modelEntry) (err error) {
 	yields := func(list []modelEntry) (int, error) {
-		n, first := 0, -1
+		of := map[uint64]int{e.origin: 1} // announcements of the key, by origin
+		n := 0
 		for i, o := range list {
 			if o.key != e.key {
 				continue
@@ -89,15 +91,25 @@ func (m *model) announce(e modelEntry) (err error) {
 				return i, nil
 			}
 			n++
-			if first < 0 || o.expiresBefore(list[first]) ||
-				o.expires.Equal(list[first].expires) && o.received.Before(list[first].received) {
-				first = i
-			}
+			of[o.origin]++
 		}
 		if n < m.limits.ProvidersPerKey {
 			return -1, nil
 		}
-		if list[first].expires.IsZero() || e.expiresBefore(list[first]) {
+		of[0] = 1
+		first := -1
+		for i, o := range list {
+			switch {
+			case o.key != e.key:
+			case first < 0, of[o.origin] > of[list[first].origin]:
+				first = i
+			case of[o.origin] < of[list[first].origin]:
+			case o.expiresBefore(list[first]), o.expires.Equal(list[first].expires) && o.received.Before(list[first].received):
+				first = i
+			}
+		}
+		goes := list[first]
+		if goes.expires.IsZero() || of[e.origin] >= of[goes.origin] && e.expiresBefore(goes) {
 			return -1, store.ErrFull
 		}
 		return first, nil
@@ -198,7 +210,8 @@ func testAgainstModel(t *rapid.T, open func(l store.Limits) store.Store) {
 		"announce": func(t *rapid.T) {
 			e := draw(ids.Draw(t, "id"))
 			e.expires = distinct(e.expires, ref.providers)
-			p := store.Provider{ID: e.id, Addrs: []byte(e.data), Received: e.received, Expires: e.expires}
+			e.origin = rapid.Uint64Range(0, 2).Draw(t, "origin")
+			p := store.Provider{ID: e.id, Addrs: []byte(e.data), Received: e.received, Expires: e.expires, Origin: e.origin}
 			err := s.AddProvider(t.Context(), []byte(e.key), p)
 			if want := ref.announce(e); !errors.Is(err, want) {
 				t.Fatalf("AddProvider() = %v, want %v", err, want)

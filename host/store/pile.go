@@ -19,6 +19,7 @@ type entry struct {
 	length   int    // of the data
 	received time.Time
 	expires  time.Time // zero: never
+	origin   uint64    // of an announcement: see Provider.Origin
 	place    int       // in the heap of its pile
 }
 
@@ -33,7 +34,7 @@ func valueEntry(key []byte, v Value) *entry {
 // themselves.
 func providerEntry(key []byte, p Provider) *entry {
 	e := newEntry(string(key), p.ID, p.Addrs, p.Received, p.Expires)
-	e.hash = hashOf(key)
+	e.hash, e.origin = hashOf(key), p.Origin
 	return e
 }
 
@@ -63,7 +64,7 @@ func (e *entry) value() Value {
 
 // provider returns e as a [Provider] of its own.
 func (e *entry) provider() Provider {
-	return Provider{ID: e.id, Addrs: append([]byte(nil), e.data...), Received: e.received, Expires: e.expires}
+	return Provider{ID: e.id, Addrs: append([]byte(nil), e.data...), Received: e.received, Expires: e.expires, Origin: e.origin}
 }
 
 // compareExpiry orders entries by when they expire; those that never do are last.

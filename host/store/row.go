@@ -12,7 +12,7 @@ import (
 //	checksum   4 bytes   CRC-32C of the key of the row, and of what follows
 //	expires   12 bytes   see appendTime; when it is next due, if it is a publication
 //	received  12 bytes
-//	publisher  uvarint length, bytes; empty, except for values
+//	publisher  uvarint length, bytes; of an announcement its origin, if it has one
 //	data       the rest
 //
 // All numbers are big-endian.
@@ -55,14 +55,29 @@ func checksum(rowKey, rest []byte) uint32 {
 	return crc32.Update(crc32.Checksum(rowKey, castagnoli()), castagnoli(), rest)
 }
 
-// rowTimes returns an entry with nothing but the times of a row, because that
+// originBytes is the size of an origin in a row.
+const originBytes = 8
+
+// rowOrigin returns the origin of an announcement as a row keeps it; empty if it has none.
+func rowOrigin(origin uint64) string {
+	if origin == 0 {
+		return ""
+	}
+	return string(binary.BigEndian.AppendUint64(nil, origin))
+}
+
+// rowTimes returns an entry with nothing but the times and the origin of a row, because that
 // is all that matters to most of the rows of a popular key. It reports false if
 // the row is not as it was written.
 func rowTimes(rowKey, b []byte) (entry, bool) {
 	if len(b) <= rowHeader || binary.BigEndian.Uint32(b) != checksum(rowKey, b[4:]) {
 		return entry{}, false
 	}
-	return entry{expires: parseTime(b[4:]), received: parseTime(b[4+timeBytes:])}, true
+	e := entry{expires: parseTime(b[4:]), received: parseTime(b[4+timeBytes:])}
+	if rest := b[rowHeader:]; len(rest) > originBytes && rest[0] == originBytes {
+		e.origin = binary.BigEndian.Uint64(rest[1:])
+	}
+	return e, true
 }
 
 // parseRow returns the entry that a row keeps, without its key, and with the data
@@ -77,5 +92,7 @@ func parseRow(rowKey, b []byte) (*entry, error) {
 	if used <= 0 || n > uint64(len(rest)) {
 		return nil, fmt.Errorf("%w: the row of key %x has a wrong length", ErrCorrupt, rowKey)
 	}
-	return newEntry("", string(rest[:n]), rest[n:], times.received, times.expires), nil
+	e := newEntry("", string(rest[:n]), rest[n:], times.received, times.expires)
+	e.origin = times.origin
+	return e, nil
 }

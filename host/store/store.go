@@ -83,6 +83,11 @@ type Provider struct {
 
 	// Expires is from when on the announcement is not served. If zero, never.
 	Expires time.Time
+
+	// Origin is a number of where the announcement came from, for instance of a network of
+	// addresses: of a full key, the origin with the most announcements loses one first. If
+	// zero, the announcement has an origin of its own. It counts for no bytes.
+	Origin uint64
 }
 
 // A Kind says what was published.
@@ -170,9 +175,10 @@ type Store interface {
 	// AddProvider adds p to the providers of key. An announcement of the same ID
 	// is replaced, whichever of the two was received first.
 	//
-	// If the key has as many providers as it may have, the one that expires first
-	// yields; among equals, the one received first. One that never expires does not
-	// yield, nor does any to an announcement that would expire earlier: AddProvider
+	// If the key has as many providers as it may have, one of the [Provider.Origin] with the
+	// most of them yields, p counted too: the one that expires first; among equals, the one
+	// received first. One that never expires does not yield, nor does any to an announcement
+	// that would expire earlier, unless its origin has fewer: AddProvider
 	// then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
 	// reached. What has expired at p.Received is not in the way. The error is
 	// [ErrTooLarge] if p itself is over a limit.

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"time"
@@ -27,9 +29,16 @@ func newRouting(d *kad.DHT, metrics prometheus.Registerer) http.Handler {
 	return delegated.Handler(router{d}, delegated.WithRoutingTimeout(defaultTimeout), delegated.WithPrometheusRegistry(metrics))
 }
 
-// inTurn returns what answers each request with answer when it has a slot.
+// inTurn returns what answers each request with answer when it has a slot, once its body is
+// read: a client that sends slowly holds no slot.
 func inTurn(answer http.Handler, slots chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxValue))
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "the body could not be read: %v", err)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()

@@ -82,24 +82,24 @@ func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	m.run(ctx)
 }
 
-// begin waits for a slot and for the first line of the body.
+// begin waits for the first line of the body, and then for a slot: a client that sends nothing
+// has none.
 func (m *many) begin(ctx context.Context, slots chan struct{}) error {
+	_ = m.control.SetReadDeadline(time.Now().Add(streamPatience))
+	body := bufio.NewReader(m.request.Body)
+	if _, err := body.Peek(1); err != nil {
+		return badArgument("cid is missing, which is not a CID such as bafk...: use cid=CID, or a body with one CID a line")
+	}
+	m.lines = bufio.NewScanner(body)
+	m.lines.Buffer(nil, maxLine)
 	select {
 	case slots <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-m.request.Context().Done():
 		return context.Cause(m.request.Context()) //nolint:contextcheck // the work outlives the client, the wait for a slot does not
 	}
-	_ = m.control.SetReadDeadline(time.Now().Add(streamPatience))
-	body := bufio.NewReader(m.request.Body)
-	if _, err := body.Peek(1); err != nil {
-		<-slots
-		return badArgument("cid is missing, which is not a CID such as bafk...: use cid=CID, or a body with one CID a line")
-	}
-	m.lines = bufio.NewScanner(body)
-	m.lines.Buffer(nil, maxLine)
-	return nil
 }
 
 // run announces the contents, and tells the client what became of each.

@@ -62,7 +62,7 @@ func New(cfg Config) *Caller {
 // dial dials a peer: at the addresses that the host knows, and at the ones that others have
 // named, as far as these may be dialled.
 func (c *Caller) dial(ctx context.Context, to peer.ID) error {
-	addrs, named := c.unproved.admit(to)
+	addrs, by, named := c.unproved.admit(to)
 	c.cfg.Table.Learn(to, addrs)
 	if named && len(addrs) == 0 && len(c.cfg.Host.Peerstore().Addrs(to)) == 0 {
 		return errUnproved
@@ -72,9 +72,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	}
 	err := c.cfg.Transport.Dial(ctx, to)
 	if err == nil && named {
-		for _, at := range c.cfg.Table.Proved(to) {
-			c.unproved.proved(at)
-		}
+		c.unproved.proved(by, c.cfg.Table.Proved(to))
 	}
 	return err
 }
@@ -92,7 +90,7 @@ func (c *Caller) learn(to routing.Contact) (forget func()) {
 	case c.cfg.Table.Has(to.ID):
 		c.cfg.Table.Learn(to.ID, p.Addrs)
 	default:
-		forget = c.unproved.name(to.ID, p.Addrs)
+		forget = c.unproved.name(to.ID, to.Namer, p.Addrs)
 	}
 	return forget
 }

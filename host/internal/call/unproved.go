@@ -24,13 +24,23 @@ const (
 	// on the word of others: one of each transport in use.
 	unprovedAddrs = 4
 
-	// maxUnprovedIPs bounds the IP addresses that are remembered.
-	maxUnprovedIPs = 4096
+	// namedDials is how many dials of peers may begin at once on the word of one peer, namedPause
+	// is when one more may, and foundDials is how many more may for each peer that was found,
+	// up to namedMost: where fewer than one in 5 peers that it names is there, what it names
+	// waits. A dial that hangs holds one place of Config.MaxDials.
+	namedDials = 24
+	namedPause = 2 * time.Second
+	foundDials = 5
+	namedMost  = 128
+
+	// maxUnproved bounds the IP addresses and namers that are remembered.
+	maxUnproved = 4096
 )
 
 // errUnproved is the error of a dial of a peer that was named only at IP addresses where too
-// many peers have not been found. It says nothing of the peer.
-var errUnproved = fmt.Errorf("%w: too many peers that were named at its IP address are not there", kaderr.ErrNotSent)
+// many peers have not been found, or by a peer that has named too many of these. It says
+// nothing of the peer.
+var errUnproved = fmt.Errorf("%w: too many peers that were named at its IP address, or by the same peer, are not there", kaderr.ErrNotSent)
 
 // An unproved has the addresses that others have named of the peers that are being asked,
 // and bounds the dials of them. A stranger names as many peers as it likes at the address of
@@ -39,7 +49,7 @@ var errUnproved = fmt.Errorf("%w: too many peers that were named at its IP addre
 type unproved struct {
 	mu    sync.Mutex // held for one call, never over IO
 	named map[peer.ID]*named
-	at    map[string]allowance // by IP address, see scope.Dialled
+	at    map[string]allowance // by IP address, see scope.Dialled, or by namer
 
 	refused atomic.Uint64 // addresses that were not admitted
 }
@@ -47,6 +57,7 @@ type unproved struct {
 // A named has the addresses of a peer for the requests that may dial it.
 type named struct {
 	addrs    []multiaddr.Multiaddr
+	by       peer.ID // the namer; empty if it is not known
 	requests int
 }
 
@@ -54,20 +65,33 @@ type named struct {
 type allowance struct {
 	dials float64
 	since time.Time
+	of    *rule
 }
+
+// A rule says how many dials an allowance begins with, when there is one more until it has so
+// many again, and how many more a dial gives that finds its peer, up to most.
+type rule struct {
+	dials, most, found float64
+	pause              time.Duration
+}
+
+var (
+	ofIP    = &rule{unprovedDials, unprovedDials, 1, unprovedPause} //nolint:gochecknoglobals // a constant
+	ofNamer = &rule{namedDials, namedMost, foundDials, namedPause}  //nolint:gochecknoglobals // a constant
+)
 
 func newUnproved() *unproved {
 	return &unproved{named: make(map[peer.ID]*named), at: make(map[string]allowance)}
 }
 
-// name has the next dial of a peer know addresses, until the function is called that it
-// returns.
-func (u *unproved) name(id peer.ID, addrs []multiaddr.Multiaddr) (forget func()) {
+// name has the next dial of a peer know addresses, and the peer that has named it, until the
+// function is called that it returns.
+func (u *unproved) name(id, by peer.ID, addrs []multiaddr.Multiaddr) (forget func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	n := u.named[id]
 	if n == nil {
-		n = &named{addrs: addrs}
+		n = &named{addrs: addrs, by: by}
 		u.named[id] = n
 	}
 	n.requests++
@@ -81,18 +105,22 @@ func (u *unproved) name(id peer.ID, addrs []multiaddr.Multiaddr) (forget func())
 }
 
 // admit returns the addresses at which a peer may be dialled now, of the ones that were
-// named, and reports whether any was named. It counts one dial for each IP address.
-func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, known bool) {
+// named, by which peer, and reports whether any was named. It counts one dial for each IP
+// address, and one for the namer.
+func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, by peer.ID, known bool) {
 	tasks.Locked(&u.mu, func(now time.Time) {
 		n := u.named[id]
 		if n == nil {
 			return
 		}
-		known = true
+		by, known = n.by, true
+		if by != "" && !u.take(now, string(by), ofNamer) {
+			return
+		}
 		times := make(map[string]int) // how many addresses with an IP address are admitted
 		for _, a := range n.addrs {
 			ip := scope.Dialled(a)
-			if ip != "" && (times[ip] >= unprovedAddrs || times[ip] == 0 && !u.take(now, ip)) {
+			if ip != "" && (times[ip] >= unprovedAddrs || times[ip] == 0 && !u.take(now, ip, ofIP)) {
 				u.refused.Add(1)
 				continue
 			}
@@ -100,55 +128,64 @@ func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, known bool) {
 			addrs = append(addrs, a)
 		}
 	})
-	return addrs, known
+	return addrs, by, known
 }
 
-// take takes one dial of an IP address, if it has one left.
-func (u *unproved) take(now time.Time, ip string) bool {
-	a := u.left(now, ip)
+// take takes one dial of an IP address, or of a namer, if it has one left.
+func (u *unproved) take(now time.Time, name string, of *rule) bool {
+	a, ok := u.at[name]
+	if !ok {
+		a = allowance{of.dials, now, of}
+	}
+	a = a.left(now)
 	if a.dials < 1 {
 		return false
 	}
-	if _, ok := u.at[ip]; !ok && len(u.at) >= maxUnprovedIPs {
+	if !ok && len(u.at) >= maxUnproved {
 		u.forget(now)
 	}
-	u.at[ip] = allowance{a.dials - 1, now}
+	u.at[name] = allowance{a.dials - 1, now, of}
 	return true
 }
 
-// left returns how many dials of an IP address may begin now.
-func (u *unproved) left(now time.Time, ip string) allowance {
-	a, ok := u.at[ip]
-	if !ok {
-		return allowance{unprovedDials, now}
-	}
+// left returns how many dials may begin now.
+func (a allowance) left(now time.Time) allowance {
 	more := max(0, now.Sub(a.since)) // the clock may have been set back
-	return allowance{min(unprovedDials, a.dials+float64(more)/float64(unprovedPause)), now}
+	if a.dials < a.of.dials {
+		a.dials = min(a.of.dials, a.dials+float64(more)/float64(a.of.pause))
+	}
+	a.since = now
+	return a
 }
 
-// forget drops the IP addresses that have all of their dials again, and an arbitrary one if
-// there is none.
+// forget drops what has all of its dials again, and an arbitrary one if there is none.
 func (u *unproved) forget(now time.Time) {
-	for ip := range u.at {
-		if u.left(now, ip).dials >= unprovedDials {
-			delete(u.at, ip)
+	for name, a := range u.at {
+		if a.left(now).dials >= a.of.dials {
+			delete(u.at, name)
 		}
 	}
-	for ip := range u.at {
-		if len(u.at) < maxUnprovedIPs {
+	for name := range u.at {
+		if len(u.at) < maxUnproved {
 			return
 		}
-		delete(u.at, ip)
+		delete(u.at, name)
 	}
 }
 
-// proved gives back the dial of the address at which a peer was found.
-func (u *unproved) proved(addr multiaddr.Multiaddr) {
+// proved gives back the dials of the address at which a peer was found, and gives its namer
+// more.
+func (u *unproved) proved(by peer.ID, addrs []multiaddr.Multiaddr) {
 	tasks.Locked(&u.mu, func(now time.Time) {
-		ip := scope.Dialled(addr)
-		if a, ok := u.at[ip]; ok {
-			a = u.left(now, ip)
-			u.at[ip] = allowance{min(unprovedDials, a.dials+1), now}
+		names := []string{string(by)}
+		for _, a := range addrs {
+			names = append(names, scope.Dialled(a))
+		}
+		for _, name := range names {
+			if a, ok := u.at[name]; ok {
+				a = a.left(now)
+				u.at[name] = allowance{min(a.of.most, a.dials+a.of.found), now, a.of}
+			}
 		}
 	})
 }

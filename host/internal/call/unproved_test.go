@@ -86,15 +86,15 @@ func TestUnproved(t *testing.T) {
 		u := newUnproved()
 		at := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
 		dial := func(addr multiaddr.Multiaddr) bool {
-			defer u.name("a peer", []multiaddr.Multiaddr{addr})()
-			addrs, _ := u.admit("a peer")
+			defer u.name("a peer", "", []multiaddr.Multiaddr{addr})()
+			addrs, _, _ := u.admit("a peer")
 			return len(addrs) == 1
 		}
 		for i := range 200 {
 			if !dial(at) {
 				t.Fatalf("dial %d is refused", i)
 			}
-			u.proved(at)
+			u.proved("", []multiaddr.Multiaddr{at})
 		}
 		home := multiaddr.StringCast("/ip4/192.168.1.1/tcp/1")
 		for range 200 {
@@ -102,11 +102,11 @@ func TestUnproved(t *testing.T) {
 				t.Fatal("a private address is refused")
 			}
 		}
-		for i := range 2 * maxUnprovedIPs {
+		for i := range 2 * maxUnproved {
 			if !dial(multiaddr.StringCast(fmt.Sprintf("/ip4/9.8.%d.%d/tcp/1", i>>8, i&255))) {
 				t.Fatal("an address that was not dialled yet is refused")
 			}
-			if len(u.at) > maxUnprovedIPs {
+			if len(u.at) > maxUnproved {
 				t.Fatalf("%d IP addresses are remembered", len(u.at))
 			}
 		}
@@ -114,6 +114,48 @@ func TestUnproved(t *testing.T) {
 		dial(multiaddr.StringCast("/ip4/9.7.1.1/tcp/1"))
 		if len(u.at) != 1 || len(u.named) != 0 {
 			t.Errorf("%d IP addresses and %d peers are remembered after a while", len(u.at), len(u.named))
+		}
+	})
+}
+
+// What a peer names is not dialled for a while, if few of the peers that it has named are there;
+// any number is dialled of a peer most of whose names are there, and of another peer.
+func TestHostileNamer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCaller(t, Config{})
+		next := 1000
+		dialled := func(namer peer.ID, there bool) bool {
+			next++
+			to := calltest.Contact(calltest.ID(next))
+			to.Namer = namer
+			if there {
+				c.net.Add(to.ID, calltest.Names())
+			}
+			_, err := c.Request(t.Context(), nil, to, protocol.Ping{}, nil)
+			return OutcomeOf(err) != table.Unsent
+		}
+		liar, honest := calltest.ID(1), calltest.ID(2)
+		count := func() (n int) {
+			for range 200 {
+				if dialled(liar, false) {
+					n++
+				}
+			}
+			return n
+		}
+		n := count()
+		t.Logf("of 200 peers that are not there, %d are dialled on the word of one peer", n)
+		if n < namedDials || n > namedDials+10 {
+			t.Errorf("%d peers of a liar are dialled, want about %d", n, namedDials)
+		}
+		for i := range 200 {
+			if !dialled(honest, i%5 < 2) {
+				t.Fatalf("peer %d that an honest peer has named is not dialled, where 3 of 5 are gone", i)
+			}
+		}
+		time.Sleep(10 * namedPause)
+		if n := count(); n < 10 || n > 20 {
+			t.Errorf("after a while, %d more are dialled", n)
 		}
 	})
 }

@@ -48,8 +48,14 @@ func WithSelf(ctx context.Context) context.Context { return context.WithValue(ct
 // are found. An error comes last: a [*lookup.UnansweredError] if none is found, and few of
 // the closest peers answered.
 func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2[peer.AddrInfo, error] {
+	return f.ProvidersOfEach(ctx, key, limit, 0)
+}
+
+// ProvidersOfEach is Providers with up to so many of each holder that no other one has named
+// before; 0 is any number. A holder that names many which it has made up hides none then.
+func (f *Finder) ProvidersOfEach(ctx context.Context, key []byte, limit, each int) iter.Seq2[peer.AddrInfo, error] {
 	return func(yield func(peer.AddrInfo, error) bool) {
-		p := &providers{finder: f, limit: limit, yield: yield, named: make(map[peer.ID]bool), times: make(map[peer.ID]int)}
+		p := &providers{finder: f, limit: limit, each: each, yield: yield, named: make(map[peer.ID]bool), times: make(map[peer.ID]int)}
 		if err := p.find(ctx, key); err != nil && !p.over {
 			yield(peer.AddrInfo{}, err)
 		}
@@ -61,6 +67,7 @@ func (f *Finder) Providers(ctx context.Context, key []byte, limit int) iter.Seq2
 type providers struct {
 	finder  *Finder
 	limit   int // 0 or less: none
+	each    int // of one holder, besides what others have named; 0: any number
 	yield   func(peer.AddrInfo, error) bool
 	named   map[peer.ID]bool // yielded already
 	unknown []peer.ID        // named without an address
@@ -91,7 +98,11 @@ func (p *providers) find(ctx context.Context, key []byte) error {
 	}
 	s.Lacks = p.none
 	s.Heard = func(_ routing.Contact, resp protocol.Response) {
+		before := len(p.named) + len(p.unknown)
 		for _, provider := range resp.Providers {
+			if p.each > 0 && len(p.named)+len(p.unknown)-before >= p.each {
+				return
+			}
 			lookup.PublishEvent(ctx, &lrouting.QueryEvent{
 				Type: lrouting.Provider, ID: provider.ID, Responses: []*peer.AddrInfo{{ID: provider.ID, Addrs: provider.Addrs}},
 			})

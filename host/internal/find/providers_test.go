@@ -177,3 +177,37 @@ func TestNamespaceCID(t *testing.T) {
 		t.Errorf("empty: %v", err)
 	}
 }
+
+// A holder that names more providers than are wanted, all of which it has made up, hides none
+// that others name, where each may name a part.
+func TestHostileHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, honest = 40, 10
+		for each, want := range map[int]int{limit / testK: honest, 0: 0} {
+			n := newNode(t, testK, 1, false)
+			var ids []peer.ID
+			var invented, named []protocol.Peer
+			for i := range 200 {
+				invented = append(invented, provider(1000+i))
+			}
+			for i := range honest {
+				ids, named = append(ids, calltest.ID(100+i)), append(named, provider(100+i))
+			}
+			for _, id := range n.peers[1:] { // the liar answers first
+				n.net.Add(id, calltest.After(calltest.RoundTrip, func(context.Context, protocol.Request) (protocol.Response, error) {
+					return protocol.Response{Providers: named}, nil
+				}))
+			}
+			n.gives(n.peers[0], nil, invented...)
+			got := 0
+			for info, err := range n.ProvidersOfEach(t.Context(), testKey, limit, each) {
+				if err == nil && slices.Contains(ids, info.ID) {
+					got++
+				}
+			}
+			if got != want {
+				t.Errorf("up to %d of each: %d of %d honest providers are found, want %d", each, got, honest, want)
+			}
+		}
+	})
+}

@@ -1,9 +1,13 @@
 package holder
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -44,7 +48,7 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 	if err == nil {
 		kept.Published, kept.Proof, lifetime = signed.Published, add.Proof, signed.Remaining(now)
 	}
-	return h.hold(ctx, now, from.ID, add.Key, p.ID, kept, lifetime)
+	return h.hold(ctx, now, from.ID, add.Key, h.entry(from.ID, p.ID, kept), lifetime)
 }
 
 // passedOn holds what another peer than the sender has announced, unless a later
@@ -61,11 +65,18 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	case signed.Lifetime == announce.Withdrawn:
 		return kaderr.ErrBadProof // only the provider itself may withdraw
 	}
+	if announce.IsPresence(p.ID, add.Key) {
+		p.Addrs = nil // it is all about them: only the peer itself may say where it is
+		if c, err := announce.VerifyCertificate(p.Certified, p.ID, now); err == nil {
+			p.Addrs = c.Addrs
+		}
+	}
 	kept := announce.Kept{
 		Published: signed.Published,
 		Wire:      announce.Brief(add.Key, announce.Restrict(p, from.At), now, h.cfg.Table.Proved(p.ID)...),
 		Proof:     add.Proof,
 	}
+	next := h.entry(from.ID, p.ID, kept)
 	held, err := h.cfg.Store.Provider(ctx, add.Key, string(p.ID), now)
 	switch {
 	case err == nil:
@@ -73,13 +84,15 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 		if have.Published.After(signed.Published) {
 			return nil
 		}
-		if have.Published.Equal(signed.Published) && len(have.Wire) > 0 {
+		if len(have.Wire) > 0 && (have.Published.Equal(signed.Published) || len(kept.Wire) == 0) {
 			kept.Wire = have.Wire // from the provider, or from the first that passed it on
+			next.Addrs = kept.Marshal()
 		}
+		next.Origin = shareOf(held, next.Origin)
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	return h.hold(ctx, now, from.ID, add.Key, p.ID, kept, signed.Remaining(now))
+	return h.hold(ctx, now, from.ID, add.Key, next, signed.Remaining(now))
 }
 
 // verify returns what the provider has signed about its announcement, if that is
@@ -109,30 +122,56 @@ func (h *Holder) verify(now time.Time, id peer.ID, add protocol.AddProvider) (an
 	return signed, nil
 }
 
-// hold holds an announcement of id that came from a peer, for a lifetime; 0 means that
+// ownOrigin is the bit of an origin that is set if the provider itself has sent the announcement.
+const ownOrigin = 1
+
+// entry returns an announcement of a provider that came from a peer, as it is stored. Its
+// origin is the network of that peer, or the peer itself; what peers announce of themselves
+// does not share places with what the same network passes on.
+func (h *Holder) entry(from, provider peer.ID, kept announce.Kept) store.Provider {
+	origin := numberOf(cmp.Or(h.quota.networkOf(from), string(from))) &^ ownOrigin
+	if from == provider {
+		origin |= ownOrigin
+	}
+	return store.Provider{ID: string(provider), Addrs: kept.Marshal(), Origin: origin}
+}
+
+// numberOf returns a number of a name. A stranger does not find another name with that number.
+func numberOf(name string) uint64 {
+	sum := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// shareOf returns the origin of an announcement that is held, and that a peer of another origin
+// has passed on. What the provider itself has sent stays in its share. Else it is one
+// of the two, by chance: a peer that passes on the announcements of others beside many of its
+// own has few of the others in its share, when more peers pass them on.
+func shareOf(held store.Provider, origin uint64) uint64 {
+	rank := func(origin uint64) uint64 { return numberOf(held.ID + strconv.FormatUint(origin, 16)) }
+	if held.Origin&ownOrigin != 0 || held.Origin != 0 && rank(held.Origin) < rank(origin) {
+		return held.Origin
+	}
+	return origin
+}
+
+// hold holds an announcement that came from a peer, for a lifetime; 0 means that
 // the peer gave none. A presence lasts for [announce.PresenceLifetime] at most.
-func (h *Holder) hold(
-	ctx context.Context, now time.Time, from peer.ID, key []byte, id peer.ID, kept announce.Kept, lifetime time.Duration,
-) error {
-	if announce.IsPresence(id, key) && (lifetime == 0 || lifetime > announce.PresenceLifetime) {
+func (h *Holder) hold(ctx context.Context, now time.Time, from peer.ID, key []byte, p store.Provider, lifetime time.Duration) error {
+	if announce.IsPresence(peer.ID(p.ID), key) && (lifetime == 0 || lifetime > announce.PresenceLifetime) {
 		lifetime = announce.PresenceLifetime
 	}
-	p := store.Provider{
-		ID:       string(id),
-		Addrs:    kept.Marshal(),
-		Received: now,
-		Expires:  h.expiry(now, key, from, lifetime),
-	}
+	p.Received, p.Expires = now, h.expiry(now, key, from, lifetime)
 	added := len(key) + len(p.ID) + len(p.Addrs)
 	if held, err := h.cfg.Store.Provider(ctx, key, p.ID, now); err == nil {
 		added = len(p.Addrs) - len(held.Addrs)
 	}
-	if err := h.quota.charge(now, from, added); err != nil {
+	charged, err := h.quota.charge(now, from, added)
+	if err != nil {
 		return err
 	}
-	err := h.makingRoom(ctx, store.KindProvider, key, func() error { return h.cfg.Store.AddProvider(ctx, key, p) })
+	err = h.makingRoom(ctx, store.KindProvider, key, func() error { return h.cfg.Store.AddProvider(ctx, key, p) })
 	if err != nil && !errors.Is(err, errInVain) {
-		h.quota.refund(now, from, added)
+		h.quota.refund(now, charged)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -104,8 +105,9 @@ func (h *Holder) Providers(ctx context.Context, from From, key []byte, now time.
 	}
 	if len(stored) > maxServedProviders {
 		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-		stored = stored[:maxServedProviders]
 	}
+	byTurns(rest)
+	stored = stored[:min(len(stored), maxServedProviders)]
 	providers := make([]protocol.EncodedPeer, 0, len(stored))
 	for _, p := range stored {
 		id := peer.ID(p.ID)
@@ -122,4 +124,21 @@ func (h *Holder) Providers(ctx context.Context, from From, key []byte, now time.
 		providers = append(providers, h.Encoded(id, wire))
 	}
 	return providers, nil
+}
+
+// byTurns orders announcements so that their origins take turns: however many came from one
+// network, the ones of the others are in an answer, and among its first.
+func byTurns(list []store.Provider) {
+	if len(list) < 2 {
+		return
+	}
+	turns := make(map[uint64]int) // how many of each origin came before
+	turn := make(map[string]int, len(list))
+	for _, p := range list {
+		if p.Origin != 0 {
+			turn[p.ID] = turns[p.Origin]
+			turns[p.Origin]++
+		}
+	}
+	slices.SortStableFunc(list, func(a, b store.Provider) int { return cmp.Compare(turn[a.ID], turn[b.ID]) })
 }

@@ -57,22 +57,32 @@ type sharer struct {
 	limit float64
 }
 
-// sharers returns what the bytes of a peer count against, and how many there are: none if
-// there is no bound.
-func (q *quota) sharers(id peer.ID, bytes int) (all [2]sharer, n int) {
+// A charge is what a write has counted, and against which sharers. The zero charge is nothing.
+type charge struct {
+	of    [2]sharer
+	n     int // how many there are
+	bytes float64
+}
+
+// chargeOf returns what bytes of a peer count against: nothing if there is no bound.
+func (q *quota) chargeOf(id peer.ID, bytes int) (c charge) {
 	if q.limit < 0 || bytes <= 0 || id == q.self {
-		return all, 0
+		return c
 	}
-	all[0] = sharer{string(id), float64(q.limit)}
+	c.bytes, c.n = float64(bytes), 1
+	c.of[0] = sharer{string(id), float64(q.limit)}
+	if network := q.networkOf(id); network != "" {
+		c.of[1], c.n = sharer{network, networkShares * float64(q.limit)}, 2
+	}
+	return c
+}
+
+// networkOf returns the network of a sender; empty if it is not known, or private.
+func (q *quota) networkOf(id peer.ID) string {
 	if q.network == nil {
-		return all, 1
+		return ""
 	}
-	network := q.network(id)
-	if network == "" {
-		return all, 1
-	}
-	all[1] = sharer{network, networkShares * float64(q.limit)}
-	return all, 2
+	return q.network(id)
 }
 
 // networkOf returns what says in which network of addresses a connected peer is: by the
@@ -89,21 +99,21 @@ func networkOf(t *table.Table) func(id peer.ID) string {
 }
 
 // charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
-// If the peer does not add them, refund takes them off.
-func (q *quota) charge(now time.Time, id peer.ID, bytes int) error {
-	sharers, n := q.sharers(id, bytes)
+// If the peer does not add them, refund takes off what charge returns.
+func (q *quota) charge(now time.Time, id peer.ID, bytes int) (charge, error) {
+	c := q.chargeOf(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range sharers[:n] {
-		if q.level(now, s)+float64(bytes) > s.limit {
+	for _, s := range c.of[:c.n] {
+		if q.level(now, s)+c.bytes > s.limit {
 			q.refused++
-			return fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
+			return charge{}, fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
 		}
 	}
-	for _, s := range sharers[:n] {
-		q.set(now, s.name, q.level(now, s)+float64(bytes))
+	for _, s := range c.of[:c.n] {
+		q.set(now, s.name, q.level(now, s)+c.bytes)
 	}
-	return nil
+	return c, nil
 }
 
 // refusals returns how many charges were too much.
@@ -124,14 +134,13 @@ func (q *quota) set(now time.Time, name string, bytes float64) {
 	q.used[name] = usage{bytes, now}
 }
 
-// refund takes off what charge has counted.
-func (q *quota) refund(now time.Time, id peer.ID, bytes int) {
-	sharers, n := q.sharers(id, bytes)
+// refund takes off what charge has counted, of the same sharers, wherever the peer is now.
+func (q *quota) refund(now time.Time, c charge) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range sharers[:n] {
+	for _, s := range c.of[:c.n] {
 		if _, known := q.used[s.name]; known {
-			q.used[s.name] = usage{max(0, q.level(now, s)-float64(bytes)), now}
+			q.used[s.name] = usage{max(0, q.level(now, s)-c.bytes), now}
 		}
 	}
 }

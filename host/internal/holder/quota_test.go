@@ -44,7 +44,7 @@ func TestQuota(t *testing.T) {
 		{20, "a", 1, false},
 	}
 	for i, s := range steps {
-		err := q.charge(at(s.hour), s.id, s.bytes)
+		_, err := q.charge(at(s.hour), s.id, s.bytes)
 		if err == nil != s.ok || err != nil && !errors.Is(err, kaderr.ErrOverQuota) {
 			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
 		}
@@ -52,17 +52,42 @@ func TestQuota(t *testing.T) {
 	if got := q.refusals(); got != 5 {
 		t.Errorf("%d refusals are counted, want 5", got)
 	}
-	q.refund(at(20), "a", 300)
-	if err := q.charge(at(20), "a", 300); err != nil {
+	q.refund(at(20), charge{of: [2]sharer{{"a", 1000}}, n: 1, bytes: 300})
+	if _, err := q.charge(at(20), "a", 300); err != nil {
 		t.Errorf("what was refunded: %v", err)
 	}
 	off := quota{limit: -1}
-	if err := off.charge(at(0), "a", 1<<40); err != nil || off.used != nil {
+	if _, err := off.charge(at(0), "a", 1<<40); err != nil || off.used != nil {
 		t.Errorf("without a limit: %v", err)
 	}
 	forever := quota{limit: 10, age: -1}
-	if forever.charge(at(0), "a", 10) != nil || forever.charge(at(1e6), "a", 1) == nil {
+	_, first := forever.charge(at(0), "a", 10)
+	if _, second := forever.charge(at(1e6), "a", 1); first != nil || second == nil {
 		t.Error("bytes that never expire have leaked away")
+	}
+}
+
+// What was charged is given back to the peer and to its network, also when the network of the
+// peer is not known any more, or is another one: its connection has ended meanwhile.
+func TestQuotaGivesBackWhatItCharged(t *testing.T) {
+	now := time.Unix(0, 0)
+	for _, later := range []string{"", "198.51.100.0"} {
+		network := "192.0.2.0"
+		q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) string { return network }}
+		for _, id := range []peer.ID{"a", "b"} {
+			charged, err := q.charge(now, id, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			network = later
+			q.refund(now, charged)
+			network = "192.0.2.0"
+		}
+		for name, u := range q.used {
+			if u.bytes != 0 {
+				t.Errorf("network %q at the end: %.0f bytes of %q are charged still", later, u.bytes, name)
+			}
+		}
 	}
 }
 
@@ -71,16 +96,16 @@ func TestQuota(t *testing.T) {
 func TestQuotaForgets(t *testing.T) {
 	q := quota{limit: 1000, age: time.Hour}
 	now := time.Unix(0, 0)
-	big := q.charge(now, "big", 1000)
+	_, big := q.charge(now, "big", 1000)
 	for i := range 3 * maxQuotaPeers {
-		if err := q.charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
+		if _, err := q.charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(q.used) > maxQuotaPeers {
 		t.Errorf("%d peers are remembered", len(q.used))
 	}
-	if big != nil || q.charge(now, "big", 1) == nil {
+	if _, more := q.charge(now, "big", 1); big != nil || more == nil {
 		t.Error("the peer that uses most is forgotten")
 	}
 }

@@ -82,11 +82,11 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 		return err
 	}
 	put := h.isPut(from, records)
-	charged := 0 // of the share of the sender
+	var charged charge // to the share of the sender
 	err = h.makingRoom(ctx, store.KindValue, key, func() error {
 		return h.cfg.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
-			h.quota.refund(now, from, charged) // the store may call this again
-			charged = 0
+			h.quota.refund(now, charged) // the store may call this again
+			charged = charge{}
 			var held []store.Value
 			if ok {
 				held = h.stillValid(key, h.cfg.Rules.Unpack(key, current, now))
@@ -103,15 +103,14 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 			if !ok {
 				added += len(key) + valueCost
 			}
-			if err := h.quota.charge(now, from, added); err != nil {
+			if charged, err = h.quota.charge(now, from, added); err != nil {
 				return store.Value{}, err
 			}
-			charged = added
 			return packed, nil
 		})
 	})
 	if err != nil && !errors.Is(err, errInVain) {
-		h.quota.refund(now, from, charged)
+		h.quota.refund(now, charged)
 	}
 	return err
 }

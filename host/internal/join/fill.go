@@ -48,7 +48,7 @@ func (j *Joiner) fillRequest(ctx context.Context, req routing.FillRequest) (name
 	}
 	for _, p := range resp.Closer {
 		c := routing.ContactOf(p.ID)
-		c.Group = scope.GroupOf(p.Addrs)
+		c.Group, c.Network = scope.NetworksOf(p.Addrs)
 		c.Wire = announce.Encode(protocol.Peer{ID: p.ID, Addrs: p.Addrs})
 		if j.cfg.Table.MayAsk(c, p.Addrs) {
 			named = append(named, c)

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// maxAnnouncedRelays bounds the relays that a lookup finds.
+	// maxAnnouncedRelays bounds the relays that a lookup finds. Each of the K holders names an
+	// equal part of them.
 	maxAnnouncedRelays = 200
 
 	// maxRelayChecks bounds the relays that are checked at the same time, and enoughRelays
@@ -103,7 +104,7 @@ func (r *Relays) candidateOf(id peer.ID) (candidate, bool) {
 
 // group returns the network that an address of a relay is in: one power cut, or
 // one operator, seldom takes several.
-func group(a multiaddr.Multiaddr) string { return scope.Network(a, 16, 32) }
+func group(a multiaddr.Multiaddr) string { return scope.Wide(a) }
 
 // announced looks up the peers that announce to relay, and returns some that do. They are
 // connected then.
@@ -117,7 +118,7 @@ func (r *Relays) announced(ctx context.Context, now time.Time) []candidate {
 		return nil
 	}
 	var infos []peer.AddrInfo
-	for info, err := range r.cfg.Find.Providers(lookup, c.Hash(), maxAnnouncedRelays) {
+	for info, err := range r.cfg.Find.ProvidersOfEach(lookup, c.Hash(), maxAnnouncedRelays, max(1, maxAnnouncedRelays/r.cfg.K)) {
 		if err != nil {
 			log.Debugw("looking for relays", "error", err)
 			break
@@ -234,7 +235,13 @@ func (r *Relays) missing(ctx context.Context, num int) []peer.AddrInfo {
 			if len(found) == 0 {
 				due, next := r.due(now)
 				if due {
-					found = r.proposable(r.announced(ctx, now), holding, n)
+					candidates := r.announced(ctx, now)
+					for _, c := range r.connected() { // the lookup has met peers near the key
+						if !slices.ContainsFunc(candidates, func(o candidate) bool { return o.ID == c.ID }) {
+							candidates = append(candidates, c)
+						}
+					}
+					found = r.proposable(candidates, holding, n)
 				}
 				wait = min(time.Until(next), overlookedAfter) // the lookup may have taken longer
 			}

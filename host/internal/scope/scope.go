@@ -137,13 +137,18 @@ func ListensPublic(addrs []multiaddr.Multiaddr) bool {
 // without a limit, for addresses that are not public.
 func Group(addr multiaddr.Multiaddr) string { return Network(addr, 24, 48) }
 
-// GroupOf returns the Group of the best address of a peer: see [Rank]. It is empty if there
-// is no address.
-func GroupOf(addrs []multiaddr.Multiaddr) string {
+// Wide returns the wider network that addr is in: the /16 of an IPv4 address or the /32 of an
+// IPv6 address, which one owner has as a rule. It is empty for addresses that are not public.
+func Wide(addr multiaddr.Multiaddr) string { return Network(addr, 16, 32) }
+
+// NetworksOf returns Group and Wide of the best address of a peer: see [Rank]. They are empty
+// if there is no address.
+func NetworksOf(addrs []multiaddr.Multiaddr) (group, wide string) {
 	if len(addrs) == 0 {
-		return ""
+		return "", ""
 	}
-	return Group(Rank(addrs, nil)[0])
+	best := Rank(addrs, nil)[0]
+	return Group(best), Wide(best)
 }
 
 // Network returns the network that addr is in: the first bits4 bits of an IPv4

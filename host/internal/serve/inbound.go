@@ -57,8 +57,8 @@ func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 func (in *inbound) locate() {
 	if in.network == "" {
 		addr := in.stream.Conn().RemoteMultiaddr()
-		in.network = cmp.Or(scope.Network(addr, 16, 32), string(in.peer))
-		in.subnet = cmp.Or(scope.Network(addr, 24, 48), string(in.peer))
+		in.network = cmp.Or(scope.Wide(addr), string(in.peer))
+		in.subnet = cmp.Or(scope.Group(addr), string(in.peer))
 	}
 }
 

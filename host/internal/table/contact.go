@@ -45,9 +45,9 @@ func (t *Table) contact(id peer.ID) routing.Contact {
 	c.RoundTrip = t.cfg.Host.Peerstore().LatencyEWMA(id)
 	// The remote address of a connection is a fact, other addresses are claims.
 	if seenAt != nil {
-		c.Group = scope.Group(seenAt)
+		c.Group, c.Network = scope.Group(seenAt), scope.Wide(seenAt)
 	} else {
-		c.Group = scope.GroupOf(addrs)
+		c.Group, c.Network = scope.NetworksOf(addrs)
 	}
 	return c
 }

@@ -105,7 +105,9 @@ func testDurableLimits(t *testing.T, open func(l store.Limits) store.Store) {
 	put(t, s, "a", ten(at(0), at(10)))
 	put(t, s, "b", ten(at(0), time.Time{}))
 	announce(t, s, "a", peer("ann1", at(0), at(10)))
-	announce(t, s, "b", peer("ann1", at(0), at(20)))
+	known := peer("ann1", at(0), at(20))
+	known.Origin = 1 << 40
+	announce(t, s, "b", known)
 	closeStore(t, s)
 
 	s = open(limits)
@@ -115,5 +117,8 @@ func testDurableLimits(t *testing.T, open func(l store.Limits) store.Store) {
 	put(t, s, "c", ten(at(10), time.Time{}))         // takes the place of what has expired
 	wantKeys(t, allValues(t, s, time.Time{}, 0), []string{"b", "c"})
 	wantProviders(t, s, "a", at(1), 0, "bob1")
+	if p, err := s.Provider(t.Context(), []byte("b"), "ann1", at(1)); err != nil || p.Origin != 1<<40 {
+		t.Errorf("Provider() has origin %d, %v", p.Origin, err)
+	}
 	closeStore(t, s)
 }

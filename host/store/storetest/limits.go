@@ -24,6 +24,7 @@ func RunLimits(t *testing.T, open func(t *testing.T, l store.Limits) store.Store
 		{"provider bytes", store.Limits{ProviderBytes: 33}, testLimitProviders},
 		{"providers per key", store.Limits{ProvidersPerKey: 3}, testLimitPerKey},
 		{"providers per key, and in total", store.Limits{ProvidersPerKey: 3, Providers: 3}, testLimitPerKey},
+		{"providers of one origin", store.Limits{ProvidersPerKey: 3}, testLimitOrigins},
 		{"providers that stay", store.Limits{ProvidersPerKey: 3}, testLimitStay},
 		{"refused for its bytes, none yields", store.Limits{ProvidersPerKey: 3, ProviderBytes: 33}, testLimitBytesPerKey},
 		{"entry bytes", store.Limits{EntryBytes: 11}, testLimitEntry},
@@ -146,6 +147,35 @@ func testLimitPerKey(t *testing.T, s store.Store) {
 	wantProviders(t, s, "a", at(5), 0, "eve1", "ann1", "dan1")
 	wantLen(t, s, 0, 3)
 	wantExpire(t, s, at(29), 0, 0, at(30))
+}
+
+// Of a full key, the origin with the most announcements makes room, whatever expires first.
+func testLimitOrigins(t *testing.T, s store.Store) {
+	of := func(origin uint64, id string, received, expires int) store.Provider {
+		p := peer(id, at(received), at(expires))
+		p.Origin = origin
+		return p
+	}
+	announce(t, s, "a", of(1, "ann1", 0, 10))
+	announce(t, s, "a", of(2, "bob1", 1, 90))
+	announce(t, s, "a", of(2, "bob2", 2, 80))
+	announce(t, s, "a", of(3, "cat1", 3, 20)) // one of origin 2 makes room, though it expires later
+	wantProviders(t, s, "a", at(3), 0, "cat1", "bob1", "ann1")
+	announce(t, s, "a", of(2, "bob3", 4, 95)) // origin 2 has had its share: it takes its own place
+	wantProviders(t, s, "a", at(4), 0, "bob3", "cat1", "ann1")
+	wantKeyFull(t, s.AddProvider(t.Context(), []byte("a"), of(2, "bob4", 5, 15)))
+	announce(t, s, "a", of(0, "dan1", 6, 90)) // all are alone: the one that expires first
+	wantProviders(t, s, "a", at(6), 0, "dan1", "bob3", "cat1")
+	announce(t, s, "a", of(0, "eve1", 7, 90)) // an origin of its own
+	wantProviders(t, s, "a", at(7), 0, "eve1", "dan1", "bob3")
+	p, err := s.Provider(t.Context(), []byte("a"), "bob3", at(7))
+	if err != nil || p.Origin != 2 {
+		t.Errorf("Provider() has origin %d, %v", p.Origin, err)
+	}
+	all, err := s.Providers(t.Context(), []byte("a"), at(7), 0)
+	if err != nil || all[2].Origin != 2 || all[0].Origin != 0 {
+		t.Errorf("Providers() = %v, %v; want their origins", all, err)
+	}
 }
 
 func testLimitStay(t *testing.T, s store.Store) {

@@ -277,7 +277,7 @@ func testCopies(t *testing.T, s store.Store) {
 	v.Data[0] = 'X'
 	ps, err := s.Providers(t.Context(), []byte("key"), at(0), 0)
 	if err != nil || len(ps) != 1 || string(ps[0].Addrs) != "addrs" {
-		t.Fatalf("Providers() = %q, %v; want what was put in", ps, err)
+		t.Fatalf("Providers() = %v, %v; want what was put in", ps, err)
 	}
 	ps[0].Addrs[0] = 'X'
 	failed := errors.New("no")
@@ -292,7 +292,7 @@ func testCopies(t *testing.T, s store.Store) {
 	wantValue(t, s, "key", at(0), "data")
 	ps, err = s.Providers(t.Context(), []byte("key"), at(0), 0)
 	if err != nil || len(ps) != 1 || string(ps[0].Addrs) != "addrs" {
-		t.Errorf("Providers() = %q, %v; want them unchanged", ps, err)
+		t.Errorf("Providers() = %v, %v; want them unchanged", ps, err)
 	}
 }
 

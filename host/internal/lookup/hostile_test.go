@@ -1,0 +1,96 @@
+package lookup
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// inventing returns the answer of a liar: k identities near to what is asked for, new ones in
+// each answer, at addresses that swallow dials: all at one IP address, or each at its own.
+func inventing(net *calltest.Network, k int, oneIP bool) calltest.Answer {
+	var mu sync.Mutex
+	rnd := rand.New(rand.NewPCG(1, 2))
+	return func(_ context.Context, req protocol.Request) (resp protocol.Response, _ error) {
+		find, ok := req.(protocol.FindNode)
+		if !ok {
+			return resp, nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		target := routing.KeyOf(find.Target)
+		for len(resp.Closer) < k {
+			id := calltest.ID(1<<20 + rnd.IntN(1<<40))
+			if routing.KeyOf([]byte(id)).CPL(target) < 10 {
+				continue
+			}
+			net.Hang(id)
+			addr := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
+			if !oneIP {
+				addr = multiaddr.StringCast(fmt.Sprintf("/ip4/%d.%d.%d.9/tcp/1", 20+rnd.IntN(50), rnd.IntN(250), rnd.IntN(250)))
+			}
+			resp.Closer = append(resp.Closer, protocol.Peer{ID: id, Addrs: []multiaddr.Multiaddr{addr}})
+		}
+		return resp, nil
+	}
+}
+
+// One liar of 25 peers that names peers which are not there, at addresses that swallow dials,
+// slows lookups down a little, however many run at a time.
+func TestHostileNames(t *testing.T) {
+	const lookups, atOnce, all = 64, 32, 25
+	took := func(liar func(net *calltest.Network) calltest.Answer) (mean, slowest time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 0)
+			var ids []peer.ID
+			for i := range all {
+				ids = append(ids, calltest.ID(i+1))
+			}
+			for _, id := range ids {
+				n.admit(t, id, calltest.Knows(testK, ids...))
+			}
+			if liar != nil {
+				n.net.Add(ids[7], liar(n.net))
+			}
+			var mu sync.Mutex
+			var group sync.WaitGroup
+			slots := make(chan struct{}, atOnce)
+			for i := range lookups {
+				group.Go(func() {
+					slots <- struct{}{}
+					defer func() { <-slots }()
+					began := time.Now()
+					if _, err := n.Find(t.Context(), fmt.Append(nil, "key ", i), Plan{}); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					spent := time.Since(began)
+					mean, slowest = mean+spent/lookups, max(slowest, spent)
+				})
+			}
+			group.Wait()
+			time.Sleep(time.Minute)
+		})
+		return mean, slowest
+	}
+	normal, _ := took(nil)
+	for name, oneIP := range map[string]bool{"one IP address": true, "many IP addresses": false} {
+		mean, slowest := took(func(net *calltest.Network) calltest.Answer { return inventing(net, testK, oneIP) })
+		t.Logf("%s: %v on average, %v at most; without the liar %v", name, mean, slowest, normal)
+		if mean > 5*normal {
+			t.Errorf("%s: %v on average, want at most 5 times %v", name, mean, normal)
+		}
+	}
+}

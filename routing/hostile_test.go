@@ -1,0 +1,107 @@
+package routing
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A crush is a table among honest peers, and an attacker with many identities, all of which
+// answer.
+type crush struct {
+	tab  *Table
+	rnd  *rand.Rand
+	now  time.Time
+	left int // honest contacts that lost their place
+}
+
+// meet has the table hear peers of which group says the Group and the Network; the contacts
+// that are to be probed answer.
+func (s *crush) meet(n int, name string, rtt time.Duration, group func(i int) (group, network string)) {
+	for i := range n {
+		c := contact(0)
+		for j := range c.Key {
+			c.Key[j] = byte(s.rnd.Uint32())
+		}
+		c.RoundTrip = rtt
+		c.Group, c.Network = group(i)
+		s.now = s.now.Add(time.Millisecond)
+		s.tab.Seen(s.now, c)
+		for _, change := range s.tab.Changes() {
+			if change.Kind == Left && change.Contact.Network != "" && change.Contact.Network[0] == 'h' && name != "honest" {
+				s.left++
+			}
+		}
+		if i%10 == 0 {
+			due, _ := s.tab.Due(s.now, 1000)
+			for _, c := range due {
+				s.tab.Checked(s.now, c, true)
+			}
+		}
+	}
+}
+
+// hostile returns which part of the table is of the attacker.
+func (s *crush) hostile() float64 {
+	hostile, all := 0, 0
+	for _, b := range s.tab.Buckets() {
+		for _, c := range b.Contacts {
+			if all++; c.Network[0] != 'h' {
+				hostile++
+			}
+		}
+	}
+	return float64(hostile) / float64(all)
+}
+
+// An attacker with addresses in some networks gets few places of a table, however many
+// identities it has and however quick they are, and puts no contact out that answers.
+func TestHostileTable(t *testing.T) {
+	long(t)
+	const honest, identities = 5000, 100_000
+	for _, tt := range []struct {
+		name        string
+		groups, per int // of the attacker, and how many of them are in one Network
+		rtt         time.Duration
+		full, first float64 // the most of a table that was full, and of one where it was first
+	}{
+		{"1 network", 1, 1, 0, 0.02, 0.06},
+		{"10 networks", 10, 1, 0, 0.10, 0.35},
+		{"10 networks, quick", 10, 1, 2 * time.Millisecond, 0.10, 0.35},
+		{"10 networks of one owner", 10, 256, 0, 0.03, 0.10},
+		{"256 networks of one owner", 256, 256, 2 * time.Millisecond, 0.03, 0.10},
+		{"100 networks, quick", 100, 1, 2 * time.Millisecond, 0.40, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, first := range []bool{false, true} {
+				rnd := rand.New(rand.NewPCG(1, 2))
+				s := &crush{tab: NewTable(KeyOf([]byte("self")), TableConfig{}), rnd: rnd, now: epoch}
+				friends := func() {
+					s.meet(honest, "honest", 50*time.Millisecond, func(int) (string, string) {
+						network := rnd.IntN(800)
+						return fmt.Sprintf("h%d.%d", network, rnd.IntN(20)), fmt.Sprintf("h%d", network)
+					})
+				}
+				attack := func(n int) {
+					s.meet(n, "hostile", tt.rtt, func(i int) (string, string) {
+						group := i % tt.groups
+						return fmt.Sprintf("a%d", group), fmt.Sprintf("a%d", group/tt.per)
+					})
+				}
+				most := tt.full
+				if first {
+					most = tt.first
+					attack(identities / 10)
+				}
+				friends()
+				attack(identities)
+				got := s.hostile()
+				t.Logf("first: %v: %.1f %% of %d contacts are hostile; %d honest ones lost their place", first, 100*got, s.tab.Len(), s.left)
+				if got > most || s.left > 0 {
+					t.Errorf("want at most %.0f %%, and no honest one out", 100*most)
+				}
+			}
+		})
+	}
+}
