@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -149,6 +150,9 @@ func median(counts []int) int {
 // A flood of requests leaves a client a share of the throughput that a flood of another node on
 // the same processor leaves it.
 func TestHostileFloodOfNode(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector slows each part down by a factor of its own")
+	}
 	if _, err := exec.LookPath("taskset"); err != nil {
 		t.Skip("taskset is not there, which gives two nodes one processor")
 	}
