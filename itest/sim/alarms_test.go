@@ -5,13 +5,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-kad/kad/itest/internal/race"
 	"github.com/go-kad/kad/routing"
 )
 
 // In networks without liars, small, random, aged and grown ones, with and without dead nodes,
 // lookups that see a crowd are few, and what they ask beyond the others costs little.
 func TestFalseAlarms(t *testing.T) {
-	const worlds, lookups = 10, 50 // of one node each, which learns the size of the network
+	if race.Enabled {
+		t.Skip("it takes minutes with the race detector, and has one goroutine")
+	}
+	const worlds, lookups = 5, 50 // of one node each, which learns the size of the network
 	grown := func(n int, seed uint64) *Population {
 		return Grown(n, seed, Past{Growth: 12 * time.Hour, Churn: 12 * time.Hour, Session: Weibull(12*time.Hour, 0.6)})
 	}
