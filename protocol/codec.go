@@ -15,7 +15,8 @@ import (
 // [ErrTooLarge] if it is over [MaxKey], [MaxProviderKey], [MaxValue],
 // [MaxRecords] or [MaxProof].
 //
-// The request does not refer to msg. Unknown fields are ignored.
+// The request does not refer to msg. Unknown fields are ignored, and so is what follows the
+// first 384 fields.
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseRequest(msg []byte) (Request, error) {
@@ -38,7 +39,8 @@ const maxRemembered = 512
 // Parse is [ParseRequest]. The Providers of announcements can share memory with those of
 // earlier ones: they must not be changed.
 func (p *RequestParser) Parse(msg []byte) (Request, error) {
-	e, ok := open(msg)
+	e, ok := open(msg, maxRequestFields)
+	msg = e.msg
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: not protobuf", ErrMalformed)
@@ -86,7 +88,7 @@ func (p *RequestParser) Parse(msg []byte) (Request, error) {
 	return Ping{}, nil
 }
 
-// announced returns the providers of an announcement that is well-formed.
+// announced returns the providers of an announcement that was opened.
 func (p *RequestParser) announced(msg []byte) []Peer {
 	if p == nil {
 		return parsePeers(msg, fieldProviders, MaxAnnounced)
@@ -102,10 +104,10 @@ func (p *RequestParser) announced(msg []byte) []Peer {
 	return providers
 }
 
-// onlyField returns the field with a number of a message that is well-formed; false if it has
+// onlyField returns the field with a number of a message that was opened; false if it has
 // none, or several.
 func onlyField(msg []byte, num protowire.Number) (value []byte, one bool) {
-	f := fields{rest: msg}
+	f := walk(msg, len(msg))
 	for f.next() {
 		v, ok := f.bytes(num)
 		if !ok {
@@ -127,14 +129,16 @@ func onlyField(msg []byte, num protowire.Number) (value []byte, one bool) {
 // Peers that cannot be used are left out, one by one: see [AppendPeer] for
 // addresses. So are peers that are listed a second time, or are over [MaxCloser],
 // [MaxProviders] or [MaxPeers]. Further records are left out if they are malformed, of
-// another key, over [MaxRecords], or over [MaxValue] together with the ones before. The
-// response does not refer to msg.
+// another key, over [MaxRecords], or over [MaxValue] together with the ones before. What
+// follows four times as many fields as the lists may have is ignored. The response does not
+// refer to msg.
 //
 // Spec: libp2p kad-dht, "RPC messages".
 func ParseResponse(req Request, msg []byte) (Response, error) {
 	var resp Response
 	want := kindOf(req)
-	e, ok := open(msg)
+	e, ok := open(msg, maxResponseFields(want))
+	msg = e.msg
 	switch {
 	case !ok:
 		return resp, fmt.Errorf("%w: not protobuf", ErrMalformed)

@@ -201,3 +201,60 @@ func TestRepeatedPeers(t *testing.T) {
 		}
 	}
 }
+
+// The cost of an answer, and of a request, of 4 MiB is that of its first fields: what comes after
+// them is not even looked at, wherever it is.
+func TestHostileFieldsAreNotWalked(t *testing.T) {
+	tiny := func(msg []byte, num protowire.Number, count int) []byte {
+		for range count {
+			msg = append(appendBytes(msg, num, nil), "\xc0\x3e\x00"...) // and an unknown varint
+		}
+		return append(msg, 0xff) // no field
+	}
+	peer1 := appendBytes(nil, fieldPeerID, []byte(testID(1)))
+	for _, req := range requestsOfAllTypes(t) {
+		most := maxResponseFields(kindOf(req))
+		head := AppendResponse(nil, req, Response{})
+		for _, num := range []protowire.Number{fieldCloser, fieldProviders, fieldMore, 500} {
+			if _, err := ParseResponse(req, tiny(head, num, most)); err != nil {
+				t.Errorf("%T: the end of an answer is looked at: %v", req, err)
+			}
+			if _, err := ParseResponse(req, tiny(head, num, 10)); err == nil {
+				t.Errorf("%T: a short answer without a proper end is read", req)
+			}
+		}
+		if _, ok := req.(PutValue); ok {
+			continue // it is refused for its records
+		}
+		if _, err := ParseRequest(tiny(MarshalRequest(req), fieldProviders, maxRequestFields)); err != nil {
+			t.Errorf("%T: the end of a request is looked at: %v", req, err)
+		}
+	}
+	if p, err := ParsePeer(tiny(peer1, 500, maxPeerFields)); err != nil || p.ID != testID(1) {
+		t.Errorf("the end of a peer is looked at: %v", err)
+	}
+	r := new(rawRecord)
+	if !r.read(tiny([]byte("\x12\x01v"), 500, maxRecordFields)) || string(r.value) != "v" {
+		t.Error("the end of a record is looked at")
+	}
+	group := append([]byte("\x0b"), bytes.Repeat([]byte("\x10\x00"), maxGroup/2)...)
+	if _, err := ParsePeer(append(append(peer1, group...), 0x0c)); err == nil {
+		t.Error("a large group is walked")
+	}
+}
+
+// What an answer of tiny peers costs depends on its first 64 peers, and not on its size.
+func BenchmarkHostileAnswer(b *testing.B) {
+	req := FindNode{Target: []byte("x")}
+	for _, size := range []int{1 << 10, 64 << 10, MaxFrame} {
+		msg := fill(appendKind(nil, kindOf(req)), size, fieldCloser, func(int) []byte { return nil })
+		b.Run(fmt.Sprintf("%d-KiB", size>>10), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseResponse(req, msg); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -142,6 +142,26 @@ const (
 	CannotConnect = Connection(pb.Message_CANNOT_CONNECT)
 )
 
+// MaxResponse returns the size of the largest answer to a request that is worth reading. An
+// answer with more can have nothing in it that is not left out, except where a list of providers
+// or a record makes it large: there it is [MaxFrame].
+func MaxResponse(r Request) int {
+	switch r.(type) {
+	case GetValue, GetProviders:
+		return MaxFrame
+	case FindNode:
+		return MaxCloser*MaxPeer + maxBeside
+	case PutValue:
+		return MaxValue + maxBeside // it repeats the record
+	case AddProvider, Ping:
+	}
+	return maxBeside
+}
+
+// maxBeside is room for what a message has besides its peers and its value: key and proof, and
+// fields that we do not know.
+const maxBeside = 64 << 10
+
 // kind is the type of a message.
 type kind = pb.Message_MessageType
 

@@ -94,7 +94,7 @@ type rawPeer struct {
 // peekPeer reads a Peer message without its addresses, copies nothing, and reports
 // whether it is a message.
 func peekPeer(b []byte) (raw rawPeer, ok bool) {
-	f := fields{rest: b}
+	f := walk(b, maxPeerFields)
 	for f.next() {
 		if v, ok := f.bytes(fieldPeerID); ok {
 			raw.id = v
@@ -133,7 +133,7 @@ func sizeCertified(b []byte) int {
 // subtracts their size from room, and leaves out the ones that do not fit.
 func parseAddrs(b []byte, id peer.ID, left int, room *int) []multiaddr.Multiaddr {
 	var addrs addrList
-	f := fields{rest: b}
+	f := walk(b, maxPeerFields)
 	for f.next() {
 		v, ok := f.bytes(fieldPeerAddr)
 		if !ok {
@@ -162,7 +162,7 @@ const (
 // that are read: a list of 4 MiB with one peer in all entries costs as much as a short one.
 const lookedFactor = 4
 
-// parsePeers reads the peers in field num of a message that is well-formed.
+// parsePeers reads the peers in field num of a message that was opened.
 // It leaves out malformed ones, duplicates, and the ones over a limit: it allocates for
 // limit peers at most, and looks at four times as many.
 func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
@@ -185,7 +185,7 @@ func parsePeers(msg []byte, num protowire.Number, limit int) []Peer {
 		}
 		return false
 	}
-	f := fields{rest: msg}
+	f := walk(msg, len(msg))
 	for tried < limit && looks > 0 && f.next() {
 		b, ok := f.bytes(num)
 		if !ok {

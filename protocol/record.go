@@ -16,7 +16,7 @@ type rawRecord struct {
 
 // read sets the fields that are in b, and reports whether b is a message.
 func (r *rawRecord) read(b []byte) bool {
-	f := fields{rest: b}
+	f := walk(b, maxRecordFields)
 	for f.next() {
 		if v, ok := f.bytes(fieldRecordKey); ok {
 			r.key = v
@@ -86,7 +86,7 @@ func appendRecordTail(dst []byte, r *Record) []byte {
 	return dst
 }
 
-// parseMore reads the further records of a message that is well-formed and has
+// parseMore reads the further records of a message that was opened and has
 // count of them, beside first. It leaves out malformed ones, the ones of another key,
 // and the ones over a limit, before it allocates for them.
 func parseMore(msg []byte, first *Record, count int) []Record {
@@ -95,7 +95,7 @@ func parseMore(msg []byte, first *Record, count int) []Record {
 	}
 	q := quotaBeside(first)
 	more := make([]Record, 0, min(count, q.records))
-	f := fields{rest: msg}
+	f := walk(msg, len(msg))
 	for q.records > 0 && f.next() {
 		v, ok := f.bytes(fieldMore)
 		if !ok {

@@ -228,7 +228,7 @@ func TestMoreInResponse(t *testing.T) {
 
 			// Left out on writing, so that it is all there is.
 			written := AppendResponse(nil, get, Response{Record: tt.first, More: tt.give})
-			if got, _ := open(written); got.more != len(tt.want) {
+			if got, _ := open(written, len(written)); got.more != len(tt.want) {
 				t.Errorf("wrote %d further records, want %d", got.more, len(tt.want))
 			}
 			if got, err = ParseResponse(get, written); err != nil {

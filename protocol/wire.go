@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/go-kad/kad/pb"
 )
 
 // Numbers of the fields, as in the schema of package pb.
@@ -28,10 +30,40 @@ const (
 	fieldRecordTTL       protowire.Number = 777
 )
 
-// fields walks over the fields of a protobuf message. It copies nothing, and checks
-// only the fields that it has passed: a caller looks at bad after the last one.
+// How many fields are looked at, so that the cost of a message has a bound whatever it is made
+// of: what comes after them is left out, as if it were not there. Messages of other
+// implementations have one field for each peer and each record, and a few others.
+const (
+	maxOther        = 64 // besides the lists of a message
+	maxPeerFields   = lookedFactor * MaxAddrs
+	maxRecordFields = 64
+
+	maxRequestFields = maxOther + lookedFactor*MaxAnnounced + MaxRecords
+
+	maxGroup = 1 << 10 // bytes of a group, which no message of this protocol has
+)
+
+// maxResponseFields returns how many fields of a response of that type are looked at.
+func maxResponseFields(k kind) int {
+	n := maxOther
+	if hasCloser(k) {
+		n += lookedFactor * MaxCloser
+	}
+	if k == pb.Message_GET_PROVIDERS {
+		n += lookedFactor * MaxProviders
+	}
+	if k == pb.Message_GET_VALUE {
+		n += MaxRecords
+	}
+	return n
+}
+
+// fields walks over the fields of a protobuf message, up to a number of them. It copies
+// nothing, and checks only the fields that it has passed: a caller looks at bad after the
+// last one. A large group makes a message bad, since its fields would not be counted.
 type fields struct {
 	rest []byte
+	left int  // how many more fields are looked at
 	bad  bool // the bytes are no protobuf message
 
 	// The current field. Fields of other types than varint and bytes are left out: no
@@ -42,9 +74,12 @@ type fields struct {
 	n     uint64 // of a varint
 }
 
+// walk returns the fields of a message, up to so many.
+func walk(msg []byte, most int) fields { return fields{rest: msg, left: most} }
+
 // next goes to the next field, and reports whether there is one.
 func (f *fields) next() bool {
-	for len(f.rest) > 0 {
+	for ; len(f.rest) > 0 && f.left > 0; f.left-- {
 		num, typ, n := protowire.ConsumeTag(f.rest)
 		if n < 0 || num > protowire.MaxValidNumber {
 			f.bad = true
@@ -58,7 +93,7 @@ func (f *fields) next() bool {
 		case protowire.BytesType:
 			f.value, n = protowire.ConsumeBytes(f.rest)
 		default:
-			n = protowire.ConsumeFieldValue(num, typ, f.rest)
+			n = protowire.ConsumeFieldValue(num, typ, f.rest[:min(len(f.rest), maxGroup)])
 		}
 		if n < 0 {
 			f.bad = true
@@ -66,6 +101,7 @@ func (f *fields) next() bool {
 		}
 		f.rest = f.rest[n:]
 		if typ == protowire.VarintType || typ == protowire.BytesType {
+			f.left--
 			return true
 		}
 	}
@@ -85,6 +121,7 @@ func (f *fields) varint(num protowire.Number) (uint64, bool) {
 // envelope is a message that is taken apart, except for its lists. It refers to the
 // bytes it was read from.
 type envelope struct {
+	msg        []byte // as far as it was looked at
 	kind       kind
 	key, proof []byte
 	hasRecord  bool
@@ -96,11 +133,11 @@ type envelope struct {
 	moreValues int // the size of their values together
 }
 
-// open takes a message apart, and reports whether it is one. Fields may come in
-// any order; of one that comes twice, the last counts, and records merge, as
-// protobuf has it.
-func open(msg []byte) (e envelope, ok bool) {
-	f := fields{rest: msg}
+// open takes a message apart, and reports whether it is one. It looks at so many fields at
+// most. Fields may come in any order; of one that comes twice, the last counts, and records
+// merge, as protobuf has it.
+func open(msg []byte, most int) (e envelope, ok bool) {
+	f := walk(msg, most)
 	for f.next() {
 		if v, ok := f.varint(fieldType); ok {
 			e.kind = kind(v) //nolint:gosec // enums are cut to 32 bits, as protobuf has it
@@ -118,6 +155,7 @@ func open(msg []byte) (e envelope, ok bool) {
 			e.proof = v
 		}
 	}
+	e.msg = msg[:len(msg)-len(f.rest)]
 	return e, !f.bad
 }
 

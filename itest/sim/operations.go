@@ -20,6 +20,7 @@ type Report struct {
 	Confidence float64       // what the lookup said of its result
 	Accuracy   float64       // share of the true k closest that are among Closest
 	Reached    bool          // the closest honest node answered
+	Crowded    bool          // the lookup has seen a crowd around the target
 	Filled     float64       // Join: share of the places in the table that are taken, of those that can be
 	Over       bool          // it ended
 }
@@ -117,7 +118,7 @@ func (w *World) begin(r *Report, from int, target routing.Key, e errand, heard f
 	s.confirm = e == findNode && then == nil // what is to be stored or found, all are asked
 	s.done = func(result routing.Result) {
 		r.Took = w.line.now - start
-		r.Hops, r.End, r.Confidence = result.Hops, result.End, result.Confidence
+		r.Hops, r.End, r.Confidence, r.Crowded = result.Hops, result.End, result.Confidence, result.Crowded
 		r.Closest, r.Answered = w.numbers(result.Closest), w.numbers(result.Answered)
 		r.Over = true
 		if then != nil {

@@ -156,7 +156,7 @@ func (s *stream) exchange(req protocol.Request) (resp protocol.Response, again b
 		return resp, false, readEnd(s.r)
 	}
 	s.halfClose()
-	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxFrame)
+	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxResponse(req))
 	inTime := s.timer.Stop() && !s.slow.Load()
 	if kaderr.Ended(err) {
 		return resp, false, errNoAnswer

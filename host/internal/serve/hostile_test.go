@@ -50,9 +50,12 @@ func testHostileUnfinishedFrames(t *testing.T) {
 	part := make([]byte, 1<<20)
 	n := binary.PutUvarint(part, 1<<20+1<<10)
 	var hostile []network.Stream
+	var manager atomic.Int64 // what is reserved in the resource manager of the host
 	for identity := range 50 {
 		for range 32 {
-			s := dialFrom(d, calltest.ID(1000+identity), netAddr(identity))
+			s, far := roomtest.NewStream(roomtest.NewConn(d.host.ID(), nil),
+				roomtest.NewConn(calltest.ID(1000+identity), multiaddr.StringCast(netAddr(identity))))
+			go d.Handle(&accounted{Stream: far, total: &manager})
 			hostile = append(hostile, s)
 			go func() {
 				_, _ = s.Write(part[:n])
@@ -66,7 +69,11 @@ func testHostileUnfinishedFrames(t *testing.T) {
 		synctest.Wait()
 	}
 	grown := liveHeap() - before
-	t.Logf("1600 streams of 50 identities: %d served, %d MiB more in use, %d MiB reserved", d.Len(), grown>>20, d.memory>>20)
+	t.Logf("1600 streams of 50 identities: %d served, %d MiB more in use, %d MiB reserved, %d of them in the resource manager",
+		d.Len(), grown>>20, d.memory>>20, manager.Load()>>20)
+	if got := manager.Load(); got != int64(d.memory) || got == 0 {
+		t.Errorf("%d bytes are reserved in the resource manager, want %d", got, d.memory)
+	}
 	if limit := maxMemory + 32<<20; grown > limit {
 		t.Errorf("%d bytes more are in use, want at most %d", grown, limit)
 	}
@@ -88,6 +95,37 @@ func testHostileUnfinishedFrames(t *testing.T) {
 	if d.memory != 0 {
 		t.Errorf("%d bytes are reserved although all streams have ended", d.memory)
 	}
+}
+
+// An accounted stream is one with a scope of the resource manager, whose memory is added up.
+type accounted struct {
+	network.Stream
+
+	total *atomic.Int64
+	own   int64 // what the stream has, which goes with it
+}
+
+func (s *accounted) Scope() network.StreamScope { return &accountedScope{s, &network.NullScope{}} }
+
+func (s *accounted) ResetWithError(code network.StreamErrorCode) error {
+	s.total.Add(-atomic.SwapInt64(&s.own, 0))
+	return s.Stream.ResetWithError(code)
+}
+
+type accountedScope struct {
+	stream *accounted
+	network.StreamScope
+}
+
+func (s *accountedScope) ReserveMemory(size int, _ uint8) error {
+	atomic.AddInt64(&s.stream.own, int64(size))
+	s.stream.total.Add(int64(size))
+	return nil
+}
+
+func (s *accountedScope) ReleaseMemory(size int) {
+	atomic.AddInt64(&s.stream.own, -int64(size))
+	s.stream.total.Add(-int64(size))
 }
 
 // Peers that ask for large records and do not read them take no more memory than there is.

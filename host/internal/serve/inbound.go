@@ -30,6 +30,8 @@ type inbound struct {
 	memory int           // bytes reserved for its request and its answer
 	turn   chan struct{} // not nil: a request waits; closed when that is over
 	placed bool          // a request has a place among the ones that are answered
+
+	presses bool // its peer does not wait for answers
 }
 
 // add admits a stream; nil says that there are too many. When all places are taken, a
@@ -38,7 +40,7 @@ func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine, all := s.shares[in.peer] >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
+	mine, all := s.streamsOf(in.peer) >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
 	if mine || all {
 		s.limits.Streams++
 	}
@@ -46,9 +48,20 @@ func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 		return nil
 	}
 	s.streams[in] = struct{}{}
-	s.shares[in.peer]++
+	if s.shares[in.peer] == nil {
+		s.shares[in.peer] = new(share)
+	}
+	s.shares[in.peer].streams++
 	s.done.Add(1)
 	return in
+}
+
+// streamsOf returns how many streams a peer has.
+func (s *Server) streamsOf(id peer.ID) int {
+	if sh := s.shares[id]; sh != nil {
+		return sh.streams
+	}
+	return 0
 }
 
 // locate reads in which networks the address of the connection is. That is needed only when
@@ -86,7 +99,7 @@ func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	for in := range s.streams {
 		inUse := in.busy || now.Sub(in.since) < minIdle
 		hasMore := networks[in.network] > networks[newcomer.network]+1 || subnets[in.subnet] > subnets[newcomer.subnet]+1 ||
-			s.shares[in.peer] > s.shares[newcomer.peer]+1
+			s.streamsOf(in.peer) > s.streamsOf(newcomer.peer)+1
 		switch {
 		case inUse && !hasMore && (!known || s.cfg.Table.Has(in.peer)):
 		case victim != nil && !comesFirst(s, networks, subnets, in, victim):
@@ -107,7 +120,7 @@ func comesFirst(s *Server, networks, subnets map[string]int, in, other *inbound)
 	return cmp.Or(
 		cmp.Compare(networks[other.network], networks[in.network]),
 		cmp.Compare(subnets[other.subnet], subnets[in.subnet]),
-		cmp.Compare(s.shares[other.peer], s.shares[in.peer]),
+		cmp.Compare(s.streamsOf(other.peer), s.streamsOf(in.peer)),
 		in.since.Compare(other.since),
 	) < 0
 }
@@ -119,18 +132,34 @@ func (s *Server) end(in *inbound) {
 	go func() { _ = in.stream.ResetWithError(kaderr.CodeBusy) }()
 }
 
-// active records that a stream has brought a request, which is being answered until idle.
-func (s *Server) active(in *inbound, now time.Time) {
+// active records that a stream has brought a request, which is being answered until idle, and
+// that so many bytes have arrived behind it.
+func (s *Server) active(in *inbound, now time.Time, arrived int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in.since, in.busy = now, true
+	in.since = now
+	s.setBusy(in, true)
+	in.presses = s.presses(in.peer, arrived)
 }
 
 // idle records that the request of a stream was answered.
 func (s *Server) idle(in *inbound) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in.busy = false
+	s.setBusy(in, false)
+}
+
+// setBusy notes whether a stream has a request, with the lock held. One that was ended has none.
+func (s *Server) setBusy(in *inbound, busy bool) {
+	sh := s.shares[in.peer]
+	switch {
+	case in.busy == busy || !s.has(in):
+	case busy:
+		sh.busy++
+	default:
+		sh.busy--
+	}
+	in.busy = busy
 }
 
 // forget takes a stream out of the set, with the lock held.
@@ -138,12 +167,15 @@ func (s *Server) forget(in *inbound) {
 	if _, ok := s.streams[in]; !ok {
 		return
 	}
+	s.setBusy(in, false)
 	delete(s.streams, in)
 	s.memory -= in.memory
 	in.memory = 0
 	s.queue.leave(in)
-	if s.shares[in.peer]--; s.shares[in.peer] == 0 {
+	if sh := s.shares[in.peer]; sh.streams == 1 {
 		delete(s.shares, in.peer)
+	} else {
+		sh.streams--
 	}
 }
 

@@ -146,10 +146,13 @@ func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now
 	return began, nil
 }
 
-// served ends what wait began. The answer took some time.
-func (s *Server) served(in *inbound, took time.Duration) {
+// served ends what wait began. The answer was ready at a time.
+func (s *Server) served(in *inbound, began, ready time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.placed = false
-	s.queue.end(in, took)
+	s.queue.end(in, ready.Sub(began))
+	if in.presses {
+		s.pressure.charge(ready, ready.Sub(began))
+	}
 }

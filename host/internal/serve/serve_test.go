@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -298,7 +299,7 @@ func testServeLimits(t *testing.T) {
 	if got, want := d.Limits(), (Limits{Streams: 3}); got != want {
 		t.Errorf("the bounds that were reached: %+v, want %+v", got, want)
 	}
-	if got := d.shares[from(0)] + d.shares[from(1)]; got != 2*maxInboundPerPeer-1 {
+	if got := d.streamsOf(from(0)) + d.streamsOf(from(1)); got != 2*maxInboundPerPeer-1 {
 		t.Errorf("%d streams of the peers that hold the most, want one less", got)
 	}
 	if busy(idle[0]) == busy(idle[1]) {
@@ -371,23 +372,39 @@ func TestServeManyIdentities(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		every    time.Duration // pings; 0: half a frame
-		networks int           // of their addresses; 0: the one private address of all
+		addr     string        // with the number of the network, of so many
+		networks int
 	}{
-		{"a ping a second", time.Second, 0},
-		{"half frames", 0, 0},
-		{"33 addresses, 20 pings a second", 50 * time.Millisecond, 33},
-		{"half frames of 33 addresses", 0, 33},
+		{"a ping a second", time.Second, privateAddr, 1},
+		{"half frames", 0, privateAddr, 1},
+		{"33 addresses, a ping a second", time.Second, fourthAddr, 33},
+		{"33 addresses, 20 pings a second", 50 * time.Millisecond, fourthAddr, 33},
+		{"half frames of 33 addresses", 0, fourthAddr, 33},
+		{"4 IPv6 networks, a ping a second", time.Second, sixthAddr, 4},
+		{"4 IPv6 networks, 20 pings a second", 50 * time.Millisecond, sixthAddr, 4},
+		{"half frames of 4 IPv6 networks", 0, sixthAddr, 4},
+		{"half frames of an address for each identity", 0, fourthAddr, 256},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testServeManyIdentities(t, test.every, test.networks) })
+			synctest.Test(t, func(t *testing.T) {
+				testServeManyIdentities(t, test.every, func(i int) string {
+					return strings.ReplaceAll(test.addr, "N", strconv.Itoa(i%test.networks))
+				})
+			})
 		})
 	}
 }
 
-func testServeManyIdentities(t *testing.T, every time.Duration, networks int) {
+const (
+	fourthAddr = "/ip4/20.N.7.7/tcp/4001"
+	sixthAddr  = "/ip6/2a01:N::7/tcp/4001"
+)
+
+func testServeManyIdentities(t *testing.T, every time.Duration, addrOf func(i int) string) {
 	const places = 256
 	d := newNode(t, places)
 	defer d.Close()
+	contacts := acquaint(d, 100, privateAddr)
 	open := func(id peer.ID, addr string) network.Stream {
 		near, far := roomtest.NewStream(roomtest.NewConn(d.host.ID(), nil), roomtest.NewConn(id, multiaddr.StringCast(addr)))
 		go d.Handle(far)
@@ -396,10 +413,7 @@ func testServeManyIdentities(t *testing.T, every time.Duration, networks int) {
 	over := make(chan struct{})
 	var hostile sync.WaitGroup
 	for i := range places {
-		addr := privateAddr
-		if networks > 0 {
-			addr = fmt.Sprintf("/ip4/%d.7.7.7/tcp/4001", 20+i%networks)
-		}
+		addr := addrOf(i)
 		hostile.Go(func() { // opens another stream when it loses one
 			for {
 				s := open(calltest.ID(1000+i), addr)
@@ -428,19 +442,25 @@ func testServeManyIdentities(t *testing.T, every time.Duration, networks int) {
 		})
 		time.Sleep(3 * time.Millisecond)
 	}
-	served := 0
+	newcomers, known := 0, 0
 	for i := range 100 {
-		s := open(calltest.ID(i), fmt.Sprintf("/ip4/%d.9.9.9/tcp/4001", 60+i))
+		s := open(calltest.ID(2000+i), fmt.Sprintf("/ip4/%d.9.9.9/tcp/4001", 60+i))
 		if pings(s) {
-			served++
+			newcomers++
+		}
+		_ = s.Close()
+		s = open(contacts[i%len(contacts)].ID, fmt.Sprintf("/ip4/20.%d.9.9/tcp/4001", i)) // some are in the same networks
+		if pings(s) {
+			known++
 		}
 		_ = s.Close()
 		time.Sleep(20 * time.Millisecond)
 	}
 	close(over)
 	hostile.Wait()
-	if served < 90 {
-		t.Errorf("%d of 100 newcomers were served", served)
+	t.Logf("%d of 100 newcomers and %d of 100 contacts were served", newcomers, known)
+	if min(newcomers, known) < 90 {
+		t.Errorf("%d of 100 newcomers and %d of 100 contacts were served, want 90 of both", newcomers, known)
 	}
 }
 

@@ -1,0 +1,207 @@
+package net_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/itest/internal/race"
+	"github.com/go-kad/kad/protocol"
+)
+
+const (
+	// floodStreams is how many streams each identity of a flood has.
+	floodStreams = 5
+
+	// floodFor is how long the throughput of a client is measured, and floodRounds how often.
+	floodFor    = time.Second
+	floodRounds = 3
+)
+
+// A flood are hosts that are connected to some nodes, of which they flood one at a time.
+type flood struct {
+	hosts []host.Host
+}
+
+// newFlood returns as many hosts, connected to all victims.
+func newFlood(t *testing.T, count int, victims ...*victim) (f flood) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for range count {
+		h := victims[0].attacker(t, "tcp")
+		for _, v := range victims[1:] {
+			if err := h.Connect(ctx, v.info("tcp")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.hosts = append(f.hosts, h)
+	}
+	return f
+}
+
+// request returns the request of a kind that a host floods with.
+func (f flood) request(kind string, h host.Host) protocol.Request {
+	switch kind {
+	case "GET_PROVIDERS":
+		return protocol.GetProviders{Key: []byte("key")}
+	case "PUT":
+		return protocol.PutValue{Record: protocol.Record{Key: []byte("/v/" + h.ID()), Value: []byte("1")}}
+	case "ADD":
+		return protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{{
+			ID: h.ID(), Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/4001")},
+		}}}
+	default:
+		return protocol.FindNode{Target: []byte("target")}
+	}
+}
+
+// start has the first hosts send requests of a kind to a victim, as fast as it takes them. It
+// returns what ends that.
+func (f flood) start(t *testing.T, v *victim, kind string, identities int) (end func()) {
+	t.Helper()
+	var streams []network.Stream
+	var senders sync.WaitGroup
+	over := make(chan struct{})
+	for _, h := range f.hosts[:identities] {
+		var many []byte
+		for range 100 {
+			many = protocol.AppendRequestFrame(many, f.request(kind, h))
+		}
+		for range floodStreams {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			s, err := h.NewStream(ctx, v.id, victimProtocol)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams = append(streams, s)
+			senders.Go(func() {
+				for {
+					select {
+					case <-over:
+						return
+					default:
+					}
+					if _, err := s.Write(many); err != nil {
+						return
+					}
+				}
+			})
+			senders.Go(func() { _, _ = io.Copy(io.Discard, s) })
+		}
+	}
+	return func() {
+		close(over)
+		for _, s := range streams {
+			_ = s.Reset()
+		}
+		senders.Wait()
+	}
+}
+
+// throughput returns how many requests a client has answered on one stream, one after the other,
+// in floodFor.
+func throughput(t *testing.T, h host.Host, victim peer.ID) (answers int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := h.NewStream(ctx, victim, victimProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Reset() }()
+	frame := protocol.AppendRequestFrame(nil, protocol.FindNode{Target: []byte("another target")})
+	r := bufio.NewReader(s)
+	ask := func() {
+		if _, err := s.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask() // with the negotiation of the stream
+	for began := time.Now(); time.Since(began) < floodFor; answers++ {
+		ask()
+	}
+	return answers
+}
+
+// median returns the one in the middle.
+func median(counts []int) int {
+	slices.Sort(counts)
+	return counts[len(counts)/2]
+}
+
+// A flood of requests leaves a client a share of the throughput that a flood of another node on
+// the same processor leaves it.
+func TestHostileFloodOfNode(t *testing.T) {
+	if os.Getenv("KAD_HOSTILE_FRAMES") == "" {
+		t.Skip("it measures for make hostile, on a machine that does nothing else")
+	}
+	if race.Enabled {
+		t.Skip("the race detector slows each part down by a factor of its own")
+	}
+	if _, err := exec.LookPath("taskset"); err != nil {
+		t.Skip("taskset is not there, which gives two nodes one processor")
+	}
+	if firstCore() == "" {
+		t.Skip("the system does not say which processors there are")
+	}
+	identities := []int{1, 50}
+	kinds := []string{"FIND_NODE", "GET_PROVIDERS", "PUT", "ADD"}
+	core := firstCore()
+	node, other := startVictim(t, core), startVictim(t, core)
+	client := node.attacker(t, "tcp")
+	f := newFlood(t, identities[len(identities)-1], node, other)
+	for _, count := range identities {
+		for _, kind := range kinds {
+			var alone, flooded, beside []int
+			for range floodRounds {
+				alone = append(alone, throughput(t, client, node.id))
+				for _, v := range []*victim{node, other} {
+					end := f.start(t, v, kind, count)
+					got := throughput(t, client, node.id)
+					end()
+					if v == node {
+						flooded = append(flooded, got)
+					} else {
+						beside = append(beside, got)
+					}
+				}
+			}
+			name := fmt.Sprintf("%s of %d identities", kind, count)
+			share := float64(median(flooded)) / float64(median(beside))
+			t.Logf("%s: %d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f",
+				name, median(flooded), median(beside), median(alone), share)
+			if share < leastShare {
+				t.Errorf("%s leave a client %.2f of what a flood of another node leaves", name, share)
+			}
+		}
+	}
+}
+
+// firstCore returns the number of the first processor that this process may use.
+func firstCore() string {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, list, _ := strings.Cut(string(status), "Cpus_allowed_list:")
+	return strings.TrimSpace(list[:max(strings.IndexAny(list, "-,\n"), 0)])
+}
+
+// leastShare is what a flood leaves a client at least, of what it has beside a flood of another
+// node. 0.27 was measured on a busy machine, and 0.02 without the rest of peers that press.
+const leastShare = 0.05
