@@ -30,7 +30,8 @@ func ExampleLoadIdentity() {
 		defer h.Close()
 		return h.ID().String()
 	}
-	fmt.Println(start() == start())
+	first := start()
+	fmt.Println(start() == first)
 	// Output: true
 }
 

@@ -160,7 +160,7 @@ func ExamplePutError() {
 	}
 	_, err = ann.Put(ctx, "/guest/book", value)
 	if put, ok := errors.AsType[*kad.PutError](err); ok {
-		fmt.Println(put.Receipt.Failed[bob.ID()])
+		fmt.Println(put.Failed[bob.ID()])
 	}
 	// Output: kad: refused by the peer: by a rule of its own
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-kad/kad/host/internal/observe"
@@ -57,8 +58,8 @@ func begin(ctx context.Context, d *DHT, kind observe.Operation) (context.Context
 // before there was a peer to ask, the error says why there is none.
 func (o operation) public(err error) error {
 	ended := context.Cause(o.ctx)
-	over := err != nil && (err == o.ctx.Err() || err == ended)
-	if over && !errors.Is(ended, ErrClosed) && !o.dht.table.Live() && !o.dht.table.Single() {
+	bare := err != nil && slices.Contains([]error{o.ctx.Err(), ended}, err)
+	if bare && !errors.Is(ended, ErrClosed) && !o.dht.table.Live() && !o.dht.table.Single() {
 		err = o.dht.table.NotReady(ended)
 	}
 	return public(err)

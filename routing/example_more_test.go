@@ -19,11 +19,11 @@ func crowd(n int) []routing.Contact {
 	return contacts
 }
 
-// closest returns the k of contacts that are closest to a target.
-func closest(target routing.Key, contacts []routing.Contact, k int) []routing.Contact {
+// closest returns the 20 of contacts that are closest to a target.
+func closest(target routing.Key, contacts []routing.Contact) []routing.Contact {
 	sorted := append([]routing.Contact(nil), contacts...)
 	routing.SortByDistance(target, sorted)
-	return sorted[:min(k, len(sorted))]
+	return sorted[:min(20, len(sorted))]
 }
 
 // Keys are near each other if their first bits are equal. Distance has nothing to do with names.
@@ -53,13 +53,13 @@ func ExampleSize() {
 	var size routing.Size
 	for i := range 10 {
 		target := routing.KeyOf(fmt.Append(nil, "key ", i))
-		size.Observe(target, closest(target, network, 20))
+		size.Observe(target, closest(target, network))
 	}
 	e := size.Estimate()
 	fmt.Println("right within a fifth:", e.Nodes > 800 && e.Nodes < 1200, "error:", e.Error < 0.1)
 
 	target := routing.KeyOf([]byte("another key"))
-	honest := closest(target, network, 20)
+	honest := closest(target, network)
 	fmt.Println("crowded:", e.Crowded(target, honest))
 	fmt.Printf("as near as the last of 20: about %.0f\n", e.Within(target, honest[19].Key))
 	// Output:
@@ -73,7 +73,7 @@ func ExampleFill() {
 	now, rng := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), rand.New(rand.NewPCG(1, 2))
 	self, network := routing.KeyOf([]byte("me")), crowd(1000)
 	table := routing.NewTable(self, routing.TableConfig{})
-	for _, c := range closest(self, network, 20) { // what the lookup of our key has found
+	for _, c := range closest(self, network) { // what the lookup of our key has found
 		table.Seen(now, c)
 	}
 	table.Seen(now, network[0])
@@ -89,7 +89,7 @@ func ExampleFill() {
 		requests++
 		table.Seen(now, req.To)                                       // it has answered
 		target := routing.KeyOf(routing.Preimage(self, req.CPL, rng)) // what it was asked for
-		fill.Ended(req, closest(target, network, 20))
+		fill.Ended(req, closest(target, network))
 	}
 	fmt.Println("contacts after:", table.Len(), "with requests:", requests)
 	// Output:
@@ -102,7 +102,7 @@ func ExampleRecall() {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	key, network := routing.KeyOf([]byte("my key")), crowd(1000)
 	var recall routing.Recall
-	found := closest(key, network, 20)
+	found := closest(key, network)
 	recall.Learn(now, time.Time{}, key, 20, routing.Result{Closest: found, Answered: found, End: routing.Converged})
 
 	seeds, since := recall.Near(now.Add(time.Minute), key)
@@ -131,7 +131,7 @@ func ExampleRegion() {
 				target = routing.KeyOf(routing.PreimageOf(prefix, bits, rng))
 			}
 			lookups++
-			region.Add(target, closest(target, network, 20))
+			region.Add(target, closest(target, network))
 		}
 	}
 	fmt.Println("less than a hundred lookups for 10 000 keys:", lookups < 100)

@@ -84,7 +84,7 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 	start.Run(
 		func(ctx context.Context) (err error) {
 			removed, s.next, err = s.holder.cfg.Store.Expire(ctx, now, expireBatch)
-			s.holder.expired.Add(uint64(removed))
+			s.holder.expired.Add(uint64(max(removed, 0)))
 			return err
 		},
 		func(_ time.Time, err error) {

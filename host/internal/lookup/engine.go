@@ -64,7 +64,7 @@ type ends struct {
 func (e *ends) add(r Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.Hops += uint64(r.Hops)
+	e.Hops += uint64(max(r.Hops, 0))
 	e.Confidence += r.Confidence
 }
 

@@ -102,13 +102,13 @@ type accounted struct {
 	network.Stream
 
 	total *atomic.Int64
-	own   int64 // what the stream has, which goes with it
+	own   atomic.Int64 // what the stream has, which goes with it
 }
 
 func (s *accounted) Scope() network.StreamScope { return &accountedScope{s, &network.NullScope{}} }
 
 func (s *accounted) ResetWithError(code network.StreamErrorCode) error {
-	s.total.Add(-atomic.SwapInt64(&s.own, 0))
+	s.total.Add(-s.own.Swap(0))
 	return s.Stream.ResetWithError(code)
 }
 
@@ -118,13 +118,13 @@ type accountedScope struct {
 }
 
 func (s *accountedScope) ReserveMemory(size int, _ uint8) error {
-	atomic.AddInt64(&s.stream.own, int64(size))
+	s.stream.own.Add(int64(size))
 	s.stream.total.Add(int64(size))
 	return nil
 }
 
 func (s *accountedScope) ReleaseMemory(size int) {
-	atomic.AddInt64(&s.stream.own, -int64(size))
+	s.stream.own.Add(-int64(size))
 	s.stream.total.Add(-int64(size))
 }
 
