@@ -32,8 +32,9 @@
 //   - find: "not found" for a peer that has been steady for another 20 s; addresses of a steady
 //     peer of which none is one at which it listens; addresses of a peer that never was.
 //   - closest: peers that never were, or whose process has not run for 5 min, the node itself, a
-//     peer twice, more than k, a wrong order; fewer than half of the steady servers that
-//     belong in the list.
+//     peer twice, more than k, a wrong order; of a list of k, fewer than half of the steady
+//     servers that belong in it; of a shorter one, fewer than half of k, or of the steady servers
+//     if they are fewer: it has the peers that have answered, and these are more than half.
 //   - ping: an answer of a peer that did not run at any time of the operation.
 //   - withdrawn: a node that has acknowledged that it provides a content no more is asked at once,
 //     and answers that it does.

@@ -243,10 +243,17 @@ func (l *ledger) checkClosest(key, asker string, from, to time.Time, a answer) (
 		return fmt.Sprintf("%d peers, and k is %d", len(listed), l.k), false
 	}
 	servers := l.servers(asker, from, to, l.findable)
+	if len(listed) < l.k {
+		least := min(l.k, len(servers))
+		if 2*len(listed) < least {
+			return fmt.Sprintf("%d of %d servers", len(listed), least), false
+		}
+		return "", len(listed) < least
+	}
 	slices.SortFunc(servers, target.Compare)
 	belong, there := 0, 0
 	for _, key := range servers[:min(l.k, len(servers))] {
-		if len(listed) < l.k || target.Compare(key, listed[len(listed)-1]) <= 0 {
+		if target.Compare(key, listed[len(listed)-1]) <= 0 {
 			belong++
 			if slices.Contains(listed, key) {
 				there++

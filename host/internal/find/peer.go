@@ -97,7 +97,8 @@ func newLocator(f *Finder, id peer.ID) *locator {
 }
 
 // own takes in what this node knows of a peer that it is connected to, and reports
-// whether it is. Addresses that the host keeps from elsewhere stay hearsay.
+// whether that is where the peer is: a peer that has connected to us has not said it before
+// it is identified. Addresses that the host keeps from elsewhere stay hearsay.
 func (l *locator) own() bool {
 	h := l.finder.cfg.Host
 	if !l.finder.cfg.Table.Connected(l.id) {
@@ -124,7 +125,7 @@ func (l *locator) own() bool {
 	}
 	l.connected = located(append(addrs, inbound...), SourceConnected, l.finder.self, 0)
 	l.hearsay.add(l.finder.self, h.Peerstore().Addrs(l.id))
-	return len(l.connected) > 0
+	return len(addrs) > 0
 }
 
 // search asks other peers. It returns when enough is known.
