@@ -148,3 +148,12 @@ func ExampleCutBytes() {
 	// one
 	// two
 }
+
+// How much of an answer is read depends on what was asked.
+func ExampleMaxResponse() {
+	fmt.Println("FIND_NODE:", protocol.MaxResponse(protocol.FindNode{Target: []byte("peer")}))
+	fmt.Println("GET_VALUE:", protocol.MaxResponse(protocol.GetValue{Key: []byte("/v/key")}) == protocol.MaxFrame)
+	// Output:
+	// FIND_NODE: 589824
+	// GET_VALUE: true
+}

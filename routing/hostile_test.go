@@ -69,8 +69,8 @@ func TestHostileTable(t *testing.T) {
 		{"1 network", 1, 1, 0, 0.02, 0.06},
 		{"10 networks", 10, 1, 0, 0.10, 0.35},
 		{"10 networks, quick", 10, 1, 2 * time.Millisecond, 0.10, 0.35},
-		{"10 networks of one owner", 10, 256, 0, 0.03, 0.10},
-		{"256 networks of one owner", 256, 256, 2 * time.Millisecond, 0.03, 0.10},
+		{"10 networks of one owner", 10, 256, 0, 0.03, 0.35},
+		{"256 networks of one owner", 256, 256, 2 * time.Millisecond, 0.03, 0.50},
 		{"100 networks, quick", 100, 1, 2 * time.Millisecond, 0.40, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -50,8 +50,8 @@ const (
 	// groupsInNetwork is how many Groups may have all of their places in a bucket, if they are
 	// in one Network, and networkPlaces how many may have all of their places in a table. Where
 	// contacts come from many networks, it is 2 Groups.
-	groupsInNetwork = 5
-	networkPlaces   = 4
+	groupsInNetwork = 10
+	networkPlaces   = 8
 )
 
 // boundsOf returns the bounds of a table.

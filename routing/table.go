@@ -51,14 +51,14 @@ type TableConfig struct {
 
 	// MaxPerGroup is the number of contacts of one Group per bucket, so that no
 	// bucket is filled from one network. If zero, 2. If negative, unlimited. Of one Network,
-	// a bucket has twice that, or up to 5 times where contacts are of few Networks.
+	// a bucket has twice that, or up to 10 times where contacts are of one or two Networks.
 	MaxPerGroup int
 
 	// MaxPerGroupTotal is the number of contacts of one Group in the table, if all are of
 	// one or two Groups. It falls to MaxPerGroup where they are of many, so that the groups
 	// that have more places have twice this number together. If
 	// zero, 10. If negative, unlimited. Of one Network, a table has twice MaxPerGroup, or up
-	// to 4 times this number where contacts are of few Networks.
+	// to 8 times this number where contacts are of one or two Networks.
 	MaxPerGroupTotal int
 }
 
