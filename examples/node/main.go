@@ -99,9 +99,9 @@
 //
 // With --api-token FILE, each request to the API, the page and /metrics needs the first line of
 // the file: as Authorization: Bearer TOKEN, or as the password of any user, which a browser
-// asks for; else the status is 401. It has 16 characters or more. With --api-any and without
-// it, requests of other machines are refused with 403. The connection is not encrypted: on a
-// network that others can read, put a proxy before it that speaks TLS.
+// asks for; else the status is 401. It has 16 characters or more. Without it, the page is refused
+// to other machines with 403. The connection is not encrypted: on a network that others can
+// read, put a proxy before it that speaks TLS.
 //
 // # Delegated routing
 //
@@ -135,7 +135,7 @@
 // # Decisions
 //
 // A program that may use the API owns the node. So the API listens on the loopback interface
-// alone, unless --api-any is given; then, other machines need a token. It refuses what a web page
+// alone, unless --api-any is given; give it a token then. It refuses what a web page
 // in a browser on this machine could send: changes from a foreign origin, and requests for a
 // name that only resolves to the loopback interface.
 //

@@ -121,7 +121,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
-	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address, and answer under any name; without --api-token, it answers this machine alone")
+	set.BoolVar(&f.apiAny, "api-any", false, "let --api be any address, and answer under any name; the page needs --api-token then")
 	set.StringVar(&f.token, "api-token", "", "`FILE` whose first line the API and the page ask for, as a bearer token or a password: whoever has it controls the node")
 	set.BoolVar(&f.routing, "routing-v1", false, "serve delegated routing under /routing/v1 of the API: providers, peers, IPNS, closest peers")
 	set.StringVar(&f.routingAt, "routing-listen", "", "`HOST:PORT` to serve delegated routing to anybody, without the rest of the API: finding alone; others may reach it, unless it is a loopback address")

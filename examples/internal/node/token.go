@@ -37,18 +37,19 @@ func ReadToken(file string) (string, error) {
 	return token, nil
 }
 
-// errNoToken refuses a request of another machine to an API without a token.
-var errNoToken = errors.New("the API answers this machine alone: give the node --api-token for others")
+// errNoToken refuses the page to another machine where there is no token.
+var errNoToken = errors.New("the page is for this machine alone: give the node --api-token for others")
 
-// authorize lets the requests pass that have the token. If there is none, these are the ones
-// of this machine: to the loopback interface, or to an address that other machines reach by a
-// loopback address. A page of a stranger in a browser on this machine has another Host then.
+// authorize lets the requests pass that have the token. If there is none, it refuses the page to
+// other machines, and lets all other requests pass. A request is of this machine if it has
+// reached the loopback interface, or comes from a loopback address and asks for one: a page of a
+// stranger in a browser on this machine has another Host.
 func authorize(next http.Handler, token string, loopback bool) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if token == "" {
 			from, _, err := net.SplitHostPort(r.RemoteAddr)
-			if loopback || err == nil && isLoopback(from) && isLoopback(hostname(r.Host)) {
+			if loopback || !ofPage(r.URL.Path) || err == nil && isLoopback(from) && isLoopback(hostname(r.Host)) {
 				next.ServeHTTP(w, r)
 				return
 			}
@@ -67,4 +68,10 @@ func authorize(next http.Handler, token string, loopback bool) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ofPage reports whether a path is of the page, and not of the API, delegated routing or the
+// metrics.
+func ofPage(path string) bool {
+	return !strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/routing/v1/") && path != "/metrics"
 }

@@ -60,29 +60,36 @@ func TestAPIForOthers(t *testing.T) {
 	if r := n.do("GET /v1/id", ""); r.status != http.StatusOK {
 		t.Errorf("from this machine: %d %s", r.status, r.body)
 	}
-	if r := n.do("GET /v1/id", "", "Host", "node.example"); r.status != http.StatusForbidden || !strings.Contains(string(r.body), "--api-token") {
+	if r := n.do("GET /v1/id", "", "Host", "node.example"); r.status != http.StatusOK {
 		t.Errorf("from this machine, under a name: %d %s", r.status, r.body)
+	}
+	if r := n.do("GET /", "", "Host", "node.example"); r.status != http.StatusForbidden || !strings.Contains(string(r.body), "--api-token") {
+		t.Errorf("the page, under a name: %d %s", r.status, r.body)
 	}
 	passed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	for _, tt := range []struct {
 		token, from string
+		path        string
 		loopback    bool
 		want        int
 	}{
-		{"", "192.0.2.1:1", false, http.StatusForbidden},
-		{"", "[2001:db8::1]:1", false, http.StatusForbidden},
-		{"", "127.0.0.1:1", false, http.StatusOK},
-		{"", "[::1]:1", false, http.StatusOK},
-		{"", "192.0.2.1:1", true, http.StatusOK}, // it reached the loopback interface
-		{someToken, "192.0.2.1:1", false, http.StatusUnauthorized},
-		{someToken, "127.0.0.1:1", true, http.StatusUnauthorized},
+		{"", "192.0.2.1:1", "/v1/id", false, http.StatusOK},
+		{"", "192.0.2.1:1", "/metrics", false, http.StatusOK},
+		{"", "192.0.2.1:1", "/routing/v1/peers/x", false, http.StatusOK},
+		{"", "192.0.2.1:1", "/", false, http.StatusForbidden},
+		{"", "[2001:db8::1]:1", "/page.js", false, http.StatusForbidden},
+		{"", "127.0.0.1:1", "/", false, http.StatusOK},
+		{"", "[::1]:1", "/", false, http.StatusOK},
+		{"", "192.0.2.1:1", "/", true, http.StatusOK}, // it reached the loopback interface
+		{someToken, "192.0.2.1:1", "/v1/id", false, http.StatusUnauthorized},
+		{someToken, "127.0.0.1:1", "/", true, http.StatusUnauthorized},
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/id", http.NoBody)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
 		r.RemoteAddr, r.Host = tt.from, "127.0.0.1"
 		w := httptest.NewRecorder()
 		authorize(passed, tt.token, tt.loopback).ServeHTTP(w, r)
 		if w.Code != tt.want {
-			t.Errorf("token %q, from %s: %d, want %d", tt.token, tt.from, w.Code, tt.want)
+			t.Errorf("token %q, from %s, %s: %d, want %d", tt.token, tt.from, tt.path, w.Code, tt.want)
 		}
 	}
 }
