@@ -168,11 +168,15 @@ func testPresenceMode(t *testing.T) {
 	shy := n.node(Config{K: 3, Mode: ModeClient, DisablePresence: true, Bootstrap: join})
 	h := newMover(t, n.host(), firstPlaceAddr)
 	d := n.attach(h, Config{K: 3, Mode: ModeServer, Bootstrap: join})
+	closest := nearestTo(nodes, d.ID(), 3)
 	settled := func(what string, want int) {
 		t.Helper()
 		time.Sleep(presenceCalm + 3*time.Second)
-		if got := len(presentAt(t, nodes, d.ID())); got != want {
-			t.Errorf("%s: %d hold its presence, want %d", what, got, want)
+		holders := presentAt(t, nodes, d.ID())
+		missing := func(id peer.ID) bool { return !slices.Contains(holders, id) }
+		// One more is possible: a peer that seemed to be among the closest, before a closer one was found.
+		if len(holders) > want+min(want, 1) || want > 0 && slices.ContainsFunc(closest, missing) {
+			t.Errorf("%s: %v hold its presence, want %v, or %d", what, holders, closest, want)
 		}
 	}
 	settled("server", 0)
