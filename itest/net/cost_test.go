@@ -120,28 +120,36 @@ type costs struct {
 	bytes atomic.Int64
 }
 
+// talk starts a process, and returns its standard input and output. It is to end with its input,
+// which ends with the test.
+func talk(tb testing.TB, cmd *exec.Cmd) (io.WriteCloser, *bufio.Reader) {
+	tb.Helper()
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	return in, bufio.NewReader(out)
+}
+
 // startCosts starts a server of a kind: see serveCosts.
 func startCosts(b *testing.B, kind string) *costs {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=TestCostServer")
 	cmd.Env = append(os.Environ(), costServer+"="+kind)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
-	c := &costs{in: in, out: bufio.NewReader(out)}
+	c := new(costs)
+	c.in, c.out = talk(b, cmd)
 	line, err := c.out.ReadString('\n')
 	if err != nil {
 		b.Fatal(err)

@@ -119,23 +119,8 @@ func startVictim(t *testing.T, core string) *victim {
 		cmd = exec.Command("taskset", append([]string{"-c", core}, cmd.Args...)...)
 		cmd.Env = append(os.Environ(), victimProcess+"=1", "GOMAXPROCS=1")
 	}
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
-	v := &victim{in: in, out: bufio.NewReader(out)}
+	v := new(victim)
+	v.in, v.out = talk(t, cmd)
 	line := func() string {
 		text, err := v.out.ReadString('\n')
 		if err != nil {
@@ -143,6 +128,7 @@ func startVictim(t *testing.T, core string) *victim {
 		}
 		return strings.TrimSpace(text)
 	}
+	var err error
 	if v.id, err = peer.Decode(line()); err != nil {
 		t.Fatal(err)
 	}
