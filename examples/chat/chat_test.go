@@ -110,9 +110,11 @@ func TestHealth(t *testing.T) {
 		t.Errorf("status:\n%swant:\n%s", first.String(), want)
 	}
 	h = &health{out: &screen{err: &second}, start: time.Now()}
-	h.report(errors.New("kad: refused"))
-	h.report(nil)
-	if s := second.String(); !strings.HasPrefix(s, "* not connected to the network, trying on: refused\n* joined the network (") {
+	for _, err := range []error{errors.New("kad: no answer yet"), errors.New("kad: refused by port 4001"), errors.New("kad: refused by port 4002"), nil} {
+		h.report(err)
+	}
+	if s := second.String(); !strings.HasPrefix(s, "* not connected to the network, trying on: no answer yet\n"+
+		"* not connected to the network, trying on: refused by port 4001\n* joined the network (") {
 		t.Errorf("status:\n%s", s)
 	}
 }

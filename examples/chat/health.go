@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/go-kad/kad/examples/internal/app"
 	kad "github.com/go-kad/kad/host"
@@ -18,7 +19,7 @@ type health struct {
 	first bool // without a peer to join through
 
 	mu     sync.Mutex
-	said   bool // the user knows that the node waits
+	said   string // why the node waits, as the user knows it, without numbers; "" if it does not wait
 	joined bool
 	warned bool // the user knows of another error
 }
@@ -58,23 +59,43 @@ func (h *health) report(err error) {
 	defer h.mu.Unlock()
 	switch {
 	case err == nil && !h.joined:
-		h.joined, h.said, h.warned = true, false, false
+		h.joined, h.said, h.warned = true, "", false
 		if h.first {
 			h.out.status("somebody has joined the network; looking for others in the room")
 			return
 		}
 		h.out.status("joined the network (%v); looking for others in the room", time.Since(h.start).Round(time.Millisecond))
-	case err == nil || h.said:
+	case err == nil:
 	case h.joined && !errors.Is(err, kad.ErrNoContacts):
 		if !h.warned {
 			h.warned = true
-			h.out.status("trying on: %s", strings.TrimPrefix(app.OneLine(err), "kad: "))
+			h.out.status("trying on: %s", reason(err))
 		}
 	case h.first && !h.joined:
-		h.said = true
-		h.out.status("you are the first: waiting for somebody to join")
+		if h.said == "" {
+			h.said = "first"
+			h.out.status("you are the first: waiting for somebody to join")
+		}
 	default:
-		h.said, h.joined = true, false
-		h.out.status("not connected to the network, trying on: %s", strings.TrimPrefix(app.OneLine(err), "kad: "))
+		h.joined = false
+		why := reason(err)
+		if news := withoutNumbers(why); news != h.said {
+			h.said = news
+			h.out.status("not connected to the network, trying on: %s", why)
+		}
 	}
+}
+
+// reason returns an error of the DHT as one line.
+func reason(err error) string { return strings.TrimPrefix(app.OneLine(err), "kad: ") }
+
+// withoutNumbers returns a reason without its digits: the same words with another port or
+// another time are no news.
+func withoutNumbers(why string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, why)
 }

@@ -42,6 +42,7 @@ type attempt struct {
 	moved      chan struct{} // length 1: there is another connection to the peer, or one less
 	wasRelayed bool          // there was a relayed connection, and no direct one
 	dialled    bool          // a direct dial of ours has succeeded
+	returned   bool          // a dial of ours has succeeded, direct or through a relay
 	finds      int           // how many times the peer was looked up
 }
 
@@ -89,7 +90,6 @@ func (a *attempt) reached() bool {
 func (a *attempt) reach(ctx context.Context) error {
 	late := time.NewTimer(findAfter)
 	defer late.Stop()
-	returned := false // the dial that has led to a connection
 	for !a.reached() {
 		if !a.busy() && a.mayFind() {
 			a.find() //nolint:contextcheck // what it dials ends with the attempt
@@ -100,7 +100,6 @@ func (a *attempt) reach(ctx context.Context) error {
 		select {
 		case end := <-a.ended:
 			end()
-			returned = a.reached()
 		case <-a.moved:
 		case <-late.C:
 			if a.finds == 0 {
@@ -110,9 +109,7 @@ func (a *attempt) reach(ctx context.Context) error {
 			return a.failure(ctx)
 		}
 	}
-	if !returned && a.busy() {
-		a.settle()
-	}
+	a.settle(&a.returned)
 	return nil
 }
 
@@ -123,14 +120,18 @@ func (a *attempt) mayFind() bool {
 	return a.finds == 0 || a.finds == 1 && found
 }
 
-// settle lets the dial end that has led to a new connection, if it was one of ours.
-func (a *attempt) settle() {
+// settle lets the dial return that has led to a new connection, if it was one of ours: its
+// end sets returned.
+func (a *attempt) settle(returned *bool) {
 	ctx, cancel := context.WithTimeout(a.dialling, settleTime)
 	defer cancel()
-	select {
-	case end := <-a.ended:
-		end()
-	case <-ctx.Done():
+	for !*returned && a.busy() {
+		select {
+		case end := <-a.ended:
+			end()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -192,9 +193,7 @@ func (a *attempt) awaitDirect(ctx context.Context, wait time.Duration) {
 			return
 		}
 	}
-	if !a.dialled && a.busy() {
-		a.settle() // one of our dials may have made it
-	}
+	a.settle(&a.dialled) // one of our dials may have made it
 	s.end(nil)
 }
 
@@ -256,15 +255,13 @@ func (a *attempt) story() []Step {
 }
 
 // run runs a step in the background. The owner is given its end while it listens, and
-// calls then, unless that is nil.
+// calls then.
 func (a *attempt) run(s *step, f func() error, then func()) {
 	started := a.cfg.Tasks.Go(func(context.Context) {
 		err := f()
 		end := func() {
 			s.end(err)
-			if then != nil {
-				then()
-			}
+			then()
 		}
 		select {
 		case a.ended <- end:
@@ -335,9 +332,13 @@ func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
 		a.run(s, func() error {
 			_, err := h.Network().DialPeer(network.WithForceDirectDial(a.dialling, "kad"), a.id)
 			return err
-		}, func() { a.dialled = a.dialled || s.Err == nil })
+		}, func() {
+			a.dialled = a.dialled || s.Err == nil
+			a.returned = a.returned || s.Err == nil
+		})
 	}
 	if len(relays) > 0 && a.relayed() == nil {
-		a.run(a.begin(stepRelay, relays), func() error { return a.dialThrough(a.dialling, a.id, relays) }, nil)
+		s := a.begin(stepRelay, relays)
+		a.run(s, func() error { return a.dialThrough(a.dialling, a.id, relays) }, func() { a.returned = a.returned || s.Err == nil })
 	}
 }
