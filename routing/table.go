@@ -123,11 +123,16 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 	if c.Key == t.self {
 		return Rejected
 	}
-	t.heard(now, c.Key)
 	cpl := t.self.CPL(c.Key)
+	held := t.bucket(cpl).find(c.Key) != nil
+	t.heard(now, c.Key)
 	b := t.bucket(cpl)
 	if e := b.find(c.Key); e != nil {
-		return t.refresh(now, b, e, c)
+		out := t.refresh(now, b, e, c)
+		if !held && out == Refreshed {
+			return Added // with this answer, another contact has lost its place to it
+		}
+		return out
 	}
 	e := b.findPending(c.Key)
 	if e == nil {

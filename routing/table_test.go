@@ -268,3 +268,21 @@ func TestNeighbours(t *testing.T) {
 		t.Errorf("%d neighbours of %d contacts", len(got), table.Len())
 	}
 }
+
+// A contact whose own answer costs another one its place, and gives that to it, is added.
+func TestSeenTakesPlace(t *testing.T) {
+	self := KeyOf([]byte("self"))
+	tab := NewTable(self, TableConfig{K: 1})
+	first, second := at(self, 1, "first"), at(self, 1, "second")
+	tab.Seen(epoch, first)
+	if out := tab.Seen(epoch, second); out != Pending {
+		t.Fatalf("the second is %v", out)
+	}
+	tab.Failed(epoch, first)
+	if out := tab.Seen(epoch, second); out != Added {
+		t.Errorf("the second is %v", out)
+	}
+	if out := tab.Seen(epoch, second); out != Refreshed {
+		t.Errorf("then it is %v", out)
+	}
+}

@@ -169,8 +169,11 @@ func table(rows []row, runs []figures, before map[string]string) string {
 			unit = "ratio"
 		}
 		span, target, verdict := "exact", "–", ""
-		if len(values) > 1 {
+		switch {
+		case len(values) > 1:
 			span = number(values[0]) + "–" + number(values[len(values)-1])
+		case len(runs) == 1:
+			span = "one run"
 		}
 		if r.target > 0 {
 			target = "≤ " + number(r.target)
