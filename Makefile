@@ -58,7 +58,17 @@ lint: ## golangci-lint, go vet, and a tidy go.mod
 .PHONY: test
 test: ## all tests, in random order, with the race detector where there are goroutines
 	go test -race -shuffle=on -timeout 25m $(PKGS)
+	$(MAKE) test-norace
 	go test -shuffle=on ./routing ./protocol ./itest/sim
+
+# With it, they would take too long, or find a data race of go-libp2p.
+.PHONY: test-norace
+test-norace: ## the tests that ask whether the race detector is on, without it
+	@asked='RaceEnabled|race\.Enabled|roomtest\.Long|withoutRace'; \
+	files=$$(grep -rlE --include='*_test.go' "$$asked" host itest/net); \
+	tests=$$(awk -v asked="$$asked" '/^func / { name = $$2; sub(/\(.*/, "", name); sub(/^test/, "Test", name) } \
+		$$0 ~ asked && name ~ /^Test/ { print name }' $$files | sort -u | paste -sd'|'); \
+	go test -shuffle=on -run "^($$tests)\$$" $$(dirname $$files | sort -u | sed 's,^,./,')
 
 .PHONY: cover
 cover: ## coverage by function; bin/cover.html shows the lines

@@ -13,6 +13,7 @@ import (
 // other, with an estimate that is wrong by as much as it says, and peers that are nearer to a
 // key than all others are told when they are 18 of the K closest.
 func TestCrowded(t *testing.T) {
+	long(t)
 	const k = 20
 	for _, nodes := range []int{60, 200, 1000} {
 		rng := rand.New(rand.NewPCG(uint64(nodes), 1))
@@ -60,6 +61,7 @@ func near(target Key, count int) []Contact {
 // it, finds the honest contacts that are as near as K are on average, and says that the key
 // is crowded. The peers of the crowd name each other only.
 func TestLookupBeyondCrowd(t *testing.T) {
+	long(t)
 	const nodes, k, liars = 300, 20, 45
 	cfg := LookupConfig{K: k, Alpha: 10, Beta: k, Paths: 1, Size: Estimate{Nodes: nodes, Error: 0.05}}
 	for seed := range uint64(5) {

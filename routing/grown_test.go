@@ -9,6 +9,7 @@ import (
 // A network that has grown at once does not seem crowded for long, be it small or large, and
 // its size is known again.
 func TestGrownNetworkIsNoCrowd(t *testing.T) {
+	long(t)
 	const k, lookups = 20, 60
 	for _, tt := range []struct{ before, after int }{{25, 60}, {40, 200}, {30, 400}, {100, 600}} {
 		rng := seeded(t, uint64(tt.after))

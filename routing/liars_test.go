@@ -128,6 +128,7 @@ func (s *siege) seeds(rng *rand.Rand) []Contact {
 // for four if it waits briefly, and a few requests each. They change nothing of
 // what it finds.
 func TestLiarsCostFewWaits(t *testing.T) {
+	long(t)
 	const sieges = 50
 	for _, tt := range []struct {
 		liars    int

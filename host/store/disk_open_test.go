@@ -191,7 +191,8 @@ func TestOpenCorrupt(t *testing.T) {
 }
 
 // Whatever page is damaged, nothing worse happens than [store.ErrCorrupt], or an
-// entry that is not found: no panic, no endless wait, nothing that was not put in.
+// entry that is not found: no panic, no endless wait, nothing that was not put in. Pages are
+// damaged in three ways by turns.
 func TestDiskDamagedPages(t *testing.T) {
 	dir := filled(t, 300)
 	path := filepath.Join(dir, "records.db")
@@ -204,20 +205,19 @@ func TestDiskDamagedPages(t *testing.T) {
 		if strings.Trim(string(intact[page*size:(page+1)*size]), "\x00") == "" {
 			continue // never used
 		}
-		for _, fill := range []byte{0, 0xff, 0x5a} {
-			b := []byte(string(intact))
-			for i := range size - 16 { // the page keeps its header, or not
-				if fill == 0x5a {
-					b[page*size+16+i] = fill
-				} else {
-					b[page*size+i] = fill
-				}
+		fill := []byte{0, 0xff, 0x5a}[page%3]
+		b := []byte(string(intact))
+		for i := range size - 16 { // the page keeps its header, or not
+			if fill == 0x5a {
+				b[page*size+16+i] = fill
+			} else {
+				b[page*size+i] = fill
 			}
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			useDamaged(t, dir, fmt.Sprintf("page %d, %#x", page, fill))
 		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		useDamaged(t, dir, fmt.Sprintf("page %d, %#x", page, fill))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/go-kad/kad/host/carry/internal/pathtest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // which take turns. On a busy machine, each change of goroutines takes long, and a stream has
 // more of them: the bound is lower.
 func TestRate(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || roomtest.RaceEnabled {
 		t.Skip("measures")
 	}
 	for name, hosts := range map[string]func() lhost.Host{

@@ -26,6 +26,7 @@ func signedBy(key crypto.PrivKey, id peer.ID, content []byte, port int) protocol
 // identities of its network send, the honest providers are in the answers, and among the first
 // of each: announcements of one origin have one share of what is kept and of what is told.
 func TestHostileProviders(t *testing.T) {
+	roomtest.Long(t)
 	const honest, answers = 20, 200
 	content := []byte("a multihash")
 	for _, tt := range []struct {

@@ -105,3 +105,12 @@ func SetClock(now time.Time, by time.Duration) time.Time {
 	words[0] += uint64(by/time.Second) * second //nolint:gosec // wraps for negative ones
 	return now
 }
+
+// Long skips a test that takes long if the race detector is on: it would take ten times as
+// long, and find nothing where there is one goroutine. .ci/run runs it without.
+func Long(t *testing.T) {
+	t.Helper()
+	if RaceEnabled {
+		t.Skip("the race detector is on, and there is one goroutine")
+	}
+}

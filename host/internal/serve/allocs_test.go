@@ -35,7 +35,7 @@ func TestAllocations(t *testing.T) {
 		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 4},
 		{protocol.GetValue{Key: []byte("/v/key")}, 7},
 		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 16},
-		{add, 9},
+		{add, 10},
 		{protocol.GetProviders{Key: key}, 7},
 	} {
 		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), far)
