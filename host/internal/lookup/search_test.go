@@ -393,3 +393,21 @@ func TestNamedAsUnreachable(t *testing.T) {
 		}
 	})
 }
+
+// A peer that could not be asked, or whose request was given up before it was sent, counts as
+// unasked, and the lookup teaches nothing.
+func TestUnasked(t *testing.T) {
+	for err, want := range map[error]int{syscall.EMFILE: 1, kaderr.ErrNotSent: 1, kaderr.ErrBusy: 0, errors.New("broken"): 0} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 1)
+			s, prepared := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+			if prepared != nil {
+				t.Fatal(prepared)
+			}
+			s.settle(t.Context(), answer{from: calltest.Contact(calltest.ID(1)), err: err})
+			if got := s.result().Unasked; got != want {
+				t.Errorf("%v: %d could not be asked, want %d", err, got, want)
+			}
+		})
+	}
+}
