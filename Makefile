@@ -21,6 +21,7 @@ FRAMES   ?= 1000000
 STRESS   ?= 10m
 STRESSFLAGS ?=
 PEERS    ?= 1000
+BURST    ?= 4000
 CALIBRATE ?= 300
 PLACES   ?=
 PLATFORMS ?= linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -144,7 +145,8 @@ sim: ## simulated networks of up to NODES (100000): targets and measured values,
 
 # STRESSFLAGS=-help lists what can be set, such as -nodes, -k and -parallel.
 .PHONY: stress
-stress: ## 30 nodes under load for STRESS (10m), killed, stopped and starved: counts false answers, of which there must be none
+stress: ## BURST (4000) operations at once, and 30 nodes under load for STRESS (10m), killed, stopped and starved: counts false answers, of which there must be none
+	KAD_BURST=$(BURST) go test -count=1 -v -timeout 20m -run '^TestBurst$$' ./itest/net
 	go run ./itest/stress/cmd/stress -for $(STRESS) $(STRESSFLAGS)
 
 # itest/network/RESULTS.md is written anew; make sim does the same for simulated networks.

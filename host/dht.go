@@ -171,7 +171,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials, Observer: d.observer,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
-		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer,
+		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer, Wake: d.loop.Wake,
 		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter,
 	})
 	d.join = join.New(join.Config{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,9 +80,10 @@ type slot struct {
 	number int
 	role   role
 
-	busy    sync.Mutex // one change of the node at a time
-	node    node       // under the lock of the lab; nil while it is down
-	history *history   // of the latest peer
+	busy    sync.Mutex // one change of the node at a time; also guards starts
+	starts  int
+	node    node     // under the lock of the lab; nil while it is down
+	history *history // of the latest peer
 	paused  bool
 	joined  bool // it was ready since it was started
 	trouble bool // it is in trouble, or coming back
@@ -153,12 +153,10 @@ func (l *lab) start(ctx context.Context, s *slot) error {
 	if s.role == fewStreams || s.role == uselessAddrs {
 		return l.startLocal(ctx, s)
 	}
-	began := time.Now()
 	p, err := l.spawn(ctx, s)
 	if err != nil {
 		return fmt.Errorf("node %d, %v: %w", s.number, s.role, err)
 	}
-	l.enter(s, p, p.ID, &life{addrs: p.bareAddrs(), began: began, up: time.Now()})
 	if len(l.join) > 0 {
 		err = p.ready(ctx)
 	}
@@ -176,36 +174,6 @@ func (l *lab) joined(s *slot, err error) error {
 	return nil
 }
 
-// spawn starts a process. One that comes back as the same peer listens where it did.
-func (l *lab) spawn(ctx context.Context, s *slot) (*process, error) {
-	listen := []string{"/ip4/127.0.0.1/tcp/0"}
-	if s.number%3 == 0 {
-		listen = append(listen, "/ip4/127.0.0.1/udp/0/quic-v1")
-	}
-	st := start{program: l.program, clock: s.role.clock(), log: filepath.Join(l.dir, fmt.Sprintf("node%02d.log", s.number))}
-	st.args = []string{"--network", l.name, "--k", strconv.Itoa(l.k), "--open-namespace", "v", "--mode", "server", "--log", "error"}
-	switch s.role {
-	case forgetful:
-	case client:
-		st.args = append(st.args, "--mode", "client")
-	case fewDescriptors:
-		st.descriptors = descriptors
-	}
-	if s.role != forgetful {
-		st.args = append(st.args, "--data", filepath.Join(l.dir, fmt.Sprintf("node%02d", s.number)))
-		if s.history != nil {
-			listen = s.history.last().addrs
-		}
-	}
-	for _, a := range listen {
-		st.args = append(st.args, "--listen", a)
-	}
-	for _, a := range l.join {
-		st.args = append(st.args, "--join", a)
-	}
-	return st.run(ctx)
-}
-
 // startLocal starts a node in this process.
 func (l *lab) startLocal(ctx context.Context, s *slot) error {
 	peers, err := kad.ParseAddrs(l.join...)
@@ -219,15 +187,14 @@ func (l *lab) startLocal(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	l.enter(s, n, n.host.ID().String(), &life{addrs: n.listens(), began: began, up: time.Now()})
+	l.place(s, n, l.enter(s, n.host.ID().String(), &life{addrs: n.listens(), began: began, up: time.Now()}))
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return l.joined(s, n.dht.Ready(ctx))
 }
 
-// enter puts a node that is up into its slot, and its life into the ledger.
-func (l *lab) enter(s *slot, n node, id string, lf *life) {
-	var h *history
+// enter puts a life of a peer into the ledger, and returns the history of the peer.
+func (l *lab) enter(s *slot, id string, lf *life) (h *history) {
 	l.ledger.note(func() {
 		if h = l.ledger.peers[id]; h == nil {
 			h = &history{
@@ -238,6 +205,11 @@ func (l *lab) enter(s *slot, n node, id string, lf *life) {
 		}
 		h.lives = append(h.lives, lf)
 	})
+	return h
+}
+
+// place puts a node that is up into its slot.
+func (l *lab) place(s *slot, n node, h *history) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.node, s.history, s.joined = n, h, false

@@ -165,6 +165,7 @@ func TestReceipt(t *testing.T) {
 	l := scene("abdef")
 	l.killed("d", 2, 30)
 	l.paused("e", 2, 30)
+	l.peers["g"] = &history{id: "g", server: true, lives: []*life{{began: second(19)}}} // it starts, and has not said that it is up
 	for _, c := range []struct {
 		from, to float64
 		wanted   int
@@ -178,6 +179,8 @@ func TestReceipt(t *testing.T) {
 		{20, 31, 4, "bd", ""},
 		{20, 21, 4, "be", "e has stored it, and was not there"},
 		{20, 31, 4, "be", ""},
+		{20, 21, 4, "bg", ""},
+		{18, 18.5, 4, "bg", "g has stored it, and was not there"},
 		{1, 1.5, 1, "b", "it is for 1 peers, and there are 4 at least"},
 		{1, 1.5, 2, "b", ""},
 		{20, 21, 1, "b", ""}, // two steady servers besides the writer

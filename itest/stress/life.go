@@ -12,7 +12,7 @@ import (
 type life struct {
 	addrs []string // at which it listens
 
-	began, up     time.Time // before its start; when it said that it is up
+	began, up     time.Time // before its start; when it said that it is up, zero until then
 	ending, ended time.Time // before the signal; after it has ended. Zero: it runs
 	pauses        []pause
 }

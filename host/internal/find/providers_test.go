@@ -211,3 +211,17 @@ func TestHostileHolder(t *testing.T) {
 		}
 	})
 }
+
+// Providers without an address are remembered up to a bound.
+func TestUnknownProvidersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, testK, 1, false)
+		p := &providers{finder: n.Finder, named: make(map[peer.ID]bool), times: make(map[peer.ID]int)}
+		for i := range 2 * maxUnknown {
+			p.found(bare(1_000 + i))
+		}
+		if len(p.unknown) != maxUnknown || len(p.times) != maxUnknown {
+			t.Errorf("%d are remembered, %d counted, want %d", len(p.unknown), len(p.times), maxUnknown)
+		}
+	})
+}

@@ -22,7 +22,7 @@ import (
 // A peer may add so many bytes, and again as they leak away. The limit of a peer does
 // not depend on others, and a write that adds nothing is always allowed.
 func TestQuota(t *testing.T) {
-	q := quota{limit: 1000, age: 10 * time.Hour}
+	q := quota{limit: 1000, age: 10 * time.Hour, self: "us"}
 	at := func(h int) time.Time { return time.Unix(0, 0).Add(time.Duration(h) * time.Hour) }
 	steps := []struct {
 		hour  int
@@ -42,6 +42,7 @@ func TestQuota(t *testing.T) {
 		{1, "a", 100, true},
 		{20, "a", 1000, true},
 		{20, "a", 1, false},
+		{20, "us", 2000, true},
 	}
 	for i, s := range steps {
 		_, err := q.charge(at(s.hour), s.id, s.bytes)

@@ -19,7 +19,7 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// A Config has what an Engine needs. All fields but Observer are required.
+// A Config has what an Engine needs. All fields but Observer and Wake are required.
 type Config struct {
 	Host      lhost.Host
 	Table     *table.Table
@@ -28,6 +28,7 @@ type Config struct {
 	K, Alpha  int
 	SlowAfter time.Duration
 	Observer  *observe.Observer
+	Wake      func() // wakes the background loop; does not block; nil if it does not run Job
 }
 
 // An Engine runs lookups, and remembers what they found. It is safe for concurrent use.
@@ -35,6 +36,7 @@ type Engine struct {
 	cfg     Config
 	self    peer.ID
 	recall  recall
+	limiter limiter
 	lookups atomic.Uint64
 	ended   ends
 	times   observe.Requests // of lookups, by routing.End; Running: its context ended first
@@ -42,8 +44,11 @@ type Engine struct {
 
 // NewEngine returns an Engine.
 func NewEngine(cfg Config) *Engine {
-	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{k: cfg.K}}
+	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{k: cfg.K}, limiter: limiter{wake: cfg.Wake}}
 }
+
+// Job returns the job of the room, which changes how many lookups may be under way.
+func (e *Engine) Job() tasks.Job { return e.limiter.job() }
 
 // Lookups returns how many lookups were run.
 func (e *Engine) Lookups() uint64 { return e.lookups.Load() }

@@ -137,10 +137,14 @@ type named struct {
 	contact routing.Contact
 }
 
-// Run runs the lookup to its end. If ctx ends first, Run returns the result so far and the
-// cause.
+// Run runs the lookup to its end, once one more may be under way: see limiter. If ctx ends
+// first, Run returns the result so far and the cause.
 func (s *Search) Run(ctx context.Context) (Result, error) {
 	e := s.engine
+	if err := e.limiter.enter(ctx); err != nil {
+		return s.result(), err
+	}
+	defer e.limiter.leave()
 	s.number = e.lookups.Add(1)
 	var traced func(error, ...slog.Attr)
 	if e.cfg.Observer.Traced() {

@@ -353,3 +353,61 @@ func TestFindFails(t *testing.T) {
 		}
 	})
 }
+
+// The reader of the answers gets the ones to the request alone, and none about another peer than
+// the target.
+func TestHeardOfTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2)
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.GetProviders{Key: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := 0
+		s.Heard = func(routing.Contact, protocol.Response) { heard++ }
+		s.settle(t.Context(), answer{from: calltest.Contact(calltest.ID(1)), about: calltest.ID(2)})
+		if heard != 0 {
+			t.Error("an answer about another peer was taken for one to the request")
+		}
+		s.settle(t.Context(), answer{from: calltest.Contact(calltest.ID(1))})
+		if heard != 1 {
+			t.Error("an answer was not heard")
+		}
+	})
+}
+
+// A peer that others cannot connect to is in doubt; that they are not connected to it says nothing.
+func TestNamedAsUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 1)
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for connection, doubtful := range map[protocol.Connection]bool{protocol.CannotConnect: true, protocol.NotConnected: false, protocol.CanConnect: false} {
+			id := calltest.ID(9)
+			closer := s.closer(protocol.Response{Closer: []protocol.Peer{{ID: id, Addrs: []multiaddr.Multiaddr{calltest.Addr(id)}, Connection: connection}}})
+			if len(closer) != 1 || closer[0].Doubtful != doubtful {
+				t.Errorf("%v makes %+v of the peer", connection, closer)
+			}
+		}
+	})
+}
+
+// A peer that could not be asked, or whose request was given up before it was sent, counts as
+// unasked, and the lookup teaches nothing.
+func TestUnasked(t *testing.T) {
+	for err, want := range map[error]int{syscall.EMFILE: 1, kaderr.ErrNotSent: 1, kaderr.ErrBusy: 0, errors.New("broken"): 0} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 1)
+			s, prepared := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+			if prepared != nil {
+				t.Fatal(prepared)
+			}
+			s.settle(t.Context(), answer{from: calltest.Contact(calltest.ID(1)), err: err})
+			if got := s.result().Unasked; got != want {
+				t.Errorf("%v: %d could not be asked, want %d", err, got, want)
+			}
+		})
+	}
+}

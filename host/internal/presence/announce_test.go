@@ -222,3 +222,22 @@ func TestPresenceWhenClockJumps(t *testing.T) {
 		})
 	}
 }
+
+// After the last withdrawal, nothing is announced any more, whatever is withdrawn later.
+func TestLastWithdrawal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 6)
+		if err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err != nil || n.sentSince() == 0 {
+			t.Fatalf("not announced: %v", err)
+		}
+		for _, last := range []bool{true, false} {
+			if err := n.Withdraw(t.Context(), time.Now(), last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.sentSince()
+		if err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err == nil || n.sentSince() > 0 {
+			t.Errorf("announced after the last withdrawal: %v", err)
+		}
+	})
+}

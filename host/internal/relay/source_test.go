@@ -154,3 +154,32 @@ func testCandidateGroup(t *testing.T) {
 		t.Errorf("%+v, though it is not connected", c)
 	}
 }
+
+// A check that is given up, because enough relays are found, says nothing of its peer. With two
+// relays, a better one has a second.
+func TestGivenUpCheck(t *testing.T) {
+	for _, tt := range []struct {
+		relays int
+		took   time.Duration
+	}{{Reservations, betterRelayAfter}, {enoughRelays, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, false)
+			infos := []peer.AddrInfo{{ID: calltest.ID(99), Addrs: []multiaddr.Multiaddr{calltest.Addr(calltest.ID(99))}}} // its dial hangs
+			for i := range tt.relays {
+				id := calltest.ID(i + 1)
+				n.host.relays[id] = true
+				infos = append(infos, peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{calltest.Addr(id)}})
+			}
+			start := time.Now()
+			if found := n.checkAll(t.Context(), start, infos); len(found) != tt.relays {
+				t.Errorf("found %d relays of %d", len(found), tt.relays)
+			}
+			if took := time.Since(start).Round(100 * time.Millisecond); took != tt.took {
+				t.Errorf("it took %v with %d relays, want %v", took, tt.relays, tt.took)
+			}
+			if got := n.standingOf(time.Now(), calltest.ID(99)); got != unknown {
+				t.Errorf("the peer whose check was given up is %v", got)
+			}
+		})
+	}
+}

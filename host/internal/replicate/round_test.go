@@ -250,3 +250,27 @@ func TestWithoutRounds(t *testing.T) {
 		}
 	})
 }
+
+// A record that another holder sends while the lookup for it is under way is left alone.
+func TestFasterHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 16, time.Hour)
+		i := n.ours()
+		n.hold(t, i, i+1)
+		time.Sleep(2 * time.Hour)
+		for _, id := range n.peers {
+			n.net.Add(id, toPuts(calltest.Names(), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				n.hold(t, i, i+1)
+				return calltest.Knows(testK, n.peers...)(ctx, req)
+			}))
+		}
+		n.run()
+		time.Sleep(30 * time.Minute)
+		if asked := n.net.Asked(); len(asked) == 0 || slices.ContainsFunc(asked, func(a calltest.Asked) bool {
+			_, put := a.Req.(protocol.PutValue)
+			return put
+		}) {
+			t.Errorf("%d requests, want a lookup and no put", len(asked))
+		}
+	})
+}

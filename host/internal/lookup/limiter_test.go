@@ -1,0 +1,181 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// bound gives the engine of a node a limit, whose job is asked as late as said, until the test
+// ends.
+func (n *node) bound(t *testing.T, late time.Duration) {
+	t.Helper()
+	woken := make(chan struct{}, 1)
+	n.limiter.wake = func() { tasks.Poke(woken) }
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		due := n.Job().Due
+		for ctx.Err() == nil {
+			now := time.Now()
+			next := due(now, new(tasks.Start))
+			var timer <-chan time.Time
+			if !next.IsZero() {
+				timer = time.After(next.Sub(now) + late)
+			}
+			select {
+			case <-timer:
+			case <-woken:
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+// underWay returns how many lookups are.
+func (n *node) underWay() int {
+	n.limiter.mu.Lock()
+	defer n.limiter.mu.Unlock()
+	return n.limiter.underWay
+}
+
+// burst runs so many lookups at once, and returns how many were under way at most at any
+// moment of the first second, and how many after four. Enough peers answer each of them.
+func (n *node) burst(t *testing.T, lookups int) (most, later int) {
+	t.Helper()
+	find := n.Closest(0)
+	var all sync.WaitGroup
+	for i := range lookups {
+		all.Go(func() {
+			if _, err := find(t.Context(), fmt.Append(nil, "key ", i), nil); err != nil {
+				t.Errorf("lookup %d: %v", i, err)
+			}
+		})
+	}
+	for range 1000 {
+		time.Sleep(time.Millisecond)
+		most = max(most, n.underWay())
+	}
+	time.Sleep(3 * time.Second)
+	later = n.underWay()
+	all.Wait()
+	return most, later
+}
+
+// A burst of lookups is bounded, and none fails. A machine that keeps up soon runs all of
+// them at once; on one that is late, few are under way. The next burst begins anew.
+func TestBurst(t *testing.T) {
+	const lookups = 150
+	for _, tt := range []struct {
+		name        string
+		late        time.Duration
+		least, most int // of the lookups that are under way at once
+		later       int // how many are after a while
+	}{
+		{"in time", 0, lookups - limitFirst, lookups, lookups},
+		{"late", 100 * time.Millisecond, limitFirst, limitFirst + 10, limitFirst + 26},
+		{"starved", time.Second, limitFirst, limitFirst, limitLeast},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, ids := newNetwork(t)
+				for _, id := range ids {
+					n.net.Add(id, calltest.After(250*time.Millisecond, calltest.Knows(testK, ids...)))
+				}
+				n.bound(t, tt.late)
+				for range 2 {
+					if most, later := n.burst(t, lookups); most < tt.least || most > tt.most || later > tt.later {
+						t.Errorf("%d lookups were under way at once, want %d to %d; later %d, want %d at most", most, tt.least, tt.most, later, tt.later)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Lookups whose readers begin others, and wait for them, do not wait for each other for ever.
+func TestReaderBeginsLookups(t *testing.T) {
+	for _, late := range []time.Duration{0, 100 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			n, _ := newNetwork(t)
+			n.bound(t, late)
+			var all sync.WaitGroup
+			start := time.Now()
+			for i := range 40 {
+				all.Go(func() {
+					s, err := n.Prepare(t.Context(), []byte{byte(i)}, protocol.FindNode{Target: []byte{byte(i)}}, Plan{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					s.Heard = func(routing.Contact, protocol.Response) {
+						if _, err := n.Find(t.Context(), []byte{byte(i), 1}, Plan{}); err != nil {
+							t.Error(err)
+						}
+						s.Lookup().Stop()
+					}
+					if _, err := s.Run(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if took := time.Since(start); took > time.Minute {
+				t.Errorf("they took %v", took)
+			}
+			if n.underWay() != 0 {
+				t.Errorf("%d are under way at the end", n.underWay())
+			}
+		})
+	}
+}
+
+// A lookup whose context ends while it waits says so, and holds nothing.
+func TestGivenUpBeforeItBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := newNetwork(t)
+		n.bound(t, time.Second)
+		hold := make(chan struct{})
+		var all sync.WaitGroup
+		for range limitFirst {
+			all.Go(func() {
+				s, err := n.Prepare(t.Context(), []byte("held"), protocol.FindNode{Target: []byte("held")}, Plan{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.Heard = func(routing.Contact, protocol.Response) { <-hold }
+				if _, err := s.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		before := n.Lookups()
+		_, err := n.Find(ctx, []byte("key"), Plan{})
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errWaiting) {
+			t.Errorf("it ended with %v", err)
+		}
+		if n.Lookups() != before {
+			t.Error("it counts as a lookup")
+		}
+		close(hold)
+		all.Wait()
+		if n.underWay() != 0 || len(n.limiter.waiting) != 0 {
+			t.Errorf("%d are under way, %d wait", n.underWay(), len(n.limiter.waiting))
+		}
+	})
+}

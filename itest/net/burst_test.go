@@ -1,0 +1,117 @@
+package net_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/itest/internal/race"
+)
+
+// burstSize returns how many nodes there are, and how many operations begin at once: as many as
+// KAD_BURST says among 40 nodes, or what fits a test that is run often.
+func burstSize(t *testing.T) (nodes, operations int) {
+	t.Helper()
+	s := os.Getenv("KAD_BURST")
+	switch {
+	case s == "" && race.Enabled: // each operation costs ten times as much
+		return 16, 100
+	case s == "":
+		return 20, 400
+	}
+	operations, err := strconv.Atoi(s)
+	if err != nil || operations < 1 {
+		t.Fatalf("KAD_BURST: %q is not a number of operations, 1 or more", s)
+	}
+	return 40, operations
+}
+
+// A kept is a value, and a content, that one node has put and announced.
+type kept struct {
+	by      *kad.DHT
+	key     string
+	value   []byte
+	content cid.Cid
+}
+
+// keep puts and announces something at each of the first nodes.
+func (f *fleet) keep(ctx context.Context, t *testing.T, n int) []kept {
+	t.Helper()
+	all := make([]kept, n)
+	for i := range all {
+		name := fmt.Append(nil, "burst ", i)
+		hash, err := multihash.Sum(name, multihash.SHA2_256, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := kept{f.nodes[i], "/v/" + string(name), name, cid.NewCidV1(cid.Raw, hash)}
+		if _, err := k.by.Announce(ctx, k.content); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.by.Put(ctx, k.key, k.value); err != nil {
+			t.Fatal(err)
+		}
+		all[i] = k
+	}
+	return all
+}
+
+// seek looks for one of what is kept, and returns what is wrong with the answer. It asks for
+// the provider, the value, or the peer, by turns.
+func (k kept) seek(ctx context.Context, seeker *kad.DHT, n int) error {
+	switch n % 4 {
+	default:
+		return finds(seeker, k.by, seeker.Providers(ctx, k.content, 1))
+	case 2:
+		value, err := seeker.GetValue(ctx, k.key)
+		if err == nil && !bytes.Equal(value, k.value) {
+			err = fmt.Errorf("the value is %q", value)
+		}
+		return err
+	case 3:
+		_, err := seeker.ClosestPeers(ctx, []byte(k.key))
+		return err
+	}
+}
+
+// Operations of all nodes of one process that begin at the same moment are slow where there is
+// too little processor time, and none fails or is wrong. make stress runs 4 000 of them.
+func TestBurst(t *testing.T) {
+	const seed = 1
+	size, operations := burstSize(t)
+	f := launch(t, size, seed)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	there := f.keep(ctx, t, size/2)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	start := time.Now()
+	var wrong, latest atomic.Int64
+	var all sync.WaitGroup
+	for n := range operations {
+		what, seeker := there[rng.IntN(len(there))], f.nodes[size/2+rng.IntN(size/2)]
+		all.Go(func() {
+			if err := what.seek(ctx, seeker, n); err != nil && wrong.Add(1) <= 10 {
+				t.Log(err)
+			}
+			late := int64(seeker.Stats().Lateness)
+			for most := latest.Load(); late > most && !latest.CompareAndSwap(most, late); most = latest.Load() {
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d operations took %v; timers were late by up to %v", operations, time.Since(start).Round(time.Millisecond), time.Duration(latest.Load()).Round(time.Millisecond))
+	if wrong.Load() > 0 {
+		t.Errorf("%d of %d operations failed, or were wrong", wrong.Load(), operations)
+	}
+}
