@@ -152,8 +152,9 @@ type Config struct {
 
 	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, its own and
 	// what it hands over. A value costs 1 KiB besides its bytes; what is held already, nothing.
-	// The peers of a public IPv4 /24, or IPv6 /48, have two such shares together. If zero,
-	// 16 MiB. If negative, there is no bound.
+	// The peers of a public IPv4 /24, or IPv6 /48, have two such shares together. Announcements
+	// are taken beyond that while they fill less than half of the store, if that is a
+	// [store.Gauge]. If zero, 16 MiB. If negative, there is no bound.
 	MaxBytesPerPeer int
 
 	// DisablePresence keeps a node that does not serve from announcing its addresses.

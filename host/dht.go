@@ -286,9 +286,10 @@ func (d *DHT) switched(was, now reach.Decision) {
 	}
 }
 
-// Close stops serving, ends everything that the DHT started, waits for that
-// (less than a second), and leaves the host as it found it. Operations that are
-// under way return [ErrClosed]. Closing twice is fine.
+// Close stops serving, ends everything that the DHT started, waits for that, and
+// leaves the host as it found it. That takes less than a second, or longer on a machine that
+// is so busy that what ends has no turn. Operations that are under way return [ErrClosed].
+// Closing twice is fine.
 //
 // The presence of a node that does not serve is withdrawn first, with the holders that
 // answer within 400ms. Other holders keep it until it expires, and so do holders of

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	kad "github.com/go-kad/kad/host"
 )
@@ -171,6 +172,30 @@ func ExampleDHT_RelaySource() {
 	close(attached)
 	fmt.Println(d.Close())
 	// Output: <nil>
+}
+
+// A host has the resource manager of libp2p with the limits that fit the DHT.
+func ExampleAddLimits() {
+	cfg := kad.Config{Network: "/example", MaxInbound: 128}
+	limits := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&limits)
+	kad.AddLimits(&limits, cfg)
+	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.AutoScale()))
+	if err != nil {
+		panic(err)
+	}
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.ResourceManager(resources))
+	if err != nil {
+		panic(err)
+	}
+	defer h.Close()
+	d, err := kad.New(h, cfg)
+	if err != nil {
+		panic(err)
+	}
+	defer d.Close()
+	fmt.Println(limits.ProtocolLimits["/example/kad/1.0.0"].BaseLimit.StreamsInbound)
+	// Output: 256
 }
 
 // An operation that fails because too few peers have answered says how many did.

@@ -363,6 +363,13 @@ func (d *Datastore) Len() (values, providers int) {
 	return d.index.len()
 }
 
+// Filled implements [Gauge].
+func (d *Datastore) Filled(kind Kind) float64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.index.filled(kind)
+}
+
 // Close implements [Store]. It waits for writes, and does not close the
 // datastore, which is its owner's.
 func (d *Datastore) Close() error {

@@ -101,6 +101,13 @@ func (d *Disk) Len() (values, providers int) {
 	return d.values.entries, d.providers.entries
 }
 
+// Filled implements [Gauge].
+func (d *Disk) Filled(kind Kind) float64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return filled(kind, &d.values, &d.providers)
+}
+
 // usable returns the cause of ctx if that has ended, and else why d cannot be
 // used, if so.
 func (d *Disk) usable(ctx context.Context) error {

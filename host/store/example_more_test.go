@@ -67,6 +67,20 @@ func ExampleAfter() {
 	// Output: true 5
 }
 
+// A store says how full it is.
+func ExampleGauge() {
+	ctx, now := context.Background(), time.Now()
+	var s store.Store = store.NewMemory(store.Limits{Providers: 4})
+	defer s.Close()
+	if err := s.AddProvider(ctx, []byte("content"), store.Provider{ID: "ann", Received: now}); err != nil {
+		fmt.Println(err)
+	}
+	if g, ok := s.(store.Gauge); ok {
+		fmt.Println(g.Filled(store.KindProvider), g.Filled(store.KindValue))
+	}
+	// Output: 0.25 0
+}
+
 // A store holds announcements as well: the peers that have a content.
 func ExampleProvider() {
 	ctx, now := context.Background(), time.Now()

@@ -280,3 +280,8 @@ func (x *index) soonest() (e *entry, isValue bool) {
 
 // len returns how many values and announcements there are.
 func (x *index) len() (values, providers int) { return x.valuePile.entries, x.provPile.entries }
+
+// filled returns how full it is of a kind.
+func (x *index) filled(kind Kind) float64 {
+	return filled(kind, &x.valuePile.tally, &x.provPile.tally)
+}

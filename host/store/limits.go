@@ -147,6 +147,24 @@ func (t *tally) fits(old, next *entry) error {
 	return nil
 }
 
+// filled returns which part of its limits is taken, of entries or of bytes.
+func (t *tally) filled() (part float64) {
+	for _, of := range [][2]int{{t.entries, t.maxEntries}, {t.bytes, t.maxBytes}} {
+		if of[1] >= 0 {
+			part = max(part, float64(of[0])/float64(max(of[1], 1)))
+		}
+	}
+	return part
+}
+
+// filled returns how full the one of two tallies is that counts a kind.
+func filled(kind Kind, values, providers *tally) float64 {
+	if kind == KindValue {
+		return values.filled()
+	}
+	return providers.filled()
+}
+
 // add counts e in.
 func (t *tally) add(e *entry) {
 	t.entries++

@@ -288,6 +288,13 @@ func (m *Memory) Len() (values, providers int) {
 	return m.index.len()
 }
 
+// Filled implements [Gauge].
+func (m *Memory) Filled(kind Kind) float64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.index.filled(kind)
+}
+
 // Close implements [Store]. It forgets everything.
 func (m *Memory) Close() error {
 	m.mu.Lock()

@@ -252,3 +252,11 @@ type Store interface {
 	// the store is one that outlives the process. It is no error to close twice.
 	Close() error
 }
+
+// A Gauge is a [Store] that says how full it is. [Memory], [Datastore] and [Disk] are. In a
+// store that is none, one peer gets no more than its share, however empty the store is.
+type Gauge interface {
+	// Filled returns which part of the limits of a kind is taken, of entries or of bytes,
+	// whichever is more: 0 to 1. Without limits it is 0.
+	Filled(kind Kind) float64
+}

@@ -113,7 +113,7 @@ func (g gauges) String() string {
 // processor only, and its goroutines one.
 func startVictim(t *testing.T, core string) *victim {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$", "-test.timeout=1h")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$", "-test.timeout=24h")
 	cmd.Env = append(os.Environ(), victimProcess+"=1")
 	if core != "" {
 		cmd = exec.Command("taskset", append([]string{"-c", core}, cmd.Args...)...)

@@ -59,7 +59,7 @@ func newHost(s settings, d **kad.DHT) (lhost.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	resources, err := newResources()
+	resources, err := newResources(s.dht)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,14 @@ func binds(a, want multiaddr.Multiaddr) bool {
 	return true
 }
 
-// newResources returns the limits of libp2p, with room for what this program is
-// used for: many nodes on one machine or in one private network, where all
+// newResources returns the limits of libp2p, with those of a DHT and room for what this program
+// is used for: many nodes on one machine or in one private network, where all
 // connections come from one or a few addresses. On the public network, the
 // limits per address are those of libp2p.
-func newResources() (network.ResourceManager, error) {
+func newResources(cfg kad.Config) (network.ResourceManager, error) {
 	limits := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&limits)
+	kad.AddLimits(&limits, cfg)
 	for _, base := range []*rcmgr.BaseLimit{&limits.SystemBaseLimit, &limits.TransientBaseLimit} {
 		base.Conns = max(base.Conns, connsMax)
 		base.ConnsInbound = max(base.ConnsInbound, connsMax)

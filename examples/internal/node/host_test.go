@@ -27,7 +27,7 @@ func TestResources(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.addr, func(t *testing.T) {
-			r, err := newResources()
+			r, err := newResources(kad.Config{Network: "/test"})
 			if err != nil {
 				t.Fatal(err)
 			}

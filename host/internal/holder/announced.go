@@ -154,6 +154,13 @@ func shareOf(held store.Provider, origin uint64) uint64 {
 	return origin
 }
 
+// roomy reports whether the store has room for more announcements than the shares of the peers
+// are.
+func (h *Holder) roomy() bool {
+	s, ok := h.cfg.Store.(store.Gauge)
+	return ok && s.Filled(store.KindProvider) < roomyUntil
+}
+
 // hold holds an announcement that came from a peer, for a lifetime; 0 means that
 // the peer gave none. A presence lasts for [announce.PresenceLifetime] at most.
 func (h *Holder) hold(ctx context.Context, now time.Time, from peer.ID, key []byte, p store.Provider, lifetime time.Duration) error {
@@ -165,7 +172,7 @@ func (h *Holder) hold(ctx context.Context, now time.Time, from peer.ID, key []by
 	if held, err := h.cfg.Store.Provider(ctx, key, p.ID, now); err == nil {
 		added = len(p.Addrs) - len(held.Addrs)
 	}
-	charged, err := h.quota.charge(now, from, added)
+	charged, err := h.quota.charge(now, from, added, h.roomy())
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,10 @@ const maxQuotaPeers = 16_384
 // together (IPv4 /24, IPv6 /48): identities cost nothing.
 const networkShares = 2
 
+// roomyUntil is how full the store may be of announcements, while a peer that has used up its share
+// may still add some: a client that announces 100 000 contents takes a sixth of a store in memory.
+const roomyUntil = 0.5
+
 // valueCost is what a value counts besides its bytes: about what an entry of a store in
 // memory may take, if it is full by number and by bytes. Else one peer could put all others
 // out with the smallest values.
@@ -57,11 +61,12 @@ type sharer struct {
 	limit float64
 }
 
-// A charge is what a write has counted, and against which sharers. The zero charge is nothing.
+// A charge is what a write counts, against which sharers. The zero charge is nothing.
 type charge struct {
 	of    [2]sharer
 	n     int // how many there are
 	bytes float64
+	added [2]float64 // what was counted against each: no sharer has more than its limit
 }
 
 // chargeOf returns what bytes of a peer count against: nothing if there is no bound.
@@ -98,20 +103,22 @@ func networkOf(t *table.Table) func(id peer.ID) string {
 	}
 }
 
-// charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota].
+// charge counts bytes that a peer is about to add, or returns [kaderr.ErrOverQuota] if it has
+// used up its share and there is no room beside the shares.
 // If the peer does not add them, refund takes off what charge returns.
-func (q *quota) charge(now time.Time, id peer.ID, bytes int) (charge, error) {
+func (q *quota) charge(now time.Time, id peer.ID, bytes int, room bool) (charge, error) {
 	c := q.chargeOf(id, bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range c.of[:c.n] {
-		if q.level(now, s)+c.bytes > s.limit {
+	for i, s := range c.of[:c.n] {
+		c.added[i] = min(c.bytes, s.limit-q.level(now, s))
+		if c.added[i] < c.bytes && !room {
 			q.refused++
 			return charge{}, fmt.Errorf("%w: %.0f bytes", kaderr.ErrOverQuota, s.limit)
 		}
 	}
-	for _, s := range c.of[:c.n] {
-		q.set(now, s.name, q.level(now, s)+c.bytes)
+	for i, s := range c.of[:c.n] {
+		q.set(now, s.name, q.level(now, s)+c.added[i])
 	}
 	return c, nil
 }
@@ -138,9 +145,9 @@ func (q *quota) set(now time.Time, name string, bytes float64) {
 func (q *quota) refund(now time.Time, c charge) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range c.of[:c.n] {
+	for i, s := range c.of[:c.n] {
 		if _, known := q.used[s.name]; known {
-			q.used[s.name] = usage{max(0, q.level(now, s)-c.bytes), now}
+			q.used[s.name] = usage{max(0, q.level(now, s)-c.added[i]), now}
 		}
 	}
 }

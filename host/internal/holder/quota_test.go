@@ -45,7 +45,7 @@ func TestQuota(t *testing.T) {
 		{20, "us", 2000, true},
 	}
 	for i, s := range steps {
-		_, err := q.charge(at(s.hour), s.id, s.bytes)
+		_, err := q.charge(at(s.hour), s.id, s.bytes, false)
 		if err == nil != s.ok || err != nil && !errors.Is(err, kaderr.ErrOverQuota) {
 			t.Errorf("step %d: %v, want ok %v", i, err, s.ok)
 		}
@@ -53,17 +53,17 @@ func TestQuota(t *testing.T) {
 	if got := q.refusals(); got != 5 {
 		t.Errorf("%d refusals are counted, want 5", got)
 	}
-	q.refund(at(20), charge{of: [2]sharer{{"a", 1000}}, n: 1, bytes: 300})
-	if _, err := q.charge(at(20), "a", 300); err != nil {
+	q.refund(at(20), charge{of: [2]sharer{{"a", 1000}}, n: 1, bytes: 300, added: [2]float64{300}})
+	if _, err := q.charge(at(20), "a", 300, false); err != nil {
 		t.Errorf("what was refunded: %v", err)
 	}
 	off := quota{limit: -1}
-	if _, err := off.charge(at(0), "a", 1<<40); err != nil || off.used != nil {
+	if _, err := off.charge(at(0), "a", 1<<40, false); err != nil || off.used != nil {
 		t.Errorf("without a limit: %v", err)
 	}
 	forever := quota{limit: 10, age: -1}
-	_, first := forever.charge(at(0), "a", 10)
-	if _, second := forever.charge(at(1e6), "a", 1); first != nil || second == nil {
+	_, first := forever.charge(at(0), "a", 10, false)
+	if _, second := forever.charge(at(1e6), "a", 1, false); first != nil || second == nil {
 		t.Error("bytes that never expire have leaked away")
 	}
 }
@@ -76,7 +76,7 @@ func TestQuotaGivesBackWhatItCharged(t *testing.T) {
 		network := "192.0.2.0"
 		q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) string { return network }}
 		for _, id := range []peer.ID{"a", "b"} {
-			charged, err := q.charge(now, id, 1000)
+			charged, err := q.charge(now, id, 1000, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,16 +97,16 @@ func TestQuotaGivesBackWhatItCharged(t *testing.T) {
 func TestQuotaForgets(t *testing.T) {
 	q := quota{limit: 1000, age: time.Hour}
 	now := time.Unix(0, 0)
-	_, big := q.charge(now, "big", 1000)
+	_, big := q.charge(now, "big", 1000, false)
 	for i := range 3 * maxQuotaPeers {
-		if _, err := q.charge(now, peer.ID(strconv.Itoa(i)), 1); err != nil {
+		if _, err := q.charge(now, peer.ID(strconv.Itoa(i)), 1, false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(q.used) > maxQuotaPeers {
 		t.Errorf("%d peers are remembered", len(q.used))
 	}
-	if _, more := q.charge(now, "big", 1); big != nil || more == nil {
+	if _, more := q.charge(now, "big", 1, false); big != nil || more == nil {
 		t.Error("the peer that uses most is forgotten")
 	}
 }
@@ -221,6 +221,47 @@ func TestManyKeysFromOnePeer(t *testing.T) {
 	}
 	if err := putAs("greedy", recordKey(0)); err != nil {
 		t.Errorf("the same record again: %v", err)
+	}
+}
+
+// One peer may announce more than its share while the store is half empty, and no more after
+// that. The announcements of others have the other half, and their shares.
+func TestManyAnnouncementsFromOnePeer(t *testing.T) {
+	const limit = 1 << 20
+	h := newHolder(t, Config{MaxBytesPerPeer: limit / 16})
+	h.cfg.Store = store.NewMemory(store.Limits{ProviderBytes: limit})
+	announce := func(from, i int) error {
+		add := protocol.AddProvider{Key: fmt.Appendf(nil, "%032d", i)}
+		add.Providers = []protocol.Peer{{ID: calltest.ID(from), Addrs: addrOf(from)}}
+		return receive(t, h, calltest.ID(from), add)
+	}
+	count := func(from, first, count int) (stored int) {
+		for i := range count {
+			switch err := announce(from, first+i); {
+			case err == nil:
+				stored++
+			case !errors.Is(err, kaderr.ErrOverQuota):
+				t.Fatal(err)
+			}
+		}
+		return stored
+	}
+	stored := count(1, 0, 10_000)
+	filled := h.cfg.Store.(store.Gauge).Filled(store.KindProvider)
+	t.Logf("%d of 10 000 announcements of one peer are stored, which fill %.3f of the store", stored, filled)
+	if filled < roomyUntil || filled > roomyUntil+0.01 {
+		t.Errorf("they fill %.3f of the store, want %v", filled, roomyUntil)
+	}
+	if again := count(1, 0, stored); again < stored {
+		t.Errorf("%d of %d are taken again", again, stored)
+	}
+	others := 0
+	for i := range 6 {
+		others += count(2+i, 20_000+10_000*i, 1000)
+	}
+	t.Logf("%d announcements of 6 other peers are stored after that", others)
+	if want := stored * 6 / 8; others < want*9/10 {
+		t.Errorf("6 other peers have %d announcements, want their shares, %d", others, want)
 	}
 }
 

@@ -103,7 +103,7 @@ func (h *Holder) Store(ctx context.Context, now time.Time, from peer.ID, records
 			if !ok {
 				added += len(key) + valueCost
 			}
-			if charged, err = h.quota.charge(now, from, added); err != nil {
+			if charged, err = h.quota.charge(now, from, added, false); err != nil {
 				return store.Value{}, err
 			}
 			return packed, nil

@@ -171,8 +171,8 @@ func checkIdle(t *testing.T, n *node) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.streams) > 0 || len(n.shares) > 0 || n.memory != 0 || n.queue.running != 0 || len(n.queue.waiting) > 0 {
+	if len(n.streams) > 0 || len(n.shares) > 0 || n.memory != 0 || n.queue.running+n.pressed.running != 0 || len(n.queue.waiting)+len(n.pressed.waiting) > 0 {
 		t.Errorf("%d streams, %d peers, %d bytes, %d running and %d waiting requests are left",
-			len(n.streams), len(n.shares), n.memory, n.queue.running, len(n.queue.waiting))
+			len(n.streams), len(n.shares), n.memory, n.queue.running+n.pressed.running, len(n.queue.waiting)+len(n.pressed.waiting))
 	}
 }

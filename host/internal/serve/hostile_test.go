@@ -326,7 +326,7 @@ func TestQueue(t *testing.T) {
 	for len(q.waiting) > 0 {
 		next()
 	}
-	if next(); q.running != 0 || q.levels[0].used != nil {
+	if next(); q.running != 0 || q.levels[0].users != nil {
 		t.Errorf("%d requests have a place at the end", q.running)
 	}
 }

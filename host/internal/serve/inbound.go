@@ -27,11 +27,13 @@ type inbound struct {
 	since time.Time // when its last request was read, or the stream began
 	busy  bool      // a request is being answered, or waits for its turn
 
-	memory int           // bytes reserved for its request and its answer
-	turn   chan struct{} // not nil: a request waits; closed when that is over
-	placed bool          // a request has a place among the ones that are answered
+	memory int // bytes reserved for its request and its answer
 
-	presses bool // its peer does not wait for answers
+	presses bool          // its peer does not wait for answers
+	turn    chan struct{} // not nil: a request waits; closed when that is over
+	users   [3]*user      // of a request that waits: its networks and its peer in the queue
+	known   bool          // its peer was a contact of the table when a request had to wait
+	placed  bool          // a request has a place among the ones that are answered
 }
 
 // add admits a stream; nil says that there are too many. When all places are taken, a
@@ -171,7 +173,7 @@ func (s *Server) forget(in *inbound) {
 	delete(s.streams, in)
 	s.memory -= in.memory
 	in.memory = 0
-	s.queue.leave(in)
+	s.queueOf(in).leave(in)
 	if sh := s.shares[in.peer]; sh.streams == 1 {
 		delete(s.shares, in.peer)
 	} else {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 )
@@ -19,6 +21,40 @@ const (
 	// that size ends another one.
 	minFair = 64 << 10
 )
+
+const (
+	// managedMemory is what the resource manager has to have for maxMemory: it gives the last
+	// fifth of a limit to nobody.
+	managedMemory = maxMemory / 3 * 4
+
+	// managedPerPeer is what one peer may have of it: that of 24 of the largest records.
+	managedPerPeer = 32 << 20
+
+	// managedOutbound bounds the streams on which this node asks: 10 for each of 400 lookups.
+	managedOutbound = 4096
+)
+
+// AddLimits adds what the streams of a Server need to the limits of a resource manager. Streams
+// that are being ended count there too, so there is room for as many as are served, twice.
+func AddLimits(limits *rcmgr.ScalingLimitConfig, id lprotocol.ID, maxInbound int) {
+	fixed := rcmgr.BaseLimitIncrease{} // whatever memory the machine has
+	limit := func(inbound, memory int) rcmgr.BaseLimit {
+		return rcmgr.BaseLimit{
+			StreamsInbound: inbound, StreamsOutbound: managedOutbound, Streams: inbound + managedOutbound, Memory: int64(memory),
+		}
+	}
+	all, peer := limit(2*maxInbound, managedMemory), limit(2*maxInboundPerPeer, managedPerPeer)
+	limits.AddProtocolLimit(id, all, fixed)
+	limits.AddProtocolPeerLimit(id, peer, fixed)
+	limits.AddServicePeerLimit(serviceName, peer, fixed)
+	if before, ok := limits.ServiceLimits[serviceName]; ok { // of another DHT of the host
+		all.StreamsInbound += before.BaseLimit.StreamsInbound
+		all.StreamsOutbound += before.BaseLimit.StreamsOutbound
+		all.Streams += before.BaseLimit.Streams
+		all.Memory += before.BaseLimit.Memory
+	}
+	limits.AddServiceLimit(serviceName, all, fixed)
+}
 
 // reserve has a stream have size bytes of memory in all, in the resource manager of the host
 // too. When the bytes of all streams are too many, the stream is ended that has the most,

@@ -10,9 +10,9 @@ import (
 	"github.com/go-kad/kad/host/internal/tasks"
 )
 
-// A queue has the requests of all streams answered a few at a time, in a fair order: while
-// requests wait, each network of addresses has an equal share of the time that answers take,
-// and in it each smaller network, and in that each peer. While none waits, nothing is counted.
+// A queue has requests answered a few at a time, in a fair order: while requests wait, each
+// network of addresses has an equal share of the time that answers take, and in it each smaller
+// network, and in that each peer. While none waits, nothing is counted.
 //
 // It is guarded by the lock of the Server.
 type queue struct {
@@ -24,24 +24,48 @@ type queue struct {
 
 // A level counts the time that answers took, by network or peer.
 type level struct {
-	used map[string]time.Duration
-	now  time.Duration // what the one has used that had its turn last: a newcomer begins there
+	users map[string]*user
+	now   time.Duration // what the one has used that had its turn last: a newcomer begins there
 }
 
-// minCost is the time that an answer counts at least, since clocks are coarse.
-const minCost = 10 * time.Microsecond
+// A user is a network, or a peer, and the time that answers to it took.
+type user struct{ used time.Duration }
+
+const (
+	// minCost is the time that an answer counts at least, since clocks are coarse.
+	minCost = 10 * time.Microsecond
+
+	// contactTurns is how many turns a contact of the table has for one of a stranger.
+	contactTurns = 4
+
+	// maxUsers bounds the networks and peers that are counted, while requests wait.
+	maxUsers = 4096
+)
 
 // newQueue returns an empty queue. It has two places more than twice the processors, since an
 // answer can wait for a disk.
 func newQueue() queue { return queue{places: 2*runtime.GOMAXPROCS(0) + 2} }
 
 // of returns what a network or peer has used.
-func (l *level) of(key string) time.Duration { return max(l.now, l.used[key]) }
+func (l *level) of(u *user) time.Duration { return max(l.now, u.used) }
 
-// keys returns the names of a stream at each level.
-func (q *queue) keys(in *inbound) [3]string {
+// user returns the network or peer of a name.
+func (l *level) user(name string) *user {
+	u := l.users[name]
+	if u == nil {
+		if l.users == nil {
+			l.users = make(map[string]*user)
+		}
+		u = new(user)
+		l.users[name] = u
+	}
+	return u
+}
+
+// find returns the networks and the peer of a stream.
+func (q *queue) find(in *inbound) [3]*user {
 	in.locate()
-	return [3]string{in.network, in.subnet, string(in.peer)}
+	return [3]*user{q.levels[0].user(in.network), q.levels[1].user(in.subnet), q.levels[2].user(string(in.peer))}
 }
 
 // begin takes a place for a request, if one is free, or puts it into the queue.
@@ -52,6 +76,7 @@ func (q *queue) begin(in *inbound) {
 		return
 	}
 	in.turn = make(chan struct{})
+	in.users = q.find(in)
 	q.waiting = append(q.waiting, in)
 }
 
@@ -73,39 +98,52 @@ func (q *queue) end(in *inbound, took time.Duration) {
 		q.levels = [3]level{}
 		return
 	}
-	for i, key := range q.keys(in) {
-		l := &q.levels[i]
-		if l.used == nil {
-			l.used = make(map[string]time.Duration)
-		}
-		if len(l.used) >= maxUsers {
-			clear(l.used)
-		}
-		l.used[key] = l.of(key) + max(took, minCost)
+	took = max(took, minCost)
+	if in.known {
+		took /= contactTurns
+	}
+	for i, u := range q.find(in) {
+		u.used = q.levels[i].of(u) + took
 	}
 	next := slices.MinFunc(q.waiting, q.compare)
-	for i, key := range q.keys(next) {
-		q.levels[i].now = q.levels[i].of(key)
+	for i, u := range next.users {
+		q.levels[i].now = q.levels[i].of(u)
 	}
 	next.placed = true
 	q.leave(next)
+	q.bound()
 }
 
-// maxUsers bounds the networks and peers that are counted, while requests wait.
-const maxUsers = 4096
+// bound forgets what was used, if that was by too many.
+func (q *queue) bound() {
+	if len(q.levels[2].users) < maxUsers { // there are fewer networks than peers
+		return
+	}
+	q.levels = [3]level{}
+	for _, in := range q.waiting {
+		in.users = q.find(in)
+	}
+}
 
 // compare compares two requests that wait: less comes first.
 func (q *queue) compare(a, b *inbound) int {
-	as, bs := q.keys(a), q.keys(b)
 	for i := range q.levels {
-		if as[i] == bs[i] {
+		if a.users[i] == b.users[i] {
 			continue
 		}
-		if c := cmp.Compare(q.levels[i].of(as[i]), q.levels[i].of(bs[i])); c != 0 {
+		if c := cmp.Compare(q.levels[i].of(a.users[i]), q.levels[i].of(b.users[i])); c != 0 {
 			return c
 		}
 	}
 	return 0
+}
+
+// queueOf returns the queue for the request of a stream.
+func (s *Server) queueOf(in *inbound) *queue {
+	if in.presses {
+		return &s.pressed.queue
+	}
+	return &s.queue
 }
 
 // wait waits until a request of a stream, which arrived just now, may be answered, and not for
@@ -117,16 +155,25 @@ func (s *Server) wait(in *inbound, limits *deadlines, now time.Time) (began time
 		s.mu.Unlock()
 		return now, kaderr.ErrBusy
 	}
-	s.queue.begin(in)
+	q := s.queueOf(in)
+	q.begin(in)
 	placed, turn := in.placed, in.turn
+	if !placed {
+		in.known = s.cfg.Table.Has(in.peer)
+	}
 	s.mu.Unlock()
-	if placed {
+	if !placed {
+		if now, err = s.await(in, turn, limits, now); err != nil {
+			return now, err
+		}
+	}
+	if !in.presses {
 		return now, nil
 	}
-	return s.await(in, turn, limits, now)
+	return s.rest(limits, now), nil
 }
 
-// await is the part of wait that waits.
+// await is the part of wait that waits for a turn.
 func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now time.Time) (began time.Time, err error) {
 	ctx := limits.working(now)
 	select {
@@ -138,7 +185,7 @@ func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now
 		if began, placed = now, in.placed; !placed {
 			s.limits.Turns++
 		}
-		s.queue.leave(in)
+		s.queueOf(in).leave(in)
 	})
 	if !placed {
 		return now, kaderr.ErrBusy
@@ -151,8 +198,8 @@ func (s *Server) served(in *inbound, began, ready time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.placed = false
-	s.queue.end(in, ready.Sub(began))
 	if in.presses {
-		s.pressure.charge(ready, ready.Sub(began))
+		s.pressed.charge(ready, ready.Sub(began))
 	}
+	s.queueOf(in).end(in, ready.Sub(began))
 }

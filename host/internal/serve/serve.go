@@ -63,16 +63,16 @@ type Config struct {
 type Server struct {
 	cfg Config
 
-	mu       sync.Mutex
-	streams  map[*inbound]struct{}
-	shares   map[peer.ID]*share // of each peer that has a stream
-	memory   int                // bytes that the streams have reserved
-	queue    queue
-	pressure pressure
-	closed   bool
-	refused  uint64 // streams reset: too many, malformed, or a refused record
-	limits   Limits
-	done     sync.WaitGroup // the goroutines that serve
+	mu      sync.Mutex
+	streams map[*inbound]struct{}
+	shares  map[peer.ID]*share // of each peer that has a stream
+	memory  int                // bytes that the streams have reserved
+	queue   queue
+	pressed pressed
+	closed  bool
+	refused uint64 // streams reset: too many, malformed, or a refused record
+	limits  Limits
+	done    sync.WaitGroup // the goroutines that serve
 
 	rooms sync.Pool        // of *room
 	times observe.Requests // of requests, until the answer was ready, by Answered and Refused
@@ -87,7 +87,8 @@ const (
 // New returns a Server.
 func New(cfg Config) *Server {
 	return &Server{
-		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share), queue: newQueue(),
+		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share),
+		queue: newQueue(), pressed: pressed{queue: queue{places: 1}},
 		rooms: sync.Pool{New: func() any { return newRoom(cfg.K) }},
 	}
 }
@@ -143,9 +144,6 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	now := time.Now()
 	s.active(in, now, r.Buffered())
 	defer s.idle(in)
-	if now, err = s.rest(in, limits, now); err != nil {
-		return time.Time{}, err
-	}
 	if now, err = s.wait(in, limits, now); err != nil {
 		return time.Time{}, err
 	}
