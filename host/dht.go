@@ -198,7 +198,7 @@ func (d *DHT) buildRecords() {
 	})
 	d.publish = publish.New(publish.Config{
 		Self: d.host.ID(), Store: d.store, Rules: d.rules, Holder: d.holder, Lookup: d.lookup, Deliver: d.deliver, Find: d.find,
-		Reach: d.reach, Tasks: d.tasks, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
+		Observer: d.observer, Reach: d.reach, Tasks: d.tasks, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
 		Unsettled: d.table.Unsettled,
 	})
 	d.replicate = replicate.New(replicate.Config{
@@ -212,11 +212,11 @@ func (d *DHT) buildPaths() {
 	cfg := d.cfg
 	d.presence = presence.New(presence.Config{
 		Host: d.host, Table: d.table, Lookup: d.lookup, Deliver: d.deliver, Holder: d.holder, Reach: d.reach,
-		K: cfg.K, Disabled: cfg.DisablePresence,
+		Observer: d.observer, K: cfg.K, Disabled: cfg.DisablePresence,
 	})
 	d.relay = relay.New(relay.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Find: d.find, Publish: d.publish, Reach: d.reach, Tasks: d.tasks,
-		K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
+		Observer: d.observer, K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
 	})
 	d.connect = connect.New(connect.Config{
 		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
@@ -243,6 +243,10 @@ func openStore(cfg Config) (store.Store, error) {
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
 	d.publish.Resume(d.tasks.Context())
+	if d.cfg.Dir != "" {
+		values, providers := d.holder.Len()
+		log.Infow("the store is open", "dir", d.cfg.Dir, "values", values, "announcements", providers, "publications", d.publish.Len())
+	}
 	sub, err := subscribe(d.host)
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
