@@ -78,11 +78,20 @@ type Stats struct {
 	// have more time then, up to 6 times Config.RequestTimeout.
 	Lateness time.Duration
 
+	Due []Due // what the node does by itself next, the first one first
+
 	Sent     []Timed // requests sent, each attempt with its dial
 	Served   []Timed // requests of peers, until their answer was ready
 	LookedUp []Timed // lookups, by the kind of their requests
 
 	Operations []Timed // what was called: put, get, announce, providers, find_peer, closest_peers or connect
+}
+
+// A Due is when a job of the node is due at the latest. Jobs that wait for something to happen,
+// or are under way, have none.
+type Due struct {
+	Job string // refresh, republish, replicate, expire, presence, check, reunite, ...
+	At  time.Time
 }
 
 // Intervals is how many bounds [Times] have.
@@ -195,6 +204,9 @@ func (d *DHT) Stats() Stats {
 	s.LimitStreams, s.LimitMemory, s.LimitTurns = served.Streams, served.Memory, served.Turns
 	s.LimitShare, s.LimitStore = d.holder.Limits()
 	s.LimitNamed = dials.Unproved
+	for _, due := range d.loop.Due() {
+		s.Due = append(s.Due, Due(due))
+	}
 	return s
 }
 
