@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -34,7 +35,7 @@ func startNodes(t *testing.T, size int) []*node.Node {
 	t.Cleanup(client.CloseIdleConnections)
 	nodes := make([]*node.Node, size)
 	for i := range nodes {
-		args := []string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v"}
+		args := []string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v", "--identity-seed", fmt.Sprint("node ", i)}
 		if i > 0 {
 			args = append(args, "--join", nodes[0].Addrs()[0])
 		}

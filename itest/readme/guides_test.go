@@ -116,6 +116,7 @@ func TestGuides(t *testing.T) {
 					count++
 					r.run(t, b)
 				case "go": // see TestBlocks and TestPrograms
+				case "console": // see TestTranscript of examples/kad
 				default:
 					t.Errorf("a block of %q is run by no test:\n%s", b.kind, b.text)
 				}
