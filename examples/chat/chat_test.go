@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-kad/kad/examples/internal/app"
+	"github.com/go-kad/kad/examples/internal/transcript"
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/routing"
 )
@@ -138,6 +141,18 @@ func TestDemo(t *testing.T) {
 			t.Fatalf("%q is missing, or comes too early, in:\n%s", part, stdout.String())
 		}
 		story = story[i:]
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(readme), "```console\nA room has a key")
+	shown, _, ok := strings.Cut(shown, "```")
+	told := transcript.Forms(stdout.String())
+	for _, form := range transcript.Forms("A room has a key" + shown) {
+		if !ok || !slices.Contains(told, form) {
+			t.Errorf("the README has %q, which the demo does not tell:\n%s", form, stdout.String())
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(\d[\d.]*(ns|µs|ms|h|m|s))+\b`), "TIME"},
 	{regexp.MustCompile(`\d+(\.\d+)?`), "N"},
 	{regexp.MustCompile(`\b(hop|peer|request|contact|record|answer)s\b`), "$1"},
+	{regexp.MustCompile(`\[#*\.*\]`), "[BAR]"},
 	{regexp.MustCompile(` +`), " "},
 	{regexp.MustCompile(`^due_\w+ N$`), ""}, // of a job that is under way, there is none
 }
