@@ -355,10 +355,9 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
 // and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
-// deadline. Then it returns a [*NotReadyError], which says why they will not, as far
-// as that is known: no bootstrap peers, or why they could not be dialled, or what else
-// they speak, or what filtered them; or that the node is offline, since no contact
-// answers. Meanwhile the DHT goes on trying.
+// deadline. Then it returns a [*NotReadyError], which says why they do not: there are no
+// bootstrap peers, they could not be dialled, they speak other protocols, a filter keeps
+// them out, or the node is offline, since no contact answers. The DHT goes on trying.
 //
 // The only server of a network is ready, too: a server without bootstrap peers that has
 // served a client, has never had a contact, and has found no other server for 40s. See
@@ -378,7 +377,7 @@ func (d *DHT) Mode() (Mode, string) {
 
 // SetMode changes the mode at run time. When it returns, the node serves or
 // does not, as [DHT.Mode] tells; peers are notified by identify within a round
-// trip.
+// trip. The error is [ErrClosed], or that there is no such mode.
 func (d *DHT) SetMode(m Mode) error {
 	if m > ModeServer {
 		return errUnknownMode
