@@ -373,7 +373,7 @@ func testEvents(t *testing.T, p *program, nodes []*node.Node) {
 		args []string
 		want []string
 	}{
-		{nil, []string{"begins", "peers found"}},
+		{nil, []string{"begins", "peers found", "value /v/told stored by 4 of 4 peers"}},
 		{[]string{"--all"}, []string{"begins", " answered", "peers found"}},
 		{[]string{"--json"}, []string{`"type":"lookup_began"`, `"type":"lookup_answered"`, `"type":"lookup_ended"`}},
 	} {
@@ -388,6 +388,7 @@ func testEvents(t *testing.T, p *program, nodes []*node.Node) {
 					return
 				default:
 					p.run(t, "", "closest", "abc", "--api", nodes[0].URL())
+					p.run(t, "", "put", "/v/told", "x", "--api", nodes[0].URL())
 				}
 			}
 		}()

@@ -85,6 +85,9 @@ func TestPage(t *testing.T) {
 	if !strings.Contains(due, "looks up a part of the tablein ") || !strings.Contains(due, "publishes its own records againin ") {
 		t.Errorf("due is %q", due)
 	}
+	if happened := is[string](ctx, t, `document.querySelector("#events").textContent`); !strings.Contains(happened, "value /v/shown stored by 2 of 2 peers") {
+		t.Errorf("what happened is %q", happened)
+	}
 	if !strings.Contains(charts, "requests a second: sent") || !strings.Contains(charts, "connections 2 contacts 2") {
 		t.Errorf("the charts are %q", charts)
 	}

@@ -188,6 +188,9 @@ async function take(e) {
     if (e.type !== "lookup_asked") note(`${e.peer} ${kinds[e.type]}`, byId("hops"), 100);
   } else if (e.type === "lookup_ended") {
     if (lookup && lookup.number === e.lookup) byId("lookup").textContent = `Lookup ${e.lookup}: ${e.end}; hops ${e.hops}, requests ${e.requests}, answered ${e.answered}`;
+  } else if (e.type === "published") {
+    const text = e.key.match(/../g).map((h) => String.fromCharCode(parseInt(h, 16))).join("");
+    note(`${new Date(e.at).toLocaleTimeString()} ${e.kind} ${/^[ -~]+$/.test(text) ? text : e.key} stored by ${e.stored} of ${e.wanted} peers ${e.reason}`, byId("events"), 200);
   } else {
     note(`${new Date(e.at).toLocaleTimeString()} ${e.says || e.type.replaceAll("_", " ")} ${e.reason || e.peer || ""}`, byId("events"), 200);
   }
