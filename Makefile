@@ -183,6 +183,21 @@ licences: ## the licences of all modules that the packages and the programs link
 picture: ## draw a real lookup among 200 nodes: examples/guides/lookup.svg
 	KAD_PICTURE=1 go test -count=1 -timeout 30m -run '^TestPicture$$' ./itest/readme
 
+# The programs run for it, and a test of each compares what is committed with what they print.
+.PHONY: transcript
+transcript: ## what each command of kad prints: examples/guides/commands.md
+	KAD_TRANSCRIPT=1 go test -count=1 -run '^TestTranscript$$' ./examples/kad
+
+# tmux is needed.
+.PHONY: recording
+recording: ## record a chat in two terminals: examples/guides/chat.svg
+	KAD_RECORDING=1 go test -count=1 -run '^TestRecording$$' ./examples/chat
+
+# chromium is needed.
+.PHONY: screenshots
+screenshots: ## photograph the page of a node: examples/guides/page.png and page-phone.png
+	KAD_SCREENSHOTS=1 go test -count=1 -run '^TestScreenshots$$' ./examples/internal/node
+
 # What programs import. A change that can break them is to be named in CHANGELOG.md.
 .PHONY: api
 api: ## how the API differs from SINCE (the last release, or main); fails if a break is not in CHANGELOG.md

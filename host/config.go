@@ -98,8 +98,8 @@ type Config struct {
 	Alpha int
 
 	// RequestTimeout bounds one request, from opening the connection to the
-	// last byte of the answer; a wait for room at the peer does not count, and ends when
-	// no request has found room there for as long. If zero, 10s. If negative, only the
+	// last byte of the answer; a wait while the peer has no room does not count, and ends when
+	// no request to the peer has found room for as long. If zero, 10s. If negative, only the
 	// context bounds it.
 	RequestTimeout time.Duration
 
@@ -144,8 +144,8 @@ type Config struct {
 
 	// ReplicateInterval is how often a record or an announcement that the node holds is
 	// sent to the k peers closest to it, by the first of its holders: a holder that was
-	// sent it within that time does nothing. Without that, it is lost when its holders
-	// leave one after the other. If zero, 1h. If negative, it is not.
+	// sent it within that time does nothing. A record that is not passed on is lost when its
+	// holders leave one after the other. If zero, 1h. If negative, nothing is passed on.
 	//
 	// Source: Kademlia paper, section 2.5.
 	ReplicateInterval time.Duration
@@ -158,7 +158,7 @@ type Config struct {
 	MaxBytesPerPeer int
 
 	// DisablePresence keeps a node that does not serve from announcing its addresses.
-	// Without it, the k servers closest to its ID hold a record with its addresses, those
+	// If false, the k servers closest to its ID hold a record with its addresses, those
 	// through relays included, so that [DHT.Locate] finds it. It is sent once there
 	// are addresses that others on the network can use, again within a second when
 	// they change, and every 25m; it lasts for 1h after that. [DHT.Close] withdraws
@@ -166,8 +166,8 @@ type Config struct {
 	// up to 24h. A server is found without it.
 	DisablePresence bool
 
-	// DisableProtection leaves all connections to the connection manager of the host. Without
-	// it, the DHT protects the k contacts closest to the node, and three of each bucket, from
+	// DisableProtection leaves all connections to the connection manager of the host. If
+	// false, the DHT protects the k contacts closest to the node, and three of each bucket, from
 	// being disconnected, under the tag "kad " and Network: a lookup that has to dial takes
 	// many round trips more. These connections count for the watermarks of the manager, and
 	// are not closed: K + 3 for each doubling of the network at most, 50 in one of 100 000.
@@ -199,7 +199,7 @@ type Config struct {
 
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a bucket, against
 	// an attacker that runs many peers in one place; routing.TableConfig has the limits of the
-	// table that follow. Private addresses are exempt. If zero, 2; if negative, there is none.
+	// table that follow. Private addresses are exempt. If zero, 2. If negative, there is no bound.
 	MaxPerGroup int
 }
 
@@ -375,9 +375,9 @@ func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
 type Mode uint8
 
 const (
-	// ModeAuto serves while other peers can reach the node: at once on a loopback
-	// or private network, if the host listens on an address, and on the public network when the host says that it
-	// is reachable, or listens on a public IPv4 address itself.
+	// ModeAuto serves while other peers can reach the node. On a loopback or private network,
+	// that is at once, if the host listens on an address. On the public network, it is when the
+	// host says that it is reachable, or listens on a public IPv4 address itself.
 	ModeAuto Mode = iota
 
 	// ModeClient never serves.

@@ -124,7 +124,7 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 
 // WithSelf returns a context with which Providers, FindProvidersAsync, Discover and FindPeers
 // yield this node too, first, while it provides what is looked for itself. Without it, they
-// yield other peers only: a program knows what it has announced, and is not to dial itself.
+// yield other peers only: a program knows what it has announced, and need not dial itself.
 func WithSelf(ctx context.Context) context.Context { return find.WithSelf(ctx) }
 
 // Providers looks for the peers that announced that they have the content of c, and

@@ -198,7 +198,7 @@ func (d *DHT) buildRecords() {
 	})
 	d.publish = publish.New(publish.Config{
 		Self: d.host.ID(), Store: d.store, Rules: d.rules, Holder: d.holder, Lookup: d.lookup, Deliver: d.deliver, Find: d.find,
-		Reach: d.reach, Tasks: d.tasks, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
+		Observer: d.observer, Reach: d.reach, Tasks: d.tasks, Wake: d.loop.Wake, RecordAge: cfg.RecordAge, Interval: cfg.RepublishInterval,
 		Unsettled: d.table.Unsettled,
 	})
 	d.replicate = replicate.New(replicate.Config{
@@ -212,11 +212,11 @@ func (d *DHT) buildPaths() {
 	cfg := d.cfg
 	d.presence = presence.New(presence.Config{
 		Host: d.host, Table: d.table, Lookup: d.lookup, Deliver: d.deliver, Holder: d.holder, Reach: d.reach,
-		K: cfg.K, Disabled: cfg.DisablePresence,
+		Observer: d.observer, K: cfg.K, Disabled: cfg.DisablePresence,
 	})
 	d.relay = relay.New(relay.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Find: d.find, Publish: d.publish, Reach: d.reach, Tasks: d.tasks,
-		K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
+		Observer: d.observer, K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
 	})
 	d.connect = connect.New(connect.Config{
 		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
@@ -243,6 +243,10 @@ func openStore(cfg Config) (store.Store, error) {
 // start lets the DHT take part in its network.
 func (d *DHT) start() error {
 	d.publish.Resume(d.tasks.Context())
+	if d.cfg.Dir != "" {
+		values, providers := d.holder.Len()
+		log.Infow("the store is open", "dir", d.cfg.Dir, "values", values, "announcements", providers, "publications", d.publish.Len())
+	}
 	sub, err := subscribe(d.host)
 	if err != nil {
 		return fmt.Errorf("kad: subscribing to the events of the host: %w", err)
@@ -352,10 +356,9 @@ func (d *DHT) Bootstrap(ctx context.Context) error {
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
 // and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
-// deadline. Then it returns a [*NotReadyError], which says why they will not, as far
-// as that is known: no bootstrap peers, or why they could not be dialled, or what else
-// they speak, or what filtered them; or that the node is offline, since no contact
-// answers. Meanwhile the DHT goes on trying.
+// deadline. Then it returns a [*NotReadyError], which says why they do not: there are no
+// bootstrap peers, they could not be dialled, they speak other protocols, a filter keeps
+// them out, or the node is offline, since no contact answers. The DHT goes on trying.
 //
 // The only server of a network is ready, too: a server without bootstrap peers that has
 // served a client, has never had a contact, and has found no other server for 40s. See
@@ -375,7 +378,7 @@ func (d *DHT) Mode() (Mode, string) {
 
 // SetMode changes the mode at run time. When it returns, the node serves or
 // does not, as [DHT.Mode] tells; peers are notified by identify within a round
-// trip.
+// trip. The error is [ErrClosed], or that there is no such mode.
 func (d *DHT) SetMode(m Mode) error {
 	if m > ModeServer {
 		return errUnknownMode

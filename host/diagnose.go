@@ -43,8 +43,8 @@ type Diagnosis struct {
 	ModeReason string
 
 	// NAT is how the router maps ports, as far as the host has found out, which takes
-	// connections to two public peers: EndpointDependent, if it is so for TCP or for UDP,
-	// makes hole punching fail with most other such peers.
+	// connections to two public peers. EndpointDependent means that it is so for TCP or for UDP:
+	// hole punching then fails with most other peers of this kind.
 	NAT network.NATDeviceType
 
 	// Relays are the relays that the host has a reservation with, Addrs the addresses

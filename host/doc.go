@@ -7,8 +7,8 @@
 //
 // A [DHT] is a core/routing.Routing and a core/discovery.Discovery. It finds
 // peers by ID ([DHT.FindPeer]), stores values ([DHT.Put], [DHT.GetValue]), finds the
-// peers that have a content ([DHT.Announce], [DHT.Providers]) or take part in something
-// ([DHT.Advertise], [DHT.Discover]). The methods of libp2p's interfaces have
+// peers that have a content ([DHT.Announce], [DHT.Providers]) or are in a namespace, such as
+// the name of a room ([DHT.Advertise], [DHT.Discover]). The methods of libp2p's interfaces have
 // siblings that say more: Put and Announce return a [Receipt], Providers and
 // Discover report errors. [DHT.AnnounceMany] and [DHT.PutMany] take any number of contents
 // and values. [DHT.Join] keeps a node in a namespace, and connects it to the others there.

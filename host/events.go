@@ -70,12 +70,12 @@ func (r *rooms) asked(conn network.Conn) {
 	}
 }
 
-// Events yields what happens in the DHT from now on: changes of its state, contacts, and
-// lookups as they go; see package host/events. It ends with ctx, when the DHT is closed, or
-// when the loop over it is left. Read it once, and end ctx if you do not read it.
+// Events yields what happens in the DHT from now on: changes of its state, contacts, what it
+// publishes, and lookups as they go; see package host/events. It ends with ctx, when the DHT is
+// closed, or when the loop over it is left. Read it once, and end ctx if you do not read it.
 //
 // Up to 1024 events wait for a reader. A slower one loses the oldest, and Missed of the next
-// event says how many. Without a reader, no event of lookups and contacts is made.
+// event says how many. Without a reader, no events are made, except changes of state.
 func (d *DHT) Events(ctx context.Context) iter.Seq[events.Event] {
 	return d.observer.Events(ctx, d.tasks.Context())
 }

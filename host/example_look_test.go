@@ -28,7 +28,8 @@ func ExampleDHT_Table() {
 	// Output: bob: true answers: true
 }
 
-// What a node counts. Times has how many of the requests took how long.
+// What a node counts, and what it does next by itself. Times has how many of the requests took
+// how long.
 func ExampleDHT_Stats() {
 	ann, _, stop := startTwo(kad.Config{})
 	defer stop()
@@ -44,9 +45,15 @@ func ExampleDHT_Stats() {
 			fmt.Println("all within", kad.TimesBound(last).Round(time.Second), sent.Within[last] == sent.Count)
 		}
 	}
+	for _, next := range s.Due {
+		if next.Job == "expire" {
+			fmt.Println("removes what has expired within a day:", time.Until(next.At) < 24*time.Hour)
+		}
+	}
 	// Output:
 	// 1 contact, a server: true
 	// all within 13s true
+	// removes what has expired within a day: true
 }
 
 // A node becomes a client, for instance while a phone saves power, and serves again.

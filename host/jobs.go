@@ -1,8 +1,10 @@
 package host
 
 import (
+	"math/bits"
 	"time"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
@@ -25,7 +27,25 @@ func (r *rooms) jobs(cfg Config) []tasks.Job {
 	if !cfg.DisableProtection {
 		list = append(list, r.connect.Keep())
 	}
-	return append(list, r.whileJoined(r.connect.RenewJob()))
+	return append(list, r.whileJoined(r.connect.RenewJob()), r.limits())
+}
+
+// limits tells of bounds that were reached, whenever the loop has something to do: the first,
+// the second, the fourth time, and so on.
+func (r *rooms) limits() tasks.Job {
+	names := [...]string{"streams", "memory", "turns", "share", "store", "named"}
+	var told [len(names)]uint64
+	return tasks.Job{Name: "limits", Due: func(time.Time, *tasks.Start) time.Time {
+		served := r.serve.Limits()
+		share, full := r.holder.Limits()
+		for i, times := range [len(names)]uint64{served.Streams, served.Memory, served.Turns, share, full, r.call.Dials().Unproved} {
+			if bits.Len64(times) > bits.Len64(told[i]) {
+				r.observer.Tell(events.LimitReached{Limit: names[i], Times: times})
+			}
+			told[i] = times
+		}
+		return time.Time{}
+	}}
 }
 
 // whileJoined returns a job that is due only while the node has joined its network.

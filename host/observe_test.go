@@ -1,17 +1,20 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/kadtest"
+	"github.com/go-kad/kad/host/validator"
 )
 
 // The events of a node tell that it has joined, which contacts it has, and a lookup from
@@ -58,6 +61,72 @@ func TestEvents(t *testing.T) {
 		}
 		if seen["lookup_began"] != seen["lookup_ended"] {
 			t.Errorf("events: %v; want as many ends as beginnings", seen)
+		}
+	})
+}
+
+// A node tells what it publishes and with how many peers, to how many peers it has told its
+// addresses, and the first time that a limit is reached.
+func TestRecordEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := kadtest.New(t, kadtest.Config{Seed: 1})
+		cfg := kad.Config{Network: "/test", Validators: map[string]record.Validator{"v": validator.Immutable{}}, MaxBytesPerPeer: 4000}
+		holder := n.Add(1, cfg)[0].DHT
+		cfg.Mode = kad.ModeClient
+		ctx, cancel := context.WithCancel(t.Context())
+		atHolder := holder.Events(ctx)
+		d := n.Add(1, cfg)[0].DHT
+		all := d.Events(ctx)
+		n.Settle()
+		if _, err := d.Announce(t.Context(), someContent(t)); err != nil {
+			t.Fatal(err)
+		}
+		failed := 0
+		for i := range byte(8) {
+			value := bytes.Repeat([]byte{i}, 500)
+			if _, err := d.Put(t.Context(), validator.ImmutableKey("v", value), value); err != nil {
+				failed++
+			}
+		}
+		synctest.Wait()
+		n.Settle()
+		var values, refused, announcements int
+		var presence events.PresenceTold
+		var limit events.LimitReached
+		done := make(chan struct{})
+		go func() { // ends with ctx
+			defer close(done)
+			for e := range atHolder {
+				if what, ok := e.What.(events.LimitReached); ok {
+					limit = what
+				}
+			}
+		}()
+		time.AfterFunc(time.Minute, cancel)
+		for e := range all {
+			switch what := e.What.(type) {
+			case events.Published:
+				switch {
+				case what.Kind == "announcement":
+					announcements++
+				case what.Reason != "":
+					refused++
+				case what.Stored == 1 && what.Wanted == 1:
+					values++
+				}
+			case events.PresenceTold:
+				presence = what
+			}
+		}
+		<-done
+		if failed == 0 || refused != failed || values != 8-failed || announcements == 0 {
+			t.Errorf("%d values, %d refused of %d, %d announcements", values, refused, failed, announcements)
+		}
+		if presence.Holders != 1 || presence.Addrs == 0 {
+			t.Errorf("presence: %+v; want one holder", presence)
+		}
+		if limit.Limit != "share" || limit.Times == 0 {
+			t.Errorf("limit: %+v; want the share of a peer", limit)
 		}
 	})
 }

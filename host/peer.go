@@ -49,7 +49,7 @@ type LocatedAddr struct {
 	Addr   multiaddr.Multiaddr
 	Source Source
 
-	// From is the peer that named it first; this node itself is possible.
+	// From is the peer that named it first; it may be this node itself.
 	From peer.ID
 
 	// Age is how long ago the peer stated it: 0 if it is connected, and negative if

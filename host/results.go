@@ -118,7 +118,7 @@ type UnansweredError struct {
 	Refused int // of them, the ones that refused
 	Late    int // the ones that had not answered when the lookup ended
 	Failed  int // the ones that could not be reached, or did not answer in time
-	Unasked int // the ones that could not be asked, because something is lacking here
+	Unasked int // the ones that could not be asked: no stream, memory or file descriptor was left here
 }
 
 // Error says how many answered, and what became of the other requests.
@@ -130,7 +130,7 @@ func (e *UnansweredError) Unwrap() error { return ErrUnanswered }
 // A NotReadyError says why lookups cannot work: the routing table is empty, and
 // nothing that was tried has filled it, or the node is offline. It wraps [ErrNoContacts].
 type NotReadyError struct {
-	Offline   bool                       // there are contacts, and almost none of many has answered for 3s
+	Offline   bool                       // no contact has answered for 3s, or more than four fifths of them have not
 	Hindered  error                      // why requests fail here, such as a lack of file descriptors, while Offline; nil if they do not
 	Protocol  lprotocol.ID               // what other peers would have to speak
 	Bootstrap int                        // how many bootstrap peers are configured

@@ -57,7 +57,7 @@ type Stats struct {
 	Contacts       int  // in the routing table
 	Suspects       int  // of them, those that did not answer when they were last asked
 	Pending        int  // peers that wait for a place in it
-	Offline        bool // there are contacts, and none answers, or one for four that do not
+	Offline        bool // no contact answers, or more than four fifths of them do not: see DHT.Ready
 	Single         bool // this node is the only server of its network: see DHT.Ready
 	InboundStreams int  // being served
 	Values         int  // in the store
@@ -78,11 +78,20 @@ type Stats struct {
 	// have more time then, up to 6 times Config.RequestTimeout.
 	Lateness time.Duration
 
+	Due []Due // what the node does by itself next, the first one first
+
 	Sent     []Timed // requests sent, each attempt with its dial
 	Served   []Timed // requests of peers, until their answer was ready
 	LookedUp []Timed // lookups, by the kind of their requests
 
 	Operations []Timed // what was called: put, get, announce, providers, find_peer, closest_peers or connect
+}
+
+// A Due is when a job of the node is due at the latest. Jobs that wait for something to happen,
+// or are under way, have none.
+type Due struct {
+	Job string // refresh, republish, replicate, expire, presence, check, reunite, ...
+	At  time.Time
 }
 
 // Intervals is how many bounds [Times] have.
@@ -102,8 +111,16 @@ type Times struct {
 // A Timed has the times of what is of one kind and had one outcome. There is none without
 // a time.
 type Timed struct {
-	Kind    string // of Operations: see there; else find_node, get_value, put_value, get_providers, add_provider or ping
-	Outcome string // of Sent: answered, refused, silent, late, not_sent or own_failure; of Served: answered or refused; of LookedUp: how it ended, such as converged, or given_up; of Operations: done, not_found, unanswered, not_ready, not_stored, given_up or failed
+	// Kind is find_node, get_value, put_value, get_providers, add_provider or ping; of
+	// Stats.Operations, what is named there.
+	Kind string
+
+	// Outcome is, of Stats.Sent: answered, refused, silent, late, not_sent or own_failure; of
+	// Stats.Served: answered or refused; of Stats.LookedUp: how the lookup ended, such as
+	// converged, or given_up; of Stats.Operations: done, not_found, unanswered, not_ready,
+	// not_stored, given_up or failed.
+	Outcome string
+
 	Times
 }
 
@@ -195,6 +212,9 @@ func (d *DHT) Stats() Stats {
 	s.LimitStreams, s.LimitMemory, s.LimitTurns = served.Streams, served.Memory, served.Turns
 	s.LimitShare, s.LimitStore = d.holder.Limits()
 	s.LimitNamed = dials.Unproved
+	for _, due := range d.loop.Due() {
+		s.Due = append(s.Due, Due(due))
+	}
 	return s
 }
 

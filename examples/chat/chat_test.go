@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-kad/kad/examples/internal/app"
+	"github.com/go-kad/kad/examples/internal/transcript"
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/routing"
 )
@@ -17,41 +21,41 @@ import (
 // Three chats, the second and the third of which know the address of an earlier one.
 func TestChat(t *testing.T) {
 	ann := open(t, "--nick", "ann")
-	ann.err.await(t, `you are the first`)
+	ann.err.Await(t, `you are the first`)
 	ann.say(t, "is anybody there?")
-	ann.err.await(t, `nobody is here`)
+	ann.err.Await(t, `nobody is here`)
 
 	bob := open(t, "--nick", "bob", "--join", ann.addr(t))
-	bob.out.await(t, `(?m)^ann: is anybody there\?$`)
-	ann.err.await(t, `bob is here, directly: you and 1 other`)
+	bob.out.Await(t, `(?m)^ann: is anybody there\?$`)
+	ann.err.Await(t, `bob is here, directly: you and 1 other`)
 	bob.say(t, "yes\x1b[31m, me")
-	ann.out.await(t, `(?m)^bob: yes\[31m, me$`)
+	ann.out.Await(t, `(?m)^bob: yes\[31m, me$`)
 
 	cat := open(t, "--nick", "cat", "--join", bob.addr(t)) // a late-comer
-	cat.err.await(t, `you and 2 others`)
-	ann.err.await(t, `cat is here`)
-	bob.err.await(t, `cat is here`)
+	cat.err.Await(t, `you and 2 others`)
+	ann.err.Await(t, `cat is here`)
+	bob.err.Await(t, `cat is here`)
 	ann.say(t, "welcome")
-	bob.out.await(t, `(?m)^ann: welcome$`)
-	cat.out.await(t, `(?m)^ann: welcome$`)
+	bob.out.Await(t, `(?m)^ann: welcome$`)
+	cat.out.Await(t, `(?m)^ann: welcome$`)
 	cat.say(t, "hi all")
-	ann.out.await(t, `(?m)^cat: hi all$`)
-	bob.out.await(t, `(?m)^cat: hi all$`)
+	ann.out.Await(t, `(?m)^cat: hi all$`)
+	bob.out.Await(t, `(?m)^cat: hi all$`)
 
 	start := time.Now()
 	cat.stop() // as Ctrl-C does
-	if code := cat.exit(t); code != exitOK {
+	if code := cat.exit(t); code != app.ExitOK {
 		t.Errorf("interrupted: exit code %d", code)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("leaving took %v", took)
 	}
-	ann.err.await(t, `cat has left: you and 1 other`)
+	ann.err.Await(t, `cat has left: you and 1 other`)
 	_ = bob.stdin.Close() // as Ctrl-D does
-	if code := bob.exit(t); code != exitOK {
+	if code := bob.exit(t); code != app.ExitOK {
 		t.Errorf("end of input: exit code %d", code)
 	}
-	ann.err.await(t, `bob has left: you are alone`)
+	ann.err.Await(t, `bob has left: you are alone`)
 	if out := ann.out.String(); strings.Contains(out, "welcome") || strings.Contains(out, "*") {
 		t.Errorf("ann's own lines or her status are among the lines: %q", out)
 	}
@@ -64,8 +68,8 @@ func TestPipe(t *testing.T) {
 	ci.say(t, "the build")
 	ci.say(t, "is done")
 	_ = ci.stdin.Close()
-	ann.out.await(t, `(?m)^ci: the build\nci: is done$`)
-	if code := ci.exit(t); code != exitOK {
+	ann.out.Await(t, `(?m)^ci: the build\nci: is done$`)
+	if code := ci.exit(t); code != app.ExitOK {
 		t.Errorf("exit code %d: %s", code, ci.err.String())
 	}
 }
@@ -88,10 +92,10 @@ func TestPipeToNobody(t *testing.T) {
 func TestNoInput(t *testing.T) {
 	c := open(t)
 	_ = c.stdin.Close()
-	if code := c.exit(t); code != exitOK || c.out.String() != "" {
+	if code := c.exit(t); code != app.ExitOK || c.out.String() != "" {
 		t.Errorf("exit code %d, stdout %q", code, c.out.String())
 	}
-	c.err.await(t, `goodbye`)
+	c.err.Await(t, `goodbye`)
 }
 
 func TestHealth(t *testing.T) {
@@ -124,7 +128,7 @@ func TestDemo(t *testing.T) {
 	start := time.Now()
 	code := run(t.Context(), []string{"--demo"}, strings.NewReader(""), &stdout, &stderr)
 	t.Logf("the demo took %v", time.Since(start))
-	if code != exitOK || stderr.Len() > 0 {
+	if code != app.ExitOK || stderr.Len() > 0 {
 		t.Fatalf("exit code %d, stderr %q; it told:\n%s", code, stderr.String(), stdout.String())
 	}
 	story := stdout.String()
@@ -138,11 +142,23 @@ func TestDemo(t *testing.T) {
 		}
 		story = story[i:]
 	}
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(readme), "```console\nA room has a key")
+	shown, _, ok := strings.Cut(shown, "```")
+	told := transcript.Forms(stdout.String())
+	for _, form := range transcript.Forms("A room has a key" + shown) {
+		if !ok || !slices.Contains(told, form) {
+			t.Errorf("the README has %q, which the demo does not tell:\n%s", form, stdout.String())
+		}
+	}
 }
 
 func TestDemoFails(t *testing.T) {
 	code, stderr := program(t, "--demo", "--listen", "/ip4/203.0.113.1/tcp/0")
-	if code != exitFailed || !strings.HasPrefix(stderr, "chat: demo: starting 20 nodes failed: cannot listen on ") {
+	if code != app.ExitFailed || !strings.HasPrefix(stderr, "chat: demo: starting 20 nodes failed: cannot listen on ") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 }
@@ -151,7 +167,7 @@ func TestDemoInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
 	var stdout, stderr bytes.Buffer
-	if code := run(ctx, []string{"--demo"}, strings.NewReader(""), &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "enough") {
+	if code := run(ctx, []string{"--demo"}, strings.NewReader(""), &stdout, &stderr); code != app.ExitFailed || !strings.Contains(stderr.String(), "enough") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 }

@@ -38,7 +38,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -48,7 +47,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
-	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
@@ -58,28 +56,11 @@ import (
 	kad "github.com/go-kad/kad/host"
 )
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1 // something did not work
-	exitUsage  = 2 // the command line makes no sense
-)
-
 func main() {
-	quieten()
+	app.Quieten()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// quieten keeps the libraries from writing to the terminal of the chat: what matters is
-// returned as an error too. GOLOG_LOG_LEVEL=info, for example,
-// brings it back.
-func quieten() {
-	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
-		gologshim.SetDefaultHandler(slog.DiscardHandler)
-	}
-	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // the size of a kernel buffer
 }
 
 // options are what the command line says.
@@ -112,18 +93,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			failed = runChat(ctx, o, stdin, out)
 		}
 	})
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.Execute(); err != nil {
-		_, _ = fmt.Fprintf(stderr, "chat: %s (--help lists the flags)\n", app.OneLine(err))
-		return exitUsage
-	}
-	if failed != nil {
-		_, _ = fmt.Fprintf(stderr, "chat: %s\n", app.OneLine(failed))
-		return exitFailed
-	}
-	return exitOK
+	return app.Run(cmd, args, stdout, stderr, &failed)
 }
 
 // newCommand returns the command line. What it returns errors for is a mistake

@@ -3,24 +3,25 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/go-kad/kad/examples/internal/app"
+	"github.com/go-kad/kad/examples/internal/transcript"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	quieten()
+	app.Quieten()
 	goleak.VerifyTestMain(m)
 }
 
@@ -43,66 +44,10 @@ func program(t *testing.T, args ...string) (code int, stderr string) {
 // patience is how long a test waits for something that should happen at once.
 const patience = 15 * time.Second
 
-// A transcript is what a program writes, for tests to wait for.
-type transcript struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	changed chan struct{} // closed with every write
-}
-
-func (tr *transcript) Write(p []byte) (int, error) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	if tr.changed != nil {
-		close(tr.changed)
-		tr.changed = nil
-	}
-	return tr.text.Write(p)
-}
-
-func (tr *transcript) String() string {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	return tr.text.String()
-}
-
-// find waits until what was written matches pattern, and returns the submatches.
-func (tr *transcript) find(ctx context.Context, pattern string) ([]string, error) {
-	re := regexp.MustCompile(pattern)
-	for {
-		tr.mu.Lock()
-		if tr.changed == nil {
-			tr.changed = make(chan struct{})
-		}
-		changed, match := tr.changed, re.FindStringSubmatch(tr.text.String())
-		tr.mu.Unlock()
-		if match != nil {
-			return match, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, errors.New("no line matches " + pattern + " in:\n" + tr.String())
-		}
-	}
-}
-
-// await is find with patience.
-func (tr *transcript) await(t *testing.T, pattern string) []string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	match, err := tr.find(ctx, pattern)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return match
-}
-
 // A console is a chat that a test types into.
 type console struct {
 	stdin    *io.PipeWriter
-	out, err transcript
+	out, err transcript.Transcript
 	code     chan int
 	stop     context.CancelFunc
 }
@@ -137,7 +82,7 @@ func (c *console) say(t *testing.T, line string) {
 // addr is the address to join through.
 func (c *console) addr(t *testing.T) string {
 	t.Helper()
-	return c.err.await(t, `--join (\S+)`)[1]
+	return c.err.Await(t, `--join (\S+)`)[1]
 }
 
 // exit waits for the end of the chat, and returns its exit code.
@@ -184,8 +129,8 @@ func TestBadFlags(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), tt.args, strings.NewReader(""), &stdout, &stderr)
 			line := stderr.String()
-			if code != exitUsage || stdout.Len() > 0 {
-				t.Errorf("exit code %d, stdout %q; want %d and nothing", code, stdout.String(), exitUsage)
+			if code != app.ExitUsage || stdout.Len() > 0 {
+				t.Errorf("exit code %d, stdout %q; want %d and nothing", code, stdout.String(), app.ExitUsage)
 			}
 			if strings.Count(line, "\n") != 1 || !strings.Contains(line, tt.want) || strings.Contains(line, "\x1b") {
 				t.Errorf("stderr is %q, want one line with %q", line, tt.want)
@@ -196,7 +141,7 @@ func TestBadFlags(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"--help"}, strings.NewReader(""), &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
+	if code := run(t.Context(), []string{"--help"}, strings.NewReader(""), &stdout, &stderr); code != app.ExitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
 	for _, flag := range []string{"--room", "--nick", "--join", "--network", "--listen", "--announce", "--offer-relay", "--mdns", "--plain", "--demo"} {
@@ -209,7 +154,7 @@ func TestHelp(t *testing.T) {
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"--version"}, strings.NewReader(""), &stdout, &stderr)
-	if code != exitOK || stderr.Len() > 0 || !regexp.MustCompile(`^chat \S+ go1\.\S+ \w+/\w+\n$`).MatchString(stdout.String()) {
+	if code != app.ExitOK || stderr.Len() > 0 || !regexp.MustCompile(`^chat \S+ go1\.\S+ \w+/\w+\n$`).MatchString(stdout.String()) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 	}
 }
@@ -218,7 +163,7 @@ func TestVersion(t *testing.T) {
 // its own.
 func TestListenFails(t *testing.T) {
 	code, stderr := program(t, "--listen", "/ip4/203.0.113.1/tcp/4001")
-	if code != exitFailed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "cannot listen on /ip4/203.0.113.1/tcp/4001") {
+	if code != app.ExitFailed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "cannot listen on /ip4/203.0.113.1/tcp/4001") {
 		t.Errorf("exit code %d, stderr %q; want one line that names the address", code, stderr)
 	}
 }

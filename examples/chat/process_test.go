@@ -11,13 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-kad/kad/examples/internal/transcript"
 )
 
 // A terminal is a process that a test types into.
 type terminal struct {
 	cmd      *exec.Cmd
 	stdin    io.WriteCloser
-	out, err transcript
+	out, err transcript.Transcript
 	started  time.Time
 }
 
@@ -55,7 +57,7 @@ func (p *terminal) hears(t *testing.T, line string, since time.Time) time.Durati
 	t.Helper()
 	ctx, cancel := context.WithDeadline(t.Context(), since.Add(5*time.Second))
 	defer cancel()
-	if _, err := p.out.find(ctx, "(?m)^"+line+"$"); err != nil {
+	if _, err := p.out.Find(ctx, "(?m)^"+line+"$"); err != nil {
 		t.Fatalf("%v\nstatus:\n%s", err, p.err.String())
 	}
 	return time.Since(since)
@@ -85,7 +87,7 @@ func TestThreeTerminals(t *testing.T) {
 		ID    string
 		Addrs []string
 	}
-	first := n.out.await(t, `(?m)^\{.*\}$`)[0]
+	first := n.out.Await(t, `(?m)^\{.*\}$`)[0]
 	if err := json.Unmarshal([]byte(first), &hello); err != nil || len(hello.Addrs) == 0 {
 		t.Fatalf("the first line of the node is %q: %v", first, err)
 	}
@@ -95,7 +97,7 @@ func TestThreeTerminals(t *testing.T) {
 	}
 
 	ann := launch(t, chat, "--nick", "ann", "--join", join, "--listen", listen)
-	ann.err.await(t, `joined the network`)
+	ann.err.Await(t, `joined the network`)
 	bob := launch(t, chat, "--nick", "bob", "--join", join, "--listen", listen)
 	ann.say(t, "hi, this is ann")
 	bob.say(t, "hi, this is bob")
@@ -107,7 +109,7 @@ func TestThreeTerminals(t *testing.T) {
 	if err := bob.cmd.Wait(); err != nil {
 		t.Errorf("bob ended with %v", err)
 	}
-	ann.err.await(t, `bob has left`)
+	ann.err.Await(t, `bob has left`)
 	leaving := time.Now()
 	_ = ann.cmd.Process.Signal(os.Interrupt)
 	if err := ann.cmd.Wait(); err != nil {

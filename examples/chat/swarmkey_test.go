@@ -16,11 +16,11 @@ func TestSwarmKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	ann := open(t, "--nick", "ann", "--swarm-key", key)
-	ann.err.await(t, `--swarm-key \S+ --room lobby --join`)
+	ann.err.Await(t, `--swarm-key \S+ --room lobby --join`)
 	bob := open(t, "--nick", "bob", "--swarm-key", key, "--join", ann.addr(t))
-	ann.err.await(t, `bob is here, directly`)
+	ann.err.Await(t, `bob is here, directly`)
 	bob.say(t, "hello")
-	ann.out.await(t, `(?m)^bob: hello$`)
+	ann.out.Await(t, `(?m)^bob: hello$`)
 	eve := open(t, "--nick", "eve", "--join", ann.addr(t))
-	eve.err.await(t, `another private network`)
+	eve.err.Await(t, `another private network`)
 }

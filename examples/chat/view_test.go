@@ -15,7 +15,9 @@ import (
 
 	kad "github.com/go-kad/kad/host"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	"github.com/go-kad/kad/examples/internal/need"
+	"github.com/go-kad/kad/examples/internal/transcript"
 )
 
 // viewOf returns the view of ann's window, of a size.
@@ -249,7 +251,7 @@ func openWindow(t *testing.T, nick, join string) *console {
 		if err != nil {
 			t.Error(err)
 		}
-		c.code <- exitOK
+		c.code <- app.ExitOK
 	}()
 	t.Cleanup(func() {
 		_ = stdin.Close()
@@ -261,20 +263,20 @@ func openWindow(t *testing.T, nick, join string) *console {
 // Two windows talk, and one leaves.
 func TestWindows(t *testing.T) {
 	ann := openWindow(t, "ann", "")
-	addr := ann.out.await(t, `--join (\S+/p2p/\w+)`)[1]
+	addr := ann.out.Await(t, `--join (\S+/p2p/\w+)`)[1]
 	bob := openWindow(t, "bob", addr)
-	ann.out.await(t, `bob is here`)
-	bob.out.await(t, `ann is here`)
+	ann.out.Await(t, `bob is here`)
+	bob.out.Await(t, `ann is here`)
 	if _, err := io.WriteString(bob.stdin, "hi ann\r"); err != nil {
 		t.Fatal(err)
 	}
-	ann.out.await(t, `bob: hi ann`)
+	ann.out.Await(t, `bob: hi ann`)
 	if _, err := io.WriteString(bob.stdin, "\x03"); err != nil { // Ctrl-C
 		t.Fatal(err)
 	}
 	bob.exit(t)
-	bob.err.await(t, `(?m)^\* goodbye$`)
-	ann.out.await(t, `bob has left`)
+	bob.err.Await(t, `(?m)^\* goodbye$`)
+	ann.out.Await(t, `bob has left`)
 	if _, err := io.WriteString(ann.stdin, "\x03"); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +299,7 @@ func TestTerminal(t *testing.T) {
 	} {
 		t.Run(tt.flag, func(t *testing.T) {
 			command := fmt.Sprintf("stty rows 24 cols 80; exec '%s' --nick ann --network /terminal --listen /ip4/127.0.0.1/tcp/0 %s", os.Args[0], tt.flag)
-			var out transcript
+			var out transcript.Transcript
 			cmd := exec.CommandContext(t.Context(), script, "-qec", command, "/dev/null")
 			cmd.Env = append(os.Environ(), asProgram+"=1", "TERM=xterm", "SHELL=/bin/sh")
 			cmd.Stdout, cmd.Stderr = &out, &out
@@ -308,11 +310,11 @@ func TestTerminal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out.await(t, tt.want)
+			out.Await(t, tt.want)
 			if _, err := io.WriteString(stdin, "\x03"); err != nil { // Ctrl-C
 				t.Fatal(err)
 			}
-			out.await(t, `\* goodbye`)
+			out.Await(t, `\* goodbye`)
 			_ = stdin.Close()
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("it ends with %v", err)

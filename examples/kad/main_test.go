@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -34,7 +35,7 @@ func startNodes(t *testing.T, size int) []*node.Node {
 	t.Cleanup(client.CloseIdleConnections)
 	nodes := make([]*node.Node, size)
 	for i := range nodes {
-		args := []string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v"}
+		args := []string{"--network", "/test", "--listen", "/ip4/127.0.0.1/tcp/0", "--open-namespace", "v", "--identity-seed", fmt.Sprint("node ", i)}
 		if i > 0 {
 			args = append(args, "--join", nodes[0].Addrs()[0])
 		}
@@ -372,7 +373,7 @@ func testEvents(t *testing.T, p *program, nodes []*node.Node) {
 		args []string
 		want []string
 	}{
-		{nil, []string{"begins", "peers found"}},
+		{nil, []string{"begins", "peers found", "value /v/told stored by 4 of 4 peers"}},
 		{[]string{"--all"}, []string{"begins", " answered", "peers found"}},
 		{[]string{"--json"}, []string{`"type":"lookup_began"`, `"type":"lookup_answered"`, `"type":"lookup_ended"`}},
 	} {
@@ -387,6 +388,7 @@ func testEvents(t *testing.T, p *program, nodes []*node.Node) {
 					return
 				default:
 					p.run(t, "", "closest", "abc", "--api", nodes[0].URL())
+					p.run(t, "", "put", "/v/told", "x", "--api", nodes[0].URL())
 				}
 			}
 		}()

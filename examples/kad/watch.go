@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -120,6 +123,8 @@ func (s *session) showEvent(text []byte, all bool) {
 		Lookup                           uint64
 		Requests, Answered, Hops         int
 		Closest                          []string
+		Kind, Key                        string
+		Stored, Wanted                   int
 	}
 	if json.Unmarshal(text, &e) != nil {
 		return
@@ -133,6 +138,11 @@ func (s *session) showEvent(text []byte, all bool) {
 		line = e.Says + ": " + e.Reason
 	case e.Says != "":
 		line = e.Says
+	case e.Type == "published":
+		line = fmt.Sprintf("%s %s stored by %d of %d peers", e.Kind, keyText(e.Key), e.Stored, e.Wanted)
+		if e.Reason != "" {
+			line += ": " + e.Reason
+		}
 	case e.Type == "lookup_began":
 		line = fmt.Sprintf("lookup %d of %.16s… begins", e.Lookup, e.Target)
 	case e.Type == "lookup_ended":
@@ -145,6 +155,15 @@ func (s *session) showEvent(text []byte, all bool) {
 		line = strings.ReplaceAll(e.Type, "_", " ") + " " + e.Peer
 	}
 	s.out.say("%s %s", dim(e.At.Local().Format("15:04:05.000")), strings.TrimSpace(line))
+}
+
+// keyText returns a key in hexadecimal as text if it is, else in the way in which commands take it.
+func keyText(key string) string {
+	text, err := hex.DecodeString(key)
+	if err != nil || !utf8.Valid(text) || strings.ContainsFunc(string(text), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "0x" + key
+	}
+	return string(text)
 }
 
 // benchCommand returns the command bench.

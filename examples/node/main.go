@@ -108,7 +108,11 @@
 // With --routing-v1, Kubo, Helia and other programs find providers and peers, and publish
 // and resolve IPNS names, through this node. IPNS takes the validators of IPFS: those of
 // --network /ipfs, or --ipfs-validators. A provider announces itself in the DHT: providing
-// for a client is not supported. --routing-listen HOST:PORT serves the questions alone, to
+// for a client is not supported. A Kubo that is to use this node alone has the URL of the API
+// in its settings Routing.DelegatedRouters and Ipns.DelegatedPublishers, each a list, with
+// Routing.Type delegated and Provide.Enabled false; with --network /ipfs/lan and the address of
+// this node as its bootstrap peer, a Kubo in a private network is a peer of it, and announces
+// what it has. --routing-listen HOST:PORT serves the questions alone, to
 // anybody and to web pages of any origin, at an address of its own, so that the API can stay on
 // the loopback interface: the first line of stdout has that URL as routing. It answers up to
 // 64 questions at a time, 16 of one address; put a proxy before it that speaks TLS, and bounds

@@ -23,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -33,7 +32,6 @@ import (
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/spf13/cobra"
 
 	"github.com/go-kad/kad/examples/internal/app"
@@ -43,21 +41,11 @@ import (
 	"github.com/go-kad/kad/host/carry/resume"
 )
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1 // something did not work
-	exitUsage  = 2 // the command line makes no sense
-)
-
 // window is how much of a file is on its way: 8 MiB reach 80 MB/s at a round trip of 100 ms.
 const window = 8 << 20
 
 func main() {
-	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
-		gologshim.SetDefaultHandler(slog.DiscardHandler)
-	}
-	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // the size of a kernel buffer
+	app.Quieten()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stderr))
@@ -84,18 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, out io.Writer) int
 	cmd := newCommand(func(o options) {
 		failed = start(ctx, o, stdin, out)
 	})
-	cmd.SetArgs(args)
-	cmd.SetOut(out)
-	cmd.SetErr(out)
-	if err := cmd.Execute(); err != nil {
-		_, _ = fmt.Fprintf(out, "send: %s (--help lists the flags)\n", app.OneLine(err))
-		return exitUsage
-	}
-	if failed != nil {
-		_, _ = fmt.Fprintf(out, "send: %s\n", app.OneLine(failed))
-		return exitFailed
-	}
-	return exitOK
+	return app.Run(cmd, args, out, out, &failed)
 }
 
 // newCommand returns the command line. What it returns errors for is a mistake of the user;

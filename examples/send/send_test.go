@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/go-kad/kad/examples/internal/app"
+	"github.com/go-kad/kad/examples/internal/transcript"
 	"github.com/go-kad/kad/host/carry/resume"
 )
 
@@ -25,54 +26,10 @@ const (
 	stranger = "12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x"
 )
 
-// A transcript is what a program has written.
-type transcript struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	changed chan struct{}
-}
-
-func (tr *transcript) Write(p []byte) (int, error) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	if tr.changed != nil {
-		close(tr.changed)
-		tr.changed = nil
-	}
-	return tr.text.Write(p)
-}
-
-func (tr *transcript) String() string {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	return tr.text.String()
-}
-
-// await waits until what was written matches pattern, and returns the submatches.
-func (tr *transcript) await(t *testing.T, pattern string) []string {
-	t.Helper()
-	timeout := time.After(patience)
-	for re := regexp.MustCompile(pattern); ; {
-		tr.mu.Lock()
-		if tr.changed == nil {
-			tr.changed = make(chan struct{})
-		}
-		changed, match := tr.changed, re.FindStringSubmatch(tr.text.String())
-		tr.mu.Unlock()
-		if match != nil {
-			return match
-		}
-		select {
-		case <-changed:
-		case <-timeout:
-			t.Fatalf("nothing matches %s in:\n%s", pattern, tr)
-		}
-	}
-}
-
 // A program is a send that runs in this process, on loopback.
 type program struct {
-	transcript
+	transcript.Transcript
+
 	stop context.CancelFunc
 	code chan int
 }
@@ -113,7 +70,7 @@ func (p *program) ends(t *testing.T, code int) {
 func receiving(t *testing.T, dir string, args ...string) (p *program, to []string) {
 	t.Helper()
 	p = launch(t, append([]string{"--receive", dir}, args...)...)
-	m := p.await(t, `send FILE (\S+) --join (\S+)`)
+	m := p.Await(t, `send FILE (\S+) --join (\S+)`)
 	return p, []string{m[1], "--join", m[2]}
 }
 
@@ -143,17 +100,17 @@ func TestSend(t *testing.T) {
 	for i, size := range []int{0, 1, 3 << 20} {
 		path, data := file(t, "a photo.jpg", size)
 		s := launch(t, append([]string{path}, to...)...)
-		s.ends(t, exitOK)
-		s.await(t, `sent a photo.jpg`)
+		s.ends(t, app.ExitOK)
+		s.Await(t, `sent a photo.jpg`)
 		name := "a photo.jpg"
 		if i > 0 {
 			name = fmt.Sprintf("a photo (%d).jpg", i+1)
 		}
-		r.await(t, `received \S*`+regexp.QuoteMeta(name))
+		r.Await(t, `received \S*`+regexp.QuoteMeta(name))
 		checkFile(t, filepath.Join(dir, name), data)
 	}
 	r.stop()
-	r.ends(t, exitOK)
+	r.ends(t, app.ExitOK)
 }
 
 // A sender that is stopped in the middle goes on where it was, and so does one whose receiver
@@ -166,9 +123,9 @@ func TestGoesOn(t *testing.T) {
 	}
 	r, to := receiving(t, dir, "--yes", "--once")
 	s := launch(t, append([]string{path}, to...)...)
-	s.await(t, `has 3.1 MB of it already`)
-	s.ends(t, exitOK)
-	r.ends(t, exitOK)
+	s.Await(t, `has 3.1 MB of it already`)
+	s.ends(t, app.ExitOK)
+	r.ends(t, app.ExitOK)
 	checkFile(t, filepath.Join(dir, "film"), data)
 	if _, err := os.Stat(filepath.Join(dir, "film.part")); err == nil {
 		t.Error("the part is still there")
@@ -184,7 +141,7 @@ func TestOtherPart(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, to := receiving(t, dir, "--yes")
-		launch(t, append([]string{path}, to...)...).ends(t, exitOK)
+		launch(t, append([]string{path}, to...)...).ends(t, app.ExitOK)
 		checkFile(t, filepath.Join(dir, "film"), data)
 	}
 }
@@ -197,19 +154,19 @@ func TestStopped(t *testing.T) {
 			path, data := file(t, "film", 256<<20)
 			r, to := receiving(t, dir, "--yes")
 			s := launch(t, append([]string{path}, to...)...)
-			r.await(t, `\[#*\.*\]`)
+			r.Await(t, `\[#*\.*\]`)
 			if side == "sender" {
 				s.stop()
-				s.await(t, `send: stopped; the same command goes on`)
+				s.Await(t, `send: stopped; the same command goes on`)
 			} else {
 				r.stop()
-				s.await(t, `send: the other program has ended; the same command goes on`)
+				s.Await(t, `send: the other program has ended; the same command goes on`)
 			}
-			s.ends(t, exitFailed)
+			s.ends(t, app.ExitFailed)
 			if side == "sender" {
-				r.await(t, `film from .*reset`)
+				r.Await(t, `film from .*reset`)
 			} else {
-				r.ends(t, exitOK)
+				r.ends(t, app.ExitOK)
 			}
 			got, err := os.ReadFile(filepath.Join(dir, "film.part"))
 			if err != nil || !bytes.HasPrefix(data, got) {
@@ -225,18 +182,18 @@ func TestNotWanted(t *testing.T) {
 	r, to := receiving(t, t.TempDir(), "--from", stranger)
 	path, _ := file(t, "film", 10)
 	s := launch(t, append([]string{path}, to...)...)
-	s.await(t, `send: not taken: the receiver does not want it|could not keep it: the receiver does not want it`)
-	s.ends(t, exitFailed)
-	r.await(t, `film from \S+: the receiver does not want it`)
+	s.Await(t, `send: not taken: the receiver does not want it|could not keep it: the receiver does not want it`)
+	s.ends(t, app.ExitFailed)
+	r.Await(t, `film from \S+: the receiver does not want it`)
 
 	key := filepath.Join(t.TempDir(), "key")
 	first := launch(t, "--receive", t.TempDir(), "--identity", key)
-	id := first.await(t, `send FILE (\S+)`)[1]
-	first.await(t, `no file is taken`)
+	id := first.Await(t, `send FILE (\S+)`)[1]
+	first.Await(t, `no file is taken`)
 	first.stop()
-	first.ends(t, exitOK)
+	first.ends(t, app.ExitOK)
 	_, to = receiving(t, t.TempDir(), "--from", id)
-	launch(t, append([]string{path, "--identity", key}, to...)...).ends(t, exitOK)
+	launch(t, append([]string{path, "--identity", key}, to...)...).ends(t, app.ExitOK)
 }
 
 // A peer that is not there is an error within the patience.
@@ -244,8 +201,8 @@ func TestNotThere(t *testing.T) {
 	_, to := receiving(t, t.TempDir(), "--yes")
 	path, _ := file(t, "film", 10)
 	s := launch(t, append([]string{path, stranger, "--patience", "1s"}, to[1:]...)...)
-	s.ends(t, exitFailed)
-	s.await(t, `send: .*`+stranger+` was not reached`)
+	s.ends(t, app.ExitFailed)
+	s.Await(t, `send: .*`+stranger+` was not reached`)
 }
 
 // A mistake on the command line is said in one line.
@@ -256,18 +213,18 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{nil, exitUsage, "what is to be sent"},
-		{[]string{path}, exitUsage, "to which peer"},
-		{[]string{path, "bob"}, exitUsage, `"bob" is no ID`},
-		{[]string{path, stranger, "--yes"}, exitUsage, "go with --receive"},
-		{[]string{"--receive", ".", path}, exitUsage, "one argument too many"},
-		{[]string{"--receive", ".", "--from", "bob"}, exitUsage, `--from "bob"`},
-		{[]string{"--receive", ".", "--join", "bob"}, exitUsage, "--join"},
-		{[]string{"--receive", ".", "--patience", "0s"}, exitUsage, "--patience"},
-		{[]string{path + "x", stranger}, exitFailed, "no such file"},
-		{[]string{t.TempDir(), stranger}, exitFailed, "is no file"},
+		{nil, app.ExitUsage, "what is to be sent"},
+		{[]string{path}, app.ExitUsage, "to which peer"},
+		{[]string{path, "bob"}, app.ExitUsage, `"bob" is no ID`},
+		{[]string{path, stranger, "--yes"}, app.ExitUsage, "go with --receive"},
+		{[]string{"--receive", ".", path}, app.ExitUsage, "one argument too many"},
+		{[]string{"--receive", ".", "--from", "bob"}, app.ExitUsage, `--from "bob"`},
+		{[]string{"--receive", ".", "--join", "bob"}, app.ExitUsage, "--join"},
+		{[]string{"--receive", ".", "--patience", "0s"}, app.ExitUsage, "--patience"},
+		{[]string{path + "x", stranger}, app.ExitFailed, "no such file"},
+		{[]string{t.TempDir(), stranger}, app.ExitFailed, "is no file"},
 	} {
-		var out transcript
+		var out transcript.Transcript
 		if code := run(t.Context(), tt.args, strings.NewReader(""), &out); code != tt.code {
 			t.Errorf("%q: exit code %d, want %d", tt.args, code, tt.code)
 		}

@@ -140,6 +140,9 @@ func (d *IpfsDHT) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, e
 
 // FindProviders returns all providers of a content.
 func (d *IpfsDHT) FindProviders(ctx context.Context, c cid.Cid) ([]peer.AddrInfo, error) {
+	if err := d.supports("FindProviders", d.config.noProviders); err != nil {
+		return nil, err
+	}
 	var found []peer.AddrInfo
 	for p, err := range d.Providers(ctx, c, 0) {
 		if err != nil {

@@ -63,7 +63,6 @@ func TestOptions(t *testing.T) {
 // What would not be done is an error that names it.
 func TestUnsupported(t *testing.T) {
 	for name, o := range map[string]Option{
-		"DisableProviders": DisableProviders(), "DisableValues": DisableValues(),
 		"mode": Mode(9), "V1ProtocolOverride": V1ProtocolOverride("/y/kad/2.0.0"), "Validator": Validator(record.PublicKeyValidator{}),
 	} {
 		if _, err := New(nil, o); err == nil || !strings.Contains(err.Error(), name) {

@@ -52,6 +52,8 @@ type config struct {
 	validators record.NamespacedValidator
 	wrapped    *store.Datastore // of datastore
 
+	noProviders, noValues bool
+
 	mayAsk   QueryFilterFunc                                   // nil: any peer
 	mayEnter RouteTableFilterFunc                              // nil: any peer
 	mayDial  func([]multiaddr.Multiaddr) []multiaddr.Multiaddr // nil: any address
@@ -68,6 +70,7 @@ func newConfig(opts []Option) (*config, error) {
 	c.Network = string(c.prefix)
 	c.PublisherOnly = c.prefix == DefaultPrefix
 	c.Validators = c.validators
+	c.disable()
 	if c.datastore != nil {
 		var err error
 		if c.wrapped, err = store.Wrap(context.Background(), c.datastore, store.Limits{}); err != nil {
@@ -83,13 +86,6 @@ func set(f func(*config)) Option {
 	return func(c *config) error {
 		f(c)
 		return nil
-	}
-}
-
-// unsupported returns an option that has New fail: what it asks for would not be done.
-func unsupported(name, instead string) Option {
-	return func(*config) error {
-		return fmt.Errorf("kad: the option %s of go-libp2p-kad-dht is not supported: %s", name, instead)
 	}
 }
 
@@ -229,13 +225,3 @@ func OptimisticProvideJobsPoolSize(int) Option { return set(func(*config) {}) }
 
 // ValueGCInterval has no effect: records are removed when they expire.
 func ValueGCInterval(time.Duration) Option { return set(func(*config) {}) }
-
-// DisableProviders has New fail.
-func DisableProviders() Option {
-	return unsupported("DisableProviders", "every node answers for announcements; use the mode client to store none")
-}
-
-// DisableValues has New fail.
-func DisableValues() Option {
-	return unsupported("DisableValues", "without validators, no value is kept: use Validator(record.NamespacedValidator{})")
-}

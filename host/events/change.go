@@ -52,6 +52,25 @@ type ModeChanged struct {
 	Reason    string
 }
 
+// RelaysChanged says through which relays the node can be reached now.
+type RelaysChanged struct {
+	Relays []peer.ID // that have a reservation for it
+}
+
+// PresenceTold says that peers hold the addresses of a node that does not serve, after these
+// have changed.
+type PresenceTold struct {
+	Holders int // peers that have stored them
+	Addrs   int // how many addresses
+}
+
+// LimitReached says that a bound of the node was reached. It is told the first, the second,
+// the fourth, the eighth time, and so on; Stats of the DHT counts all.
+type LimitReached struct {
+	Limit string // streams, memory, turns, share, store or named, as the metrics have it
+	Times uint64 // since the node was started
+}
+
 // Says implements [Change].
 func (c Joined) Says() (string, []any) {
 	return "joined the network", []any{"contacts", c.Contacts, "through", c.Through, "took", c.Took.Round(time.Millisecond)}
@@ -85,6 +104,24 @@ func (c ModeChanged) Says() (string, []any) {
 	return "the mode is " + c.Mode, []any{"reachable", c.Reachable, "why", c.Reason}
 }
 
+// Says implements [Change].
+func (c RelaysChanged) Says() (string, []any) {
+	if len(c.Relays) == 0 {
+		return "no relay is held", nil
+	}
+	return "relays are held", []any{"relays", c.Relays}
+}
+
+// Says implements [Change].
+func (c PresenceTold) Says() (string, []any) {
+	return "the addresses are told", []any{"addresses", c.Addrs, "holders", c.Holders}
+}
+
+// Says implements [Change].
+func (c LimitReached) Says() (string, []any) {
+	return "a limit is reached: " + c.Limit, []any{"times", c.Times}
+}
+
 // Type returns joined.
 func (Joined) Type() string { return "joined" }
 
@@ -103,9 +140,21 @@ func (Single) Type() string { return "single" }
 // Type returns mode_changed.
 func (ModeChanged) Type() string { return "mode_changed" }
 
-func (Joined) event()      {}
-func (JoinFailed) event()  {}
-func (Offline) event()     {}
-func (Back) event()        {}
-func (Single) event()      {}
-func (ModeChanged) event() {}
+// Type returns relays_changed.
+func (RelaysChanged) Type() string { return "relays_changed" }
+
+// Type returns presence_told.
+func (PresenceTold) Type() string { return "presence_told" }
+
+// Type returns limit_reached.
+func (LimitReached) Type() string { return "limit_reached" }
+
+func (Joined) event()        {}
+func (JoinFailed) event()    {}
+func (Offline) event()       {}
+func (Back) event()          {}
+func (Single) event()        {}
+func (ModeChanged) event()   {}
+func (RelaysChanged) event() {}
+func (PresenceTold) event()  {}
+func (LimitReached) event()  {}

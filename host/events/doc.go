@@ -1,5 +1,5 @@
 // Package events has what a DHT tells of itself while it runs: changes of its state,
-// lookups as they go, and contacts. DHT.Events yields them:
+// lookups as they go, contacts, and what it publishes. DHT.Events yields them:
 //
 //	for e := range d.Events(ctx) {
 //		switch what := e.What.(type) {

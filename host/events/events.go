@@ -68,6 +68,16 @@ type ContactAdded struct{ Peer peer.ID }
 // ContactRemoved says that a peer is not in the routing table any more.
 type ContactRemoved struct{ Peer peer.ID }
 
+// Published says that a value or an announcement of this node was sent to the peers closest to
+// its key, for the first time or again.
+type Published struct {
+	Kind   string // value or announcement
+	Key    string // in hexadecimal
+	Stored int    // peers that have stored it, so far
+	Wanted int    // how many should
+	Reason string // why that is a failure; empty if it is none
+}
+
 // Type returns lookup_began.
 func (LookupBegan) Type() string { return "lookup_began" }
 
@@ -89,6 +99,10 @@ func (ContactAdded) Type() string { return "contact_added" }
 // Type returns contact_removed.
 func (ContactRemoved) Type() string { return "contact_removed" }
 
+// Type returns published.
+func (Published) Type() string { return "published" }
+
+func (Published) event()      {}
 func (LookupBegan) event()    {}
 func (LookupAsked) event()    {}
 func (LookupAnswered) event() {}

@@ -27,6 +27,10 @@ var all = []What{
 	LookupEnded{},
 	ContactAdded{},
 	ContactRemoved{},
+	RelaysChanged{},
+	PresenceTold{},
+	LimitReached{},
+	Published{},
 }
 
 // Each type has a name of its own, that of its Go type, and becomes JSON.

@@ -38,6 +38,7 @@ type collector struct {
 	metrics    []metric
 	histograms []histogram
 	buckets    *prometheus.Desc
+	due        *prometheus.Desc
 }
 
 // New returns a collector of the counters and gauges of d. To register those of several
@@ -49,6 +50,7 @@ func New(d *kad.DHT) prometheus.Collector {
 		metrics:    append(counters(), gauges()...),
 		histograms: histograms(),
 		buckets:    prometheus.NewDesc("kad_bucket_contacts", "Contacts in the routing table, by how many first bits their keys share with ours.", []string{"cpl"}, nil),
+		due:        prometheus.NewDesc("kad_due_timestamp_seconds", "When a task that the node does by itself is due at the latest, by task.", []string{"task"}, nil),
 	}
 }
 
@@ -65,6 +67,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		out <- h.desc
 	}
 	out <- c.buckets
+	out <- c.due
 }
 
 // Collect implements [prometheus.Collector].
@@ -77,6 +80,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for _, t := range h.of(stats) {
 			out <- prometheus.MustNewConstHistogram(h.desc, t.Count, t.Sum.Seconds(), within(t.Times), t.Kind, t.Outcome)
 		}
+	}
+	for _, due := range stats.Due {
+		out <- prometheus.MustNewConstMetric(c.due, prometheus.GaugeValue, float64(due.At.UnixMilli())/1000, due.Job)
 	}
 	for _, b := range c.dht.Table() {
 		out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(len(b.Contacts)), strconv.Itoa(b.CPL))

@@ -3,6 +3,7 @@ package metrics
 import (
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/host/kadtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,10 +22,13 @@ func TestFields(t *testing.T) {
 	for i := range reflect.TypeFor[kad.Stats]().NumField() {
 		var s kad.Stats
 		name := reflect.TypeOf(s).Field(i).Name
+		if name == "Due" {
+			continue // one metric for each job: see TestDue
+		}
 		times := 0
 		switch f := reflect.ValueOf(&s).Elem().Field(i); f.Kind() {
 		case reflect.Slice:
-			f.Set(reflect.ValueOf([]kad.Timed{{}}))
+			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 			times = 1
 		case reflect.Bool:
 			f.SetBool(true)
@@ -65,8 +70,8 @@ func TestLint(t *testing.T) {
 		t.Errorf("%v, %v", problems, err)
 	}
 	families, err := r.Gather()
-	if err != nil || len(families) != 36 {
-		t.Errorf("%d families, %v; want 36", len(families), err)
+	if err != nil || len(families) != 37 {
+		t.Errorf("%d families, %v; want 37", len(families), err)
 	}
 }
 
@@ -81,4 +86,33 @@ func (s still) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstHistogram(h.desc, 1, 1, within(kad.Times{}), "ping", "answered")
 	}
 	out <- prometheus.MustNewConstMetric(s.buckets, prometheus.GaugeValue, 1, "0")
+	out <- prometheus.MustNewConstMetric(s.due, prometheus.GaugeValue, 1, "refresh")
+}
+
+// What the node does by itself next has the time at which it is due.
+func TestDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := kadtest.New(t, kadtest.Config{Seed: 1})
+		nodes := n.Add(2, kad.Config{Network: "/due"})
+		n.Settle()
+		r := prometheus.NewPedanticRegistry()
+		r.MustRegister(New(nodes[0].DHT))
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		due := make(map[string]float64)
+		for _, f := range families {
+			if f.GetName() == "kad_due_timestamp_seconds" {
+				for _, m := range f.GetMetric() {
+					due[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue() - float64(time.Now().Unix())
+				}
+			}
+		}
+		for task, within := range map[string]time.Duration{"refresh": time.Hour, "expire": 2 * time.Hour} {
+			if after, ok := due[task]; !ok || after <= 0 || after > within.Seconds() {
+				t.Errorf("%s is due in %v s, %v; want one within %v", task, after, ok, within)
+			}
+		}
+	})
 }

@@ -7,6 +7,9 @@
 // peers are (brute force over all IDs), which of several values wins (the
 // validator), and where a peer is (its host).
 //
+// Kubo runs as a program of its own, as a peer of the network, and as a client of delegated
+// routing. It is built from the module in the folder kubo, as .ci/run does; the need is "kubo".
+//
 // The part in JavaScript needs node, and `npm ci` in the folder js; without
 // them it is skipped. If the variable KAD_ITEST_REQUIRE contains "js", it fails
 // instead.

@@ -38,7 +38,7 @@ type process struct {
 // run starts a process of examples/node, which ends with the test.
 func run(t *testing.T, built string, args ...string) (p process) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), built, append([]string{"--network", "/interop", "--listen", tcp, "--ipfs-validators"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), built, append([]string{"--listen", tcp, "--ipfs-validators"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = patience
 	out, err := cmd.StdoutPipe()
@@ -114,9 +114,9 @@ func TestHeliaRoutes(t *testing.T) {
 		t.Skip("there is no SIGINT")
 	}
 	built := program.Build(t, "./examples/node")
-	first := run(t, built, "--routing-v1", "--routing-listen", "127.0.0.1:0")
-	second := run(t, built, "--join", first.Addrs[0])
-	third := run(t, built, "--join", first.Addrs[0])
+	first := run(t, built, "--network", "/interop", "--routing-v1", "--routing-listen", "127.0.0.1:0")
+	second := run(t, built, "--network", "/interop", "--join", first.Addrs[0])
+	third := run(t, built, "--network", "/interop", "--join", first.Addrs[0])
 	for _, p := range []process{first, second, third} {
 		p.call(t, http.MethodGet, "/v1/ready")
 	}

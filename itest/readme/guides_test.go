@@ -55,6 +55,25 @@ func printed(text string) *regexp.Regexp {
 	return regexp.MustCompile("^" + strings.ReplaceAll(pattern, "…", ".*") + "$")
 }
 
+// Each transcript of the README is one of the guide, which a test compares with what the commands
+// print, or that of the demo of the chat, for which the chat has one.
+func TestTranscripts(t *testing.T) {
+	all := documents(t)
+	guide, count := all[filepath.FromSlash(guides+"/commands.md")], 0
+	for _, b := range blocks(all["README.md"]) {
+		if b.kind != "console" {
+			continue
+		}
+		count++
+		if strings.HasPrefix(b.text, "$ ") && !strings.Contains(guide, "\n"+b.text) {
+			t.Errorf("the guide has no\n%s", b.text)
+		}
+	}
+	if count < 4 {
+		t.Errorf("%d transcripts, want more", count)
+	}
+}
+
 // The programs of the documents print what the documents say.
 func TestPrograms(t *testing.T) {
 	count := 0
@@ -116,6 +135,7 @@ func TestGuides(t *testing.T) {
 					count++
 					r.run(t, b)
 				case "go": // see TestBlocks and TestPrograms
+				case "console": // see TestTranscript of examples/kad
 				default:
 					t.Errorf("a block of %q is run by no test:\n%s", b.kind, b.text)
 				}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // licences are the ones that dependencies may have, each with a sentence of its text. Code under
@@ -79,5 +80,49 @@ func TestLicences(t *testing.T) {
 	}
 	if len(host) < 20 {
 		t.Errorf("host links %d modules; there are more", len(host))
+	}
+}
+
+// SUPPORT.md names each linked module that had no release in the three years before the newest one
+// that is linked, and no other.
+func TestOldModules(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{with .Module}}{{with .Time}}{{$.Module.Path}} {{.Format "2006-01-02"}}{{end}}{{end}}`, "./host/...", "./examples/...")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	released := make(map[string]time.Time)
+	var newest time.Time
+	for line := range strings.Lines(string(out)) {
+		path, day, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok {
+			continue
+		}
+		at, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		released[path] = at
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	var old []string
+	for path, at := range released {
+		if at.Before(newest.AddDate(-3, 0, 0)) {
+			old = append(old, regexp.MustCompile(`^github\.com/|/v\d+$`).ReplaceAllString(path, ""))
+		}
+	}
+	_, part, _ := strings.Cut(documents(t)["SUPPORT.md"], "**Dependencies.**")
+	part, _, _ = strings.Cut(part, "**Support.**")
+	var named []string
+	for _, m := range regexp.MustCompile("`([^`]+/[^`]+)`").FindAllStringSubmatch(part, -1) {
+		named = append(named, m[1])
+	}
+	slices.Sort(old)
+	slices.Sort(named)
+	if !slices.Equal(old, named) || len(old) == 0 {
+		t.Errorf("SUPPORT.md names\n%v, without a release for three years are\n%v", named, old)
 	}
 }

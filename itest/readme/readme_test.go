@@ -54,10 +54,7 @@ func TestProgram(t *testing.T) {
 	addr := first.after(t, "join me with ")
 	id := addr[strings.LastIndex(addr, "/")+1:]
 	// The reader opens the second terminal late: what waits for a peer has given up by then.
-	select {
-	case <-time.After(12 * time.Second):
-	case <-ctx.Done():
-	}
+	first.after(t, kad.GroupFails.String())
 	second := start(ctx, t, binary, addr)
 	second.after(t, kad.PeerConnected.String()+" "+id)
 	first.after(t, kad.PeerConnected.String()+" ")

@@ -211,7 +211,7 @@ func table(_ context.Context, c *call) (answer, error) {
 // stats answers with the counters and gauges.
 func stats(_ context.Context, c *call) (answer, error) {
 	s := c.dht.Stats()
-	return answer{
+	body := answer{
 		"lookups":         s.Lookups,
 		"requests":        s.Requests,
 		"requests_failed": s.RequestsFailed,
@@ -252,7 +252,12 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"connections": len(c.host.Network().Conns()),
 		"peers":       len(c.host.Network().Peers()),
 		"goroutines":  runtime.NumGoroutine(),
-	}, nil
+	}
+	for _, due := range s.Due {
+		name := strings.NewReplacer(" ", "_", "-", "_").Replace(due.Job)
+		body["due_"+name+"_ms"] = max(0, time.Until(due.At).Milliseconds())
+	}
+	return body, nil
 }
 
 // diagnose answers how the node can be found and reached, and what would improve that.

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"image/png"
 	"net/http"
 	"os"
 	"os/exec"
@@ -9,7 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/go-kad/kad/examples/internal/need"
@@ -56,6 +62,7 @@ func TestPage(t *testing.T) {
 	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#contacts tr").length === 2 && document.querySelectorAll("#ring .contact").length === 2`))
 	self := is[string](ctx, t, `document.querySelector("#self").textContent`)
 	contacts := is[int](ctx, t, `document.querySelectorAll("#contacts tr").length`)
+	nodes[0].get("PUT /v1/value?key=/v/shown", "value")
 	in(ctx, t, chromedp.SendKeys(chromedp.CSS("#key"), "hello\r")) // by the keyboard
 	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#hops li").length > 0 && document.querySelector("#lookup").textContent.includes("requests")`))
 	lookup := is[string](ctx, t, `document.querySelector("#lookup").textContent`)
@@ -63,7 +70,9 @@ func TestPage(t *testing.T) {
 	answered := is[int](ctx, t, `document.querySelectorAll("#ring .answered").length`)
 	dots := is[int](ctx, t, `document.querySelectorAll("#ring circle[data-peer]").length`)
 	wide := is[bool](ctx, t, `document.documentElement.scrollWidth > innerWidth`)
-	picture := in(ctx, t, chromedp.FullScreenshot(100))
+	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#charts polyline.second").length === 3 && document.querySelector("#held").textContent.includes("/v/shown")`))
+	due := is[string](ctx, t, `document.querySelector("#due").textContent`)
+	charts := is[string](ctx, t, `document.querySelector("#charts").textContent`)
 	if self != nodes[0].ID || contacts != 2 {
 		t.Errorf("the page shows %q and %d contacts", self, contacts)
 	}
@@ -73,9 +82,89 @@ func TestPage(t *testing.T) {
 	if wide {
 		t.Error("the page is wider than a phone")
 	}
-	if dir := os.Getenv("KAD_SCREENSHOTS"); dir != "" {
-		if err := os.WriteFile(filepath.Join(dir, "page.png"), picture, 0o600); err != nil {
+	if !strings.Contains(due, "looks up a part of the tablein ") || !strings.Contains(due, "publishes its own records againin ") {
+		t.Errorf("due is %q", due)
+	}
+	if happened := is[string](ctx, t, `document.querySelector("#events").textContent`); !strings.Contains(happened, "value /v/shown stored by 2 of 2 peers") {
+		t.Errorf("what happened is %q", happened)
+	}
+	if !strings.Contains(charts, "requests a second: sent") || !strings.Contains(charts, "connections 2 contacts 2") {
+		t.Errorf("the charts are %q", charts)
+	}
+}
+
+// screenshots are the pictures of the page in the documents, which make screenshots takes.
+//
+//nolint:gochecknoglobals // constants
+var screenshots = map[string]struct {
+	width, height int64
+	scheme        string
+}{
+	"page.png":       {1120, 1100, "light"},
+	"page-phone.png": {390, 1100, "dark"},
+}
+
+// screenshot returns the path of a picture.
+func screenshot(name string) string { return filepath.Join("..", "..", "guides", name) }
+
+// With KAD_SCREENSHOTS, the page of a node of a network of 30 is photographed after a lookup.
+func TestScreenshots(t *testing.T) {
+	if os.Getenv("KAD_SCREENSHOTS") == "" {
+		t.Skip("make screenshots does this")
+	}
+	var nodes []*running
+	for i := range 30 {
+		args := []string{"--k", "4", "--identity-seed", fmt.Sprint("screenshot ", i)}
+		if i > 0 {
+			args = append(args, "--join", nodes[i/2].Addrs[0])
+		}
+		nodes = append(nodes, start(t, args...))
+	}
+	for i, n := range nodes {
+		n.get("GET /v1/ready", "")
+		n.get(fmt.Sprintf("PUT /v1/value?key=/v/record-%d", i), "value")
+	}
+	ctx := browser(t)
+	in(ctx, t, chromedp.Navigate(nodes[29].API+"/"))
+	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#charts polyline").length > 0`))
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := range 600 { // a minute, for the charts
+		<-tick.C
+		if i%100 < 20+i/10 {
+			nodes[29-i%3].get(fmt.Sprintf("GET /v1/closest?key=%d", i), "")
+		}
+	}
+	in(ctx, t, chromedp.SendKeys(chromedp.CSS("#key"), "a key of the network\r"))
+	in(ctx, t, chromedp.Poll[bool](`document.querySelector("#lookup").textContent.includes("requests")`))
+	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#held tr").length > 0`))
+	for name, s := range screenshots {
+		is[bool](ctx, t, `(scrollTo(0, 0), true)`)
+		in(ctx, t, chromedp.EmulateViewport(s.width, s.height))
+		in(ctx, t, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
+			_, err := cdp.Call(ctx, page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.scheme}},
+			})
+			return err
+		}))
+		picture := in(ctx, t, chromedp.CaptureScreenshot())
+		if err := os.WriteFile(screenshot(name), picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The pictures of the page are there, and not too large.
+func TestScreenshotFiles(t *testing.T) {
+	for name, s := range screenshots {
+		text, err := os.ReadFile(screenshot(name))
+		if err != nil {
 			t.Error(err)
+			continue
+		}
+		picture, err := png.Decode(bytes.NewReader(text))
+		if err != nil || picture.Bounds().Dx() != int(s.width) || len(text) > 300_000 {
+			t.Errorf("%s: %d bytes, %v; want a picture of %d pixels, of 300 kB at most", name, len(text), err, s.width)
 		}
 	}
 }

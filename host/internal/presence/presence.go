@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
@@ -60,6 +61,7 @@ type Config struct {
 	Deliver  *deliver.Sender
 	Holder   *holder.Holder
 	Reach    *reach.Reach
+	Observer *observe.Observer
 	K        int
 	Disabled bool
 }
@@ -108,8 +110,9 @@ func (p *Presence) addrs() []multiaddr.Multiaddr {
 
 // announce announces addrs to the k peers that are closest to this node, to its
 // neighbours, which a lookup may have missed since they were late, and to all peers that
-// may hold other addresses. It returns when nothing of that is sent any more.
-func (p *Presence) announce(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr) error {
+// may hold other addresses. It returns when nothing of that is sent any more, with how many
+// peers have stored it.
+func (p *Presence) announce(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr) (holders int, err error) {
 	closest := p.cfg.Lookup.Closest(0)
 	return p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
 		if _, err := closest(ctx, []byte(p.self), sink); err != nil {
@@ -122,8 +125,8 @@ func (p *Presence) announce(ctx context.Context, now time.Time, addrs []multiadd
 }
 
 // send delivers a presence with addrs to the peers that find adds. It returns when
-// nothing of that is sent any more.
-func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr, find func(context.Context, *lookup.Sink) error) error {
+// nothing of that is sent any more, with how many peers have stored it.
+func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Multiaddr, find func(context.Context, *lookup.Sink) error) (holders int, err error) {
 	ctx, end := p.begin(ctx)
 	defer end()
 	req := p.cfg.Holder.Announcement([]byte(p.self), announce.PresenceLifetime, now)
@@ -144,10 +147,10 @@ func (p *Presence) send(ctx context.Context, now time.Time, addrs []multiaddr.Mu
 		return find(sending, &lookup.Sink{Add: add(sink.Add), Late: add(sink.Late), Taken: sink.Taken, Crowded: sink.Crowded})
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	receipt, _ = receipt.Wait(context.WithoutCancel(ctx)) // soon, once ctx has ended
-	return receipt.Check(ctx, 0)
+	return len(receipt.Stored), receipt.Check(ctx, 0)
 }
 
 // Withdraw takes the presence back from its holders, within 400ms. Holders of other

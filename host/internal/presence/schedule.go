@@ -6,6 +6,7 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -15,6 +16,7 @@ import (
 // A schedule is when to announce. It belongs to the goroutine of the background loop.
 type schedule struct {
 	addrs []multiaddr.Multiaddr // of the last announcement, successful or not
+	told  []multiaddr.Multiaddr // of the last announcement that was successful
 	next  time.Time             // when it is due again, with the same addresses
 	retry time.Duration         // how long to wait after the next failure
 	last  time.Time             // when changed addresses were announced
@@ -76,10 +78,23 @@ func (p *Presence) due(now time.Time, start *tasks.Start) time.Time {
 	}
 	s.begin(now, addrs)
 	if len(addrs) == 0 {
+		s.told = nil
 		start.Run(func(ctx context.Context) error { return p.Withdraw(ctx, now, false) }, nil)
 		return time.Time{}
 	}
-	start.Run(func(ctx context.Context) error { return p.announce(ctx, now, addrs) }, p.announced)
+	holders := 0
+	start.Run(
+		func(ctx context.Context) (err error) {
+			holders, err = p.announce(ctx, now, addrs)
+			return err
+		},
+		func(now time.Time, err error) {
+			p.announced(now, err)
+			if err == nil && !scope.Same(addrs, s.told) {
+				s.told = addrs
+				p.cfg.Observer.Tell(events.PresenceTold{Holders: holders, Addrs: len(addrs)})
+			}
+		})
 	return time.Time{}
 }
 
@@ -104,9 +119,10 @@ func (p *Presence) sendNewcomers(now time.Time, start *tasks.Start, addrs []mult
 		return
 	}
 	start.Run(func(ctx context.Context) error {
-		return p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
+		_, err := p.send(ctx, now, addrs, func(ctx context.Context, sink *lookup.Sink) error {
 			sink.Add(ctx, to...)
 			return nil
 		})
+		return err
 	}, nil)
 }

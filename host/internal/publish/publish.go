@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math"
 	"sync"
@@ -12,11 +13,13 @@ import (
 	logging "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
@@ -35,6 +38,7 @@ type Config struct {
 	Lookup    *lookup.Engine
 	Deliver   *deliver.Sender
 	Find      *find.Finder
+	Observer  *observe.Observer
 	Reach     *reach.Reach
 	Tasks     *tasks.Group
 	RecordAge time.Duration
@@ -113,10 +117,22 @@ func (p *Publisher) put(ctx context.Context, now time.Time, closest lookup.Close
 		}
 		receipt, err = p.byUs(), nil
 	}
-	if err != nil {
-		return receipt, err
+	return receipt, p.tell(ctx, "value", records[0].Key, receipt, quorum, err)
+}
+
+// tell tells how a delivery went, and returns its error: err, or too few peers have stored it.
+func (p *Publisher) tell(ctx context.Context, kind string, key []byte, receipt deliver.Receipt, quorum int, err error) error {
+	if err == nil {
+		err = receipt.Check(ctx, quorum)
 	}
-	return receipt, receipt.Check(ctx, quorum)
+	if p.cfg.Observer.Watched() {
+		what := events.Published{Kind: kind, Key: hex.EncodeToString(key), Stored: len(receipt.Stored), Wanted: receipt.Wanted}
+		if err != nil {
+			what.Reason = err.Error()
+		}
+		p.cfg.Observer.Tell(what)
+	}
+	return err
 }
 
 // byUs returns the receipt for what this node has stored as the only server.
@@ -154,10 +170,7 @@ func (p *Publisher) announce(ctx context.Context, now time.Time, closest lookup.
 	if errors.Is(err, kaderr.ErrSingle) && p.cfg.Holder.Provides(ctx, key, now) {
 		receipt, err = p.byUs(), nil
 	}
-	if err != nil {
-		return receipt, err
-	}
-	return receipt, receipt.Check(ctx, 0)
+	return receipt, p.tell(ctx, "announcement", key, receipt, 0, err)
 }
 
 // StopProviding takes back an announcement: we do not publish it again, and do not

@@ -11,7 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 )
 
 // A relay whose connection ends is not held. One that comes back is held again if
@@ -38,6 +40,34 @@ func testEvents(t *testing.T) {
 		if held := len(n.Held()) == 1; held != (reachability == network.ReachabilityPrivate) {
 			t.Errorf("%v: held %v after its return", reachability, held)
 		}
+	}
+}
+
+// Each change of the relays that are held is told once.
+func TestRelaysAreTold(t *testing.T) { synctest.Test(t, testRelaysAreTold) }
+
+func testRelaysAreTold(t *testing.T) {
+	n := newNode(t, false)
+	n.cfg.Observer = observe.New(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told := n.cfg.Observer.Events(ctx, t.Context())
+	id := calltest.ID(1)
+	n.finds(network.ReachabilityPrivate)
+	n.holds(id)
+	n.holds(id)
+	for _, now := range []network.Connectedness{network.NotConnected, network.NotConnected, network.Connected} {
+		n.Handle(time.Now(), event.EvtPeerConnectednessChanged{Peer: id, Connectedness: now})
+	}
+	n.Handle(time.Now(), event.EvtAutoRelayAddrsUpdated{})
+	var got []int
+	for e := range told {
+		if got = append(got, len(e.What.(events.RelaysChanged).Relays)); len(got) == 4 {
+			cancel()
+		}
+	}
+	if !slices.Equal(got, []int{1, 0, 1, 0}) {
+		t.Errorf("relays: %v; want held, lost, held, and lost", got)
 	}
 }
 

@@ -15,8 +15,10 @@ import (
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/scope"
@@ -36,6 +38,7 @@ type Config struct {
 	Publish  *publish.Publisher
 	Reach    *reach.Reach
 	Tasks    *tasks.Group
+	Observer *observe.Observer
 	K        int
 	Offer    bool // relay for other peers
 	Limits   Limits
@@ -70,6 +73,7 @@ func (r *Relays) Jobs() []tasks.Job {
 
 // Handle takes in an event of the host, if it is about relays.
 func (r *Relays) Handle(now time.Time, e any) {
+	before := r.Held()
 	switch e := e.(type) {
 	case event.EvtPeerConnectednessChanged:
 		switch {
@@ -80,6 +84,9 @@ func (r *Relays) Handle(now time.Time, e any) {
 		}
 	case event.EvtAutoRelayAddrsUpdated:
 		r.hold(e.RelayAddrs)
+	}
+	if held := r.Held(); !slices.Equal(before, held) {
+		r.cfg.Observer.Tell(events.RelaysChanged{Relays: held})
 	}
 }
 

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,13 +11,15 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
 
 // How many objects a request takes, from the bytes that arrive on a stream to the answer on
 // it. The stream and the reader of the test take 3 of them, those of a ping, and an
-// announcement has a ping after it.
+// announcement has a ping after it. It takes no more while a program, such as the page, reads the
+// events. The counters, which are the metrics, count in any case.
 func TestAllocations(t *testing.T) {
 	if roomtest.RaceEnabled {
 		t.Skip("the race detector allocates, too")
@@ -38,27 +41,40 @@ func TestAllocations(t *testing.T) {
 		{add, 10},
 		{protocol.GetProviders{Key: key}, 7},
 	} {
-		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), far)
-		go n.Handle(theirs)
-		frame := protocol.AppendRequestFrame(nil, tt.req)
-		if _, ok := tt.req.(protocol.AddProvider); ok { // it has no answer: a ping says when it was served
-			frame = protocol.AppendRequestFrame(frame, protocol.Ping{})
-		}
-		r := bufio.NewReader(near)
-		got := testing.AllocsPerRun(1000, func() {
-			if _, err := near.Write(frame); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
-				t.Fatal(err)
-			}
-		})
-		_ = near.Close()
-		if got > tt.max {
-			t.Errorf("%T: %.0f objects, want at most %.0f", tt.req, got, tt.max)
+		alone := objects(t, n, far, tt.req)
+		n.cfg.Observer = observe.New(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = n.cfg.Observer.Events(ctx, ctx)
+		watched := objects(t, n, far, tt.req)
+		cancel()
+		n.cfg.Observer = nil
+		if alone > tt.max || watched != alone {
+			t.Errorf("%T: %.0f objects, %.0f while the events are read; want at most %.0f, and as many", tt.req, alone, watched, tt.max)
 		}
 	}
+}
+
+// objects returns how many objects it takes to serve a request of a peer.
+func objects(t *testing.T, n *node, from network.Conn, req protocol.Request) float64 {
+	t.Helper()
+	near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), from)
+	go n.Handle(theirs)
+	frame := protocol.AppendRequestFrame(nil, req)
+	if _, ok := req.(protocol.AddProvider); ok { // it has no answer: a ping says when it was served
+		frame = protocol.AppendRequestFrame(frame, protocol.Ping{})
+	}
+	r := bufio.NewReader(near)
+	got := testing.AllocsPerRun(1000, func() {
+		if _, err := near.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
+			t.Fatal(err)
+		}
+	})
+	_ = near.Close()
 	n.Done().Wait()
+	return got
 }
 
 // A stream that is in use for long has at least the time of its limits, less slack, for each

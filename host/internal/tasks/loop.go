@@ -3,6 +3,8 @@ package tasks
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -27,6 +29,7 @@ type Start struct {
 	name    string
 	limit   int
 	running int
+	next    atomic.Int64 // when the job is due at the latest, as UnixNano; 0: not before a wake
 }
 
 // Room returns how many more runs can be started.
@@ -112,11 +115,36 @@ func (l *Loop) Run(ctx context.Context, events <-chan any, handle func(now time.
 // ask asks all jobs, and returns the earliest time at which one is due.
 func (l *Loop) ask(now time.Time) (next time.Time) {
 	for i, j := range l.jobs {
-		if t := j.Due(now, l.start[i]); !t.IsZero() && (next.IsZero() || t.Before(next)) {
+		t := j.Due(now, l.start[i])
+		if t.IsZero() {
+			l.start[i].next.Store(0)
+			continue
+		}
+		l.start[i].next.Store(t.UnixNano())
+		if next.IsZero() || t.Before(next) {
 			next = t
 		}
 	}
 	return next
+}
+
+// A Due is when a job is due.
+type Due struct {
+	Job string // its name
+	At  time.Time
+}
+
+// Due returns when the jobs are due, the first one first. Jobs that wait for something to
+// happen, or are under way, are left out. It is safe for concurrent use.
+func (l *Loop) Due() []Due {
+	var list []Due
+	for _, s := range l.start {
+		if at := s.next.Load(); at != 0 {
+			list = append(list, Due{s.name, time.Unix(0, at)})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Due) int { return a.At.Compare(b.At) })
+	return list
 }
 
 // NewRNG returns a generator of random numbers with a random seed, for package routing,

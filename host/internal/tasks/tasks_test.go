@@ -151,3 +151,36 @@ func TestLoop(t *testing.T) {
 		g.Wait(new(sync.WaitGroup))
 	})
 }
+
+// Due has the jobs that have said when they are due, the first one first.
+func TestDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		job := func(name string, after time.Duration) Job {
+			return Job{Name: name, Due: func(now time.Time, _ *Start) time.Time {
+				if after == 0 || now.Sub(start) >= time.Minute && name == "once" {
+					return time.Time{}
+				}
+				return start.Add(after)
+			}}
+		}
+		g := NewGroup()
+		l := NewLoop(g)
+		l.Add(job("late", time.Hour), job("never", 0), job("once", time.Minute))
+		if got := l.Due(); len(got) != 0 {
+			t.Errorf("before the loop runs: %v", got)
+		}
+		g.Go(func(ctx context.Context) { l.Run(ctx, nil, nil) })
+		synctest.Wait()
+		if got := l.Due(); len(got) != 2 || got[0].Job != "once" || !got[0].At.Equal(start.Add(time.Minute)) || got[1].Job != "late" {
+			t.Errorf("at the start: %v; want once in a minute, and late", got)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := l.Due(); len(got) != 1 || got[0].Job != "late" {
+			t.Errorf("later: %v; want late", got)
+		}
+		g.Cancel()
+		g.Wait(new(sync.WaitGroup))
+	})
+}

@@ -71,9 +71,77 @@ function describe(list, entries) {
   }));
 }
 
+// A chart has two lines over time. Each value is of the node's counters now and 2 s ago.
+const inbound = ["find_node", "get_value", "put_value", "get_providers", "add_provider", "ping"].map((n) => `inbound_${n}`);
+const sum = (names) => (s) => names.reduce((total, n) => total + s[n], 0);
+const rate = (count) => (now, before) => Math.max(0, count(now) - count(before)) * 1000 / (now.uptime_ms - before.uptime_ms);
+const charts = [
+  { name: "requests a second", lines: [["sent", rate(sum(["requests", "probes"]))], ["answered", rate(sum(inbound))]] },
+  { name: "dials a second", lines: [["begun", rate(sum(["dials"]))], ["failed", rate(sum(["dials_failed"]))]] },
+  { name: "now", lines: [["connections", (s) => s.connections], ["contacts", (s) => s.contacts]] },
+];
+const samples = 150; // that a chart shows: 5 minutes
+let before = null;   // the counters of the last sample
+
+function span(kind, text) {
+  const e = document.createElement("span");
+  e.className = kind; e.textContent = text;
+  return e;
+}
+
+function drawCharts(stats) {
+  if (before && stats.uptime_ms > before.uptime_ms) {
+    byId("charts").replaceChildren(...charts.map((c) => {
+      c.values = c.values || c.lines.map(() => []);
+      c.lines.forEach(([, of], i) => { c.values[i].push(of(stats, before)); if (c.values[i].length > samples) c.values[i].shift(); });
+      const most = Math.max(1, ...c.values.flat());
+      const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+      const text = (i) => `${c.lines[i][0]} ${(+c.values[i].at(-1).toFixed(1))}`;
+      caption.append(`${c.name}: `, span("first-name", text(0)), " ", span("second-name", text(1)), ` (at most ${+most.toFixed(1)})`);
+      const svg = shape("svg", { viewBox: `0 0 ${samples} 100`, preserveAspectRatio: "none", role: "img", "aria-label": caption.textContent });
+      c.values.forEach((v, i) => svg.append(shape("polyline", {
+        class: ["first", "second"][i], points: v.map((y, x) => `${samples - v.length + x},${100 - 95 * y / most}`).join(" ") })));
+      figure.append(caption, svg);
+      return figure;
+    }));
+  }
+  before = stats;
+}
+
+// How long something takes that is due later, in the largest unit that fits.
+function duration(ms) {
+  for (const [unit, name] of [[86400000, "d"], [3600000, "h"], [60000, "min"]]) if (ms >= 2 * unit) return `${Math.round(ms / unit)} ${name}`;
+  return `${Math.round(ms / 1000)} s`;
+}
+
+// What the node does by itself, of which the counters say when it is due.
+const jobs = {
+  refresh: "looks up a part of the table", check: "checks a contact", reunite: "tries earlier contacts", save_contacts: "saves its contacts",
+  republish: "publishes its own records again", replicate: "passes on what it holds", expire: "drops what has expired", presence: "tells its addresses again",
+};
+
+const drawDue = (stats) => describe(byId("due"), Object.keys(jobs).filter((n) => `due_${n}_ms` in stats)
+  .sort((a, b) => stats[`due_${a}_ms`] - stats[`due_${b}_ms`]).map((n) => [jobs[n], `in ${duration(stats[`due_${n}_ms`])}`]));
+
+const mostHeld = 50; // entries that are shown
+
+async function showHeld() {
+  const answer = await fetch(`${location.origin}/v1/held`);
+  const lines = (await answer.text()).split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const held = lines.filter((h) => h.keyhex);
+  byId("held-count").textContent = `${held.length} records and announcements of the network, and of this node${held.length > mostHeld ? `; the first ${mostHeld}:` : ""}`;
+  byId("held").replaceChildren(...held.slice(0, mostHeld).map((h) => {
+    const row = document.createElement("tr");
+    row.append(cell(h.kind), cell(h.key || h.keyhex), cell(h.size), cell(h.left_ms === null ? "never" : duration(h.left_ms)));
+    return row;
+  }));
+}
+
 async function refresh() {
   try {
     const [id, table, stats] = await Promise.all([api("/v1/id"), api("/v1/table"), api("/v1/stats")]);
+    drawCharts(stats);
+    drawDue(stats);
     self = id.id;
     byId("network").textContent = id.network;
     byId("self").textContent = id.id;
@@ -120,6 +188,9 @@ async function take(e) {
     if (e.type !== "lookup_asked") note(`${e.peer} ${kinds[e.type]}`, byId("hops"), 100);
   } else if (e.type === "lookup_ended") {
     if (lookup && lookup.number === e.lookup) byId("lookup").textContent = `Lookup ${e.lookup}: ${e.end}; hops ${e.hops}, requests ${e.requests}, answered ${e.answered}`;
+  } else if (e.type === "published") {
+    const text = e.key.match(/../g).map((h) => String.fromCharCode(parseInt(h, 16))).join("");
+    note(`${new Date(e.at).toLocaleTimeString()} ${e.kind} ${/^[ -~]+$/.test(text) ? text : e.key} stored by ${e.stored} of ${e.wanted} peers ${e.reason}`, byId("events"), 200);
   } else {
     note(`${new Date(e.at).toLocaleTimeString()} ${e.says || e.type.replaceAll("_", " ")} ${e.reason || e.peer || ""}`, byId("events"), 200);
   }
@@ -140,7 +211,10 @@ byId("search").addEventListener("submit", async (event) => {
 const events = new EventSource(location.origin + "/v1/events");
 let order = Promise.resolve(); // events are taken one after the other
 events.onmessage = (m) => { const e = JSON.parse(m.data); order = order.then(() => take(e)); };
+const held = () => showHeld().catch((e) => { byId("held-count").textContent = e.message; });
 refresh();
 diagnose();
+held();
 setInterval(refresh, 2000);
+setInterval(held, 10000);
 setInterval(diagnose, 60000);
