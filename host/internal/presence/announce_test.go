@@ -227,7 +227,7 @@ func TestPresenceWhenClockJumps(t *testing.T) {
 func TestLastWithdrawal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 6)
-		if err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err != nil || n.sentSince() == 0 {
+		if _, err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err != nil || n.sentSince() == 0 {
 			t.Fatalf("not announced: %v", err)
 		}
 		for _, last := range []bool{true, false} {
@@ -236,7 +236,7 @@ func TestLastWithdrawal(t *testing.T) {
 			}
 		}
 		n.sentSince()
-		if err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err == nil || n.sentSince() > 0 {
+		if _, err := n.announce(t.Context(), time.Now(), n.host.Addrs()); err == nil || n.sentSince() > 0 {
 			t.Errorf("announced after the last withdrawal: %v", err)
 		}
 	})
