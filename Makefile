@@ -120,6 +120,11 @@ figures: ## how long lookups take: of FIGURE_NODES (1000) nodes, and of FIGURE_H
 itest: ## integration tests only, not from the cache
 	go test -race -count=1 -v ./itest/...
 
+# It is too long for .ci/run, so that the test is skipped there.
+.PHONY: kubo
+kubo: ## build Kubo in GOPATH/bin, for a test of itest/interop; takes minutes
+	cd itest/interop/kubo && go build -o "$$(go env GOPATH)/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs
+
 # The name of each test of an attack is in SECURITY.md.
 HOSTILE := Hostile|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|ContactsHaveMoreTurns|ManyAnnouncements
 

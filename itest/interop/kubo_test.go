@@ -29,7 +29,7 @@ func newKubo(t *testing.T, settings map[string]string) *kubo {
 	t.Helper()
 	path, err := exec.LookPath("ipfs")
 	if err != nil {
-		need.Missing(t, "kubo", "ipfs missing: in itest/interop/kubo, build it with go build -o FOLDER/ipfs github.com/ipfs/kubo/cmd/ipfs")
+		need.Missing(t, "kubo", "ipfs missing: make kubo builds it in GOPATH/bin, which is to be in PATH")
 	}
 	home := t.TempDir()
 	k := &kubo{path, append(os.Environ(), "IPFS_PATH="+filepath.Join(home, "repo"), "HOME="+home, "IPFS_TELEMETRY=off")}

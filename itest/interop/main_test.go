@@ -8,7 +8,7 @@
 // validator), and where a peer is (its host).
 //
 // Kubo runs as a program of its own, as a peer of the network, and as a client of delegated
-// routing. It is built from the module in the folder kubo, as .ci/run does; the need is "kubo".
+// routing. `make kubo` builds it from the module in the folder kubo; the need is "kubo".
 //
 // The part in JavaScript needs node, and `npm ci` in the folder js; without
 // them it is skipped. If the variable KAD_ITEST_REQUIRE contains "js", it fails
