@@ -28,7 +28,7 @@ import (
 
 const (
 	// frames is how many the node has to handle, unless make hostile sets another number.
-	frames = 50_000
+	frames = 20_000
 
 	// framesPerStream is how many are sent on one stream, if none is refused.
 	framesPerStream = 128

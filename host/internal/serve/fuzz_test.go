@@ -153,6 +153,7 @@ func testSession(t *testing.T, script []byte, valid [][]byte) {
 	for _, stream := range s.streams {
 		_ = stream.CloseWrite()
 	}
+	time.Sleep(10 * time.Second) // requests that press have their turns
 	synctest.Wait()
 	// A request of a few bytes is answered with 20 peers, and a value is copied a few times.
 	if got, limit := allocated()-before, uint64(1<<20+1000*(s.sent+len(script))); got > limit {
