@@ -150,9 +150,9 @@ sim: ## simulated networks of up to NODES (100000): targets and measured values,
 
 # STRESSFLAGS=-help lists what can be set, such as -nodes, -k and -parallel.
 .PHONY: stress
-stress: ## BURST (4000) operations at once, and 30 nodes under load for STRESS (10m), killed, stopped and starved: counts false answers, of which there must be none
-	KAD_BURST=$(BURST) go test -count=1 -v -timeout 20m -run '^TestBurst$$' ./itest/net
+stress: ## 30 nodes under load for STRESS (10m), killed, stopped and starved, then BURST (4000) operations at once: counts false answers, of which there must be none
 	go run ./itest/stress/cmd/stress -for $(STRESS) $(STRESSFLAGS)
+	KAD_BURST=$(BURST) go test -count=1 -v -timeout 20m -run '^TestBurst$$' ./itest/net
 
 # itest/network/RESULTS.md is written anew; make sim does the same for simulated networks.
 .PHONY: calibrate

@@ -179,3 +179,18 @@ func TestGivenUpBeforeItBegan(t *testing.T) {
 		}
 	})
 }
+
+// A lookup that is let in when its context has ended holds nothing if it does not begin.
+func TestLetInTooLate(t *testing.T) {
+	l := limiter{wake: func() {}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if l.enter(ctx) == nil {
+			l.leave()
+		}
+	}
+	if l.underWay != 0 || len(l.waiting) != 0 {
+		t.Errorf("%d are under way, %d wait", l.underWay, len(l.waiting))
+	}
+}
