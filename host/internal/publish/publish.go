@@ -287,9 +287,9 @@ func (p *Publisher) resume(ctx context.Context, now time.Time) {
 		for {
 			batch, err := p.cfg.Store.Publications(ctx, kind, after, 0)
 			if err != nil {
-				log.Warnw("a damaged publication is not published again", "error", err) // a matter of the disk
+				log.Warnw("some publications are not published again", "kind", kind, "error", err) // a matter of the disk
 			}
-			if err != nil || len(batch) == 0 {
+			if len(batch) == 0 {
 				break
 			}
 			for _, pub := range batch {
