@@ -64,7 +64,7 @@ func AppendOutcomesFrame(dst []byte, codes []uint32) []byte {
 		size += protowire.SizeVarint(uint64(c))
 	}
 	dst = protowire.AppendTag(dst, fieldCodes, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(size)) //nolint:gosec // not negative
+	dst = protowire.AppendVarint(dst, uint64(size))
 	for _, c := range codes {
 		dst = protowire.AppendVarint(dst, uint64(c))
 	}

@@ -86,7 +86,7 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 				b.send(ctx, l, func(send func()) {
 					late, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
 					defer stop()
-					defer context.AfterFunc(late, func() { b.leave(l, late, done) })()
+					defer context.AfterFunc(late, func() { b.leave(late, l, done) })()
 					send()
 				})
 				return nil
@@ -122,7 +122,7 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 }
 
 // leave ends the wait for a load, if its time is over.
-func (b *Bulk) leave(l *load, late context.Context, done func()) {
+func (b *Bulk) leave(late context.Context, l *load, done func()) {
 	if !errors.Is(late.Err(), context.DeadlineExceeded) {
 		return
 	}

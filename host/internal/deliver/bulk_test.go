@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -37,11 +35,13 @@ func keyIs(req protocol.Request, key string) bool {
 // Parcels reach all of their peers, however many these take at once, for as many requests as
 // there are parcels for each; a refused one is told from the others.
 func TestBulk(t *testing.T) {
-	refuses := func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+	refuses := calltest.Fails(fmt.Errorf("%w: %w", kaderr.ErrRefused, kaderr.ErrOldRecord))
+	stores := calltest.Names()
+	refusesOne := func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
 		if keyIs(req, "7") {
-			return protocol.Response{}, fmt.Errorf("%w: %w", kaderr.ErrRefused, kaderr.ErrOldRecord)
+			return refuses(ctx, req)
 		}
-		return protocol.Response{}, nil
+		return stores(ctx, req)
 	}
 	for _, tt := range []struct {
 		name     string
@@ -58,7 +58,7 @@ func TestBulk(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNode(t, 3)
 				n.net.TakeTogether(tt.most, tt.inOne)
-				n.net.Add(calltest.ID(2), refuses)
+				n.net.Add(calltest.ID(2), refusesOne)
 				before, _, _ := n.cfg.Call.Stats()
 				receipts := n.NewBulk().Deliver(t.Context(), parcels(50, 3))
 				after, _, _ := n.cfg.Call.Stats()
@@ -134,7 +134,7 @@ func TestBulkGone(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(why)
 		for _, r := range n.NewBulk().Deliver(ctx, parcels(2, 3)) {
-			if err := r.Failed[peer.ID(calltest.ID(1))]; len(r.Stored) != 0 || !errors.Is(err, why) {
+			if err := r.Failed[calltest.ID(1)]; len(r.Stored) != 0 || !errors.Is(err, why) {
 				t.Errorf("stored by %d, failed %v", len(r.Stored), r.Failed)
 			}
 		}

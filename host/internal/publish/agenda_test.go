@@ -106,7 +106,7 @@ func TestAgendaMemory(t *testing.T) {
 	before := heap()
 	a, now := new(agenda), time.Now()
 	for i := range count {
-		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i))) //nolint:gosec // not negative
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 		a.add(publicationID{store.KindProvider, "\x12\x20" + string(sum[:])}, now.Add(time.Duration(i)))
 	}
 	each := (heap() - before) / count

@@ -281,7 +281,7 @@ func testHostileMessagesOfMany(t *testing.T) {
 		most  uint64 // bytes allocated
 	}{
 		{"empty requests", protocol.AppendFrame(nil, empty), 256 << 10},
-		{"one request too many", protocol.AppendFrame(nil, append(empty[:len(empty):len(empty)], 0x0a, 0x00)), 128 << 10},
+		{"one request too many", protocol.AppendFrame(nil, append(slices.Clip(empty), 0x0a, 0x00)), 128 << 10},
 		{"unknown fields", protocol.AppendFrame(nil, unknown), 5 * maxRequest},
 		{"too large", []byte{0xff, 0xff, 0xff, 0x7f}, 128 << 10},
 	} {
