@@ -39,6 +39,14 @@ type Item struct {
 	Value []byte // of a value
 }
 
+// kind names the kind of an item, for events.Published.
+func (i Item) kind() string {
+	if i.Kind == store.KindProvider {
+		return "announcement"
+	}
+	return "value"
+}
+
 // A Published is what became of an Item.
 type Published struct {
 	Item
@@ -193,14 +201,17 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 			k.Err = noAddr
 		}
 		if k.Err == nil {
-			k.Err = p.address(ctx, now, r, k)
+			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
+				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
+			}
 		}
 		if k.parcel != nil {
 			sent, parcels = append(sent, k), append(parcels, k.parcel)
 		}
 	}
 	for i, receipt := range r.bulk.Deliver(ctx, parcels) {
-		sent[i].Receipt, sent[i].Err = receipt, receipt.Check(ctx, 0)
+		k := sent[i]
+		k.Receipt, k.Err = receipt, p.tell(ctx, k.kind(), k.Key, receipt, 0, nil)
 	}
 }
 
