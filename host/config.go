@@ -213,6 +213,7 @@ const (
 	defaultK      = 20
 	defaultAlpha  = 10
 	protocolAfter = "/kad/1.0.0"
+	manyAfter     = "/kad/many/1.0.0"
 )
 
 // withDefaults returns c with every zero field set to its default.
@@ -302,6 +303,9 @@ func (c Config) protocolID() lprotocol.ID {
 	return lprotocol.ID(c.Network + protocolAfter)
 }
 
+// manyID is the protocol of messages with many requests: see package protocol.
+func (c Config) manyID() lprotocol.ID { return lprotocol.ID(c.Network + manyAfter) }
+
 // RelayLimits bound what a node gives other peers as their relay; see Config.OfferRelay.
 // The zero value of a field means its default, which is fit for a chat: hours of
 // text, some pictures, no films.
@@ -350,24 +354,6 @@ func (l RelayLimits) valid() bool {
 	const maxDuration = 1 << 31 * time.Second
 	return l.Duration >= time.Second && l.Duration < maxDuration && l.Bytes > 0 &&
 		l.Reservations > 0 && l.ReservationsPerIP > 0 && l.Circuits > 0
-}
-
-// ParseAddrs parses addresses of peers, each ending in "/p2p/ID", into what
-// [Config.Bootstrap] takes. Several addresses of one peer become one entry. The
-// error names the address and what is missing in it.
-func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
-	var infos []peer.AddrInfo
-	for _, s := range addrs {
-		info, err := peer.AddrInfoFromString(s)
-		if err != nil {
-			return nil, fmt.Errorf("kad: %q is not the address of a peer, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo...: %w", s, err)
-		}
-		if len(info.Addrs) == 0 {
-			return nil, fmt.Errorf("kad: %q has the ID of the peer and no address: put its address before /p2p/", s)
-		}
-		infos = append(infos, *info)
-	}
-	return others(infos, ""), nil
 }
 
 // A Mode says whether a node answers the requests of other peers (a server, which

@@ -158,7 +158,7 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept,
 	})
 	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
-	d.streams = call.NewStreams(d.host, cfg.protocolID(), d.loop.Wake)
+	d.streams = call.NewStreams(d.host, cfg.protocolID(), cfg.manyID(), d.loop.Wake)
 	if transport == nil {
 		transport = d.streams
 	}
@@ -282,10 +282,12 @@ func (d *DHT) switched(was, now reach.Decision) {
 	switch {
 	case was.Serve == now.Serve:
 	case now.Serve:
+		d.host.SetStreamHandler(d.cfg.manyID(), d.serve.HandleMany)
 		d.host.SetStreamHandler(d.cfg.protocolID(), d.serve.Handle)
 	default:
 		d.table.Stopped()
 		d.host.RemoveStreamHandler(d.cfg.protocolID())
+		d.host.RemoveStreamHandler(d.cfg.manyID())
 		d.serve.Reset()
 	}
 }

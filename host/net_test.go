@@ -278,3 +278,10 @@ func TestTwoNodes(t *testing.T) {
 		})
 	}
 }
+
+func (requestFunc) Together(peer.ID) (most int, inOne bool) { return 1, false }
+
+func (f requestFunc) Many(ctx context.Context, to peer.ID, reqs []protocol.Request) ([]error, error) {
+	_, err := f(ctx, to, reqs[0])
+	return []error{err}, err
+}

@@ -268,6 +268,100 @@ func (x *Message) GetProof() []byte {
 	return nil
 }
 
+// Many is a request of the protocol <network>/kad/many/1.0.0: several requests that
+// store something, in one message. No other implementation has this protocol.
+type Many struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PUT_VALUE, ADD_PROVIDER: 1 to 256
+	Requests      []*Message `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Many) Reset() {
+	*x = Many{}
+	mi := &file_kad_dht_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Many) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Many) ProtoMessage() {}
+
+func (x *Many) ProtoReflect() protoreflect.Message {
+	mi := &file_kad_dht_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Many.ProtoReflect.Descriptor instead.
+func (*Many) Descriptor() ([]byte, []int) {
+	return file_kad_dht_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Many) GetRequests() []*Message {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Outcomes is the response to Many.
+type Outcomes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of each request, in their order: 0 if it was served, else the code with which a
+	// stream is reset that brought this request alone.
+	Codes         []uint32 `protobuf:"varint,1,rep,packed,name=codes,proto3" json:"codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcomes) Reset() {
+	*x = Outcomes{}
+	mi := &file_kad_dht_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcomes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcomes) ProtoMessage() {}
+
+func (x *Outcomes) ProtoReflect() protoreflect.Message {
+	mi := &file_kad_dht_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcomes.ProtoReflect.Descriptor instead.
+func (*Outcomes) Descriptor() ([]byte, []int) {
+	return file_kad_dht_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Outcomes) GetCodes() []uint32 {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
 type Message_Peer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID of a given peer.
@@ -287,7 +381,7 @@ type Message_Peer struct {
 
 func (x *Message_Peer) Reset() {
 	*x = Message_Peer{}
-	mi := &file_kad_dht_proto_msgTypes[1]
+	mi := &file_kad_dht_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +393,7 @@ func (x *Message_Peer) String() string {
 func (*Message_Peer) ProtoMessage() {}
 
 func (x *Message_Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_kad_dht_proto_msgTypes[1]
+	mi := &file_kad_dht_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +470,11 @@ const file_kad_dht_proto_rawDesc = "" +
 	"\rNOT_CONNECTED\x10\x00\x12\r\n" +
 	"\tCONNECTED\x10\x01\x12\x0f\n" +
 	"\vCAN_CONNECT\x10\x02\x12\x12\n" +
-	"\x0eCANNOT_CONNECT\x10\x03B\x1aZ\x18github.com/go-kad/kad/pbb\x06proto3"
+	"\x0eCANNOT_CONNECT\x10\x03\"3\n" +
+	"\x04Many\x12+\n" +
+	"\brequests\x18\x01 \x03(\v2\x0f.kad.pb.MessageR\brequests\" \n" +
+	"\bOutcomes\x12\x14\n" +
+	"\x05codes\x18\x01 \x03(\rR\x05codesB\x1aZ\x18github.com/go-kad/kad/pbb\x06proto3"
 
 var (
 	file_kad_dht_proto_rawDescOnce sync.Once
@@ -391,26 +489,29 @@ func file_kad_dht_proto_rawDescGZIP() []byte {
 }
 
 var file_kad_dht_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kad_dht_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_kad_dht_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_kad_dht_proto_goTypes = []any{
 	(Message_MessageType)(0),    // 0: kad.pb.Message.MessageType
 	(Message_ConnectionType)(0), // 1: kad.pb.Message.ConnectionType
 	(*Message)(nil),             // 2: kad.pb.Message
-	(*Message_Peer)(nil),        // 3: kad.pb.Message.Peer
-	(*Record)(nil),              // 4: kad.pb.Record
+	(*Many)(nil),                // 3: kad.pb.Many
+	(*Outcomes)(nil),            // 4: kad.pb.Outcomes
+	(*Message_Peer)(nil),        // 5: kad.pb.Message.Peer
+	(*Record)(nil),              // 6: kad.pb.Record
 }
 var file_kad_dht_proto_depIdxs = []int32{
 	0, // 0: kad.pb.Message.type:type_name -> kad.pb.Message.MessageType
-	4, // 1: kad.pb.Message.record:type_name -> kad.pb.Record
-	3, // 2: kad.pb.Message.closerPeers:type_name -> kad.pb.Message.Peer
-	3, // 3: kad.pb.Message.providerPeers:type_name -> kad.pb.Message.Peer
-	4, // 4: kad.pb.Message.moreRecords:type_name -> kad.pb.Record
-	1, // 5: kad.pb.Message.Peer.connection:type_name -> kad.pb.Message.ConnectionType
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 1: kad.pb.Message.record:type_name -> kad.pb.Record
+	5, // 2: kad.pb.Message.closerPeers:type_name -> kad.pb.Message.Peer
+	5, // 3: kad.pb.Message.providerPeers:type_name -> kad.pb.Message.Peer
+	6, // 4: kad.pb.Message.moreRecords:type_name -> kad.pb.Record
+	2, // 5: kad.pb.Many.requests:type_name -> kad.pb.Message
+	1, // 6: kad.pb.Message.Peer.connection:type_name -> kad.pb.Message.ConnectionType
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_kad_dht_proto_init() }
@@ -425,7 +526,7 @@ func file_kad_dht_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kad_dht_proto_rawDesc), len(file_kad_dht_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -43,6 +43,20 @@
 // a rule is refused as a whole, with an error that wraps [ErrMalformed] or
 // [ErrTooLarge]. Of a response, only the malformed entries are left out.
 //
+// # Many requests in one message
+//
+// Peers of this implementation also serve a protocol of their own, /kad/many/1.0.0 after the
+// name of the network, which carries frames in the same way. Its request has 1 to [MaxMany]
+// messages of PUT_VALUE and ADD_PROVIDER, and its response has one code for each of them: 0
+// if it was served, else the code with which a stream is reset that brings it alone. Each
+// has the limits that it has alone, and all together have those of one frame.
+//
+//	Many      1 requests (Message, repeated)
+//	Outcomes  1 codes (uint32, repeated, packed)
+//
+// A requester learns from identify which peers serve it, and sends others what they know.
+// See [AppendManyFrame], [SplitMany], [AppendOutcomesFrame] and [ParseOutcomes].
+//
 // # Use
 //
 // A client writes [AppendRequestFrame], reads [ReadFrame] and calls [ParseResponse]

@@ -56,6 +56,10 @@ const (
 	// needs 35 bytes with nanoseconds and an offset. A longer one is no time.
 	maxTime = 64
 
+	// MaxMany is the number of requests in one message of the protocol for many. An
+	// announcement has about 350 bytes, so that 256 of them are as large as a usual value.
+	MaxMany = 256
+
 	// MaxCloser is the number of closer peers of an answer. An honest one has k,
 	// which is 20, or 22 from js-libp2p, which adds the target and itself; Go
 	// clients take up to 2k. This is room for a k of 60.

@@ -39,6 +39,7 @@ const (
 	maxRecordFields = 64
 
 	maxRequestFields = maxOther + lookedFactor*MaxAnnounced + MaxRecords
+	maxManyFields    = maxOther + MaxMany
 
 	maxGroup = 1 << 10 // bytes of a group, which no message of this protocol has
 )

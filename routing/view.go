@@ -52,9 +52,27 @@ func (t *Table) Seeds(target Key, n int) []Contact {
 // Neighbours returns the n contacts closest to us, suspects among them, closest first;
 // all if there are fewer.
 func (t *Table) Neighbours(n int) []Contact {
-	all := t.Seeds(t.self, t.size)
-	SortByDistance(t.self, all)
-	return all[:min(n, len(all))]
+	n = min(n, t.size)
+	if n <= 0 {
+		return nil
+	}
+	return t.FillNeighbours(make([]Contact, 0, n))
+}
+
+// FillNeighbours is Neighbours for as many contacts as dst has capacity, which it overwrites.
+func (t *Table) FillNeighbours(dst []Contact) []Contact {
+	n := cap(dst)
+	dst = t.appendClosest(dst[:0], t.self, false)
+	if t.audit.suspects == 0 {
+		return dst
+	}
+	suspects := t.appendClosest(make([]Contact, 0, min(n, t.audit.suspects)), t.self, true)
+	for i := range suspects {
+		suspects[i].Doubtful = true
+	}
+	dst = append(dst, suspects...)
+	SortByDistance(t.self, dst)
+	return dst[:min(n, len(dst))]
 }
 
 // appendClosest appends to out the contacts that are closest to target, closest

@@ -67,7 +67,7 @@
 // POST /v1/provide without cid reads its body while it answers, with one object a line: a
 // receipt with its cid, for each content, in no order; then {"done":true,"stored":n,
 // "failed":n,"requests":n}. What was read is announced, and announced again every day, also
-// if the client goes away. Of what a client sends, up to 8 192 lines are read ahead: a client
+// if the client goes away. Of what a client sends, up to 32 768 lines are read ahead: a client
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.

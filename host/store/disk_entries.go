@@ -285,8 +285,7 @@ func (d *Disk) Publication(ctx context.Context, kind Kind, key []byte) (Publicat
 	return Publication{Kind: kind, Key: bytes.Clone(key), Data: e.data, Next: e.expires}, nil
 }
 
-// Publications implements [Store]. One that is damaged on the disk is
-// [ErrCorrupt].
+// Publications implements [Store]. The error names one of those that are damaged on the disk.
 func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, limit int) (found []Publication, err error) {
 	start := []byte{byte(kind)}
 	if afterKey != nil {
@@ -300,8 +299,8 @@ func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, lim
 		}
 		e, err := parseRow(row, raw)
 		if err != nil {
-			damaged = d.explain(err)
-			return nil
+			damaged = cmp.Or(damaged, d.explain(err))
+			return append(row, 0)
 		}
 		found = append(found, Publication{Kind: kind, Key: bytes.Clone(row[1:]), Data: bytes.Clone(e.data), Next: e.expires})
 		size += len(row) + len(raw)
@@ -310,10 +309,7 @@ func (d *Disk) Publications(ctx context.Context, kind Kind, afterKey []byte, lim
 		}
 		return append(row, 0)
 	})
-	if damaged != nil {
-		return nil, damaged
-	}
-	return found, err
+	return found, cmp.Or(err, damaged)
 }
 
 // each calls visit with the rows of a bucket, from the row key start on. Visit

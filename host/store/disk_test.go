@@ -161,3 +161,56 @@ func TestDiskProvidersDamaged(t *testing.T) {
 	announce(d, "cat", 5) // takes the place of the damaged one
 	want(2, "cat", "eve")
 }
+
+// Publications that are damaged do not keep the others from being read. The error says that there
+// are some.
+func TestDiskPublicationsDamaged(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	d, err := store.Open(dir, store.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"ann", "bob", "cat", "dan", "eve"}
+	for _, key := range keys {
+		if err := d.Publish(ctx, store.Publication{Kind: store.KindProvider, Key: []byte(key), Next: epoch}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, dir, "publications", func(b *bbolt.Bucket) error {
+		var err error
+		for _, key := range []string{"ann", "cat", "eve"} {
+			err = errors.Join(err, b.Put(append([]byte{byte(store.KindProvider)}, key...), []byte("damaged")))
+		}
+		return err
+	})
+	d = open(t, dir, store.Limits{})
+	for _, limit := range []int{0, 1, 2} {
+		var after []byte
+		var got []string
+		corrupt := false
+		for {
+			batch, err := d.Publications(ctx, store.KindProvider, after, limit)
+			if err != nil && !errors.Is(err, store.ErrCorrupt) {
+				t.Fatal(err)
+			}
+			if corrupt = corrupt || err != nil; len(batch) == 0 {
+				break
+			}
+			for _, p := range batch {
+				got, after = append(got, string(p.Key)), p.Key
+			}
+		}
+		if !slices.Equal(got, []string{"bob", "dan"}) || !corrupt {
+			t.Errorf("limit %d: %q, ErrCorrupt %v; want the ones that are intact, and the error", limit, got, corrupt)
+		}
+	}
+	if err := d.Publish(ctx, store.Publication{Kind: store.KindProvider, Key: []byte("cat"), Next: epoch}); err != nil {
+		t.Errorf("Publish() in the place of a damaged one = %v", err)
+	}
+	if batch, _ := d.Publications(ctx, store.KindProvider, nil, 0); len(batch) != 3 {
+		t.Errorf("%d publications are read, want 3", len(batch))
+	}
+}

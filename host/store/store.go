@@ -232,8 +232,9 @@ type Store interface {
 	// Publications returns the publications of a kind, at most limit of them and no
 	// more once they take 1 MiB together, in an order of the store's own: after nil
 	// come the first ones, and after a key those that follow it, whether or not it is
-	// published any more. None and no error is the end. If limit is 0 or negative,
-	// only their size limits them.
+	// published any more. None is the end. If limit is 0 or negative, only their size
+	// limits them. If some of them are damaged, the error is [ErrCorrupt], and the others
+	// come with it.
 	Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error)
 
 	// Expire removes what has expired at now, at most limit entries; if limit is 0

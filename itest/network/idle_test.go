@@ -24,23 +24,7 @@ func testIdle(t *testing.T) {
 	n := kadtest.New(t, kadtest.Config{Latency: wide})
 	nodes := joined(n, size, kad.Config{})
 	time.Sleep(rest)
-	sent := func(d *kadtest.Node) uint64 {
-		s := d.DHT.Stats()
-		return s.Requests + s.Probes
-	}
-	before := make(map[*kadtest.Node]uint64)
-	for _, d := range nodes {
-		before[d] = sent(d)
-	}
-	all, worst := uint64(0), uint64(0)
-	for range int(rest / time.Minute) {
-		time.Sleep(time.Minute)
-		for _, d := range nodes {
-			now := sent(d)
-			all, worst = all+now-before[d], max(worst, now-before[d])
-			before[d] = now
-		}
-	}
+	perMinute, worst := atRest(nodes, int(rest/time.Minute))
 	missing := 0
 	for _, d := range nodes {
 		for _, other := range n.Closest(string(d.ID()), near, d) {
@@ -49,9 +33,31 @@ func testIdle(t *testing.T) {
 			}
 		}
 	}
-	perMinute := float64(all) / size / rest.Minutes()
 	t.Logf("%.1f requests of a node in a minute, %d at worst; %d of %d neighbours are unknown", perMinute, worst, missing, size*near)
 	if perMinute > mean || worst > atWorst || missing > 0 {
 		t.Errorf("want %d, %d and none", mean, atWorst)
 	}
+}
+
+// atRest returns how many requests a node sends in a minute, on average over some minutes that
+// pass, and how many the node and minute with the most.
+func atRest(nodes []*kadtest.Node, minutes int) (perMinute float64, worst uint64) {
+	sent := func(d *kadtest.Node) uint64 {
+		s := d.DHT.Stats()
+		return s.Requests + s.Probes
+	}
+	before := make(map[*kadtest.Node]uint64)
+	for _, d := range nodes {
+		before[d] = sent(d)
+	}
+	all := uint64(0)
+	for range minutes {
+		time.Sleep(time.Minute)
+		for _, d := range nodes {
+			now := sent(d)
+			all, worst = all+now-before[d], max(worst, now-before[d])
+			before[d] = now
+		}
+	}
+	return float64(all) / float64(len(nodes)*minutes), worst
 }

@@ -21,7 +21,7 @@ func TestMeasure(t *testing.T) {
 		t.Skip("it measures for make bench-table, which sets KAD_MEASURE")
 	}
 	for name, measure := range map[string]func(t *testing.T, log func(format string, args ...any)){
-		"Idle": measureIdle, "ColdLookups": measureCold, "Many": measureMany, "Footprint": measureFootprint,
+		"Idle": measureIdle, "ColdLookups": measureCold, "Many": measureMany, "ManyAlone": measureAlone, "Footprint": measureFootprint,
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -37,25 +37,16 @@ func TestMeasure(t *testing.T) {
 // of 50 nodes that has been there for an hour.
 func measureIdle(t *testing.T, log func(format string, args ...any)) {
 	const nodes, minutes = 50, 60
-	var sent, size atomic.Int64
+	var size atomic.Int64
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10), Filter: func(_, _ *kadtest.Node, req protocol.Request) bool {
-		sent.Add(1)
 		size.Add(int64(len(protocol.AppendRequestFrame(nil, req))))
 		return true
 	}})
-	joined(n, nodes, kad.Config{})
+	all := joined(n, nodes, kad.Config{})
 	time.Sleep(time.Hour)
-	sent.Store(0)
 	size.Store(0)
-	worst, last := int64(0), int64(0)
-	for range minutes {
-		time.Sleep(time.Minute)
-		now := sent.Load()
-		worst, last = max(worst, now-last), now
-	}
-	share := float64(nodes)
-	log("%.2f requests/node/min %.2f worst-requests/node/min %.0f B-of-requests/node/min",
-		float64(last)/minutes/share, float64(worst)/share, float64(size.Load())/minutes/share)
+	perMinute, worst := atRest(all, minutes)
+	log("%.2f requests/node/min %d worst-requests %.0f B-of-requests/node/min", perMinute, worst, float64(size.Load())/minutes/nodes)
 }
 
 // measureCold measures lookups of one node in a row, of which each has to dial.
@@ -78,24 +69,28 @@ func measureCold(t *testing.T, log func(format string, args ...any)) {
 		f.took[len(f.took)*95/100].Milliseconds(), float64(f.requests)/float64(len(f.took)), float64(f.right)/float64(f.wanted))
 }
 
-// measureMany measures AnnounceMany among 200 nodes.
-func measureMany(t *testing.T, log func(format string, args ...any)) {
+// measureMany measures AnnounceMany among 200 nodes that take many announcements in one message.
+func measureMany(t *testing.T, log func(format string, args ...any)) { measureAnnounced(t, log, false) }
+
+// measureAlone measures AnnounceMany among 200 nodes that take one announcement in a message.
+func measureAlone(t *testing.T, log func(format string, args ...any)) {
+	measureAnnounced(t, log, true)
+}
+
+func measureAnnounced(t *testing.T, log func(format string, args ...any), alone bool) {
 	const count = 5000
-	var requests atomic.Int64
-	var from atomic.Pointer[kadtest.Node]
-	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10), Filter: func(asks, _ *kadtest.Node, _ protocol.Request) bool {
-		if asks == from.Load() {
-			requests.Add(1)
-		}
-		return true
-	}})
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
 	nodes := joined(n, 200, kad.Config{})
-	from.Store(nodes[0])
-	began := time.Now()
+	if alone {
+		plain(nodes)
+	}
+	time.Sleep(time.Minute) // what was learnt in the join is not fresh any more
+	before, began := nodes[0].DHT.Stats().Requests, time.Now()
 	if got := published(t, nodes[0].DHT.AnnounceMany(t.Context(), contents(t, 0, count))); got != count {
 		t.Errorf("%d of %d were announced", got, count)
 	}
-	log("%.2f requests/key %.2f virtual-ms/key", float64(requests.Load())/count, float64(time.Since(began).Milliseconds())/count)
+	requests := nodes[0].DHT.Stats().Requests - before
+	log("%.3f requests/key %.2f virtual-ms/key", float64(requests)/count, float64(time.Since(began).Milliseconds())/count)
 	if missing := unfound(t, nodes[100], nodes[0], 0, count, 100); missing > 0 {
 		t.Errorf("%d of %d are not found", missing, count/100)
 	}

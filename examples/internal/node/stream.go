@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxStreams bounds the calls of provideMany that are under way; more of them wait.
-	// Each has up to 8 192 CIDs in memory.
+	// Each has up to 32 768 CIDs in memory.
 	maxStreams = 8
 
 	// maxLine is the length of a line of their bodies.

@@ -127,8 +127,13 @@ func (c *Caller) Times() *observe.Requests { return &c.times }
 // Config.RequestTimeout, counts from the dial. Request decides the outcome and records it
 // in the table; the error carries it (see [OutcomeOf]).
 func (c *Caller) Request(ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage)) (protocol.Response, error) {
+	return c.request(ctx, turn, to, &errand{first: req}, reaches)
+}
+
+// request is Request for an errand.
+func (c *Caller) request(ctx context.Context, turn *Turn, to routing.Contact, e *errand, reaches func(Stage)) (protocol.Response, error) {
 	c.requests.Add(1)
-	resp, took, err := c.ask(ctx, turn, to, req, reaches)
+	resp, took, err := c.ask(ctx, turn, to, e, reaches)
 	outcome := OutcomeOf(err)
 	c.cfg.Table.Heard(to, outcome, took)
 	switch outcome {
@@ -144,7 +149,7 @@ func (c *Caller) Request(ctx context.Context, turn *Turn, to routing.Contact, re
 // at the same time: it records no outcome, because the other one does.
 func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request) (protocol.Response, error) {
 	c.requests.Add(1)
-	resp, _, err := c.ask(ctx, turn, to, req, nil)
+	resp, _, err := c.ask(ctx, turn, to, &errand{first: req}, nil)
 	return resp, err
 }
 
@@ -155,7 +160,7 @@ func (c *Caller) Beside(ctx context.Context, turn *Turn, to routing.Contact, req
 // A request for which there was no room is tried again: see noRoom. So is a request whose
 // connection ended under it, once, over a new one: the old one may have been dead for long.
 func (c *Caller) ask(
-	ctx context.Context, turn *Turn, to routing.Contact, req protocol.Request, reaches func(Stage),
+	ctx context.Context, turn *Turn, to routing.Contact, e *errand, reaches func(Stage),
 ) (resp protocol.Response, took time.Duration, err error) {
 	if reaches == nil {
 		reaches = func(Stage) {}
@@ -165,7 +170,7 @@ func (c *Caller) ask(
 	defer c.pulse.end()
 	if o := c.cfg.Observer; o.Traced() {
 		var end func(error, ...slog.Attr)
-		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(req)))
+		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(e.first)))
 		defer func() { end(err, slog.String("kad.outcome", OutcomeOf(err).String())) }()
 	}
 	l := c.lanes.use(to.ID)
@@ -175,7 +180,7 @@ func (c *Caller) ask(
 	mayBeOld := connected
 	for pause := retryFirst; ; pause, connected = min(2*pause, retryMost), c.cfg.Table.Connected(to.ID) {
 		var ended time.Time
-		resp, took, ended, err = c.attempt(ctx, turn, to.ID, connected, l, req, reaches, !first.IsZero())
+		resp, took, ended, err = c.attempt(ctx, turn, to.ID, connected, l, e, reaches, !first.IsZero())
 		if first.IsZero() {
 			first = ended
 		}
@@ -243,7 +248,7 @@ func wait(ctx context.Context, turn *Turn, pause time.Duration) bool {
 // attempt sends a request once to a peer that is connected or not, when there is room for it
 // in the lane of the peer. It returns when that ended, too.
 func (c *Caller) attempt(
-	ctx context.Context, turn *Turn, to peer.ID, connected bool, l *lane, req protocol.Request, reaches func(Stage), again bool,
+	ctx context.Context, turn *Turn, to peer.ID, connected bool, l *lane, e *errand, reaches func(Stage), again bool,
 ) (resp protocol.Response, took time.Duration, ended time.Time, err error) {
 	stage := Dialled
 	if connected {
@@ -255,14 +260,14 @@ func (c *Caller) attempt(
 	if again {
 		reaches(stage)
 	}
-	resp, took, ended, err = c.attemptNow(ctx, turn, to, connected, req, reaches)
+	resp, took, ended, err = c.attemptNow(ctx, turn, to, connected, e, reaches)
 	c.lanes.leave(l, ended, err, kaderr.ErrBusy)
 	return resp, took, ended, err
 }
 
 // attemptNow is attempt for a request that has entered the lane of its peer.
 func (c *Caller) attemptNow(
-	ctx context.Context, turn *Turn, to peer.ID, connected bool, req protocol.Request, reaches func(Stage),
+	ctx context.Context, turn *Turn, to peer.ID, connected bool, e *errand, reaches func(Stage),
 ) (resp protocol.Response, took time.Duration, ended time.Time, err error) {
 	var x *dial
 	if !connected {
@@ -293,7 +298,7 @@ func (c *Caller) attemptNow(
 		limited, cancel = c.limit(ctx)
 	}
 	if entered {
-		resp, err = c.cfg.Transport.Request(limited, to, req)
+		resp, err = e.send(limited, c.cfg.Transport, to)
 	}
 	now := time.Now()
 	if entered {
@@ -304,12 +309,12 @@ func (c *Caller) attemptNow(
 		if waited && !entered {
 			outcome = c.outcomeInQueue(ctx, limited)
 		}
-		c.times.Add(req, uint8(outcome), now.Sub(start))
+		c.times.Add(e.first, uint8(outcome), now.Sub(start))
 		return protocol.Response{}, 0, now, &outcomeError{outcome, inTime(limited, err)}
 	}
-	c.times.Add(req, uint8(table.Answered), now.Sub(start))
+	c.times.Add(e.first, uint8(table.Answered), now.Sub(start))
 	c.cfg.Host.Peerstore().RecordLatency(to, now.Sub(sent))
-	switch req.(type) {
+	switch e.first.(type) {
 	case protocol.PutValue, protocol.AddProvider:
 		return resp, 0, now, nil
 	default:

@@ -56,6 +56,6 @@ func (c *Caller) Introduce(ctx context.Context, id peer.ID) error {
 func (c *Caller) probe(ctx context.Context, to routing.Contact) (took time.Duration, err error) {
 	c.probes.Add(1)
 	c.Redial(to.ID)
-	_, took, err = c.ask(ctx, nil, to, protocol.FindNode{Target: []byte(c.cfg.Host.ID())}, nil)
+	_, took, err = c.ask(ctx, nil, to, &errand{first: protocol.FindNode{Target: []byte(c.cfg.Host.ID())}}, nil)
 	return took, err
 }

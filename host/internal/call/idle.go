@@ -157,6 +157,13 @@ func (i *idle) isSingle(id peer.ID) bool {
 	return p != nil && p.left > 0
 }
 
+// answersOnce is isSingle for a caller without the lock.
+func (i *idle) answersOnce(id peer.ID) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.isSingle(id)
+}
+
 // single has the streams of a peer not kept for a while.
 func (i *idle) single(id peer.ID) {
 	i.change(func() (wake bool) {

@@ -18,6 +18,7 @@ import (
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/multiformats/go-multistream"
 )
@@ -36,19 +37,19 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 }
 
 // open opens a stream to a peer that is connected, also before the peer is identified.
-func (s *Streams) open(ctx context.Context, to peer.ID) (network.Stream, error) {
+func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return pending(identified(s.host, c)) }) {
-		return s.host.NewStream(ctx, to, s.protocol)
+		return s.host.NewStream(ctx, to, id)
 	}
 	raw, err := s.host.Network().NewStream(network.WithNoDial(ctx, "it is connected"), to)
 	if err != nil {
 		return nil, err
 	}
-	if err := raw.SetProtocol(s.protocol); err != nil {
+	if err := raw.SetProtocol(id); err != nil {
 		_ = raw.Reset()
 		return nil, err
 	}
-	return &eagerStream{raw, multistream.NewMSSelect(raw, s.protocol)}, nil
+	return &eagerStream{raw, multistream.NewMSSelect(raw, id)}, nil
 }
 
 // pending reports whether a channel exists and is open.

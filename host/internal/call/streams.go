@@ -28,6 +28,15 @@ type Transport interface {
 	// addresses that the peer cannot know of. The error wraps [kaderr.ErrRefused] if
 	// the peer refused.
 	Request(ctx context.Context, to peer.ID, req protocol.Request) (protocol.Response, error)
+
+	// Together returns how many requests that store something may be sent to a peer at once:
+	// in one message, or on one stream. It is 1 for a peer of which too little is known.
+	Together(to peer.ID) (most int, inOne bool)
+
+	// Many sends a peer, which is connected, as many requests that store something as Together
+	// allows, and returns what became of each. The error is of all of them, and wraps
+	// [kaderr.ErrRefused] if the peer refused one of them, whichever it is.
+	Many(ctx context.Context, to peer.ID, reqs []protocol.Request) ([]error, error)
 }
 
 // Streams is the Transport of libp2p. A stream has one request at a time. Once a peer is
@@ -35,13 +44,15 @@ type Transport interface {
 type Streams struct {
 	host     lhost.Host
 	protocol lprotocol.ID
+	many     lprotocol.ID
 	idle     idle
 }
 
-// NewStreams returns a Transport that sends requests on streams of a protocol. It calls
-// wake when [Streams.Job] has something to do.
-func NewStreams(h lhost.Host, id lprotocol.ID, wake func()) *Streams {
-	return &Streams{host: h, protocol: id, idle: newIdle(wake)}
+// NewStreams returns a Transport that sends requests on streams of a protocol, and many at
+// once on streams of another one, to peers that speak it. It calls wake when [Streams.Job]
+// has something to do.
+func NewStreams(h lhost.Host, id, many lprotocol.ID, wake func()) *Streams {
+	return &Streams{host: h, protocol: id, many: many, idle: newIdle(wake)}
 }
 
 // Dial implements [Transport].
@@ -66,19 +77,28 @@ func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 		}
 	}
 	for again := !announces; ; again = false {
-		opened, err := s.open(ctx, to)
-		if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
-			opened, err = s.open(ctx, to)
-		}
+		on, err := s.begin(ctx, to, s.protocol)
 		if err != nil {
 			return protocol.Response{}, err
 		}
-		on := newStream(opened)
 		resp, err := s.exchange(ctx, on, req)
 		if !again || !on.crossed(err) || ctx.Err() != nil {
 			return resp, err
 		}
 	}
+}
+
+// begin opens a stream of a protocol. If this node may have no further one, it closes the
+// streams that are kept.
+func (s *Streams) begin(ctx context.Context, to peer.ID, id lprotocol.ID) (*stream, error) {
+	opened, err := s.open(ctx, to, id)
+	if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
+		opened, err = s.open(ctx, to, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newStream(opened), nil
 }
 
 // exchange writes a request on a stream and reads the answer. Then the stream is kept, or

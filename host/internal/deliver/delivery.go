@@ -25,10 +25,10 @@ type delivery struct {
 	group    *tasks.Group
 	key      routing.Key
 	send     func(ctx context.Context, c routing.Contact) error
-	patience time.Duration // how long a receiver holds a slot
-	known    func() int    // how many peers of the network are known
+	patience time.Duration
+	known    func() int // how many peers of the network are known
 
-	slots   chan struct{} // as many as are sent to at a time
+	gate    gate          // as many pass as are sent to at a time
 	enough  *mark         // the quorum has stored it
 	whole   *mark         // k peers have stored it, or all have been settled
 	settled chan struct{} // buffered, length 1: a receiver has been settled since
@@ -72,7 +72,7 @@ type receiver struct {
 
 func newDelivery(group *tasks.Group, key routing.Key, limit, k, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
 	return &delivery{
-		group: group, key: key, send: send, patience: patience, slots: make(chan struct{}, limit),
+		group: group, key: key, send: send, patience: patience, gate: newGate(limit),
 		enough: newMark(cmp.Or(quorum, (3*k+3)/4)), whole: newMark(k),
 		settled: make(chan struct{}, 1), done: make(chan struct{}), anyQuorum: quorum == 0,
 		known: func() int { return 0 },
@@ -116,7 +116,7 @@ func (v *delivery) add(ctx context.Context, sends *sync.WaitGroup, to []routing.
 		sends.Add(1)
 		started := v.group.Go(func(context.Context) {
 			defer sends.Done()
-			v.settle(r, v.sendTo(ctx, r.Contact))
+			v.settle(r, v.gate.pass(ctx, v.patience, func() error { return v.send(ctx, r.Contact) }))
 		})
 		if !started {
 			v.settle(r, kaderr.ErrClosed)
@@ -138,22 +138,6 @@ func (v *delivery) insert(to []routing.Contact) (added []*receiver) {
 		}
 	}
 	return added
-}
-
-// sendTo sends to c, when there is a slot. When c is late, its slot goes to another one.
-func (v *delivery) sendTo(ctx context.Context, c routing.Contact) error {
-	select {
-	case v.slots <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	free := sync.OnceFunc(func() { <-v.slots })
-	defer free()
-	defer time.AfterFunc(v.patience, free).Stop()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return v.send(ctx, c)
 }
 
 // taken reports whether all peers that were added have stored it. It waits until that is
@@ -245,12 +229,7 @@ func (v *delivery) receipt() Receipt {
 	}
 	r.Crowded = v.crowded
 	for _, to := range v.to {
-		switch err := to.outcome; {
-		case err == nil:
-			r.Stored = append(r.Stored, to.ID)
-		case !errors.Is(err, errUnsettled):
-			r.Failed[to.ID] = err
-		}
+		r.add(to.ID, to.outcome)
 	}
 	return r
 }

@@ -94,6 +94,12 @@ func (s *Sender) ToThese(ctx context.Context, to []routing.Contact, req protocol
 // One delivers a record or an announcement to one peer. turn may be nil.
 func (s *Sender) One(ctx context.Context, turn *call.Turn, c routing.Contact, req protocol.Request) error {
 	_, err := s.cfg.Call.Request(ctx, turn, c, req, nil)
+	return s.verified(ctx, turn, c, req, err)
+}
+
+// verified returns the outcome of a delivery to one peer, by the error of its request. Where
+// that does not show whether it is stored, it asks the peer, or sends it again.
+func (s *Sender) verified(ctx context.Context, turn *call.Turn, c routing.Contact, req protocol.Request, err error) error {
 	add, ok := req.(protocol.AddProvider)
 	if !ok {
 		return err
@@ -134,6 +140,16 @@ type Receipt struct {
 	Crowded bool
 
 	rest *delivery // not nil: it goes on
+}
+
+// add adds the outcome of a peer.
+func (r *Receipt) add(id peer.ID, outcome error) {
+	switch {
+	case outcome == nil:
+		r.Stored = append(r.Stored, id)
+	case !errors.Is(outcome, errUnsettled):
+		r.Failed[id] = outcome
+	}
 }
 
 // Wait returns the receipt when all peers have answered: at once if they have. If ctx ends

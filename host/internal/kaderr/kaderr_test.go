@@ -48,6 +48,12 @@ func TestRefusals(t *testing.T) {
 		if !errors.Is(err, ErrRefused) || tt.is != nil && !errors.Is(err, tt.is) {
 			t.Errorf("code %#x is %v", uint32(code), err)
 		}
+		if answered := OfCode(code); !errors.Is(answered, ErrRefused) || answered.Error() != err.Error() {
+			t.Errorf("code %#x is %v as an answer, and %v as a reset", uint32(code), answered, err)
+		}
+	}
+	if err := OfCode(0); err != nil || !errors.Is(OfCode(7), ErrRefused) {
+		t.Errorf("the answer 0 is %v, and an unknown one %v", err, OfCode(7))
 	}
 	if !errors.Is(OfReset(&network.StreamError{ErrorCode: network.StreamResourceLimitExceeded, Remote: true}), ErrBusy) {
 		t.Error("a stream for which the peer had no room is not busy")

@@ -76,10 +76,29 @@ func OfReset(err error) error {
 	if !ok || !reset.Remote {
 		return err
 	}
+	if told := toldBy(reset.ErrorCode); told != nil {
+		return told
+	}
+	return fmt.Errorf("%w: %w", ErrRefused, err)
+}
+
+// OfCode returns what a requester is told by a code that came as an answer: nil by 0.
+func OfCode(code network.StreamErrorCode) error {
+	if code == 0 {
+		return nil
+	}
+	if told := toldBy(code); told != nil {
+		return told
+	}
+	return fmt.Errorf("%w: with code %#x", ErrRefused, uint32(code))
+}
+
+// toldBy returns what a requester is told by a code of ours; nil if it is none.
+func toldBy(code network.StreamErrorCode) error {
 	for _, r := range refusals {
-		if r.code == reset.ErrorCode {
+		if r.code == code {
 			return r.told
 		}
 	}
-	return fmt.Errorf("%w: %w", ErrRefused, err)
+	return nil
 }

@@ -15,62 +15,76 @@ type publicationID struct {
 	key  string
 }
 
+// name returns the ID in one string, which takes less memory.
+func (id publicationID) name() string { return string([]byte{byte(id.kind)}) + id.key }
+
 // An agenda is when each of our publications is due again: the copy in memory of what
-// the store has, in order of time.
+// the store has, in order of time. A million of them take 160 MB.
 type agenda struct {
 	mu    sync.Mutex
-	when  map[publicationID]slot
-	heap  dueHeap // may hold entries that are not in when any more, or at another time
-	count uint64  // of calls of add
+	slots map[string]*slot // by the name of the ID
+	heap  dueHeap          // the slots that are not under way
+	count uint32           // of calls of add
 }
 
 // A slot is when a publication is due, and which call of add says so.
 type slot struct {
-	at    time.Time // zero while it is under way
-	count uint64
+	name  string
+	at    time.Time
+	index int32 // in the heap; underWay
+	count uint32
 }
+
+// ticket returns the ticket for a slot.
+func (s *slot) ticket() ticket {
+	return ticket{publicationID{store.Kind(s.name[0]), s.name[1:]}, s.count}
+}
+
+// underWay is the index of a slot with a ticket.
+const underWay = -1
 
 // A ticket is for a publication that is under way; due returns it.
 type ticket struct {
 	publicationID
-	count uint64
+	count uint32
 }
 
-// add sets when a publication is due. It returns the count of the call, above 0.
-func (a *agenda) add(id publicationID, at time.Time) uint64 {
+// add sets when a publication is due. It returns the count of the call, which is not 0.
+func (a *agenda) add(id publicationID, at time.Time) uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.when == nil {
-		a.when = make(map[publicationID]slot)
+	if a.slots == nil {
+		a.slots = make(map[string]*slot)
 	}
-	a.count++
-	a.when[id] = slot{at, a.count}
-	heap.Push(&a.heap, dueEntry{id, at})
-	if len(a.heap) > 2*len(a.when)+minStale {
-		a.rebuild()
+	if a.count++; a.count == 0 {
+		a.count++
 	}
-	return a.count
-}
-
-// minStale is how many entries without a meaning the heap may hold in any case.
-const minStale = 64
-
-// rebuild drops the entries of the heap that were dropped or moved.
-func (a *agenda) rebuild() {
-	a.heap = a.heap[:0]
-	for id, s := range a.when {
-		if !s.at.IsZero() {
-			a.heap = append(a.heap, dueEntry{id, s.at})
-		}
+	name := id.name()
+	s := a.slots[name]
+	if s == nil {
+		s = &slot{name: name, index: underWay}
+		a.slots[name] = s
 	}
-	heap.Init(&a.heap)
+	if s.at, s.count = at, a.count; s.index == underWay {
+		heap.Push(&a.heap, s)
+	} else {
+		heap.Fix(&a.heap, int(s.index))
+	}
+	return s.count
 }
 
 // drop forgets a publication.
 func (a *agenda) drop(id publicationID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.when, id)
+	s := a.slots[id.name()]
+	if s == nil {
+		return
+	}
+	delete(a.slots, s.name)
+	if s.index != underWay {
+		heap.Remove(&a.heap, int(s.index))
+	}
 }
 
 // current reports whether the publication of a ticket was neither dropped nor
@@ -78,16 +92,15 @@ func (a *agenda) drop(id publicationID) {
 func (a *agenda) current(t ticket) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s, ok := a.when[t.publicationID]
-	return ok && s.count == t.count
+	s := a.slots[t.name()]
+	return s != nil && s.count == t.count
 }
 
 // has reports whether there is such a publication.
 func (a *agenda) has(id publicationID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, ok := a.when[id]
-	return ok
+	return a.slots[id.name()] != nil
 }
 
 // due returns tickets for up to n publications that are due at now, and when the next
@@ -98,11 +111,6 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 	defer a.mu.Unlock()
 	for len(a.heap) > 0 {
 		first := a.heap[0]
-		s, ok := a.when[first.id]
-		if !ok || !s.at.Equal(first.at) { // dropped, or moved
-			heap.Pop(&a.heap)
-			continue
-		}
 		if !tasks.Passed(now, first.at) {
 			return tickets, first.at
 		}
@@ -110,8 +118,7 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 			return tickets, time.Time{} // ask again when there is room
 		}
 		heap.Pop(&a.heap)
-		a.when[first.id] = slot{count: s.count}
-		tickets = append(tickets, ticket{first.id, s.count})
+		tickets = append(tickets, first.ticket())
 	}
 	return tickets, time.Time{}
 }
@@ -120,29 +127,33 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 func (a *agenda) len() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.when)
-}
-
-// A dueEntry is when a publication is due, or was when it was added.
-type dueEntry struct {
-	id publicationID
-	at time.Time
+	return len(a.slots)
 }
 
 // dueHeap implements [heap.Interface]: the earliest first.
-type dueHeap []dueEntry
+type dueHeap []*slot
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Swap implements [heap.Interface].
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = int32(i), int32(j) //nolint:gosec // so many do not fit into memory
+}
 
 // Push implements [heap.Interface].
-func (h *dueHeap) Push(x any) { *h = append(*h, x.(dueEntry)) }
+func (h *dueHeap) Push(x any) {
+	s := x.(*slot)
+	s.index = int32(len(*h)) //nolint:gosec // so many do not fit into memory
+	*h = append(*h, s)
+}
 
 // Pop implements [heap.Interface].
 func (h *dueHeap) Pop() any {
 	last := len(*h) - 1
-	e := (*h)[last]
-	*h = (*h)[:last]
-	return e
+	s := (*h)[last]
+	(*h)[last], *h = nil, (*h)[:last]
+	s.index = underWay
+	return s
 }

@@ -1,8 +1,13 @@
 package publish
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"runtime"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
@@ -42,12 +47,74 @@ func TestAgenda(t *testing.T) {
 	for range 10_000 {
 		a.add(id("b"), at(6))
 	}
-	if len(a.heap) > 2*a.len()+minStale {
+	if len(a.heap) > a.len() {
 		t.Errorf("%d entries for %d publications", len(a.heap), a.len())
 	}
 	if due, _ := a.due(at(6), 10); len(due) != 1 || due[0].publicationID != id("b") {
 		t.Errorf("due at 6: %v, want b", due)
 	}
+}
+
+// Whatever is added, dropped and due, publications come in the order of their times, each once
+// until it is added again.
+func TestAgendaOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a agenda
+		when, now := map[publicationID]int{}, 0 // when it is due; -1: under way
+		start := time.Unix(1, 0)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			id := publicationID{store.KindValue, rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "key")}
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			case 0, 1:
+				when[id] = now + rapid.IntRange(0, 9).Draw(t, "in")
+				a.add(id, start.Add(time.Duration(when[id])))
+			case 2:
+				delete(when, id)
+				a.drop(id)
+			default:
+				now += rapid.IntRange(0, 5).Draw(t, "later")
+				tickets, _ := a.due(start.Add(time.Duration(now)), 2)
+				last := 0
+				for _, ticket := range tickets {
+					if at, ok := when[ticket.publicationID]; !ok || at < last || at > now || !a.current(ticket) {
+						t.Fatalf("at %d: %v is due, of %v", now, ticket, when)
+					}
+					last, when[ticket.publicationID] = when[ticket.publicationID], -1
+				}
+				for id, at := range when {
+					if at >= 0 && at <= now && (len(tickets) < 2 || at < last) {
+						t.Fatalf("at %d: %v is not due, of %v", now, id, when)
+					}
+				}
+			}
+		}
+		if a.len() != len(when) {
+			t.Fatalf("%d publications, want %d", a.len(), len(when))
+		}
+	})
+}
+
+// A million publications take at most 160 MB.
+func TestAgendaMemory(t *testing.T) {
+	const count = 100_000
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	a, now := new(agenda), time.Now()
+	for i := range count {
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+		a.add(publicationID{store.KindProvider, "\x12\x20" + string(sum[:])}, now.Add(time.Duration(i)))
+	}
+	each := (heap() - before) / count
+	t.Logf("%d bytes for each publication", each)
+	if !roomtest.RaceEnabled && each > 160 {
+		t.Errorf("want at most 160")
+	}
+	runtime.KeepAlive(a)
 }
 
 // A publication is due when one of the two clocks says so: the machine may have slept for as

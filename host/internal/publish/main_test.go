@@ -117,6 +117,17 @@ func (n *node) toPuts(put calltest.Answer) calltest.Answer {
 	}
 }
 
+// toWrites is toPuts for ADD_PROVIDER, too.
+func (n *node) toWrites(write calltest.Answer) calltest.Answer {
+	others := n.toPuts(write)
+	return func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		if _, ok := req.(protocol.AddProvider); ok {
+			return write(ctx, req)
+		}
+		return others(ctx, req)
+	}
+}
+
 // holding answers GET_VALUE with a value.
 func holding(value string, others calltest.Answer) calltest.Answer {
 	return func(ctx context.Context, req protocol.Request) (protocol.Response, error) {

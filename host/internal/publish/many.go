@@ -2,23 +2,33 @@ package publish
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
 
 	"github.com/go-kad/kad/host/internal/deliver"
+	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/routing"
 )
 
 const (
-	// manyBatch and manyBytes bound the items of Many that are in memory: as many as
-	// share the lookups of a part of the key space.
-	manyBatch = 8192
+	// manyBatch and manyBytes bound the items of Many that are in memory, and are sorted: the
+	// more there are, the more of them are for the same peers.
+	manyBatch = 32_768
 	manyBytes = 16 << 20
 
-	// manyAtOnce is how many items are published at a time.
+	// manyChunk is how many items are sent together, and manyChunks how many of these are
+	// under way: one is looked up while the other is sent.
+	manyChunk  = 1024
+	manyChunks = 2
+
+	// manyAtOnce is how many items are written to the store at a time.
 	manyAtOnce = 64
 )
 
@@ -27,6 +37,14 @@ type Item struct {
 	Kind  store.Kind
 	Key   []byte
 	Value []byte // of a value
+}
+
+// kind names the kind of an item, for events.Published.
+func (i Item) kind() string {
+	if i.Kind == store.KindProvider {
+		return "announcement"
+	}
+	return "value"
 }
 
 // A Published is what became of an Item.
@@ -38,14 +56,14 @@ type Published struct {
 
 // Many publishes items, and yields what became of each as soon as that is known. It reads
 // a batch of them ahead, and works on it in the order of the key space, so that items near
-// each other share lookups.
+// each other share lookups, and all items for one peer go there together.
 //
 // An item is kept, to be published again, before it is sent: if it fails, or the node stops
 // before it was sent, it is tried again within 10 minutes, or after the restart. An item
 // that may not be published at all is not kept. Many ends with ctx, or when its reader stops.
 func (p *Publisher) Many(ctx context.Context, items iter.Seq[Item]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
-		survey := p.cfg.Lookup.NewSurvey()
+		r := p.newRun()
 		var batch []Item
 		size := 0
 		for item := range items {
@@ -53,44 +71,44 @@ func (p *Publisher) Many(ctx context.Context, items iter.Seq[Item]) iter.Seq[Pub
 			if len(batch) < manyBatch && size < manyBytes {
 				continue
 			}
-			if !p.batch(ctx, survey, batch, yield) {
+			if !p.batch(ctx, r, batch, yield) {
 				return
 			}
 			batch, size = batch[:0], 0
 		}
-		p.batch(ctx, survey, batch, yield)
+		p.batch(ctx, r, batch, yield)
 	}
 }
 
+// A run publishes many items: what it has found out about the network holds for all of them.
+type run struct {
+	survey *lookup.Survey
+	bulk   *deliver.Bulk
+}
+
+func (p *Publisher) newRun() *run { return &run{p.cfg.Lookup.NewSurvey(), p.cfg.Deliver.NewBulk()} }
+
 // A kept item is one that is in the agenda.
 type kept struct {
-	Item
-	ticket
-	err error // why it may not be published
+	Published
+	ticket ticket
+	pub    store.Publication // of the store; it may be missing
+	parcel *deliver.Parcel   // nil: it is not sent
+	unkept error             // why it is not published again
 }
 
 // batch publishes a batch of items, and reports whether to go on.
-func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []Item, yield func(Published) bool) (more bool) {
+func (p *Publisher) batch(ctx context.Context, r *run, batch []Item, yield func(Published) bool) (more bool) {
 	sortByPlace(batch, func(i Item) []byte { return i.Key })
-	now := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan Published)
 	started := p.cfg.Tasks.Go(func(context.Context) {
 		defer close(results)
-		all := make([]*kept, len(batch))
-		for i, item := range batch {
-			all[i] = &kept{Item: item}
-		}
-		err := tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k *kept) error {
-			p.reserve(ctx, now, k)
-			return nil
-		})
-		if err != nil {
-			return
-		}
-		_ = tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k *kept) error {
-			results <- p.publishKept(ctx, now, survey.Closest, k)
+		_ = tasks.Each(ctx, manyChunks, slices.Chunk(batch, manyChunk), func(ctx context.Context, items []Item) error {
+			for _, k := range p.publishChunk(ctx, time.Now(), r, items) {
+				results <- k.Published
+			}
 			return nil
 		})
 	})
@@ -108,39 +126,124 @@ func (p *Publisher) batch(ctx context.Context, survey *lookup.Survey, batch []It
 	return more && ctx.Err() == nil
 }
 
-// reserve keeps an item, to be published within republishRetry if it is not before.
-func (p *Publisher) reserve(ctx context.Context, now time.Time, k *kept) {
-	if k.Kind == store.KindValue {
-		if k.err = p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k.Item)...); k.err != nil {
-			return
+// publishChunk keeps items, publishes them, and sets when they are published again. It returns
+// the ones of which it is known what became of them: none if ctx ends before they are kept.
+func (p *Publisher) publishChunk(ctx context.Context, now time.Time, r *run, items []Item) []*kept {
+	all := make([]*kept, len(items))
+	for i, item := range items {
+		all[i] = &kept{Published: Published{Item: item}}
+	}
+	if each(ctx, all, func(ctx context.Context, k *kept) { p.reserve(ctx, now, k) }) != nil {
+		return nil
+	}
+	p.send(ctx, now, r, all)
+	p.settleAll(ctx, now, all)
+	for _, k := range all {
+		if k.Err == nil && k.unkept != nil {
+			k.Err = fmt.Errorf("kad: published, and not published again, since the store cannot keep it: %w", k.unkept)
 		}
 	}
-	if p.cfg.Interval >= 0 {
-		id := publicationID{k.Kind, string(k.Key)}
-		k.ticket = p.save(ctx, id, k.Value, now.Add(tasks.Jittered(republishRetry)))
+	return all
+}
+
+// settleAll sets when items are published again. The ones for which there was no time stay in
+// the agenda as they are.
+func (p *Publisher) settleAll(ctx context.Context, now time.Time, all []*kept) {
+	over := ctx.Err() != nil
+	_ = each(context.WithoutCancel(ctx), all, func(ctx context.Context, k *kept) {
+		if k.ticket.count == 0 || over && len(k.Receipt.Stored) == 0 {
+			return
+		}
+		if err := p.settle(ctx, now, k.ticket, k.pub, k.Err); err != nil {
+			k.unkept = err
+			log.Warnw("not published again: the store cannot keep it", "error", err)
+		}
+	})
+}
+
+// each calls f with some items at a time. The error is the cause of ctx, if that ends first.
+func each(ctx context.Context, all []*kept, f func(ctx context.Context, k *kept)) error {
+	return tasks.Each(ctx, manyAtOnce, slices.Values(all), func(ctx context.Context, k *kept) error {
+		f(ctx, k)
+		return nil
+	})
+}
+
+// reserve holds an item here, and keeps it, to be published within republishRetry if it is not
+// before.
+func (p *Publisher) reserve(ctx context.Context, now time.Time, k *kept) {
+	if k.Err = p.hold(ctx, now, k); k.Err != nil || p.cfg.Interval < 0 {
+		return
+	}
+	id := publicationID{k.Kind, string(k.Key)}
+	k.ticket, k.pub, k.unkept = p.save(ctx, id, k.Value, now.Add(tasks.Jittered(republishRetry)))
+}
+
+// hold has this node hold an item itself. It is an error if it may not be published.
+func (p *Publisher) hold(ctx context.Context, now time.Time, k *kept) error {
+	if k.Kind == store.KindProvider {
+		return p.cfg.Holder.Provide(ctx, k.Key, 0, now)
+	}
+	return p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k.Item)...)
+}
+
+// send sends items that are held here to the peers closest to them, and sets what became of
+// each.
+func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept) {
+	var sent []*kept
+	var parcels []*deliver.Parcel
+	var noAddr error
+	if slices.ContainsFunc(all, func(k *kept) bool { return k.Kind == store.KindProvider }) {
+		noAddr = p.cfg.Reach.AwaitAddr(ctx)
+	}
+	for _, k := range all {
+		if k.Err == nil && k.Kind == store.KindProvider {
+			k.Err = noAddr
+		}
+		if k.Err == nil {
+			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
+				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
+			}
+		}
+		if k.parcel != nil {
+			sent, parcels = append(sent, k), append(parcels, k.parcel)
+		}
+	}
+	for i, receipt := range r.bulk.Deliver(ctx, parcels) {
+		k := sent[i]
+		k.Receipt, k.Err = receipt, p.tell(ctx, k.kind(), k.Key, receipt, 0, nil)
 	}
 }
 
-// publishKept publishes an item that reserve has kept.
-func (p *Publisher) publishKept(ctx context.Context, now time.Time, closest lookup.Closest, k *kept) (done Published) {
-	done = Published{Item: k.Item, Err: k.err}
-	if k.err != nil {
-		return done
+// address makes a parcel of an item, for the peers closest to it. Where this node is the only
+// server, the item is published by being held here.
+func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept) error {
+	parcel := new(deliver.Parcel)
+	add := func(_ context.Context, to ...routing.Contact) {
+		for _, c := range to {
+			if !slices.ContainsFunc(parcel.To, func(have routing.Contact) bool { return have.ID == c.ID }) {
+				parcel.To = append(parcel.To, c)
+			}
+		}
 	}
-	if k.Kind == store.KindProvider {
-		done.Receipt, done.Err = p.announce(ctx, now, closest, k.Key, 0)
+	_, err := r.survey.Closest(ctx, k.Key, &lookup.Sink{Add: add, Late: add, Crowded: func() { parcel.Crowded = true }})
+	switch {
+	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindProvider && p.cfg.Holder.Provides(ctx, k.Key, now):
+		k.Receipt = p.byUs()
+		return nil
+	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindValue:
+		if err = p.cfg.Holder.Store(ctx, now, p.cfg.Self, p.records(now, k.Item)...); err == nil {
+			k.Receipt = p.byUs() // there is no other holder, so a full store is an error
+		}
+		return err
+	case err != nil:
+		return err
+	}
+	routing.SortByDistance(routing.KeyOf(k.Key), parcel.To)
+	if k.parcel = parcel; k.Kind == store.KindProvider {
+		parcel.Req = p.cfg.Holder.Announcement(k.Key, 0, now)
 	} else {
-		done.Receipt, done.Err = p.put(ctx, now, closest, 0, p.records(now, k.Item)...)
+		parcel.Req = holder.PutOf(p.records(now, k.Item))
 	}
-	if k.count == 0 { // it is not in the agenda
-		return done
-	}
-	pub, err := p.cfg.Store.Publication(ctx, k.Kind, k.Key)
-	if err != nil {
-		return done // it was withdrawn meanwhile, or is tried again after a restart
-	}
-	if err := p.settle(context.WithoutCancel(ctx), now, k.ticket, pub, done.Err); err != nil {
-		log.Warnw("not published again: the store cannot keep it", "error", err)
-	}
-	return done
+	return nil
 }

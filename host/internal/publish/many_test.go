@@ -66,10 +66,10 @@ func TestManyIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 20, 22*time.Hour)
 		n.run()
+		n.will(n.toWrites(calltest.Refuses))
 		for range n.Many(t.Context(), slices.Values(items(300, 0))) {
 			break
 		}
-		n.will(calltest.Refuses)
 		for r := range n.Many(t.Context(), slices.Values([]Item{{Kind: store.KindProvider, Key: []byte("refused")}})) {
 			if r.Err == nil {
 				t.Error("no error although all peers refuse")
@@ -107,7 +107,7 @@ func TestManyIsCancelled(t *testing.T) {
 				cancel()
 			}
 		}
-		if done < 100 || done > 100+2*manyAtOnce {
+		if done < 100 || done > 100+2*manyChunk {
 			t.Errorf("%d were published after it was cancelled at 100", done)
 		}
 	})

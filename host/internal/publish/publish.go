@@ -185,9 +185,14 @@ func (p *Publisher) StopProviding(ctx context.Context, key []byte) error {
 // keep keeps a publication, to publish it again. It does not fail: the value or the
 // announcement is published already.
 func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, data []byte) {
-	if p.cfg.Interval >= 0 && p.save(ctx, id, data, p.again(now, id)).count > 0 {
-		p.cfg.Wake()
+	if p.cfg.Interval < 0 {
+		return
 	}
+	if _, _, err := p.save(ctx, id, data, p.again(now, id)); err != nil {
+		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk
+		return
+	}
+	p.cfg.Wake()
 }
 
 // again returns when a publication that is published now is published again: after the
@@ -212,23 +217,22 @@ func (p *Publisher) again(now time.Time, id publicationID) time.Time {
 	return now.Add(p.cfg.Interval - min(behind, p.cfg.Interval/10))
 }
 
-// save adds a publication to the store and to the agenda. It returns a ticket for it, whose
-// count is 0 if the store cannot keep it.
-func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) ticket {
+// save adds a publication to the store and to the agenda. It returns a ticket for it, and what
+// the store has now. The error is that of the store, which cannot keep it.
+func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) (t ticket, pub store.Publication, err error) {
 	p.write.Lock()
 	defer p.write.Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
-	pub := store.Publication{
+	pub = store.Publication{
 		Kind: id.kind,
 		Key:  []byte(id.key),
 		Data: p.withPublished(ctx, id, data),
 		Next: next,
 	}
 	if err := p.cfg.Store.Publish(ctx, pub); err != nil {
-		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk
-		return ticket{}
+		return t, pub, err
 	}
-	return ticket{id, p.agenda.add(id, pub.Next)}
+	return ticket{id, p.agenda.add(id, pub.Next)}, pub, nil
 }
 
 // withPublished returns the data to publish again: data, or, of a key that holds several
@@ -287,9 +291,9 @@ func (p *Publisher) resume(ctx context.Context, now time.Time) {
 		for {
 			batch, err := p.cfg.Store.Publications(ctx, kind, after, 0)
 			if err != nil {
-				log.Warnw("a damaged publication is not published again", "error", err) // a matter of the disk
+				log.Warnw("some publications are not published again", "kind", kind, "error", err) // a matter of the disk
 			}
-			if err != nil || len(batch) == 0 {
+			if len(batch) == 0 {
 				break
 			}
 			for _, pub := range batch {

@@ -20,11 +20,10 @@ const (
 	// republishRetry is when a publication that no peer has stored is tried again.
 	republishRetry = 10 * time.Minute
 
-	// republishing is how many publications are published again at a time, and
-	// republishBatch how many share lookups, in the order of the key space: see package
-	// lookup.
+	// republishing is how many values are published again at a time, and republishBatch how
+	// many publications share lookups, in the order of the key space: see package lookup.
 	republishing   = 4
-	republishBatch = 256
+	republishBatch = manyChunk
 
 	// republishSlack is the part of the interval by which a publication may be early,
 	// to share lookups with publications that are due.
@@ -43,22 +42,53 @@ func (p *Publisher) Job() tasks.Job {
 		}
 		soon, _ := p.agenda.due(now.Add(p.cfg.Interval/republishSlack), republishBatch-len(tickets))
 		tickets = append(tickets, soon...)
-		start.Run(func(ctx context.Context) error { return p.republishAll(ctx, tickets) }, nil)
+		start.Run(func(ctx context.Context) error { return p.republishAll(ctx, now, tickets) }, nil)
 		return time.Time{}
 	}}
 }
 
-// republishAll publishes what is due again, a few at a time. Publications that are near
-// each other in the key space come together, and share lookups.
-func (p *Publisher) republishAll(ctx context.Context, tickets []ticket) error {
+// republishAll publishes what is due again: announcements all together, and values a few at a
+// time, since a get comes before each. Publications that are near each other in the key space
+// come together, and share lookups.
+func (p *Publisher) republishAll(ctx context.Context, now time.Time, tickets []ticket) error {
 	sortByPlace(tickets, func(t ticket) []byte { return []byte(t.key) })
-	s := p.cfg.Lookup.NewSurvey()
-	return tasks.Each(ctx, republishing, slices.Values(tickets), func(ctx context.Context, t ticket) error {
-		if err := p.republish(ctx, s.Closest, t); err != nil {
+	r := p.newRun()
+	values := slices.DeleteFunc(slices.Clone(tickets), func(t ticket) bool { return t.kind == store.KindProvider })
+	var announcements []*kept
+	for _, t := range tickets {
+		if t.kind == store.KindProvider {
+			announcements = append(announcements, &kept{Published: Published{Item: Item{Kind: t.kind, Key: []byte(t.key)}}, ticket: t})
+		}
+	}
+	p.announceAgain(ctx, now, r, announcements)
+	return tasks.Each(ctx, republishing, slices.Values(values), func(ctx context.Context, t ticket) error {
+		if err := p.republish(ctx, r.survey.Closest, t); err != nil {
 			log.Debugw("republish", "key", t.key, "error", err)
 		}
 		return nil
 	})
+}
+
+// announceAgain publishes announcements again that are due.
+func (p *Publisher) announceAgain(ctx context.Context, now time.Time, r *run, all []*kept) {
+	_ = each(ctx, all, func(ctx context.Context, k *kept) {
+		if k.pub, k.Err = p.cfg.Store.Publication(ctx, k.Kind, k.Key); k.Err == nil {
+			k.Err = p.hold(ctx, now, k)
+		}
+	})
+	all = slices.DeleteFunc(all, func(k *kept) bool { return errors.Is(k.Err, store.ErrNotFound) }) // withdrawn meanwhile
+	if ctx.Err() != nil {
+		return // they are due at the next start
+	}
+	p.send(ctx, now, r, all)
+	for _, k := range all {
+		if k.Err == nil {
+			p.republished.Add(1)
+		} else {
+			log.Debugw("republish", "key", k.Key, "error", k.Err)
+		}
+	}
+	p.settleAll(ctx, now, all)
 }
 
 // sortByPlace sorts items by the places of their keys in the key space, so that items that

@@ -7,10 +7,20 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// slack is how old a deadline becomes before a further request renews it: what it bounds may
-// take that much less. A deadline for each request would cost more than most answers: a timer,
-// and with a context four objects.
-const slack = 2 * time.Second
+const (
+	// idleTimeout is how long a stream may go without a complete request, less slack.
+	idleTimeout = time.Minute
+
+	// answerTimeout bounds the work on one request, and the writing of its answer, less
+	// slack: a peer that reads slower is not waited for. A message with many requests has no
+	// more.
+	answerTimeout = 10 * time.Second
+
+	// slack is how old a deadline becomes before a further request renews it: what it bounds may
+	// take that much less. A deadline for each request would cost more than most answers: a timer,
+	// and with a context four objects.
+	slack = 2 * time.Second
+)
 
 // deadlines are those of one stream. They belong to the goroutine that serves it.
 type deadlines struct {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -25,6 +27,9 @@ type session struct {
 	streams [4]network.Stream
 	sent    int
 }
+
+// takesMany is the stream of a session whose messages have many requests.
+const takesMany = 3
 
 // next returns the next byte of the script; 0 at its end.
 func (s *session) next() int {
@@ -59,7 +64,11 @@ func validFrames() (frames [][]byte) {
 
 // open opens one of the streams, whose answers are read and have to be frames.
 func (s *session) open(i int) {
-	near := dialFrom(s.node, calltest.ID(1000+i/2), netAddr(i/2))
+	dial := dialFrom
+	if i == takesMany {
+		dial = dialMany
+	}
+	near := dial(s.node, calltest.ID(1000+i/2), netAddr(i/2))
 	s.streams[i] = near
 	go func() {
 		var buf []byte
@@ -85,7 +94,18 @@ func (s *session) step(valid [][]byte) {
 		s.sent += len(b)
 		_, _ = stream.Write(b)
 	}
-	frame := func() []byte { return valid[s.next()%len(valid)] }
+	frame := func() []byte {
+		one := valid[s.next()%len(valid)]
+		if i != takesMany {
+			return one
+		}
+		_, prefix := binary.Uvarint(one)
+		many := []byte{}
+		for range s.next() {
+			many = protowire.AppendBytes(protowire.AppendTag(many, 1, protowire.BytesType), one[prefix:])
+		}
+		return protocol.AppendFrame(nil, many)
+	}
 	switch what / len(s.streams) % 8 {
 	case 0, 1:
 		n := min(s.next(), len(s.rest))
@@ -130,9 +150,10 @@ func FuzzServe(f *testing.F) {
 	for i := range valid {
 		f.Add([]byte{2 * 4, 0, byte(i)})
 	}
-	f.Add([]byte{4 * 4, 7, 40, 7*4 + 1, 255, 4 * 4, 1, 3})                      // half a request, for a while
-	f.Add([]byte{0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 3, 0x80, 0, 0})         // lengths
-	f.Add([]byte{2 * 4, 7, 3, 3, 3, 3, 3, 3, 3, 3, 6 * 4, 5*4 + 3, 5, 7, 9, 7}) // pipelined, and one that is wrong
+	f.Add([]byte{4 * 4, 7, 40, 7*4 + 1, 255, 4 * 4, 1, 3})                                        // half a request, for a while
+	f.Add([]byte{2*4 + takesMany, 0, 5, 100, 2*4 + takesMany, 3, 8, 255, 5, 8, 0, 1, 7*4 + 1, 9}) // many
+	f.Add([]byte{0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 3, 0x80, 0, 0})                           // lengths
+	f.Add([]byte{2 * 4, 7, 3, 3, 3, 3, 3, 3, 3, 3, 6 * 4, 5*4 + 3, 5, 7, 9, 7})                   // pipelined, and one that is wrong
 	f.Fuzz(func(t *testing.T, script []byte) {
 		synctest.Test(t, func(t *testing.T) { testSession(t, script, valid) })
 	})
@@ -172,8 +193,12 @@ func checkIdle(t *testing.T, n *node) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.streams) > 0 || len(n.shares) > 0 || n.memory != 0 || n.queue.running+n.pressed.running != 0 || len(n.queue.waiting)+len(n.pressed.waiting) > 0 {
-		t.Errorf("%d streams, %d peers, %d bytes, %d running and %d waiting requests are left",
-			len(n.streams), len(n.shares), n.memory, n.queue.running+n.pressed.running, len(n.queue.waiting)+len(n.pressed.waiting))
+	if len(n.streams) > 0 || len(n.shares) > 0 || n.memory != 0 {
+		t.Errorf("%d streams, %d peers and %d bytes are left", len(n.streams), len(n.shares), n.memory)
+	}
+	for _, q := range []*queue{&n.queue, &n.pressed.queue} {
+		if q.running != 0 || len(q.waiting) > 0 {
+			t.Errorf("%d running and %d waiting requests are left", q.running, len(q.waiting))
+		}
 	}
 }

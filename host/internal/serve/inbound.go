@@ -20,12 +20,13 @@ const maxInboundPerPeer = 32
 // An inbound is a stream that is served.
 type inbound struct {
 	stream  network.Stream
+	many    bool // each of its messages has many requests
 	peer    peer.ID
 	network string // of the address of its connection, and
 	subnet  string // the smaller one in it; both are empty before locate
 
-	since time.Time // when its last request was read, or the stream began
-	busy  bool      // a request is being answered, or waits for its turn
+	since time.Time // when its last message was read, or the stream began
+	busy  int       // requests of it that are being answered, or wait for their turn
 
 	memory int // bytes reserved for its request and its answer
 
@@ -99,7 +100,7 @@ func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	known := s.cfg.Table.Has(newcomer.peer)
 	var victim *inbound
 	for in := range s.streams {
-		inUse := in.busy || now.Sub(in.since) < minIdle
+		inUse := in.busy > 0 || now.Sub(in.since) < minIdle
 		hasMore := networks[in.network] > networks[newcomer.network]+1 || subnets[in.subnet] > subnets[newcomer.subnet]+1 ||
 			s.streamsOf(in.peer) > s.streamsOf(newcomer.peer)+1
 		switch {
@@ -134,34 +135,29 @@ func (s *Server) end(in *inbound) {
 	go func() { _ = in.stream.ResetWithError(kaderr.CodeBusy) }()
 }
 
-// active records that a stream has brought a request, which is being answered until idle, and
-// that so many bytes have arrived behind it.
-func (s *Server) active(in *inbound, now time.Time, arrived int) {
+// active records that a message of a stream has brought some requests, which are being answered
+// until idle, and that so many bytes have arrived behind it.
+func (s *Server) active(in *inbound, now time.Time, requests, arrived int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.since = now
-	s.setBusy(in, true)
+	s.setBusy(in, requests)
 	in.presses = s.presses(in.peer, arrived)
 }
 
-// idle records that the request of a stream was answered.
+// idle records that the requests of a stream were answered.
 func (s *Server) idle(in *inbound) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setBusy(in, false)
+	s.setBusy(in, 0)
 }
 
-// setBusy notes whether a stream has a request, with the lock held. One that was ended has none.
-func (s *Server) setBusy(in *inbound, busy bool) {
-	sh := s.shares[in.peer]
-	switch {
-	case in.busy == busy || !s.has(in):
-	case busy:
-		sh.busy++
-	default:
-		sh.busy--
+// setBusy notes how many requests a stream has, with the lock held. One that was ended has none.
+func (s *Server) setBusy(in *inbound, requests int) {
+	if s.has(in) {
+		s.shares[in.peer].busy += requests - in.busy
 	}
-	in.busy = busy
+	in.busy = requests
 }
 
 // forget takes a stream out of the set, with the lock held.
@@ -169,7 +165,7 @@ func (s *Server) forget(in *inbound) {
 	if _, ok := s.streams[in]; !ok {
 		return
 	}
-	s.setBusy(in, false)
+	s.setBusy(in, 0)
 	delete(s.streams, in)
 	s.memory -= in.memory
 	in.memory = 0
@@ -220,7 +216,8 @@ func (s *Server) Len() int {
 // Times returns how long requests took until their answer was ready, by Answered and Refused.
 func (s *Server) Times() *observe.Requests { return &s.times }
 
-// Refused returns how many streams were reset: too many, malformed, or a refused record.
+// Refused returns how many requests were refused: on a stream too many, malformed, or a record
+// that is not taken.
 func (s *Server) Refused() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +238,7 @@ func (s *Server) Limits() Limits {
 	return s.limits
 }
 
-// refuse counts a stream that is reset.
+// refuse counts a request that is refused.
 func (s *Server) refuse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,10 @@ type node struct {
 	asked  atomic.Int32 // how often Asked was called
 }
 
-func newNode(t testing.TB, maxInbound int) *node {
+func newNode(t testing.TB, maxInbound int) *node { return newNodeWith(t, maxInbound, -1) }
+
+// newNodeWith returns a node with a bound on what each peer stores; negative: none.
+func newNodeWith(t testing.TB, maxInbound, maxBytesPerPeer int) *node {
 	t.Helper()
 	net := mocknet.New()
 	t.Cleanup(func() { _ = net.Close() })
@@ -68,7 +71,7 @@ func newNode(t testing.TB, maxInbound int) *node {
 	n.table = table.New(table.Config{Host: h, Protocol: testProtocol, Tasks: group, K: 20, Wake: func() {}})
 	n.holder = holder.New(holder.Config{
 		Host: h, Protocol: testProtocol, Store: n.store, Rules: validate.Rules{"v": roomtest.Digits{}}, Table: n.table,
-		K: 20, RecordAge: 48 * time.Hour, MaxBytesPerPeer: -1, Caching: true,
+		K: 20, RecordAge: 48 * time.Hour, MaxBytesPerPeer: maxBytesPerPeer, Caching: true,
 	})
 	n.Server = New(Config{
 		Holder: n.holder, Table: n.table, Tasks: group, K: 20, MaxInbound: maxInbound,

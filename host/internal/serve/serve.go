@@ -32,13 +32,6 @@ const (
 	// serviceName is the name of the service for the resource manager of the host.
 	serviceName = "kad"
 
-	// idleTimeout is how long a stream may go without a complete request, less slack.
-	idleTimeout = time.Minute
-
-	// answerTimeout bounds the work on one request, and the writing of its answer, less
-	// slack: a peer that reads slower is not waited for.
-	answerTimeout = 10 * time.Second
-
 	// maxRequest bounds the memory that a peer can take per stream: the largest
 	// request is a record with its key.
 	maxRequest = protocol.MaxValue + 64<<10
@@ -70,7 +63,7 @@ type Server struct {
 	queue   queue
 	pressed pressed
 	closed  bool
-	refused uint64 // streams reset: too many, malformed, or a refused record
+	refused uint64 // requests: a stream too many, a malformed one, or a refused record
 	limits  Limits
 	done    sync.WaitGroup // the goroutines that serve
 
@@ -95,7 +88,14 @@ func New(cfg Config) *Server {
 
 // Handle answers the requests of one stream, one after the other, until the stream
 // ends, is idle for a minute, or breaks the rules. It is a [network.StreamHandler].
-func (s *Server) Handle(stream network.Stream) {
+func (s *Server) Handle(stream network.Stream) { s.handle(stream, false) }
+
+// HandleMany is Handle for a stream on which each message has many requests that store
+// something.
+func (s *Server) HandleMany(stream network.Stream) { s.handle(stream, true) }
+
+// handle is Handle, or HandleMany.
+func (s *Server) handle(stream network.Stream, many bool) {
 	now := time.Now()
 	in := s.add(stream, now)
 	if in == nil {
@@ -104,6 +104,7 @@ func (s *Server) Handle(stream network.Stream) {
 		return
 	}
 	defer s.remove(in)
+	in.many = many
 	if err := stream.Scope().SetService(serviceName); err != nil {
 		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
 		return
@@ -141,14 +142,21 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 		return time.Time{}, err
 	}
 	buf.request = reusable(msg)
-	now := time.Now()
-	s.active(in, now, r.Buffered())
-	defer s.idle(in)
-	if now, err = s.wait(in, limits, now); err != nil {
-		return time.Time{}, err
+	var requests [][]byte // of a message that has many
+	if in.many {
+		if requests, err = protocol.SplitMany(msg); err != nil {
+			return time.Time{}, err
+		}
 	}
-	answer, ready, err := s.answer(in, msg, buf, limits, now)
-	s.served(in, now, ready)
+	now := time.Now()
+	s.active(in, now, max(1, len(requests)), r.Buffered())
+	defer s.idle(in)
+	var answer []byte
+	if in.many {
+		answer, ready, err = s.respondMany(in, requests, buf, limits, now)
+	} else {
+		answer, ready, err = s.respond(in, msg, buf, limits, now)
+	}
 	if err == nil && answer != nil {
 		limits.writing(ready)
 		_, err = in.stream.Write(answer)
@@ -159,6 +167,17 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	return ready, err
 }
 
+// respond answers the request of a frame, which was read now, when it has its turn. It returns
+// the frame of the answer, which is nil if there is none, and when it was ready.
+func (s *Server) respond(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
+	if now, err = s.wait(in, limits, now); err != nil {
+		return nil, now, err
+	}
+	answer, ready, err = s.answer(in, msg, buf, limits, now)
+	s.served(in, now, ready)
+	return answer, ready, err
+}
+
 // answer answers the request of a frame, which was read now. It returns the frame of the
 // answer, which is nil if there is none, and when it was ready.
 func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
@@ -167,6 +186,11 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 		return nil, now, err
 	}
 	ctx := limits.node
+	_, put := req.(protocol.PutValue)
+	_, add := req.(protocol.AddProvider)
+	if in.many && !put && !add {
+		return nil, now, errNoStore
+	}
 	switch req.(type) {
 	case protocol.FindNode, protocol.Ping: // they are answered from memory
 	default:
@@ -189,8 +213,8 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 	}
 	s.times.Add(req, Answered, ready.Sub(now))
 	s.cfg.Asked(in.stream.Conn())
-	if _, ok := req.(protocol.AddProvider); ok {
-		return nil, ready, nil // it has no answer
+	if add || in.many {
+		return nil, ready, nil // it has no answer of its own
 	}
 	if size := len(msg) + reply.size(); size > maxReused {
 		if err := buf.reserve(size); err != nil {

@@ -33,7 +33,7 @@ func (t *Table) Found(recalled time.Time, key routing.Key, r routing.Result) {
 func (t *Table) Tune(cfg routing.LookupConfig) routing.LookupConfig {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.paces.Tune(cfg, t.self, t.contacts.Neighbours(cfg.K))
+	return t.paces.Tune(cfg, t.self, t.neighbours(cfg.K))
 }
 
 // Patience returns how long a dial and an answer together are expected to take at most.

@@ -53,6 +53,7 @@ type Table struct {
 	departed routing.Departed
 	entered  []routing.Contact // since Entered was called last; or wait for a place
 	changed  uint64            // how many contacts have entered or left
+	near     []routing.Contact // the memory of neighbours
 
 	live   bool          // there is a contact, and we are not offline
 	filled chan struct{} // closed while live
@@ -283,7 +284,17 @@ func (t *Table) Size() routing.Estimate {
 
 // size is Size with the lock held.
 func (t *Table) size() routing.Estimate {
-	return t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.contacts.Neighbours(t.cfg.K)).Size
+	return t.paces.Tune(routing.LookupConfig{K: t.cfg.K}, t.self, t.neighbours(t.cfg.K)).Size
+}
+
+// neighbours returns up to n contacts closest to this node, until it is called again. The
+// caller holds the lock.
+func (t *Table) neighbours(n int) []routing.Contact {
+	if cap(t.near) != n {
+		t.near = make([]routing.Contact, 0, n)
+	}
+	t.near = t.contacts.FillNeighbours(t.near)
+	return t.near
 }
 
 // HandsOver reports whether this node is the one that hands the record of key over to a

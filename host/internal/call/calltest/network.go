@@ -135,6 +135,8 @@ type Network struct {
 	hangs     map[peer.ID]bool
 	dialled   []peer.ID
 	asked     []Asked
+	most      int  // requests that a peer takes at once
+	inOne     bool // in one message
 }
 
 // New returns a network without peers.
@@ -223,6 +225,47 @@ func (n *Network) Request(ctx context.Context, to peer.ID, req protocol.Request)
 		return protocol.Response{}, err
 	}
 	return a(ctx, req)
+}
+
+// TakeTogether has the peers take so many requests at once, in one message or one after the
+// other: see call.Transport.
+func (n *Network) TakeTogether(most int, inOne bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.most, n.inOne = most, inOne
+}
+
+// Together implements call.Transport.
+func (n *Network) Together(peer.ID) (most int, inOne bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return max(1, n.most), n.inOne
+}
+
+// Many implements call.Transport: the peer answers each request. If they are not in one
+// message, the first refusal is that of all.
+func (n *Network) Many(ctx context.Context, to peer.ID, reqs []protocol.Request) ([]error, error) {
+	n.mu.Lock()
+	for _, req := range reqs {
+		n.asked = append(n.asked, Asked{time.Now(), to, req})
+	}
+	a, inOne := n.answers[to], n.inOne
+	n.mu.Unlock()
+	if a == nil {
+		return nil, ErrUnreachable
+	}
+	if err := pause(ctx, RoundTrip); err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(reqs))
+	for i, req := range reqs {
+		_, err := a(ctx, req)
+		if err != nil && (!inOne || !errors.Is(err, kaderr.ErrRefused)) {
+			return nil, err
+		}
+		errs[i] = err
+	}
+	return errs, nil
 }
 
 // pause waits for d; it is an error if ctx ends first.

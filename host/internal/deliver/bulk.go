@@ -1,0 +1,231 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+const (
+	// bulkPeers is how many peers are sent parcels at a time.
+	bulkPeers = 32
+
+	// bulkPatience is how long a peer may take for what it was sent at once, in addition to
+	// what an answer takes, until it is not waited for: it stores many records.
+	bulkPatience = time.Second
+
+	// bulkAlone is how many requests are sent again, each alone, at a time.
+	bulkAlone = 8
+)
+
+// errBehind is the failure of a parcel to a peer that has not answered yet what it was sent
+// before.
+var errBehind = errors.New("kad: it has not answered yet what it was sent before")
+
+// A Parcel is a record or an announcement, and the peers that are to store it.
+type Parcel struct {
+	Req     protocol.Request
+	To      []routing.Contact // closest to the key first, each once
+	Crowded bool              // more of them are near the key than chance brings there
+
+	outcomes []error // of each of To; errUnsettled while it is awaited
+}
+
+// A Bulk delivers many records and announcements: all that are for one peer go there together.
+// It is safe for concurrent use.
+type Bulk struct {
+	sender *Sender
+	turn   *call.Turn
+	gate   gate
+
+	mu   sync.Mutex
+	late map[peer.ID]struct{} // that are not waited for any more, and may still answer
+}
+
+// NewBulk returns a Bulk that has delivered nothing.
+func (s *Sender) NewBulk() *Bulk {
+	return &Bulk{sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers), late: make(map[peer.ID]struct{})}
+}
+
+// A load is the parcels for one peer.
+type load struct {
+	to      routing.Contact
+	parcels []*Parcel
+	places  []int // of the peer in To of each
+	over    bool  // its outcomes have been read
+	ended   bool  // all of it has been sent, or given up
+}
+
+// Deliver sends parcels, and returns what became of each, in their order, when the peers have
+// answered. It waits for no peer that takes much longer than an answer does: what such a peer
+// is sent goes on in the background, and is neither in Stored nor in Failed. It is sent no
+// more until it has answered. What has not been sent when ctx ends fails with its cause.
+func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
+	loads := loadsOf(parcels)
+	patience := b.sender.cfg.Table.Patience() + bulkPatience
+	var waits sync.WaitGroup
+	for _, l := range loads {
+		waits.Add(1)
+		done := sync.OnceFunc(waits.Done)
+		started := b.sender.cfg.Tasks.Go(func(closing context.Context) {
+			defer done()
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			defer context.AfterFunc(closing, func() { cancel(kaderr.ErrClosed) })()
+			_ = b.gate.pass(ctx, patience, func() error {
+				b.send(ctx, l, func(send func()) {
+					late, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
+					defer stop()
+					defer context.AfterFunc(late, func() { b.leave(late, l, done) })()
+					send()
+				})
+				return nil
+			})
+			if err := context.Cause(ctx); err != nil {
+				b.settleRest(l, err)
+			}
+		})
+		if !started {
+			b.settleRest(l, kaderr.ErrClosed)
+			done()
+		}
+	}
+	waits.Wait()
+	return b.receipts(parcels, loads)
+}
+
+// loadsOf returns the parcels by peer, in the order in which the peers come first.
+func loadsOf(parcels []*Parcel) (loads []*load) {
+	of := make(map[peer.ID]*load)
+	for _, p := range parcels {
+		p.outcomes = slices.Repeat([]error{errUnsettled}, len(p.To))
+		for i, c := range p.To {
+			l := of[c.ID]
+			if l == nil {
+				l = &load{to: c}
+				of[c.ID], loads = l, append(loads, l)
+			}
+			l.parcels, l.places = append(l.parcels, p), append(l.places, i)
+		}
+	}
+	return loads
+}
+
+// leave ends the wait for a load, if its time is over.
+func (b *Bulk) leave(late context.Context, l *load, done func()) {
+	if !errors.Is(late.Err(), context.DeadlineExceeded) {
+		return
+	}
+	b.mu.Lock()
+	if !l.ended {
+		b.late[l.to.ID] = struct{}{}
+	}
+	b.mu.Unlock()
+	done()
+}
+
+// send sends a load, as much at once as its peer takes, and settles it. patiently runs each
+// part of that.
+func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
+	b.mu.Lock()
+	_, behind := b.late[l.to.ID]
+	b.mu.Unlock()
+	if behind {
+		b.settleRest(l, errBehind)
+		return
+	}
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		l.ended = true
+		delete(b.late, l.to.ID)
+	}()
+	reqs := make([]protocol.Request, len(l.parcels))
+	for i, p := range l.parcels {
+		reqs[i] = p.Req
+	}
+	for at := 0; at < len(reqs) && ctx.Err() == nil; {
+		var errs []error
+		patiently(func() { errs = b.sender.cfg.Call.Many(ctx, b.turn, l.to, reqs[at:]) })
+		var alone []int
+		for i, err := range errs {
+			if len(errs) > 1 && (errors.Is(err, call.ErrTogether) || errors.Is(err, kaderr.ErrBusy)) {
+				alone = append(alone, at+i)
+				continue
+			}
+			b.settle(l, at+i, b.sender.verified(ctx, b.turn, l.to, reqs[at+i], err))
+		}
+		if at += len(errs); !reached(errs) {
+			b.settleRest(l, errs[0])
+			return
+		}
+		for ; len(errs) == 1 && at < len(reqs) && len(alone) < 4*bulkAlone; at++ {
+			alone = append(alone, at) // it takes one at a time
+		}
+		for some := range slices.Chunk(alone, bulkAlone) {
+			patiently(func() {
+				_ = tasks.Each(ctx, bulkAlone, slices.Values(some), func(ctx context.Context, i int) error {
+					b.settle(l, i, b.sender.One(ctx, b.turn, l.to, reqs[i]))
+					return nil
+				})
+			})
+		}
+	}
+}
+
+// reached reports whether a peer was there to answer some requests that were sent together.
+func reached(errs []error) bool {
+	return slices.ContainsFunc(errs, func(err error) bool { return err == nil || errors.Is(err, kaderr.ErrRefused) })
+}
+
+// settle records the outcome of a parcel of a load.
+func (b *Bulk) settle(l *load, i int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !l.over {
+		l.parcels[i].outcomes[l.places[i]] = err
+	}
+}
+
+// settleRest records one outcome for the parcels of a load that have none.
+func (b *Bulk) settleRest(l *load, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, p := range l.parcels {
+		if at := l.places[i]; !l.over && errors.Is(p.outcomes[at], errUnsettled) {
+			p.outcomes[at] = err
+		}
+	}
+}
+
+// receipts returns what became of parcels by now. Their loads change nothing of it any more.
+func (b *Bulk) receipts(parcels []*Parcel, loads []*load) []Receipt {
+	known := b.sender.cfg.Table.Stats().Contacts
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range loads {
+		l.over = true
+	}
+	receipts := make([]Receipt, len(parcels))
+	for i, p := range parcels {
+		r := Receipt{Failed: make(map[peer.ID]error), Crowded: p.Crowded, Wanted: max(known, len(p.To))}
+		if !p.Crowded {
+			r.Wanted = min(b.sender.cfg.K, r.Wanted)
+		}
+		for j, c := range p.To {
+			r.add(c.ID, p.outcomes[j])
+		}
+		receipts[i] = r
+	}
+	return receipts
+}

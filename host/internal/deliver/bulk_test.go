@@ -1,0 +1,142 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/protocol"
+)
+
+// parcels returns so many parcels, each for the same count peers.
+func parcels(parcels, count int) (all []*Parcel) {
+	for i := range parcels {
+		all = append(all, &Parcel{
+			Req: protocol.PutValue{Record: protocol.Record{Key: fmt.Appendf(nil, "%d", i), Value: []byte("1")}},
+			To:  contacts(count),
+		})
+	}
+	return all
+}
+
+// keyIs reports whether a request stores something under a key.
+func keyIs(req protocol.Request, key string) bool {
+	p, ok := req.(protocol.PutValue)
+	return ok && string(p.Record.Key) == key
+}
+
+// Parcels reach all of their peers, however many these take at once, for as many requests as
+// there are parcels for each; a refused one is told from the others.
+func TestBulk(t *testing.T) {
+	refuses := calltest.Fails(fmt.Errorf("%w: %w", kaderr.ErrRefused, kaderr.ErrOldRecord))
+	stores := calltest.Names()
+	refusesOne := func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		if keyIs(req, "7") {
+			return refuses(ctx, req)
+		}
+		return stores(ctx, req)
+	}
+	for _, tt := range []struct {
+		name     string
+		most     int
+		inOne    bool
+		requests uint64 // of one of the three peers, of which one refuses
+		again    uint64 // of that one
+	}{
+		{"alone", 1, false, 50, 0},
+		{"in a row", 16, false, 50, 16}, // of the burst with the refusal, each again
+		{"in one message", 20, true, 3, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 3)
+				n.net.TakeTogether(tt.most, tt.inOne)
+				n.net.Add(calltest.ID(2), refusesOne)
+				before, _, _ := n.cfg.Call.Stats()
+				receipts := n.NewBulk().Deliver(t.Context(), parcels(50, 3))
+				after, _, _ := n.cfg.Call.Stats()
+				for i, r := range receipts {
+					want := 3
+					if i == 7 {
+						want = 2
+					}
+					if len(r.Stored) != want || len(r.Failed) != 3-want || want < 3 && !errors.Is(r.Failed[calltest.ID(2)], kaderr.ErrOldRecord) {
+						t.Errorf("parcel %d: stored by %d, failed %v", i, len(r.Stored), r.Failed)
+					}
+				}
+				if got := after - before; got != 3*tt.requests+tt.again {
+					t.Errorf("%d requests, want %d", got, 3*tt.requests+tt.again)
+				}
+			})
+		})
+	}
+}
+
+// A peer that is silent delays the others by the patience that there is for an answer, once: it is
+// sent no more until it has answered.
+func TestBulkSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 5)
+		n.net.TakeTogether(20, true)
+		var asked atomic.Int32
+		n.net.Add(calltest.ID(3), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			asked.Add(1)
+			return calltest.Silent(ctx, req)
+		})
+		bulk := n.NewBulk()
+		spent := roomtest.Took(func() {
+			for round := range 5 {
+				for i, r := range bulk.Deliver(t.Context(), parcels(50, 5)) {
+					failed := r.Failed[calltest.ID(3)]
+					if len(r.Stored) != 4 || (round > 0) != errors.Is(failed, errBehind) {
+						t.Errorf("round %d, parcel %d: stored by %d, failed %v", round, i, len(r.Stored), r.Failed)
+					}
+				}
+			}
+		})
+		if spent > 3*time.Second || asked.Load() != 1 {
+			t.Errorf("it took %v, and the silent peer was asked %d times", spent, asked.Load())
+		}
+		time.Sleep(11 * time.Second) // its time is over
+		n.net.Add(calltest.ID(3), calltest.Names())
+		for _, r := range bulk.Deliver(t.Context(), parcels(3, 5)) {
+			if len(r.Stored) != 5 {
+				t.Errorf("stored by %d once it is back: %v", len(r.Stored), r.Failed)
+			}
+		}
+	})
+}
+
+// A peer that is gone fails what it was to get, at once. What is left when ctx ends fails with
+// its cause.
+func TestBulkGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3)
+		n.net.TakeTogether(10, true)
+		gone := calltest.ID(9)
+		all := parcels(30, 3)
+		for _, p := range all {
+			p.To = append(p.To, calltest.Contact(gone))
+		}
+		for _, r := range n.NewBulk().Deliver(t.Context(), all) {
+			if len(r.Stored) != 3 || !errors.Is(r.Failed[gone], calltest.ErrUnreachable) {
+				t.Errorf("stored by %d, failed %v", len(r.Stored), r.Failed)
+			}
+		}
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		for _, r := range n.NewBulk().Deliver(ctx, parcels(2, 3)) {
+			if err := r.Failed[calltest.ID(1)]; len(r.Stored) != 0 || !errors.Is(err, why) {
+				t.Errorf("stored by %d, failed %v", len(r.Stored), r.Failed)
+			}
+		}
+	})
+}

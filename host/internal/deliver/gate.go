@@ -1,0 +1,30 @@
+package deliver
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A gate lets some calls through at a time. The others wait.
+type gate struct{ slots chan struct{} }
+
+func newGate(limit int) gate { return gate{make(chan struct{}, limit)} }
+
+// pass calls f when there is a slot, and returns its error. A call that takes longer than
+// patience goes on, and its slot goes to another one. If ctx ends before the call, the error is
+// the cause.
+func (g gate) pass(ctx context.Context, patience time.Duration, f func() error) error {
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	free := sync.OnceFunc(func() { <-g.slots })
+	defer free()
+	defer time.AfterFunc(patience, free).Stop()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return f()
+}
