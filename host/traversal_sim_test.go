@@ -242,6 +242,9 @@ func testOfferRelay(t *testing.T) {
 	if held := d.relay.Held(); !slices.Equal(held, []peer.ID{r.ID()}) {
 		t.Errorf("holds %v, want the relay", held)
 	}
+	if s := rd.Stats(); s.RelayReservations != 1 || s.RelayRefused != 0 {
+		t.Errorf("the relay says: %d reservations, %d refused", s.RelayReservations, s.RelayRefused)
+	}
 
 	other, _ := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
 	time.Sleep(20 * time.Second) // what was proposed may be again
@@ -257,6 +260,9 @@ func testOfferRelay(t *testing.T) {
 	time.Sleep(time.Second)
 	if relaying() {
 		t.Error("it relays, though it found that it is not reachable")
+	}
+	if s := rd.Stats(); s.RelayReservations != 0 {
+		t.Errorf("it has %d reservations, and does not relay", s.RelayReservations)
 	}
 	key, err := NamespaceCID(string(rd.cfg.protocolID()) + "/relay")
 	if err != nil {

@@ -229,6 +229,9 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"limit_streams": s.LimitStreams, "limit_memory": s.LimitMemory, "limit_turns": s.LimitTurns,
 		"limit_share": s.LimitShare, "limit_store": s.LimitStore, "limit_named": s.LimitNamed,
 
+		"relay_reservations": s.RelayReservations, "relay_circuits": s.RelayCircuits,
+		"relay_bytes": s.RelayBytes, "relay_refused": s.RelayRefused,
+
 		"inbound_find_node":     s.InboundFindNode,
 		"inbound_get_value":     s.InboundGetValue,
 		"inbound_put_value":     s.InboundPutValue,

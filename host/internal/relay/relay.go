@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -51,6 +52,9 @@ type Relays struct {
 	offer offer         // of the background loop
 	check time.Time     // of the background loop: when to ask the held relays again
 	wake  chan struct{} // buffered, length 1: there may be a relay to propose
+
+	carrying      atomic.Pointer[carrying] // nil: no service of ours runs
+	bytes, noRoom atomic.Uint64            // see Carried
 
 	mu    sync.Mutex             // held for what is in memory only
 	known map[peer.ID]knownRelay // of all others, nothing is known
