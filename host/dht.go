@@ -54,6 +54,7 @@ type DHT struct {
 	tasks *tasks.Group
 	loop  *tasks.Loop
 	rooms
+	whole bool // the host was made with Traversal
 
 	closing sync.Once
 	closed  error // what Close returns

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -241,6 +242,9 @@ func testOfferRelay(t *testing.T) {
 	until(t, "relay", func() bool { return slices.Equal(announced(h), []peer.ID{r.ID()}) })
 	if held := d.relay.Held(); !slices.Equal(held, []peer.ID{r.ID()}) {
 		t.Errorf("holds %v, want the relay", held)
+	}
+	if g := diagnose(t, d); !slices.Equal(g.Relays, []peer.ID{r.ID()}) || strings.Contains(g.String(), "libp2p.Enable") {
+		t.Errorf("the diagnosis names other relays, or options that Traversal passes:\n%s", g)
 	}
 	if s := rd.Stats(); s.RelayReservations != 1 || s.RelayRefused != 0 {
 		t.Errorf("the relay says: %d reservations, %d refused", s.RelayReservations, s.RelayRefused)

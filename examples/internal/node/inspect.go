@@ -277,11 +277,12 @@ func diagnose(ctx context.Context, c *call) (answer, error) {
 		"ready":        g.NotReady == nil,
 		"reachability": strings.ToLower(g.Reachability.String()), "reachability_source": g.ReachabilitySource,
 		"mode": g.Mode.String(), "mode_reason": g.ModeReason,
-		"nat":      strings.ToLower(g.NAT.String()),
-		"relays":   texts(g.Relays),
-		"addrs":    addrs,
-		"found_by": answer{"asked": g.Asked, "told": g.Told},
-		"advice":   append([]string{}, g.Advice...), // never null
+		"nat":       strings.ToLower(g.NAT.String()),
+		"filtering": g.Filtering.String(),
+		"relays":    texts(g.Relays),
+		"addrs":     addrs,
+		"found_by":  answer{"asked": g.Asked, "told": g.Told},
+		"advice":    append([]string{}, g.Advice...), // never null
 	}
 	if g.NotReady != nil {
 		body["not_ready"] = OneLine(g.NotReady)

@@ -60,6 +60,8 @@ type Relays struct {
 	known map[peer.ID]knownRelay // of all others, nothing is known
 	pause time.Duration          // after the next lookup of relays
 	next  time.Time              // when it is
+
+	search Search
 }
 
 // New returns Relays of which none is known.
@@ -168,6 +170,7 @@ func (r *Relays) hold(addrs []multiaddr.Multiaddr) {
 			using = append(using, id)
 			if !r.known[id].standing.using() {
 				r.note(id, held, time.Time{})
+				r.search.Proposed = 0
 			}
 		}
 	}
@@ -245,6 +248,7 @@ func (r *Relays) propose(now time.Time, id peer.ID) bool {
 		return false
 	}
 	r.note(id, offered, now)
+	r.search.Proposed++
 	return true
 }
 
