@@ -59,7 +59,7 @@ func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
 		return advice // on a private network, nothing else is needed
 	}
 	if d.reach.NeedsRelay() {
-		advice = append(advice, d.hiddenAdvice(ctx, g)...)
+		advice = append(advice, hiddenAdvice(ctx, d, g)...)
 	}
 	if g.Asked > 0 && g.Told == 0 {
 		advice = append(advice, adviceNotFound)
@@ -68,7 +68,7 @@ func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
 }
 
 // hiddenAdvice returns what would improve matters for a host that cannot be dialled.
-func (d *DHT) hiddenAdvice(ctx context.Context, g Diagnosis) []string {
+func hiddenAdvice(ctx context.Context, d *DHT, g Diagnosis) []string {
 	advice := []string{adviceForward}
 	switch {
 	case len(g.Relays) > 0:

@@ -53,6 +53,9 @@ type Connector struct {
 	lan       chan struct{} // length lanAtOnce: the exchanges of local addresses that run
 }
 
+// lanAtOnce bounds the exchanges of local addresses at a time; what is beyond is refused.
+const lanAtOnce = 16
+
 // New returns a Connector.
 func New(cfg Config) *Connector {
 	return &Connector{cfg: cfg, lan: make(chan struct{}, lanAtOnce)}

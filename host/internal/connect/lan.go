@@ -35,9 +35,6 @@ const (
 	// lanDialTimeout bounds one dial: a machine in the same network answers in a second.
 	lanDialTimeout = 5 * time.Second
 
-	// lanAtOnce bounds the exchanges at a time; what is beyond is refused.
-	lanAtOnce = 16
-
 	// maxLANAddrs bounds the addresses of a message, and maxLANAddr the bytes of one.
 	maxLANAddrs = 8
 	maxLANAddr  = 64

@@ -36,33 +36,40 @@ func ProbeUDP(ctx context.Context, servers []netip.AddrPort) (small, full bool) 
 	}
 	defer socket.Close() //nolint:errcheck // nothing is lost
 	dontSplit(socket)
-	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
 	var nonce [8]byte
 	_, _ = rand.Read(nonce[:])
-	buf := make([]byte, fullProbe)
 	for range probes {
 		for _, to := range servers {
 			for _, size := range []int{smallProbe, fullProbe} {
 				_, _ = socket.WriteToUDPAddrPort(probe(nonce, size), to) // what is too large is not sent
 			}
 		}
-		if ctx.Err() != nil || socket.SetReadDeadline(time.Now().Add(probePause)) != nil {
+		s, f := hear(ctx, socket, nonce)
+		small, full = small || s, full || f
+		if full || ctx.Err() != nil {
 			break
 		}
-		for !full {
-			n, _, err := socket.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				break
-			}
-			switch answered(nonce, buf[:n]) {
-			case smallProbe:
-				small = true
-			case fullProbe:
-				small, full = true, true
-			}
-		}
-		if full {
+	}
+	return small, full
+}
+
+// hear reads answers for probePause, or until there is one to a full packet.
+func hear(ctx context.Context, socket *net.UDPConn, nonce [8]byte) (small, full bool) {
+	ctx, cancel := context.WithTimeout(ctx, probePause)
+	defer cancel()
+	_ = socket.SetReadDeadline(time.Time{})
+	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
+	buf := make([]byte, fullProbe)
+	for !full {
+		n, _, err := socket.ReadFromUDPAddrPort(buf)
+		if err != nil {
 			break
+		}
+		switch answered(nonce, buf[:n]) {
+		case smallProbe:
+			small = true
+		case fullProbe:
+			small, full = true, true
 		}
 	}
 	return small, full
