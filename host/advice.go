@@ -104,7 +104,7 @@ func relayAdvice(s relay.Search) string {
 	case s.Named == 0:
 		return adviceNoRelay
 	case s.Unreachable >= s.Named:
-		return fmt.Sprintf("Of %d relays that were found, none was reached: a firewall may let out a few ports alone. Run a relay that listens on such a port, as 443.", s.Named)
+		return fmt.Sprintf("None of the relays that were found (%d) was reached: a firewall may let out a few ports alone. Run a relay that listens on such a port, such as 443.", s.Named)
 	default:
 		return adviceSeeking
 	}

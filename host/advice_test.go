@@ -21,7 +21,7 @@ func TestRelayAdvice(t *testing.T) {
 		"one is proposed":            {relay.Search{Ended: true, Proposed: 1}, adviceSeeking},
 		"one is met without lookup":  {relay.Search{Proposed: 1}, adviceSeeking},
 		"none is announced":          {relay.Search{Ended: true}, adviceNoRelay},
-		"none is reached":            {relay.Search{Ended: true, Named: 2, Unreachable: 2}, "Of 2 relays that were found, none was reached"},
+		"none is reached":            {relay.Search{Ended: true, Named: 2, Unreachable: 2}, "None of the relays that were found (2) was reached"},
 		"one may be reached":         {relay.Search{Ended: true, Named: 2, Unreachable: 1}, adviceSeeking},
 		"proposed again and again":   {relay.Search{Ended: true, Named: 1, Proposed: 9}, adviceFull},
 		"met, proposed, all in vain": {relay.Search{Proposed: 9}, adviceFull},

@@ -115,7 +115,7 @@ func (c *Connector) askLAN(ctx context.Context, id peer.ID, s io.ReadWriter) err
 	for _, ip := range c.cfg.Reach.SeenAt() {
 		seen = append(seen, multiaddr.StringCast("/ip4/"+ip.String()))
 	}
-	if _, err := s.Write(appendAddrs(nil, seen)); err != nil {
+	if _, err := s.Write(message(seen)); err != nil {
 		return err
 	}
 	theirs, err := readAddrs(s)
@@ -125,7 +125,7 @@ func (c *Connector) askLAN(ctx context.Context, id peer.ID, s io.ReadWriter) err
 	if c.dialLAN(ctx, id, theirs) == nil {
 		return nil
 	}
-	_, err = s.Write(appendAddrs(nil, c.lanAddrs()))
+	_, err = s.Write(message(c.lanAddrs()))
 	return err
 }
 
@@ -140,7 +140,7 @@ func (c *Connector) answerLAN(ctx context.Context, id peer.ID, s io.ReadWriter) 
 	if slices.ContainsFunc(seen, func(a multiaddr.Multiaddr) bool { return slices.Contains(here, ipOf(a)) }) {
 		ours = c.lanAddrs()
 	}
-	if _, err := s.Write(appendAddrs(nil, ours)); err != nil || len(ours) == 0 {
+	if _, err := s.Write(message(ours)); err != nil || len(ours) == 0 {
 		return err
 	}
 	theirs, err := readAddrs(s)
@@ -213,12 +213,12 @@ func isPlain(a multiaddr.Multiaddr) bool {
 
 var errLAN = errors.New("a list of addresses that is too long")
 
-// appendAddrs appends a message with addresses to b: how many they are, in a byte, and before
-// each how long it is. There are at most maxLANAddrs.
-func appendAddrs(b []byte, addrs []multiaddr.Multiaddr) []byte {
-	b = append(b, byte(len(addrs)))
+// message returns a message with addresses: how many they are, in a byte, and before each how
+// long it is. There are at most maxLANAddrs, of maxLANAddr bytes.
+func message(addrs []multiaddr.Multiaddr) []byte {
+	b := []byte{byte(len(addrs))} //nolint:gosec // see above
 	for _, a := range addrs {
-		b = append(append(b, byte(len(a.Bytes()))), a.Bytes()...)
+		b = append(append(b, byte(len(a.Bytes()))), a.Bytes()...) //nolint:gosec // see above
 	}
 	return b
 }

@@ -77,7 +77,7 @@ func (n *node) meets(t *testing.T, asks bool, script func(other net.Conn)) error
 
 func tells(t *testing.T, to io.Writer, addrs ...string) {
 	t.Helper()
-	if _, err := to.Write(appendAddrs(nil, roomtest.Addrs(addrs...))); err != nil {
+	if _, err := to.Write(message(roomtest.Addrs(addrs...))); err != nil {
 		t.Error(err)
 	}
 }
@@ -215,14 +215,14 @@ func testLANBounds(t *testing.T) {
 }
 
 func FuzzReadAddrs(f *testing.F) {
-	f.Add(appendAddrs(nil, roomtest.Addrs(lanHere, relayedAddr[:len("/ip4/40.1.0.1/tcp/4001")])))
+	f.Add(message(roomtest.Addrs(lanHere, relayedAddr[:len("/ip4/40.1.0.1/tcp/4001")])))
 	f.Add([]byte{1, 0})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		addrs, err := readAddrs(bytes.NewReader(in))
 		if err != nil {
 			return
 		}
-		again, err := readAddrs(bytes.NewReader(appendAddrs(nil, addrs)))
+		again, err := readAddrs(bytes.NewReader(message(addrs)))
 		if err != nil || !slices.EqualFunc(addrs, again, multiaddr.Multiaddr.Equal) {
 			t.Errorf("%v was read from %x, and %v, %v from what was written", addrs, in, again, err)
 		}
