@@ -54,6 +54,7 @@ type DHT struct {
 	tasks *tasks.Group
 	loop  *tasks.Loop
 	rooms
+	whole bool // the host was made with Traversal
 
 	closing sync.Once
 	closed  error // what Close returns
@@ -219,7 +220,7 @@ func (d *DHT) buildPaths() {
 		Observer: d.observer, K: cfg.K, Offer: cfg.OfferRelay, Limits: relay.Limits(cfg.Relay),
 	})
 	d.connect = connect.New(connect.Config{
-		Host: d.host, Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
+		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Find: d.find, Reach: d.reach, Held: d.relay.Held, Tasks: d.tasks,
 		Wake: d.loop.Wake, K: cfg.K, Tag: "kad " + cfg.Network, Interfaces: net.InterfaceAddrs,
 	})
 }
@@ -256,10 +257,11 @@ func (d *DHT) start() error {
 		d.reach.Observe(conn)
 		d.identified(conn.RemotePeer())
 	}
-	stop := d.connect.KeepOneRelayed()
+	keepTwo, hideLAN := d.connect.KeepOneRelayed(), d.connect.ShareLAN()
 	d.tasks.Go(func(ctx context.Context) {
 		d.loop.Run(ctx, sub.Out(), d.handle)
-		stop()
+		keepTwo()
+		hideLAN()
 		d.streams.Close() //nolint:contextcheck // ctx has ended
 		d.relay.Close()
 		_ = sub.Close()

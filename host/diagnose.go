@@ -14,7 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call"
-	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -47,8 +47,11 @@ type Diagnosis struct {
 	// hole punching then fails with most other peers of this kind.
 	NAT network.NATDeviceType
 
-	// Relays are the relays that the host has a reservation with, Addrs the addresses
-	// that it announces.
+	// Filtering is which peers the router, or a firewall, lets in, as far as it is known.
+	Filtering Filtering
+
+	// Relays are the relays that the host has a reservation with, and that answer; Addrs the
+	// addresses that it announces.
 	Relays []peer.ID
 	Addrs  []multiaddr.Multiaddr
 
@@ -64,6 +67,33 @@ type Diagnosis struct {
 	Advice []string
 }
 
+// Filtering says which peers a router, or a firewall, lets in.
+type Filtering uint8
+
+const (
+	// FilteringUnknown means that it is not known.
+	FilteringUnknown = Filtering(reach.FilteringUnknown)
+
+	// FilteringNone means that a peer has come in that the host had not dialled.
+	FilteringNone = Filtering(reach.FilteringNone)
+
+	// FilteringDialled means that other peers have tried in vain: those come in that the host
+	// dials, which makes hole punching necessary.
+	FilteringDialled = Filtering(reach.FilteringDialled)
+)
+
+// String returns unknown, none, or dialled peers only.
+func (f Filtering) String() string {
+	switch f {
+	case FilteringNone:
+		return "none"
+	case FilteringDialled:
+		return "dialled peers only"
+	default:
+		return "unknown"
+	}
+}
+
 // String returns the diagnosis as lines of text.
 func (g Diagnosis) String() string {
 	var b strings.Builder
@@ -73,6 +103,7 @@ func (g Diagnosis) String() string {
 	line("reachability", "%s (%s)", strings.ToLower(g.Reachability.String()), g.ReachabilitySource)
 	line("mode", "%s: %s", g.Mode, g.ModeReason)
 	line("NAT", "%s", strings.ToLower(g.NAT.String()))
+	line("filtering", "%s", g.Filtering)
 	line("relays", "%s", list(g.Relays))
 	line("addresses", "%s", list(g.Addrs))
 	line("found by", "%d of %d of the closest peers that were asked", g.Told, g.Asked)
@@ -98,7 +129,8 @@ func list[T fmt.Stringer](items []T) string {
 }
 
 // Diagnose says how well the node can be found and reached. It asks up to 5 of the
-// peers closest to it for its addresses, which takes as long as ctx, at most 10s. The error
+// peers closest to it for its addresses, and where no peer was reached over UDP, it sends some
+// probes to QUIC servers; which takes as long as ctx, at most 15s. The error
 // is [ErrClosed] or the cause of ctx; that lookups do not work is part of the diagnosis.
 func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	ctx, end, err := d.tasks.Begin(ctx)
@@ -109,7 +141,10 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ctx.Err() != nil {
 		return Diagnosis{}, context.Cause(ctx)
 	}
-	g := Diagnosis{Relays: d.relay.Held(), Addrs: d.host.Addrs(), NAT: d.reach.NAT()}
+	g := Diagnosis{
+		Relays: answering(ctx, d.host, d.relay.Held()), Addrs: d.host.Addrs(),
+		NAT: d.reach.NAT(), Filtering: Filtering(d.reach.Filtering()),
+	}
 	g.Mode, g.ModeReason = d.Mode()
 	g.Reachability, g.ReachabilitySource = d.reach.Verdict()
 	if h, ok := d.host.(interface {
@@ -128,8 +163,18 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ctx.Err() != nil {
 		return g, context.Cause(ctx)
 	}
-	g.Advice = d.advice(g)
+	g.Advice = d.advice(ctx, g)
 	return g, nil
+}
+
+// answering returns the relays that answer.
+func answering(ctx context.Context, h lhost.Host, relays []peer.ID) []peer.ID {
+	answers := make([]bool, len(relays))
+	_ = tasks.Each(ctx, max(1, len(relays)), slices.Values(relays), func(ctx context.Context, id peer.ID) error {
+		_, answers[slices.Index(relays, id)] = call.RelayAnswers(ctx, h, id, 1)
+		return nil
+	})
+	return slices.DeleteFunc(slices.Clone(relays), func(id peer.ID) bool { return !answers[slices.Index(relays, id)] })
 }
 
 // askForUs asks the peers closest to this node for its addresses, and returns how many
@@ -168,31 +213,6 @@ func (d *DHT) askForUs(ctx context.Context, mode Mode, addrs []multiaddr.Multiad
 	return int(answers.Load()), int(names.Load())
 }
 
-// minWithoutUDP is how many public peers are to be reached over TCP alone before UDP counts as
-// blocked: of four dials, three begin with QUIC, so that one in 64 times it is chance.
-const minWithoutUDP = 3
-
-// withoutUDP reports whether the host seems to be in a network that lets no UDP through: it
-// has reached several peers on the internet that listen on QUIC, and none over it.
-func withoutUDP(h lhost.Host) bool {
-	if !listens(h, multiaddr.P_QUIC_V1) {
-		return false
-	}
-	reached := make(map[peer.ID]bool)
-	for _, conn := range h.Network().Conns() {
-		switch {
-		case scope.Relayed(conn) || scope.OfConn(conn) != scope.Public:
-		case scope.HasProtocol(conn.RemoteMultiaddr(), multiaddr.P_UDP):
-			return false
-		case conn.Stat().Direction == network.DirOutbound && slices.ContainsFunc(h.Peerstore().Addrs(conn.RemotePeer()), func(a multiaddr.Multiaddr) bool {
-			return scope.HasProtocol(a, multiaddr.P_QUIC_V1) && !scope.HasProtocol(a, multiaddr.P_CIRCUIT)
-		}):
-			reached[conn.RemotePeer()] = true
-		}
-	}
-	return len(reached) >= minWithoutUDP
-}
-
 // has reports whether an answer names a peer with one of these addresses.
 func has(resp protocol.Response, id peer.ID, addrs []multiaddr.Multiaddr) bool {
 	return slices.ContainsFunc(slices.Concat(resp.Closer, resp.Providers), func(p protocol.Peer) bool {
@@ -200,47 +220,4 @@ func has(resp protocol.Response, id peer.ID, addrs []multiaddr.Multiaddr) bool {
 			return slices.ContainsFunc(addrs, a.Equal)
 		})
 	})
-}
-
-// advice returns what would improve a diagnosis.
-func (d *DHT) advice(g Diagnosis) []string {
-	var advice []string
-	if g.NotReady != nil {
-		advice = append(advice, "Join the network: set Config.Bootstrap, or connect the host to a peer of this network.")
-	}
-	if len(g.Addrs) == 0 {
-		advice = append(advice, "The host announces no address: let it listen on one.")
-	}
-	if !d.reach.Public() {
-		return advice // on a private network, nothing else is needed
-	}
-	if d.reach.NeedsRelay() {
-		advice = append(advice, hiddenAdvice(d, g)...)
-	}
-	if g.Asked > 0 && g.Told == 0 {
-		advice = append(advice, "None of the closest peers names this node with an address that it announces now: other peers cannot find it yet. That takes some seconds after a change of addresses.")
-	}
-	return advice
-}
-
-// hiddenAdvice returns what would improve matters for a host that cannot be dialled.
-func hiddenAdvice(d *DHT, g Diagnosis) []string {
-	advice := []string{"Let others dial this host: forward a port of the router to it, or enable UPnP or NAT-PMP there."}
-	switch {
-	case len(g.Relays) > 0:
-	case !d.reach.SeeksRelay():
-		advice = append(advice, "AutoRelay does not ask the DHT for relays, or has not begun to: pass Traversal, or libp2p.EnableAutoRelayWithPeerSource with DHT.RelaySource.")
-	default:
-		advice = append(advice, "No relay was found: run a node with a public address and Config.OfferRelay.")
-	}
-	for _, lacks := range CheckTraversal(d.host) {
-		advice = append(advice, strings.ToUpper(lacks[:1])+lacks[1:]+".")
-	}
-	if withoutUDP(d.host) {
-		advice = append(advice, "No peer was reached over UDP: the router, or a firewall, seems to let none through, so that fewer holes can be punched. Permit outgoing UDP.")
-	}
-	if g.NAT == network.NATDeviceTypeEndpointDependent {
-		advice = append(advice, "The router uses another port for each peer, so that hole punching fails with most peers behind such a router: they stay relayed.")
-	}
-	return advice
 }

@@ -34,6 +34,7 @@ func (r *rooms) handle(now time.Time, e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		r.reach.Observe(e.Conn)
+		r.connect.Identified(e.Conn)
 		r.call.AskOlder(e.Conn)
 		r.table.KeepDialled(e.Conn)
 		r.streams.Drop(e.Peer, e.Conn) // older connections may be dead

@@ -216,8 +216,8 @@ func ExampleDHT_Diagnose() {
 	defer stop()
 
 	diagnosis, err := ann.Diagnose(context.Background())
-	fmt.Println(diagnosis.Mode, diagnosis.Told, "of", diagnosis.Asked, diagnosis.NotReady, len(diagnosis.Advice), err)
-	// Output: server 1 of 1 <nil> 0 <nil>
+	fmt.Println(diagnosis.Mode, diagnosis.Told, "of", diagnosis.Asked, diagnosis.Filtering, diagnosis.NotReady, len(diagnosis.Advice), err)
+	// Output: server 1 of 1 unknown <nil> 0 <nil>
 }
 
 // Many values share lookups.

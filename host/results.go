@@ -154,8 +154,8 @@ const (
 	// ViaDirect is a connection that was direct from the beginning.
 	ViaDirect Via = iota + 1
 
-	// ViaPunched is a direct connection that came after a relayed one, as by hole
-	// punching.
+	// ViaPunched is a direct connection to an address of the internet that came after a
+	// relayed one, as by hole punching. One in a local network is ViaDirect.
 	ViaPunched
 
 	// ViaRelayed is a connection through a relay. It is limited, as a rule: streams on

@@ -68,6 +68,13 @@ type Stats struct {
 	DialsQueued    int  // dials that wait: see Config.MaxDials
 	Relays         int  // relays that have a reservation for this node
 
+	// What this node gives other peers as their relay: see Config.OfferRelay. A relay that the
+	// host runs by itself does not count.
+	RelayReservations int    // peers that have a reservation here now
+	RelayCircuits     int    // connections between other peers that go through this node now
+	RelayBytes        uint64 // carried by them, in both directions
+	RelayRefused      uint64 // reservations and connections for which Config.Relay left no room
+
 	Reachability network.Reachability  // whether other peers can dial the host, as [DHT.Diagnose] has it
 	NAT          network.NATDeviceType // how the router maps ports, as [DHT.Diagnose] has it
 
@@ -206,6 +213,8 @@ func (d *DHT) Stats() Stats {
 
 		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
+	carried := d.relay.Carried()
+	s.RelayReservations, s.RelayCircuits, s.RelayBytes, s.RelayRefused = carried.Reservations, carried.Circuits, carried.Bytes, carried.Refused
 	ends, dials, served := d.lookup.Ends(), d.call.Dials(), d.serve.Limits()
 	s.LookupHops, s.LookupConfidence = ends.Hops, ends.Confidence
 	s.Dials, s.DialsFailed, s.DialsUnderWay, s.DialsQueued = dials.Begun, dials.Failed, dials.UnderWay, dials.Queued

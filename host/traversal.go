@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -123,6 +125,7 @@ func (t *traversal) start(d **DHT, h lhost.Host, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	dht.whole = true
 	t.dht.Store(dht)
 	*d = dht
 	err = relay.StartAutoRelay(h)
@@ -179,7 +182,11 @@ func (t *traversal) relaySource(ctx context.Context, num int) <-chan peer.AddrIn
 //
 // Hole punching begins when a peer on the internet has given the host its address.
 // Check after that.
-func CheckTraversal(h lhost.Host) []string {
+func CheckTraversal(h lhost.Host) []string { return missing(h, false) }
+
+// missing is CheckTraversal. A whole host was made with Traversal: it has all options, and can
+// lack what it listens on alone.
+func missing(h lhost.Host, whole bool) []string {
 	var missing []string
 	serves := func(id lprotocol.ID) bool { return slices.Contains(h.Mux().Protocols(), id) }
 	lacks := func(lacking bool, what string) {
@@ -187,19 +194,40 @@ func CheckTraversal(h lhost.Host) []string {
 			missing = append(missing, what)
 		}
 	}
-	lacks(!dialsRelays(h), "peers behind relays cannot be dialled: leave out libp2p.DisableRelay")
-	punches, public := serves(holepunch.Protocol), knowsPublic(h)
-	lacks(!punches && public, "hole punching is off: pass libp2p.EnableHolePunching")
-	lacks(!punches && !public, "hole punching is off, or no peer on the internet has given the host its address yet: "+
-		"pass libp2p.EnableHolePunching, or check again when it is connected")
-	lacks(!serves(autonat.AutoNATProto) && !finds(h), "other hosts are not helped to find out whether they are reachable: pass libp2p.EnableNATService")
-	lacks(!serves(autonatv2.DialProtocol), "it is not checked whether other hosts can dial single addresses: pass libp2p.EnableAutoNATv2")
+	if !whole {
+		lacks(!dialsRelays(h), "peers behind relays cannot be dialled: leave out libp2p.DisableRelay")
+		public := knowsPublic(h)
+		lacks(!punches(h) && public, "hole punching is off: pass libp2p.EnableHolePunching")
+		lacks(!punches(h) && !public, "hole punching is off, or no peer on the internet has given the host its address yet: "+
+			"pass libp2p.EnableHolePunching, or check again when it is connected")
+		lacks(!serves(autonat.AutoNATProto) && !finds(h), "other hosts are not helped to find out whether they are reachable: pass libp2p.EnableNATService")
+		lacks(!serves(autonatv2.DialProtocol), "it is not checked whether other hosts can dial single addresses: pass libp2p.EnableAutoNATv2")
+	}
 	lacks(!listens(h, multiaddr.P_TCP), "the host does not listen on TCP, which some networks let through alone: "+
 		`add libp2p.ListenAddrStrings("/ip4/0.0.0.0/tcp/0")`)
 	lacks(!listens(h, multiaddr.P_QUIC_V1), "the host does not listen on QUIC, over which it is easiest to punch holes: "+
 		`add libp2p.ListenAddrStrings("/ip4/0.0.0.0/udp/0/quic-v1")`)
+	lacks(onlyIPv6(machineAddrs(), h.Network().ListenAddresses()), "the machine has addresses of IPv6 alone, and the host listens on IPv4 alone: "+
+		`add libp2p.ListenAddrStrings("/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1")`)
 	return missing
 }
+
+// machineAddrs returns the addresses of this machine.
+func machineAddrs() (ips []netip.Addr) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			ips = append(ips, p.Addr())
+		}
+	}
+	return ips
+}
+
+// punches reports whether the hole punching of a host has begun.
+func punches(h lhost.Host) bool { return slices.Contains(h.Mux().Protocols(), holepunch.Protocol) }
 
 // dialsRelays reports whether a host has the transport of relays.
 func dialsRelays(h lhost.Host) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -242,6 +243,12 @@ func testOfferRelay(t *testing.T) {
 	if held := d.relay.Held(); !slices.Equal(held, []peer.ID{r.ID()}) {
 		t.Errorf("holds %v, want the relay", held)
 	}
+	if g := diagnose(t, d); !slices.Equal(g.Relays, []peer.ID{r.ID()}) || strings.Contains(g.String(), "libp2p.Enable") {
+		t.Errorf("the diagnosis names other relays, or options that Traversal passes:\n%s", g)
+	}
+	if s := rd.Stats(); s.RelayReservations != 1 || s.RelayRefused != 0 {
+		t.Errorf("the relay says: %d reservations, %d refused", s.RelayReservations, s.RelayRefused)
+	}
 
 	other, _ := w.host("192.168.1.3", Config{Bootstrap: boot, Mode: ModeClient})
 	time.Sleep(20 * time.Second) // what was proposed may be again
@@ -257,6 +264,9 @@ func testOfferRelay(t *testing.T) {
 	time.Sleep(time.Second)
 	if relaying() {
 		t.Error("it relays, though it found that it is not reachable")
+	}
+	if s := rd.Stats(); s.RelayReservations != 0 {
+		t.Errorf("it has %d reservations, and does not relay", s.RelayReservations)
 	}
 	key, err := NamespaceCID(string(rd.cfg.protocolID()) + "/relay")
 	if err != nil {

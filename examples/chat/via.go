@@ -2,13 +2,15 @@ package main
 
 import (
 	"github.com/libp2p/go-libp2p/core/network"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/carry"
 )
 
 // viaOf returns how a peer is connected. Before is how it was connected until now, or 0.
-// A direct connection that came after a relayed one is a punched one.
+// A direct connection to an address of the internet that came after a relayed one is a punched
+// one.
 func viaOf(conns []network.Conn, before kad.Via) kad.Via {
 	var direct, relayed network.Conn // the ones that were opened first
 	for _, conn := range conns {
@@ -27,6 +29,8 @@ func viaOf(conns []network.Conn, before kad.Via) kad.Via {
 		return kad.ViaRelayed
 	case before != 0 && before != kad.ViaRelayed:
 		return before // another direct connection makes no difference
+	case !manet.IsPublicAddr(direct.RemoteMultiaddr()):
+		return kad.ViaDirect // in a local network
 	case before == kad.ViaRelayed, relayed != nil && relayed.Stat().Opened.Before(direct.Stat().Opened):
 		return kad.ViaPunched
 	default:

@@ -25,8 +25,8 @@ func (l link) Stat() network.ConnStats {
 }
 
 func TestViaOf(t *testing.T) {
-	const relay = "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWHGqaPPYWmsRgdTRUbqWfXdsEakpajGKub2QaAZzLYYDY/p2p-circuit"
-	direct := func(at int) link { return link{addr: "/ip4/192.0.2.2/tcp/1", opened: at} }
+	const relay = "/ip4/40.1.0.1/tcp/1/p2p/12D3KooWHGqaPPYWmsRgdTRUbqWfXdsEakpajGKub2QaAZzLYYDY/p2p-circuit"
+	direct := func(at int) link { return link{addr: "/ip4/40.1.0.2/tcp/1", opened: at} }
 	relayed := func(at int) link { return link{addr: relay, opened: at} }
 	gone := direct(0)
 	gone.closed = true
@@ -43,6 +43,7 @@ func TestViaOf(t *testing.T) {
 		{"relayed later", []network.Conn{relayed(2), direct(3), direct(1)}, 0, kad.ViaDirect},
 		{"upgraded", []network.Conn{direct(2)}, kad.ViaRelayed, kad.ViaPunched},
 		{"one more", []network.Conn{relayed(1), direct(2)}, kad.ViaDirect, kad.ViaDirect},
+		{"upgraded in one home", []network.Conn{relayed(1), link{addr: "/ip4/192.168.1.2/tcp/1", opened: 2}}, kad.ViaRelayed, kad.ViaDirect},
 		{"relay gone", []network.Conn{direct(2)}, kad.ViaPunched, kad.ViaPunched},
 		{"back to the relay", []network.Conn{gone, relayed(1)}, kad.ViaPunched, kad.ViaRelayed},
 	}

@@ -107,6 +107,7 @@ func showDiagnosis(ctx context.Context, s *session, _ []string) error {
 		Mode          string
 		Reason        string `json:"mode_reason"`
 		NAT           string
+		Filtering     string
 		Relays, Addrs []string
 		FoundBy       struct{ Asked, Told int } `json:"found_by"`
 		Advice        []string
@@ -119,7 +120,7 @@ func showDiagnosis(ctx context.Context, s *session, _ []string) error {
 		s.out.say("%s", state)
 		s.out.say("reachability: %s (%s)", a.Reachability, a.Source)
 		s.out.say("mode: %s (%s)", a.Mode, a.Reason)
-		s.out.say("NAT: %s", a.NAT)
+		s.out.say("NAT: %s, filtering: %s", a.NAT, a.Filtering)
 		s.out.say("found by %d of the %d closest peers that answered", a.FoundBy.Told, a.FoundBy.Asked)
 		for _, r := range a.Relays {
 			s.out.say("relay: %s", r)

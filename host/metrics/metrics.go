@@ -127,6 +127,8 @@ func counters() []metric {
 		one(kind, "kad_lookup_hops_total", "Hops of the lookups that have ended, added up.", func(s kad.Stats) float64 { return float64(s.LookupHops) }),
 		one(kind, "kad_lookup_confidence_total", "Confidence, from 0 to 1, of the lookups that have ended, added up.", func(s kad.Stats) float64 { return s.LookupConfidence }),
 		one(kind, "kad_dials_total", "Dials begun by requests and the upkeep.", func(s kad.Stats) float64 { return float64(s.Dials) }),
+		one(kind, "kad_relay_bytes_total", "Bytes that the node has carried as a relay, in both directions.", func(s kad.Stats) float64 { return float64(s.RelayBytes) }),
+		one(kind, "kad_relay_refused_total", "Reservations and connections for which the relay had no room.", func(s kad.Stats) float64 { return float64(s.RelayRefused) }),
 		one(kind, "kad_dials_failed_total", "Dials that reached no peer.", func(s kad.Stats) float64 { return float64(s.DialsFailed) }),
 	)
 	list = append(list, split(kind, "kad_limits_total", "Bounds that were reached, by which.", "limit",
@@ -168,6 +170,8 @@ func gauges() []metric {
 		one(kind, "kad_reachability", "Whether other peers can dial the node: 0 unknown, 1 they can, 2 they cannot.", func(s kad.Stats) float64 { return float64(s.Reachability) }),
 		one(kind, "kad_nat_type", "How the router maps ports: 0 unknown, 1 the same for all peers, 2 another for each peer.", func(s kad.Stats) float64 { return float64(s.NAT) }),
 		one(kind, "kad_relays", "Relays that have a reservation for the node.", func(s kad.Stats) float64 { return float64(s.Relays) }),
+		one(kind, "kad_relay_reservations", "Peers that have a reservation at this node, as their relay.", func(s kad.Stats) float64 { return float64(s.RelayReservations) }),
+		one(kind, "kad_relay_circuits", "Connections between other peers that go through this node.", func(s kad.Stats) float64 { return float64(s.RelayCircuits) }),
 		one(kind, "kad_network_size", "Nodes that serve in the network, by an estimate; 0 if unknown.", func(s kad.Stats) float64 { return s.NetworkSize }),
 		one(kind, "kad_dials_under_way", "Dials that have begun and not ended.", func(s kad.Stats) float64 { return float64(s.DialsUnderWay) }),
 		one(kind, "kad_dials_queued", "Dials that wait for others to end.", func(s kad.Stats) float64 { return float64(s.DialsQueued) }),

@@ -33,11 +33,17 @@ type line struct {
 // chatOn starts a chat on a host. It ends with the test.
 func (w *world) chatOn(t *testing.T, host int, nick string) *chat {
 	t.Helper()
+	return chatAt(t, w.Hosts[host], nick, w.join(t)...)
+}
+
+// chatAt starts a chat on a machine, which joins with some arguments. It ends with the test.
+func chatAt(t *testing.T, m *Machine, nick string, join ...string) *chat {
+	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(dir, "chat"), append(w.join(t), "--network", network, "--nick", nick)...)
+	cmd := exec.Command(filepath.Join(dir, "chat"), append(join, "--network", network, "--nick", nick)...)
 	c := &chat{more: make(chan struct{}), began: time.Now()}
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func (w *world) chatOn(t *testing.T, host int, nick string) *chat {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Hosts[host].Start(cmd); err != nil {
+	if err := m.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	var reading sync.WaitGroup

@@ -52,7 +52,18 @@ func TestIPv6Only(t *testing.T) {
 	if err != nil || c.Via != "punched" && c.Via != "direct" || took > goalIPv6 {
 		t.Errorf("connected: %q after %v, %v; want it directly within %v", c.Via, took, err, goalIPv6)
 	}
+	ann, bob := chatAt(t, machine(true), "ann", join...), chatAt(t, machine(true), "bob", join...)
+	ann.say(t, "can you hear me")
+	bob.say(t, "loud and clear")
+	heard := max(bob.hears(t, "ann: can you hear me"), ann.hears(t, "bob: loud and clear"))
+	met := min(ann.hears(t, "somebody came"), bob.hears(t, "somebody came"))
+	direct := max(ann.hearsWithin(t, "directly", 30*time.Second), bob.hearsWithin(t, "directly", 30*time.Second))
+	t.Logf("chat: met after %v, heard after %v, direct after %v:\n%s", met, heard, direct, ann.transcript())
+	if direct-met > goalIPv6 {
+		t.Errorf("the chats are connected directly %v after they have met, want at most %v", direct-met, goalIPv6)
+	}
 	record(11, "IPv6 alone", fmt.Sprintf(
 		"A and B have an address of IPv6 each, no other one, and a firewall that lets nothing in. Without a flag about it, A is connected to B, %s,\n"+
-			"after %s. Packets are not delayed.\n", c.Via, seconds(took)))
+			"after %s. Packets are not delayed. Two chats on such machines have met %s after their start, have heard each other after %s, and\n"+
+			"are connected directly after %s.\n", c.Via, seconds(took), seconds(met), seconds(heard), seconds(direct)))
 }

@@ -271,6 +271,31 @@ func (l *Lab) Renumber(host int) error {
 	return nil
 }
 
+// Narrow gives the line between the router of a host, by its index in Hosts, and the internet
+// a small MTU. Both ends say so to what sends larger packets.
+func (l *Lab) Narrow(i, mtu int) error {
+	err := errors.Join(
+		l.routers[i].ns.ip(fmt.Sprintf("link set wan mtu %d", mtu)),
+		l.inet.ip(fmt.Sprintf("link set %s mtu %d", l.routers[i].link, mtu)),
+	)
+	if err != nil {
+		return fmt.Errorf("nat: a small MTU: %w", err)
+	}
+	return nil
+}
+
+// LetOut has the router of a host, by its index in Hosts, let out what goes to some ports alone.
+func (l *Lab) LetOut(i int, ports string) error {
+	rules := []string{"*filter"}
+	for _, transport := range []string{"tcp", "udp"} {
+		rules = append(rules, fmt.Sprintf("-I FORWARD -i lan -p %s -m multiport ! --dports %s -j DROP", transport, ports))
+	}
+	if err := l.routers[i].ns.iptables(append(rules, "COMMIT")...); err != nil {
+		return fmt.Errorf("nat: a firewall for what goes out: %w", err)
+	}
+	return nil
+}
+
 // Outside returns the public address of the router of a host, by its index in
 // Hosts.
 func (l *Lab) Outside(i int) netip.Addr { return l.routers[i].Addr }

@@ -83,6 +83,12 @@ func (m *Machine) Cut(off bool) error {
 	)
 }
 
+// DropMulticast has the machine send no multicast, as behind an access point that lets none
+// through.
+func (m *Machine) DropMulticast() error {
+	return m.ns.iptables("*filter", "-A OUTPUT -d 224.0.0.0/4 -j DROP", "COMMIT")
+}
+
 // close kills the programs of the machine and removes it.
 func (m *Machine) close() {
 	m.mu.Lock()

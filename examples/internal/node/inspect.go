@@ -229,6 +229,9 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"limit_streams": s.LimitStreams, "limit_memory": s.LimitMemory, "limit_turns": s.LimitTurns,
 		"limit_share": s.LimitShare, "limit_store": s.LimitStore, "limit_named": s.LimitNamed,
 
+		"relay_reservations": s.RelayReservations, "relay_circuits": s.RelayCircuits,
+		"relay_bytes": s.RelayBytes, "relay_refused": s.RelayRefused,
+
 		"inbound_find_node":     s.InboundFindNode,
 		"inbound_get_value":     s.InboundGetValue,
 		"inbound_put_value":     s.InboundPutValue,
@@ -274,11 +277,12 @@ func diagnose(ctx context.Context, c *call) (answer, error) {
 		"ready":        g.NotReady == nil,
 		"reachability": strings.ToLower(g.Reachability.String()), "reachability_source": g.ReachabilitySource,
 		"mode": g.Mode.String(), "mode_reason": g.ModeReason,
-		"nat":      strings.ToLower(g.NAT.String()),
-		"relays":   texts(g.Relays),
-		"addrs":    addrs,
-		"found_by": answer{"asked": g.Asked, "told": g.Told},
-		"advice":   append([]string{}, g.Advice...), // never null
+		"nat":       strings.ToLower(g.NAT.String()),
+		"filtering": g.Filtering.String(),
+		"relays":    texts(g.Relays),
+		"addrs":     addrs,
+		"found_by":  answer{"asked": g.Asked, "told": g.Told},
+		"advice":    append([]string{}, g.Advice...), // never null
 	}
 	if g.NotReady != nil {
 		body["not_ready"] = OneLine(g.NotReady)

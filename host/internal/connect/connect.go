@@ -8,30 +8,36 @@ import (
 	"sync/atomic"
 	"time"
 
+	logging "github.com/ipfs/go-log/v2"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
+var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
+
 // A Config has the rooms that a Connector uses, and its settings.
 type Config struct {
-	Host  lhost.Host
-	Table *table.Table
-	Call  *call.Caller
-	Find  *find.Finder
-	Reach *reach.Reach
-	Held  func() []peer.ID // the relays that have a reservation for this node
-	Tasks *tasks.Group
-	Wake  func() // wakes the background loop; does not block
-	K     int
-	Tag   string // under which contacts are protected from the connection manager; "": they are not
+	Host     lhost.Host
+	Protocol lprotocol.ID
+	Table    *table.Table
+	Call     *call.Caller
+	Find     *find.Finder
+	Reach    *reach.Reach
+	Held     func() []peer.ID // the relays that have a reservation for this node
+	Tasks    *tasks.Group
+	Wake     func() // wakes the background loop; does not block
+	K        int
+	Tag      string // under which contacts are protected from the connection manager; "": they are not
 
 	// Interfaces returns the addresses of the machine: net.InterfaceAddrs.
 	Interfaces func() ([]net.Addr, error)
@@ -40,14 +46,20 @@ type Config struct {
 // A Connector connects to peers. It is safe for concurrent use.
 type Connector struct {
 	cfg       Config
-	renewal   renewal     // of the background loop
-	kept      kept        // likewise
-	machine   machine     // likewise
-	unpunched atomic.Bool // a hole could not be punched since the last renewal
+	renewal   renewal       // of the background loop
+	kept      kept          // likewise
+	machine   machine       // likewise
+	unpunched atomic.Bool   // a hole could not be punched since the last renewal
+	lan       chan struct{} // length lanAtOnce: the exchanges of local addresses that run
 }
 
+// lanAtOnce bounds the exchanges of local addresses at a time; what is beyond is refused.
+const lanAtOnce = 16
+
 // New returns a Connector.
-func New(cfg Config) *Connector { return &Connector{cfg: cfg} }
+func New(cfg Config) *Connector {
+	return &Connector{cfg: cfg, lan: make(chan struct{}, lanAtOnce)}
+}
 
 // Via is the kind of a connection. It has the values of host.Via.
 type Via uint8
@@ -107,16 +119,15 @@ func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Con
 	if err := a.reach(ctx); err != nil {
 		return Connection{Steps: a.story()}, err
 	}
-	via := Direct
 	if a.wasRelayed {
 		a.awaitDirect(ctx, wait)
-		if !a.dialled {
-			via = Punched
-		}
 	}
-	conn := a.direct()
-	if conn == nil {
+	via, conn := Direct, a.direct()
+	switch {
+	case conn == nil:
 		via, conn = Relayed, a.relayed()
+	case a.wasRelayed && !a.dialled && scope.OfConn(conn) == scope.Public: // to a local address, no hole is needed
+		via = Punched
 	}
 	if conn == nil {
 		return Connection{Steps: a.story()}, a.failure(ctx)

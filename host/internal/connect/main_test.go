@@ -128,7 +128,10 @@ type scriptedHost struct {
 	protected map[peer.ID]bool // by others
 	kept      map[peer.ID]bool // by the room
 	id        peer.ID          // in place of the smallest one
+	addrs     []multiaddr.Multiaddr
 }
+
+func (h *scriptedHost) Addrs() []multiaddr.Multiaddr { return h.addrs }
 
 func (h *scriptedHost) ID() peer.ID { return cmp.Or(h.id, h.Host.ID()) }
 

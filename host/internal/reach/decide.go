@@ -47,10 +47,14 @@ func (s facts) proven() bool {
 	return s.confirmed || s.denied || s.reachability != network.ReachabilityUnknown
 }
 
+// refuted reports whether a check has shown that the host is not reachable.
+func (s facts) refuted() bool {
+	return !s.confirmed && s.reachability != network.ReachabilityPublic && (s.denied || s.reachability == network.ReachabilityPrivate)
+}
+
 // decide returns whether to serve, and why.
 func decide(wanted Mode, s facts) Decision {
-	proof := s.confirmed || s.reachability == network.ReachabilityPublic
-	refuted := !proof && (s.denied || s.reachability == network.ReachabilityPrivate)
+	proof, refuted := s.confirmed || s.reachability == network.ReachabilityPublic, s.refuted()
 	switch {
 	case wanted == Server:
 		return Decision{true, !refuted, "set to server"}
@@ -85,6 +89,35 @@ func (r *Reach) Verdict() (network.Reachability, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.facts.verdict(from)
+}
+
+// A Filtering says which peers a router, or a firewall, lets in: see host.Filtering.
+type Filtering uint8
+
+// What a router lets in, as in package host.
+const (
+	FilteringUnknown Filtering = iota
+	FilteringNone
+	FilteringDialled
+)
+
+// Filtering returns which peers reach the host: any, if a stranger has; the ones that it has
+// dialled, if others were found not to.
+func (r *Reach) Filtering() Filtering {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.facts.filtering()
+}
+
+func (s facts) filtering() Filtering {
+	switch {
+	case !s.dialled.IsZero():
+		return FilteringNone
+	case s.refuted():
+		return FilteringDialled
+	default:
+		return FilteringUnknown
+	}
 }
 
 // verdict returns what is known of whether other peers can dial the host, and where that

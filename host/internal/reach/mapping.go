@@ -74,6 +74,28 @@ func (s *sightings) add(seen sighting) {
 	*s = append(*s, seen)
 }
 
+// maxSeenAt bounds the addresses at which the host counts as seen: a router has one, or two
+// lines to the internet, and an old address is followed by the new one.
+const maxSeenAt = 4
+
+// SeenAt returns the IPv4 addresses at which public peers have seen the host lately, the last
+// one first, if there is a router between: at most 4.
+func (r *Reach) SeenAt() []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sightings.places()
+}
+
+// places returns the IP addresses of the last sightings.
+func (s sightings) places() (ips []netip.Addr) {
+	for _, seen := range slices.Backward(s) {
+		if len(ips) < maxSeenAt && !slices.Contains(ips, seen.at.Addr()) {
+			ips = append(ips, seen.at.Addr())
+		}
+	}
+	return ips
+}
+
 // mapping returns how the router maps ports. Two peers that see one socket at the same port
 // tell that it is one for all peers: a third that lies changes nothing. If all that see it at
 // one address name other ports, each peer has its own.

@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -43,6 +44,18 @@ func TestMapping(t *testing.T) {
 	}
 	if len(s) != maxSightings || s[0].by.As4()[3] != maxSightings {
 		t.Errorf("%d sightings are kept, the first of %v", len(s), s[0].by)
+	}
+}
+
+// The places at which the host was seen are those of the last sightings, each once.
+func TestPlaces(t *testing.T) {
+	var s sightings
+	for i, at := range []string{"9.9.9.1:1", "9.9.9.2:1", "9.9.9.3:1", "9.9.9.4:1", "9.9.9.5:1", "9.9.9.4:2"} {
+		s.add(seen("udp", byte(i), at))
+	}
+	want := []string{"9.9.9.4", "9.9.9.5", "9.9.9.3", "9.9.9.2"}
+	if got := fmt.Sprint(s.places()); got != fmt.Sprint(want) {
+		t.Errorf("seen at %v, want %v", got, want)
 	}
 }
 

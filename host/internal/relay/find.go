@@ -106,6 +106,33 @@ func (r *Relays) candidateOf(id peer.ID) (candidate, bool) {
 // one operator, seldom takes several.
 func group(a multiaddr.Multiaddr) string { return scope.Wide(a) }
 
+// A Search says what has become of the search for relays.
+type Search struct {
+	Ended       bool // a lookup has ended
+	Named       int  // the peers that announce to relay, by the last lookup
+	Unreachable int  // of them, those that were not reached, or do not relay
+	Proposed    int  // how often a relay was proposed since there is one fewer
+}
+
+// Search returns what has become of the search for relays.
+func (r *Relays) Search() Search {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.search
+}
+
+// searched records the end of a lookup that has named peers.
+func (r *Relays) searched(named []peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.search.Ended, r.search.Named, r.search.Unreachable = true, len(named), 0
+	for _, id := range named {
+		if r.known[id].standing == refused {
+			r.search.Unreachable++
+		}
+	}
+}
+
 // announced looks up the peers that announce to relay, and returns some that do. They are
 // connected then.
 func (r *Relays) announced(ctx context.Context, now time.Time) []candidate {
@@ -118,17 +145,23 @@ func (r *Relays) announced(ctx context.Context, now time.Time) []candidate {
 		return nil
 	}
 	var infos []peer.AddrInfo
+	var named []peer.ID
 	for info, err := range r.cfg.Find.ProvidersOfEach(lookup, c.Hash(), maxAnnouncedRelays, max(1, maxAnnouncedRelays/r.cfg.K)) {
 		if err != nil {
 			log.Debugw("looking for relays", "error", err)
 			break
 		}
 		info.Addrs = scope.WithoutRelays(scope.Reaching(info.Addrs, scope.Public))
+		if len(info.Addrs) > 0 {
+			named = append(named, info.ID)
+		}
 		if len(info.Addrs) > 0 && r.standingOf(now, info.ID) == unknown {
 			infos = append(infos, info)
 		}
 	}
-	return r.checkAll(ctx, now, shuffleByNetwork(infos))
+	found := r.checkAll(ctx, now, shuffleByNetwork(infos))
+	r.searched(named)
+	return found
 }
 
 // shuffleByNetwork returns peers in a random order that takes their networks by turns, so

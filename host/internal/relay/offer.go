@@ -67,13 +67,15 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 	}
 	if !o.offering {
 		if !slices.Contains(r.cfg.Host.Mux().Protocols(), circuit.ProtoIDv2Hop) {
-			service, err := relayv2.New(r.cfg.Host, relayv2.WithResources(r.cfg.Limits.resources()))
+			carries := &carrying{of: r}
+			service, err := relayv2.New(r.cfg.Host, relayv2.WithResources(r.cfg.Limits.resources()), relayv2.WithMetricsTracer(carries))
 			if err != nil {
 				log.Warnw("not a relay: the host does not let it", "error", err) // as its resource manager says
 				o.announce = now.Add(offerRetry)
 				return o.announce
 			}
 			o.service = service
+			r.carrying.Store(carries)
 		}
 		o.offering = true
 	}
@@ -107,6 +109,7 @@ func (r *Relays) Close() {
 		_ = r.offer.service.Close()
 	}
 	r.offer = offer{}
+	r.carrying.Store(nil)
 	if !offering {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -52,10 +53,15 @@ type Relays struct {
 	check time.Time     // of the background loop: when to ask the held relays again
 	wake  chan struct{} // buffered, length 1: there may be a relay to propose
 
+	carrying      atomic.Pointer[carrying] // nil: no service of ours runs
+	bytes, noRoom atomic.Uint64            // see Carried
+
 	mu    sync.Mutex             // held for what is in memory only
 	known map[peer.ID]knownRelay // of all others, nothing is known
 	pause time.Duration          // after the next lookup of relays
 	next  time.Time              // when it is
+
+	search Search
 }
 
 // New returns Relays of which none is known.
@@ -164,6 +170,7 @@ func (r *Relays) hold(addrs []multiaddr.Multiaddr) {
 			using = append(using, id)
 			if !r.known[id].standing.using() {
 				r.note(id, held, time.Time{})
+				r.search.Proposed = 0
 			}
 		}
 	}
@@ -241,6 +248,7 @@ func (r *Relays) propose(now time.Time, id peer.ID) bool {
 		return false
 	}
 	r.note(id, offered, now)
+	r.search.Proposed++
 	return true
 }
 
