@@ -17,7 +17,7 @@ import (
 )
 
 // recordingFile is the recording of the README, which make recording writes.
-var recordingFile = filepath.Join("..", "guides", "chat.svg") //nolint:gochecknoglobals // a constant
+var recordingFile = filepath.Join("..", "guides", "chat.svg")
 
 const (
 	paneWidth, paneHeight = 62, 17 // of a terminal, in characters

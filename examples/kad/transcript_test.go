@@ -13,7 +13,7 @@ import (
 )
 
 // transcriptFile is the transcript of all commands, which make transcript writes.
-var transcriptFile = filepath.Join("..", "guides", "commands.md") //nolint:gochecknoglobals // a constant
+var transcriptFile = filepath.Join("..", "guides", "commands.md")
 
 const transcriptHead = `# The commands of kad, and what they print
 

@@ -33,7 +33,7 @@ func testHeavyUserPublishes(t *testing.T) {
 	announced, stored, failed := 0, 0, 0
 	var first error
 	spent := took(func() {
-		for r := range client.DHT.AnnounceMany(t.Context(), contents(t, 0, keys)) {
+		for r := range client.DHT.AnnounceMany(t.Context(), contents(t, keys)) {
 			if r.Err == nil {
 				announced++
 			}
@@ -45,7 +45,7 @@ func testHeavyUserPublishes(t *testing.T) {
 			}
 		}
 	})
-	missing := unfound(t, nodes[0], client, 0, keys, keys/100)
+	missing := unfound(t, nodes[0], client, keys, keys/100)
 	t.Logf("%d of %d contents announced in %v, by %.2f peers each; %d requests failed, first with %v; %d of 100 not found",
 		announced, keys, spent, float64(stored)/float64(keys), failed, first, missing)
 	if announced < keys || failed > keys/100 || missing > 0 {

@@ -13,15 +13,15 @@ import (
 	"github.com/go-kad/kad/protocol"
 )
 
-// contents yields the contents of recordKey(from), …, without that of recordKey(to).
-func contents(t *testing.T, from, to int) iter.Seq[cid.Cid] {
+// contents yields the contents of so many records, from recordKey(0) on.
+func contents(t *testing.T, count int) iter.Seq[cid.Cid] {
 	return func(yield func(cid.Cid) bool) {
-		for i := from; i < to && yield(contentOf(t, recordKey(i))); i++ {
+		for i := 0; i < count && yield(contentOf(t, recordKey(i))); i++ {
 		}
 	}
 }
 
-// values yields as many values.
+// values yields the values of recordKey(from), …, without that of recordKey(to).
 func values(from, to int) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for i := from; i < to && yield(recordKey(i), []byte("1")); i++ {
@@ -42,11 +42,11 @@ func published(t *testing.T, results iter.Seq[kad.Published]) (count int) {
 	return count
 }
 
-// unfound returns how many of the contents a node does not find at their provider, of every
+// unfound returns how many of so many contents a node does not find at their provider, of every
 // step-th.
-func unfound(t *testing.T, by, provider *kadtest.Node, from, to, step int) (missing int) {
+func unfound(t *testing.T, by, provider *kadtest.Node, count, step int) (missing int) {
 	t.Helper()
-	for i := from; i < to; i += step {
+	for i := 0; i < count; i += step {
 		found := false
 		for p, err := range by.DHT.Providers(t.Context(), contentOf(t, recordKey(i)), 2) {
 			found = found || err == nil && p.ID == provider.ID()
@@ -92,7 +92,7 @@ func testMany(t *testing.T) {
 		return singly
 	})
 	announceMany := func(from *kadtest.Node) func() int {
-		return func() int { return published(t, from.DHT.AnnounceMany(t.Context(), contents(t, 0, contentCount))) }
+		return func() int { return published(t, from.DHT.AnnounceMany(t.Context(), contents(t, contentCount))) }
 	}
 	if got := perKey("contents", d, contentCount, announceMany(d)); got > 1 || sent.total() != contentCount*defaultK {
 		t.Errorf("%.3f requests for each content, want at most 1; %d announcements, want %d", got, sent.total(), contentCount*defaultK)
@@ -108,7 +108,7 @@ func testMany(t *testing.T) {
 		t.Errorf("%.3f requests for each content, want at most %d.6; %d announcements, want %d", got, defaultK, sent.total(), contentCount*defaultK)
 	}
 	for _, from := range []*kadtest.Node{d, another} {
-		if missing := unfound(t, other, from, 0, contentCount, 10); missing > 0 {
+		if missing := unfound(t, other, from, contentCount, 10); missing > 0 {
 			t.Errorf("%d of %d contents are not found", missing, contentCount/10)
 		}
 	}
@@ -151,7 +151,7 @@ func testManyRestart(t *testing.T) {
 	done, ended := 0, make(chan struct{})
 	go func() {
 		defer close(ended)
-		for r := range d.DHT.AnnounceMany(t.Context(), contents(t, 0, count)) {
+		for r := range d.DHT.AnnounceMany(t.Context(), contents(t, count)) {
 			if r.Err == nil {
 				done++
 			}
@@ -167,7 +167,7 @@ func testManyRestart(t *testing.T) {
 	time.Sleep(time.Minute)
 	n.Restart(d)
 	time.Sleep(15 * time.Minute)
-	missing := unfound(t, others[0], d, 0, count, 10)
+	missing := unfound(t, others[0], d, count, 10)
 	t.Logf("%d of %d were announced before, %d not found after the restart", done, count, missing)
 	if missing > 0 {
 		t.Errorf("%d of %d contents are not found after the restart", missing, count/10)

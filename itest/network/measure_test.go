@@ -86,12 +86,12 @@ func measureAnnounced(t *testing.T, log func(format string, args ...any), alone 
 	}
 	time.Sleep(time.Minute) // what was learnt in the join is not fresh any more
 	before, began := nodes[0].DHT.Stats().Requests, time.Now()
-	if got := published(t, nodes[0].DHT.AnnounceMany(t.Context(), contents(t, 0, count))); got != count {
+	if got := published(t, nodes[0].DHT.AnnounceMany(t.Context(), contents(t, count))); got != count {
 		t.Errorf("%d of %d were announced", got, count)
 	}
 	requests := nodes[0].DHT.Stats().Requests - before
 	log("%.3f requests/key %.2f virtual-ms/key", float64(requests)/count, float64(time.Since(began).Milliseconds())/count)
-	if missing := unfound(t, nodes[100], nodes[0], 0, count, 100); missing > 0 {
+	if missing := unfound(t, nodes[100], nodes[0], count, 100); missing > 0 {
 		t.Errorf("%d of %d are not found", missing, count/100)
 	}
 }

@@ -94,8 +94,6 @@ func TestPage(t *testing.T) {
 }
 
 // screenshots are the pictures of the page in the documents, which make screenshots takes.
-//
-//nolint:gochecknoglobals // constants
 var screenshots = map[string]struct {
 	width, height int64
 	scheme        string

@@ -260,7 +260,7 @@ func TestFasterHolder(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		for _, id := range n.peers {
 			n.net.Add(id, toPuts(calltest.Names(), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
-				n.hold(t, i, i+1)
+				n.hold(t, i, i+1) //nolint:contextcheck // of the test
 				return calltest.Knows(testK, n.peers...)(ctx, req)
 			}))
 		}
