@@ -307,5 +307,7 @@ func testHostileMessagesOfMany(t *testing.T) {
 	if took > idleTimeout {
 		t.Errorf("half a message is waited for for %v", took)
 	}
+	time.Sleep(time.Second) // what waits for its share has it
+	synctest.Wait()
 	checkIdle(t, n)
 }
