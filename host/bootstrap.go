@@ -135,3 +135,21 @@ func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
 	}
 	return others(infos, ""), nil
 }
+
+// Bootstrap joins the network: it connects to the bootstrap peers, looks up our
+// own ID, and fills every bucket farther away than the closest neighbours.
+// It returns when that is done, or a [*NotReadyError] if no peer answered.
+//
+// There is no need to call it: a DHT joins by itself, tries again while its
+// routing table is empty or it is offline, and every operation waits until that
+// is over.
+//
+// Spec: libp2p kad-dht, "Bootstrap process".
+func (d *DHT) Bootstrap(ctx context.Context) error {
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return public(d.join.Join(ctx))
+}

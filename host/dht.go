@@ -340,24 +340,6 @@ func (d *DHT) Leave(ctx context.Context) error {
 	return d.Close()
 }
 
-// Bootstrap joins the network: it connects to the bootstrap peers, looks up our
-// own ID, and fills every bucket farther away than the closest neighbours.
-// It returns when that is done, or a [*NotReadyError] if no peer answered.
-//
-// There is no need to call it: a DHT joins by itself, tries again while its
-// routing table is empty or it is offline, and every operation waits until that
-// is over.
-//
-// Spec: libp2p kad-dht, "Bootstrap process".
-func (d *DHT) Bootstrap(ctx context.Context) error {
-	ctx, end, err := d.tasks.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	return public(d.join.Join(ctx))
-}
-
 // Ready waits until lookups will work: until a peer in the routing table has answered,
 // and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
 // deadline. Then it returns a [*NotReadyError], which says why they do not: there are no

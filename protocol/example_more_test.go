@@ -157,3 +157,52 @@ func ExampleMaxResponse() {
 	// FIND_NODE: 589824
 	// GET_VALUE: true
 }
+
+// A peer sends two announcements in one message, and is told what became of each.
+func ExampleAppendManyFrame() {
+	id, err := peer.Decode(somePeer)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	self := []protocol.Peer{{ID: id, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/192.0.2.1/tcp/4001")}}}
+	sent := protocol.AppendManyFrame(nil, []protocol.Request{
+		protocol.AddProvider{Key: []byte("one"), Providers: self},
+		protocol.AddProvider{Key: []byte("two"), Providers: self},
+	})
+
+	// The holder stores the first one, and refuses the second.
+	msg, err := protocol.ReadFrame(bufio.NewReader(bytes.NewReader(sent)), protocol.MaxFrame)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	requests, err := protocol.SplitMany(msg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var parser protocol.RequestParser
+	var codes []uint32
+	for i, request := range requests {
+		req, err := parser.Parse(request)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s\n", req.(protocol.AddProvider).Key)
+		codes = append(codes, uint32(i))
+	}
+	answer := protocol.AppendOutcomesFrame(nil, codes)
+
+	msg, err = protocol.ReadFrame(bufio.NewReader(bytes.NewReader(answer)), protocol.MaxFrame)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(protocol.ParseOutcomes(msg, len(requests)))
+	// Output:
+	// one
+	// two
+	// [0 1] <nil>
+}
