@@ -98,7 +98,11 @@ func (p *path) broke(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.path != p {
-		_ = p.on.Reset()
+		if s.over && s.err != nil { // the side that gave it up says so, if this comes before its own reset
+			_ = p.on.ResetWithError(codeReset)
+		} else {
+			_ = p.on.Reset()
+		}
 		return
 	}
 	s.path, s.since, s.why = nil, time.Now(), err

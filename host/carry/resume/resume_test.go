@@ -320,6 +320,36 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// The other side hears of a reset also while both send, and does not wait for the stream to
+// come back.
+func TestResetWhileSending(t *testing.T) {
+	for range 20 {
+		ann, bob := pathtest.Host(t), pathtest.Host(t)
+		pathtest.Direct(t, ann, bob)
+		p := newPair(t, ann, bob, Config{}, Config{})
+		var sending sync.WaitGroup
+		for _, s := range []*Stream{p.toBob, p.toAnn} {
+			sending.Go(func() {
+				for block := noise(1 << 10); ; {
+					if _, err := s.Write(block); err != nil {
+						return
+					}
+				}
+			})
+		}
+		sending.Go(func() { _, _ = io.Copy(io.Discard, p.toAnn) })
+		if _, err := io.CopyN(io.Discard, p.toBob, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_ = p.toBob.Reset()
+		sending.Wait()
+		if took := time.Since(began); took > helloTimeout {
+			t.Fatalf("the other side hears of the reset after %v", took)
+		}
+	}
+}
+
 // A side that reads no more says so to the other one.
 func TestStopped(t *testing.T) {
 	ann, bob := pathtest.Host(t), pathtest.Host(t)
