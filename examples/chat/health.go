@@ -19,7 +19,7 @@ type health struct {
 	first bool // without a peer to join through
 
 	mu     sync.Mutex
-	said   string // why the node waits, as the user knows it, without numbers; "" if it does not wait
+	said   string // why the node waits, as the user was told, without numbers; "" if it does not wait
 	joined bool
 	warned bool // the user knows of another error
 }
@@ -73,29 +73,32 @@ func (h *health) report(err error) {
 		}
 	case h.first && !h.joined:
 		if h.said == "" {
-			h.said = "first"
-			h.out.status("you are the first: waiting for somebody to join")
+			h.say("you are the first: waiting for somebody to join")
 		}
 	default:
 		h.joined = false
-		why := reason(err)
-		if news := withoutNumbers(why); news != h.said {
-			h.said = news
-			h.out.status("not connected to the network, trying on: %s", why)
-		}
+		h.say("not connected to the network, trying on: " + reason(err))
+	}
+}
+
+// say says why the node waits, unless that is no news: the same words with another port or
+// another time are none.
+func (h *health) say(text string) {
+	if news := withoutNumbers(text); news != h.said {
+		h.said = news
+		h.out.status("%s", text)
 	}
 }
 
 // reason returns an error of the DHT as one line.
 func reason(err error) string { return strings.TrimPrefix(app.OneLine(err), "kad: ") }
 
-// withoutNumbers returns a reason without its digits: the same words with another port or
-// another time are no news.
-func withoutNumbers(why string) string {
+// withoutNumbers returns a text without its digits.
+func withoutNumbers(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsDigit(r) {
 			return -1
 		}
 		return r
-	}, why)
+	}, text)
 }

@@ -176,13 +176,10 @@ func (s *stream) exchange(req protocol.Request) (resp protocol.Response, again b
 		return resp, false, readEnd(s.r)
 	}
 	s.halfClose()
-	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxResponse(req))
+	msg, err := s.readAnswer(frame[:0], protocol.MaxResponse(req))
 	inTime := s.timer.Stop() && !s.slow.Load()
-	if kaderr.Ended(err) {
-		return resp, false, errNoAnswer
-	}
 	if err != nil {
-		return resp, false, kaderr.OfReset(err)
+		return resp, false, err
 	}
 	resp, err = protocol.ParseResponse(req, msg)
 	if err != nil {
@@ -208,6 +205,18 @@ func (s *stream) lost(err error) bool {
 	}
 	reset, ok := errors.AsType[*network.StreamError](err)
 	return s.mute.Load() || ok && reset.Remote || errors.Is(err, errNoAnswer) || errors.Is(err, kaderr.ErrBusy)
+}
+
+// readAnswer reads the message of an answer, into buf if it fits.
+func (s *stream) readAnswer(buf []byte, most int) ([]byte, error) {
+	msg, err := protocol.ReadFrameInto(s.r, buf, most)
+	switch {
+	case kaderr.Ended(err):
+		return nil, errNoAnswer
+	case err != nil:
+		return nil, kaderr.OfReset(err)
+	}
+	return msg, nil
 }
 
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no answer: a clean

@@ -41,8 +41,6 @@ type attempt struct {
 	ended      chan func()   // ends of steps in the background, which the owner runs
 	moved      chan struct{} // length 1: there is another connection to the peer, or one less
 	wasRelayed bool          // there was a relayed connection, and no direct one
-	dialled    bool          // a direct dial of ours has succeeded
-	returned   bool          // a dial of ours has succeeded, direct or through a relay
 	finds      int           // how many times the peer was looked up
 }
 
@@ -109,7 +107,7 @@ func (a *attempt) reach(ctx context.Context) error {
 			return a.failure(ctx)
 		}
 	}
-	a.settle(&a.returned)
+	a.settle(stepDirect, stepRelay)
 	return nil
 }
 
@@ -120,12 +118,12 @@ func (a *attempt) mayFind() bool {
 	return a.finds == 0 || a.finds == 1 && found
 }
 
-// settle lets the dial return that has led to a new connection, if it was one of ours: its
-// end sets returned.
-func (a *attempt) settle(returned *bool) {
+// settle lets the dial return that has led to a new connection, if it was one of ours, in a step
+// of one of these names.
+func (a *attempt) settle(names ...string) {
 	ctx, cancel := context.WithTimeout(a.dialling, settleTime)
 	defer cancel()
-	for !*returned && a.busy() {
+	for !a.dialled(names...) && a.busy() {
 		select {
 		case end := <-a.ended:
 			end()
@@ -193,7 +191,7 @@ func (a *attempt) awaitDirect(ctx context.Context, wait time.Duration) {
 			return
 		}
 	}
-	a.settle(&a.dialled) // one of our dials may have made it
+	a.settle(stepDirect) // one of our dials may have made it
 	s.end(nil)
 }
 
@@ -237,6 +235,11 @@ func (a *attempt) begin(name string, addrs []multiaddr.Multiaddr) *step {
 	return s
 }
 
+// dialled reports whether a dial of ours has succeeded, in a step of one of these names.
+func (a *attempt) dialled(names ...string) bool {
+	return slices.ContainsFunc(a.steps, func(s *step) bool { return slices.Contains(names, s.Name) && !s.running && s.Err == nil })
+}
+
 // busy reports whether a step is under way.
 func (a *attempt) busy() bool {
 	return slices.ContainsFunc(a.steps, func(s *step) bool { return s.running })
@@ -255,13 +258,15 @@ func (a *attempt) story() []Step {
 }
 
 // run runs a step in the background. The owner is given its end while it listens, and
-// calls then.
+// calls then, unless that is nil.
 func (a *attempt) run(s *step, f func() error, then func()) {
 	started := a.cfg.Tasks.Go(func(context.Context) {
 		err := f()
 		end := func() {
 			s.end(err)
-			then()
+			if then != nil {
+				then()
+			}
 		}
 		select {
 		case a.ended <- end:
@@ -328,17 +333,12 @@ func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
 	if len(others) > 0 {
 		h.Peerstore().AddAddrs(a.id, others, peerstore.TempAddrTTL)
 		a.cfg.Call.ForgetFailures(a.id) // the swarm does not dial an address that has failed lately
-		s := a.begin(stepDirect, others)
-		a.run(s, func() error {
+		a.run(a.begin(stepDirect, others), func() error {
 			_, err := h.Network().DialPeer(network.WithForceDirectDial(a.dialling, "kad"), a.id)
 			return err
-		}, func() {
-			a.dialled = a.dialled || s.Err == nil
-			a.returned = a.returned || s.Err == nil
-		})
+		}, nil)
 	}
 	if len(relays) > 0 && a.relayed() == nil {
-		s := a.begin(stepRelay, relays)
-		a.run(s, func() error { return a.dialThrough(a.dialling, a.id, relays) }, func() { a.returned = a.returned || s.Err == nil })
+		a.run(a.begin(stepRelay, relays), func() error { return a.dialThrough(a.dialling, a.id, relays) }, nil)
 	}
 }

@@ -126,7 +126,7 @@ func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Con
 	switch {
 	case conn == nil:
 		via, conn = Relayed, a.relayed()
-	case a.wasRelayed && !a.dialled && scope.OfConn(conn) == scope.Public: // to a local address, no hole is needed
+	case a.wasRelayed && !a.dialled(stepDirect) && scope.OfConn(conn) == scope.Public: // to a local address, no hole is needed
 		via = Punched
 	}
 	if conn == nil {

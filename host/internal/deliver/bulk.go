@@ -218,10 +218,8 @@ func (b *Bulk) receipts(parcels []*Parcel, loads []*load) []Receipt {
 	}
 	receipts := make([]Receipt, len(parcels))
 	for i, p := range parcels {
-		r := Receipt{Failed: make(map[peer.ID]error), Crowded: p.Crowded, Wanted: max(known, len(p.To))}
-		if !p.Crowded {
-			r.Wanted = min(b.sender.cfg.K, r.Wanted)
-		}
+		r := Receipt{Failed: make(map[peer.ID]error)}
+		r.want(max(known, len(p.To)), b.sender.cfg.K, p.Crowded)
 		for j, c := range p.To {
 			r.add(c.ID, p.outcomes[j])
 		}

@@ -224,10 +224,7 @@ func (v *delivery) receipt() Receipt {
 	known := v.known()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r.Wanted = max(known, len(v.to)); !v.crowded {
-		r.Wanted = min(v.whole.at, r.Wanted)
-	}
-	r.Crowded = v.crowded
+	r.want(max(known, len(v.to)), v.whole.at, v.crowded)
 	for _, to := range v.to {
 		r.add(to.ID, to.outcome)
 	}

@@ -142,6 +142,14 @@ type Receipt struct {
 	rest *delivery // not nil: it goes on
 }
 
+// want sets how many peers should have stored it, of the ones that are known: k, or all near a
+// crowded key.
+func (r *Receipt) want(known, k int, crowded bool) {
+	if r.Wanted, r.Crowded = known, crowded; !crowded {
+		r.Wanted = min(k, known)
+	}
+}
+
 // add adds the outcome of a peer.
 func (r *Receipt) add(id peer.ID, outcome error) {
 	switch {

@@ -232,9 +232,7 @@ func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept)
 		k.Receipt = p.byUs()
 		return nil
 	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindValue:
-		if err = p.cfg.Holder.Store(ctx, now, p.cfg.Self, p.records(now, k.Item)...); err == nil {
-			k.Receipt = p.byUs() // there is no other holder, so a full store is an error
-		}
+		k.Receipt, err = p.storeAlone(ctx, now, p.records(now, k.Item))
 		return err
 	case err != nil:
 		return err

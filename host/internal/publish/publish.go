@@ -112,10 +112,9 @@ func (p *Publisher) put(ctx context.Context, now time.Time, closest lookup.Close
 	hold := func() error { return p.cfg.Holder.StoreOwn(ctx, now, records...) }
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, records[0].Key, holder.PutOf(records), quorum, hold)
 	if errors.Is(err, kaderr.ErrSingle) {
-		if err := p.cfg.Holder.Store(ctx, now, p.cfg.Self, records...); err != nil {
-			return deliver.Receipt{}, err // there is no other holder, so a full store is an error
+		if receipt, err = p.storeAlone(ctx, now, records); err != nil {
+			return receipt, err
 		}
-		receipt, err = p.byUs(), nil
 	}
 	return receipt, p.tell(ctx, "value", records[0].Key, receipt, quorum, err)
 }
@@ -133,6 +132,14 @@ func (p *Publisher) tell(ctx context.Context, kind string, key []byte, receipt d
 		p.cfg.Observer.Tell(what)
 	}
 	return err
+}
+
+// storeAlone stores records as the only server.
+func (p *Publisher) storeAlone(ctx context.Context, now time.Time, records []protocol.Record) (deliver.Receipt, error) {
+	if err := p.cfg.Holder.Store(ctx, now, p.cfg.Self, records...); err != nil {
+		return deliver.Receipt{}, err // there is no other holder, so a full store is an error
+	}
+	return p.byUs(), nil
 }
 
 // byUs returns the receipt for what this node has stored as the only server.

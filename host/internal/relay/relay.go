@@ -79,18 +79,25 @@ func (r *Relays) Jobs() []tasks.Job {
 
 // Handle takes in an event of the host, if it is about relays.
 func (r *Relays) Handle(now time.Time, e any) {
-	before := r.Held()
 	switch e := e.(type) {
 	case event.EvtPeerConnectednessChanged:
-		switch {
-		case e.Connectedness == network.Connected:
-			r.regain(e.Peer)
-		case !r.cfg.Table.Connected(e.Peer):
-			r.lose(now, e.Peer, r.cfg.Reach.Reachability() != network.ReachabilityPublic)
-		}
+		r.telling(func() {
+			switch {
+			case e.Connectedness == network.Connected:
+				r.regain(e.Peer)
+			case !r.cfg.Table.Connected(e.Peer):
+				r.lose(now, e.Peer, r.cfg.Reach.Reachability() != network.ReachabilityPublic)
+			}
+		})
 	case event.EvtAutoRelayAddrsUpdated:
-		r.hold(e.RelayAddrs)
+		r.telling(func() { r.hold(e.RelayAddrs) })
 	}
+}
+
+// telling tells of the relays that are held, if a change has changed them.
+func (r *Relays) telling(change func()) {
+	before := r.Held()
+	change()
 	if held := r.Held(); !slices.Equal(before, held) {
 		r.cfg.Observer.Tell(events.RelaysChanged{Relays: held})
 	}

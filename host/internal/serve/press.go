@@ -12,9 +12,10 @@ import (
 
 // A peer presses if it does not wait for its answers: further requests of the stream have
 // arrived already, or its streams and their messages have many. Peers that publish many keys do
-// so in bursts, which do not wait where no other peer presses; floods do so without end. The requests of peers that press are answered one at a time, in a queue of their own, at
-// a rate that leaves the processors to the others. Until its turn comes, nothing more is read
-// from the stream, so that the transport stops the peer.
+// so in bursts, which do not wait where no other peer presses; floods do so without end. The
+// requests of peers that press are answered one at a time, in a queue of their own, at a rate
+// that leaves the processors to the others. Until its turn comes, nothing more is read from the
+// stream, so that the transport stops the peer.
 
 const (
 	// pressedBytes is how many bytes have arrived behind a request of a peer that presses: some
