@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/relay"
 	"github.com/go-kad/kad/host/internal/scope"
@@ -45,7 +47,7 @@ func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
 	case offline || silent:
 		return append(advice, adviceOffline)
 	case g.NotReady == nil:
-	case strings.Contains(g.NotReady.Error(), "clock"):
+	case errors.Is(g.NotReady, kaderr.ErrClock):
 		advice = append(advice, adviceClock)
 	case len(d.cfg.Bootstrap) > 0 || d.cfg.FindBootstrap != nil:
 		advice = append(advice, adviceUnjoined)

@@ -1,13 +1,18 @@
 package host
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/relay"
 )
 
@@ -27,6 +32,26 @@ func TestRelayAdvice(t *testing.T) {
 		"met, proposed, all in vain": {relay.Search{Proposed: 9}, adviceFull},
 	} {
 		if got := relayAdvice(c.search); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A wrong clock is told from the error of a dial, and from no other word of it.
+func TestClockAdvice(t *testing.T) { synctest.Test(t, testClockAdvice) }
+
+func testClockAdvice(t *testing.T) {
+	n := newTestNet(t)
+	d := n.node(Config{})
+	for name, c := range map[string]struct {
+		dial error
+		want string
+	}{
+		"the clock is wrong":       {kaderr.ErrClock, adviceClock},
+		"the name of a peer is so": {errors.New("clock.example does not answer"), adviceJoin},
+	} {
+		g := Diagnosis{NotReady: &NotReadyError{Dials: map[peer.ID]error{"bob": fmt.Errorf("dialling: %w", c.dial)}}}
+		if got := d.advice(t.Context(), g); len(got) == 0 || got[0] != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

@@ -67,9 +67,9 @@ func explained(err error) error {
 	case errors.As(err, &mismatch) || strings.Contains(err.Error(), "peer id mismatch"):
 		return fmt.Errorf("another peer has this address now, so use the ID that it has (%w)", err)
 	case isBadCertificate(err):
-		return fmt.Errorf("the peer refuses the certificate of this host: the clock of this host is probably ahead, by an hour or more, so set it and start again (%w)", err)
+		return clockError{fmt.Errorf("the peer refuses the certificate of this host: the clock of this host is probably ahead, by an hour or more, so set it and start again (%w)", err)}
 	case behind(err) > 0:
-		return fmt.Errorf("the clock of this host is behind that of the peer, by %v or more, so set it and start again (%w)", behind(err), err)
+		return clockError{fmt.Errorf("the clock of this host is behind that of the peer, by %v or more, so set it and start again (%w)", behind(err), err)}
 	case !strings.Contains(err.Error(), handshake):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
 // notValid returns what verifying a certificate fails with that is valid from some time on.
@@ -47,7 +49,7 @@ func TestWrongClock(t *testing.T) {
 		{"CRYPTO_ERROR 0x12a (remote): tls: bad certificate", "probably ahead"},
 	} {
 		cause := errors.New(c.cause)
-		if err := explained(cause); !errors.Is(err, cause) || !strings.Contains(err.Error(), c.want) {
+		if err := explained(cause); !errors.Is(err, cause) || !errors.Is(err, kaderr.ErrClock) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q, want %q in it", err, c.want)
 		}
 	}

@@ -32,6 +32,9 @@ var (
 	// sent or dialled. It says nothing about the peer.
 	ErrNotSent = errors.New("kad: the request was given up before it was sent")
 
+	// ErrClock is in the failure of a dial whose cause is the clock of this host, or of the peer.
+	ErrClock = errors.New("kad: a clock is wrong")
+
 	// ErrSingle says that there is no peer to ask, because this node is the only server of
 	// its network. What it does not hold itself is not there.
 	ErrSingle = fmt.Errorf("%w: this node is the only server of its network", ErrNotFound)
