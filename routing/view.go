@@ -40,13 +40,7 @@ func (t *Table) Seeds(target Key, n int) []Contact {
 	if n <= 0 {
 		return nil
 	}
-	out := t.appendClosest(make([]Contact, 0, n), target, false)
-	sound := len(out)
-	out = t.appendClosest(out, target, true)
-	for i := range out[sound:] {
-		out[sound+i].Doubtful = true
-	}
-	return out
+	return t.appendSuspects(t.appendClosest(make([]Contact, 0, n), target, false), target)
 }
 
 // Neighbours returns the n contacts closest to us, suspects among them, closest first;
@@ -66,13 +60,20 @@ func (t *Table) FillNeighbours(dst []Contact) []Contact {
 	if t.audit.suspects == 0 {
 		return dst
 	}
-	suspects := t.appendClosest(make([]Contact, 0, min(n, t.audit.suspects)), t.self, true)
-	for i := range suspects {
-		suspects[i].Doubtful = true
-	}
-	dst = append(dst, suspects...)
+	dst = append(dst, t.appendSuspects(make([]Contact, 0, min(n, t.audit.suspects)), t.self)...)
 	SortByDistance(t.self, dst)
 	return dst[:min(n, len(dst))]
+}
+
+// appendSuspects appends to out the suspects that are closest to target, which are Doubtful,
+// closest first, up to the capacity of out.
+func (t *Table) appendSuspects(out []Contact, target Key) []Contact {
+	sound := len(out)
+	out = t.appendClosest(out, target, true)
+	for i := range out[sound:] {
+		out[sound+i].Doubtful = true
+	}
+	return out
 }
 
 // appendClosest appends to out the contacts that are closest to target, closest
