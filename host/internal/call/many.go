@@ -179,9 +179,9 @@ func (s *stream) exchangeMany(reqs []protocol.Request, inOne bool) (errs []error
 
 // readOutcomes reads the answer to a message with so many requests.
 func (s *stream) readOutcomes(requests int) ([]error, error) {
-	msg, err := s.readAnswer(nil, maxOutcomes)
+	msg, err := protocol.ReadFrame(s.r, maxOutcomes)
 	if err != nil {
-		return nil, err
+		return nil, noAnswer(err)
 	}
 	codes, err := protocol.ParseOutcomes(msg, requests)
 	if err != nil {
@@ -201,9 +201,9 @@ func (s *stream) readInRow(sent []protocol.Request) ([]error, error) {
 		if _, announces := req.(protocol.AddProvider); announces {
 			continue
 		}
-		msg, err := s.readAnswer(nil, protocol.MaxFrame)
+		msg, err := protocol.ReadFrame(s.r, protocol.MaxFrame)
 		if err != nil {
-			return nil, err
+			return nil, noAnswer(err)
 		}
 		if _, err := protocol.ParseResponse(req, msg); err != nil {
 			return nil, err

@@ -176,10 +176,10 @@ func (s *stream) exchange(req protocol.Request) (resp protocol.Response, again b
 		return resp, false, readEnd(s.r)
 	}
 	s.halfClose()
-	msg, err := s.readAnswer(frame[:0], protocol.MaxResponse(req))
+	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxResponse(req))
 	inTime := s.timer.Stop() && !s.slow.Load()
 	if err != nil {
-		return resp, false, err
+		return resp, false, noAnswer(err)
 	}
 	resp, err = protocol.ParseResponse(req, msg)
 	if err != nil {
@@ -207,16 +207,12 @@ func (s *stream) lost(err error) bool {
 	return s.mute.Load() || ok && reset.Remote || errors.Is(err, errNoAnswer) || errors.Is(err, kaderr.ErrBusy)
 }
 
-// readAnswer reads the message of an answer, into buf if it fits.
-func (s *stream) readAnswer(buf []byte, most int) ([]byte, error) {
-	msg, err := protocol.ReadFrameInto(s.r, buf, most)
-	switch {
-	case kaderr.Ended(err):
-		return nil, errNoAnswer
-	case err != nil:
-		return nil, kaderr.OfReset(err)
+// noAnswer returns what an error that came in place of an answer says.
+func noAnswer(err error) error {
+	if kaderr.Ended(err) {
+		return errNoAnswer
 	}
-	return msg, nil
+	return kaderr.OfReset(err)
 }
 
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no answer: a clean
