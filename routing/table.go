@@ -124,15 +124,15 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 		return Rejected
 	}
 	cpl := t.self.CPL(c.Key)
-	held := t.bucket(cpl).find(c.Key) != nil
+	// With this answer, a contact that has missed may lose its place, and c may take it.
+	enters := t.audit.missed > 0 && t.bucket(cpl).find(c.Key) == nil
 	t.heard(now, c.Key)
 	b := t.bucket(cpl)
 	if e := b.find(c.Key); e != nil {
-		out := t.refresh(now, b, e, c)
-		if !held && out == Refreshed {
-			return Added // with this answer, another contact has lost its place to it
+		if out := t.refresh(now, b, e, c); out != Refreshed || !enters {
+			return out
 		}
-		return out
+		return Added
 	}
 	e := b.findPending(c.Key)
 	if e == nil {
