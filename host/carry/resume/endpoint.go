@@ -1,6 +1,7 @@
 package resume
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -62,6 +63,9 @@ type Config struct {
 	// side that sends and the side that receives. The rate of a stream is at most a window
 	// for each round trip. If zero, 1 MiB.
 	Window int
+
+	hold   time.Duration // directPatience; tests have less
+	linger time.Duration // lingering; tests have less
 }
 
 // An Endpoint opens and accepts streams of one protocol. Its methods are safe for concurrent
@@ -75,8 +79,6 @@ type Endpoint struct {
 	running  sync.WaitGroup
 	watcher  *network.NotifyBundle
 	left     chan struct{} // buffered, length 1: a stream is forgotten
-	hold     time.Duration // directPatience; tests have less
-	linger   time.Duration // lingering; tests have less
 
 	mu       sync.Mutex
 	closed   bool
@@ -99,11 +101,13 @@ func New(h lhost.Host, protocol lprotocol.ID, cfg Config) *Endpoint {
 	if cfg.Window <= 0 {
 		cfg.Window = defaultWindow
 	}
+	cfg.hold = cmp.Or(cfg.hold, directPatience)
+	cfg.linger = cmp.Or(cfg.linger, lingering)
 	if cfg.Connect == nil {
 		cfg.Connect = func(ctx context.Context, id peer.ID) error { return h.Connect(ctx, peer.AddrInfo{ID: id}) }
 	}
 	e := &Endpoint{
-		host: h, protocol: protocol, cfg: cfg, left: make(chan struct{}, 1), hold: directPatience, linger: lingering,
+		host: h, protocol: protocol, cfg: cfg, left: make(chan struct{}, 1),
 		streams: make(map[*Stream]struct{}), accepted: make(map[key]*Stream),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())

@@ -111,7 +111,7 @@ func (s *Stream) progress() (path Path, news, over bool) {
 	case s.path != nil:
 		s.path.mayCarry()
 		s.toSend.Broadcast()
-	case s.isDone() && away >= s.endpoint.linger:
+	case s.isDone() && away >= s.endpoint.cfg.linger:
 		s.end(nil)
 	case s.endpoint.cfg.Patience > 0 && away >= s.endpoint.cfg.Patience:
 		s.end(&LostError{s.peer, int64(s.out.size()), s.why})
@@ -130,10 +130,10 @@ func (s *Stream) due(now time.Time) time.Time {
 			at = earlier(at, s.since.Add(s.endpoint.cfg.Patience))
 		}
 		if s.isDone() {
-			at = earlier(at, s.since.Add(s.endpoint.linger))
+			at = earlier(at, s.since.Add(s.endpoint.cfg.linger))
 		}
 	case s.path.first >= 0:
-		at = earlier(at, s.path.began.Add(s.endpoint.hold))
+		at = earlier(at, s.path.began.Add(s.endpoint.cfg.hold))
 	}
 	return at
 }

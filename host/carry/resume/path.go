@@ -193,7 +193,7 @@ func (p *path) fill(buf []byte) (frames, data []byte, done bool) {
 
 // mayCarry reports whether a limited path carries more now. The lock of the stream is held.
 func (p *path) mayCarry() bool {
-	if p.first >= 0 && time.Since(p.began) >= p.stream.endpoint.hold { // keep looks again then
+	if p.first >= 0 && time.Since(p.began) >= p.stream.endpoint.cfg.hold { // keep looks again then
 		p.first, p.stream.indirect = -1, true
 	}
 	return p.first != 0

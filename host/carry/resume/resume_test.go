@@ -128,8 +128,9 @@ func exchange(t *testing.T, from, to *Stream, text string) {
 // Streams in both directions go on while their connection is closed again and again.
 func TestBreaks(t *testing.T) {
 	ann, bob := pathtest.Host(t), pathtest.Host(t)
-	p := newPair(t, ann, bob, connecting(ann, bob), Config{})
-	p.opens.linger, p.accepts.linger = time.Second, time.Second
+	opens := connecting(ann, bob)
+	opens.linger = time.Second
+	p := newPair(t, ann, bob, opens, Config{linger: time.Second})
 	data := noise(20 << 20)
 	broken, stop := 0, make(chan struct{})
 	var both, breaking sync.WaitGroup
@@ -207,11 +208,10 @@ func TestStrictRelayOnly(t *testing.T) {
 	relay, ann, bob := strictRelay(t), pathtest.Host(t), pathtest.Host(t)
 	pathtest.Relayed(t, ann, bob, relay)
 	circuit := ann.Network().ConnsToPeer(bob.ID())[0].RemoteMultiaddr()
-	p := newPair(t, ann, bob, Config{Connect: func(ctx context.Context, id peer.ID) error {
+	p := newPair(t, ann, bob, Config{hold: 200 * time.Millisecond, Connect: func(ctx context.Context, id peer.ID) error {
 		ctx = network.WithAllowLimitedConn(ctx, "test")
 		return ann.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{circuit}})
 	}}, Config{})
-	p.opens.hold = 200 * time.Millisecond
 	transfer(t, p.toBob, p.toAnn, noise(500<<10))
 }
 
