@@ -167,9 +167,11 @@ func TestViewMembers(t *testing.T) {
 // What is said before remains to be seen, and new lines do not move it away.
 func TestViewScrolls(t *testing.T) {
 	v := viewOf(80, 10) // 6 lines
+	var lines batch
 	for i := range maxShown + 10 {
-		v.Update(batch{event{kind: eventLine, nick: "bob", text: fmt.Sprint("line ", i)}})
+		lines = append(lines, event{kind: eventLine, nick: "bob", text: fmt.Sprint("line ", i)})
 	}
+	v.Update(lines)
 	if len(v.lines) != maxShown {
 		t.Errorf("%d lines are kept, want %d", len(v.lines), maxShown)
 	}

@@ -9,12 +9,19 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+
+	"github.com/go-kad/kad/itest/internal/race"
 )
 
 // A connection manager with watermarks far below the number of contacts does not slow
 // lookups down: the contacts that they need stay connected. After Close, they are not
 // protected any more.
-func TestConnectionManager(t *testing.T) { synctest.Test(t, testConnectionManager) }
+func TestConnectionManager(t *testing.T) {
+	if race.Enabled {
+		t.Skip("takes five times as long with the race detector")
+	}
+	synctest.Test(t, testConnectionManager)
+}
 
 func testConnectionManager(t *testing.T) {
 	const count, low, high = 30, 2, 4

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/go-kad/kad/examples/internal/need"
+	"github.com/go-kad/kad/routing"
 )
 
 // browser returns the context of a page in a real browser.
@@ -52,7 +53,8 @@ func is[T any](ctx context.Context, t *testing.T, expression string) T {
 	return in(ctx, t, chromedp.Evaluate[T](expression))
 }
 
-// A lookup that is started in the page appears in it, hop by hop, on the width of a phone.
+// A lookup that is started in the page appears in it, hop by hop, on the width of a phone. Those
+// that the node does by itself meanwhile do not take its place.
 func TestPage(t *testing.T) {
 	nodes := triangle(t)
 	ctx := browser(t)
@@ -62,15 +64,20 @@ func TestPage(t *testing.T) {
 	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#contacts tr").length === 2 && document.querySelectorAll("#ring .contact").length === 2`))
 	self := is[string](ctx, t, `document.querySelector("#self").textContent`)
 	contacts := is[int](ctx, t, `document.querySelectorAll("#contacts tr").length`)
-	nodes[0].get("PUT /v1/value?key=/v/shown", "value")
 	in(ctx, t, chromedp.SendKeys(chromedp.CSS("#key"), "hello\r")) // by the keyboard
-	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#hops li").length > 0 && document.querySelector("#lookup").textContent.includes("requests")`))
+	target := routing.KeyOf([]byte("hello"))
+	found := fmt.Sprintf(`/of %x….*requests/.test(document.querySelector("#lookup").textContent)`, target[:8])
+	in(ctx, t, chromedp.Poll[bool](found))
+	nodes[0].get("PUT /v1/value?key=/v/shown", "value") // looks up another key
 	lookup := is[string](ctx, t, `document.querySelector("#lookup").textContent`)
 	hops := is[string](ctx, t, `document.querySelector("#hops").textContent`)
 	answered := is[int](ctx, t, `document.querySelectorAll("#ring .answered").length`)
 	dots := is[int](ctx, t, `document.querySelectorAll("#ring circle[data-peer]").length`)
 	wide := is[bool](ctx, t, `document.documentElement.scrollWidth > innerWidth`)
 	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#charts polyline.second").length === 3 && document.querySelector("#held").textContent.includes("/v/shown")`))
+	if !is[bool](ctx, t, found) {
+		t.Error("another lookup took the place of the one that was started in the page")
+	}
 	due := is[string](ctx, t, `document.querySelector("#due").textContent`)
 	charts := is[string](ctx, t, `document.querySelector("#charts").textContent`)
 	if self != nodes[0].ID || contacts != 2 {

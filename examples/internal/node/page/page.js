@@ -4,6 +4,8 @@
 const byId = (id) => document.getElementById(id);
 const keys = new Map(); // ID of a peer -> its place on the ring, from 0 to 1
 let self = "", contacts = [], lookup = null; // the lookup that is shown
+let wanted = ""; // the target of the lookup that was started here last
+const shown = 60000; // how long it stays, in ms, while the node does lookups of its own
 
 async function api(path, options) {
   const answer = await fetch(location.origin + path, options); // without the password of the address, if it has one
@@ -25,9 +27,10 @@ function bytesOf(id) {
 
 async function locate(id) {
   if (keys.has(id)) return;
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytesOf(id)));
-  keys.set(id, placeOf(hash));
+  keys.set(id, placeOf(await hash(bytesOf(id))));
 }
+
+const hash = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 
 const placeOf = (b) => (b[0] * 2 ** 24 + b[1] * 2 ** 16 + b[2] * 2 ** 8 + b[3]) / 2 ** 32;
 
@@ -177,17 +180,19 @@ const kinds = { lookup_asked: "asked", lookup_answered: "answered", lookup_faile
 
 async function take(e) {
   if (e.type === "lookup_began") {
+    if (lookup && Date.now() < lookup.until && e.target !== wanted) return;
     const bytes = e.target.match(/../g).map((h) => parseInt(h, 16));
-    lookup = { number: e.lookup, place: placeOf(bytes), peers: new Map() };
+    lookup = { number: e.lookup, name: `Lookup ${e.lookup} of ${e.target.slice(0, 16)}…`, place: placeOf(bytes), peers: new Map() };
+    lookup.until = e.target === wanted ? Date.now() + shown : 0;
     byId("hops").replaceChildren();
-    byId("lookup").textContent = `Lookup ${e.lookup} of ${e.target.slice(0, 16)}…`;
+    byId("lookup").textContent = lookup.name;
   } else if (kinds[e.type]) {
     if (!lookup || lookup.number !== e.lookup) return;
     lookup.peers.set(e.peer, kinds[e.type]);
     await locate(e.peer);
     if (e.type !== "lookup_asked") note(`${e.peer} ${kinds[e.type]}`, byId("hops"), 100);
   } else if (e.type === "lookup_ended") {
-    if (lookup && lookup.number === e.lookup) byId("lookup").textContent = `Lookup ${e.lookup}: ${e.end}; hops ${e.hops}, requests ${e.requests}, answered ${e.answered}`;
+    if (lookup && lookup.number === e.lookup) byId("lookup").textContent = `${lookup.name}: ${e.end}; hops ${e.hops}, requests ${e.requests}, answered ${e.answered}`;
   } else if (e.type === "published") {
     const text = e.key.match(/../g).map((h) => String.fromCharCode(parseInt(h, 16))).join("");
     note(`${new Date(e.at).toLocaleTimeString()} ${e.kind} ${/^[ -~]+$/.test(text) ? text : e.key} stored by ${e.stored} of ${e.wanted} peers ${e.reason}`, byId("events"), 200);
@@ -200,7 +205,9 @@ async function take(e) {
 byId("search").addEventListener("submit", async (event) => {
   event.preventDefault();
   const key = byId("key").value.trim();
-  const path = /^(12D3Koo|Qm|16Uiu2)/.test(key) ? `/v1/peer?id=${encodeURIComponent(key)}` : `/v1/closest?key=${encodeURIComponent(key)}`;
+  const isPeer = /^(12D3Koo|Qm|16Uiu2)/.test(key);
+  const path = isPeer ? `/v1/peer?id=${encodeURIComponent(key)}` : `/v1/closest?key=${encodeURIComponent(key)}`;
+  wanted = [...await hash(isPeer ? bytesOf(key) : new TextEncoder().encode(key))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
     const found = await api(path);
     note(found.peers ? `${found.peers.length} peers are closest to ${key}` : `${key} is at ${found.addrs.join(" ")}`, byId("events"), 200);
