@@ -23,6 +23,8 @@ STRESSFLAGS ?=
 PEERS    ?= 1000
 BURST    ?= 4000
 CALIBRATE ?= 300
+KEYS     ?= 1000000
+SOCKET_KEYS ?= 100000
 PLACES   ?=
 PLATFORMS ?= linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -153,6 +155,12 @@ sim: ## simulated networks of up to NODES (100000): targets and measured values,
 stress: ## 30 nodes under load for STRESS (10m), killed, stopped and starved, then BURST (4000) operations at once: counts false answers, of which there must be none
 	go run ./itest/stress/cmd/stress -for $(STRESS) $(STRESSFLAGS)
 	KAD_BURST=$(BURST) go test -count=1 -v -timeout 20m -run '^TestBurst$$' ./itest/net
+
+# A node with sockets takes a kilobyte for each announcement, and 20 nodes hold each key.
+.PHONY: million
+million: ## KEYS (1000000) keys announced to 10 000 simulated peers, and a day after it; SOCKET_KEYS (100000) to 200 nodes with sockets; the publisher is killed in the middle
+	KAD_MILLION=$(KEYS) go test -count=1 -v -timeout 6h -run '^TestMillion$$' ./itest/network
+	KAD_MILLION=$(SOCKET_KEYS) go test -count=1 -v -timeout 6h -run '^TestMillion$$' ./itest/net
 
 # itest/network/RESULTS.md is written anew; make sim does the same for simulated networks.
 .PHONY: calibrate

@@ -258,7 +258,7 @@ func (d *Datastore) writeProvider(ctx context.Context, yielded, stored, next *en
 // over.
 func (d *Datastore) Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]Provider, error) {
 	var found []*entry
-	if err := d.look(ctx, func(x *index) { found = x.freshest(key, now, limit) }); err != nil {
+	if err := d.look(ctx, func(x *index) { found = x.freshest(nil, key, now, limit) }); err != nil {
 		return nil, err
 	}
 	var out []Provider

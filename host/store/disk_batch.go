@@ -227,24 +227,22 @@ func (b *batch) yields(prefix, row []byte, next *entry) ([]byte, error) {
 	if !b.limits.keyFull(n) {
 		return nil, nil
 	}
-	list := make([]*entry, 0, n)
-	for at, e := range rowsOf(b.providers, prefix) {
-		e.key = string(at)
-		list = append(list, &e)
-	}
-	first, err := goesFor(list, next)
+	first, err := goesFor(rowsOf(b.providers, prefix), next)
 	if err != nil {
 		return nil, err
 	}
-	return []byte(first.key), nil
+	return bytes.Clone(first), nil
 }
 
-// rowsOf yields the rows with a prefix that are not damaged, each with its times and origin.
-func rowsOf(rows *bbolt.Bucket, prefix []byte) iter.Seq2[[]byte, entry] {
-	return func(yield func([]byte, entry) bool) {
+// rowsOf yields the rows with a prefix that are not damaged, each with its times and origin:
+// the entry is valid until the next one.
+func rowsOf(rows *bbolt.Bucket, prefix []byte) iter.Seq2[[]byte, *entry] {
+	return func(yield func([]byte, *entry) bool) {
+		var e entry
 		c := rows.Cursor()
 		for row, raw := c.Seek(prefix); bytes.HasPrefix(row, prefix); row, raw = c.Next() {
-			if e, ok := rowTimes(row, raw); ok && !yield(row, e) {
+			var ok bool
+			if e, ok = rowTimes(row, raw); ok && !yield(row, &e) {
 				return
 			}
 		}

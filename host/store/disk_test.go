@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,5 +214,40 @@ func TestDiskPublicationsDamaged(t *testing.T) {
 	}
 	if batch, _ := d.Publications(ctx, store.KindProvider, nil, 0); len(batch) != 3 {
 		t.Errorf("%d publications are read, want 3", len(batch))
+	}
+}
+
+// An announcement for a key that is full, for which another one yields, takes about as many
+// objects as one for a key that is not, however many the key has.
+func TestDiskYieldAllocations(t *testing.T) {
+	const full = 500
+	d := open(t, t.TempDir(), store.Limits{ProvidersPerKey: full})
+	made := 0
+	add := func(key string) {
+		made++
+		at := epoch.Add(time.Duration(made))
+		p := store.Provider{ID: fmt.Sprintf("peer %09d", made), Addrs: make([]byte, 80), Received: at, Expires: at.Add(time.Hour), Origin: uint64(made%3 + 1)} //nolint:gosec // not negative
+		if err := d.AddProvider(t.Context(), []byte(key), p); err != nil {
+			t.Error(err)
+		}
+	}
+	var fill sync.WaitGroup
+	for i := range full {
+		fill.Go(func() {
+			at := epoch.Add(-time.Duration(i))
+			p := store.Provider{ID: fmt.Sprintf("first %d", i), Received: at, Expires: at.Add(time.Hour), Origin: uint64(i%3 + 1)} //nolint:gosec // not negative
+			if err := d.AddProvider(t.Context(), []byte("full"), p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	fill.Wait()
+	others := testing.AllocsPerRun(10, func() { add("other") })
+	yields := testing.AllocsPerRun(10, func() { add("full") })
+	if _, providers := d.Len(); providers != full+11 {
+		t.Errorf("%d announcements, want %d", providers, full+11)
+	}
+	if yields > others+100 {
+		t.Errorf("%.0f objects for a key that is full, %.0f for another", yields, others)
 	}
 }

@@ -130,8 +130,9 @@ func (x *index) provider(key []byte, id string) *entry {
 }
 
 // freshest returns the providers of key that have not expired at now, the one
-// received last first, at most limit of them unless that is 0 or negative.
-func (x *index) freshest(key []byte, now time.Time, limit int) []*entry {
+// received last first, at most limit of them unless that is 0 or negative. It puts them into
+// found, which is empty, if that has room.
+func (x *index) freshest(found []*entry, key []byte, now time.Time, limit int) []*entry {
 	list := get(x.providers, hashOf(key), key)
 	if len(list) == 0 {
 		return nil
@@ -139,7 +140,7 @@ func (x *index) freshest(key []byte, now time.Time, limit int) []*entry {
 	if limit <= 0 || limit > len(list) {
 		limit = len(list)
 	}
-	found := make([]*entry, 0, limit)
+	found = slices.Grow(found, limit)
 	for _, e := range slices.Backward(list) {
 		if len(found) == limit {
 			break

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -98,28 +99,33 @@ func (l Limits) yields(list []*entry, next *entry) (*entry, error) {
 	if !l.keyFull(len(list)) {
 		return nil, nil
 	}
-	return goesFor(list, next)
+	i, err := goesFor(slices.All(list), next)
+	if err != nil {
+		return nil, err
+	}
+	return list[i], nil
 }
 
-// goesFor returns the entry of a full key that gives its place to next: of the origin with
-// the most entries, next counted too, the one that goes first. It returns [ErrKeyFull] if
-// none may.
-func goesFor(list []*entry, next *entry) (first *entry, err error) {
+// goesFor returns which of the entries of a full key gives its place to next, by what names
+// it: of the origin with the most entries, next counted too, the one that goes first. It
+// returns [ErrKeyFull] if none may. An entry need not be valid when the next one comes.
+func goesFor[T any](entries iter.Seq2[T, *entry], next *entry) (goes T, err error) {
 	of := map[uint64]int{next.origin: 1}
-	for _, e := range list {
+	for _, e := range entries {
 		of[e.origin]++
 	}
 	of[0] = 1 // each of these is alone
+	var first entry
 	most := 0
-	for _, e := range list {
-		if n := of[e.origin]; n > most || n == most && compareYield(e, first) < 0 {
-			first, most = e, n
+	for name, e := range entries {
+		if n := of[e.origin]; n > most || n == most && compareYield(e, &first) < 0 {
+			goes, first, most = name, *e, n
 		}
 	}
-	if first == nil || first.expires.IsZero() || most <= of[next.origin] && compareExpiry(next, first) < 0 {
-		return nil, ErrKeyFull
+	if first.expires.IsZero() || most <= of[next.origin] && compareExpiry(next, &first) < 0 {
+		return goes, ErrKeyFull
 	}
-	return first, nil
+	return goes, nil
 }
 
 // keyFull reports whether a key with n providers has no place for another one.

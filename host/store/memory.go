@@ -154,7 +154,8 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 	if err := m.rlock(ctx); err != nil {
 		return nil, err
 	}
-	found := m.index.freshest(key, now, limit)
+	var few [32]*entry
+	found := m.index.freshest(few[:0], key, now, limit)
 	m.mu.RUnlock()
 	if len(found) == 0 {
 		return nil, nil

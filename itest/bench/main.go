@@ -38,6 +38,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	out := flags.String("out", "", "write the table to this `file`, and not to the standard output")
 	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, networks")
 	compare := flags.String("compare", "", "a `file` that -out wrote: print its figures beside the new ones")
+	profile := flags.String("profile", "", "write CPU profiles of the servers over TCP, and of their clients, to this `directory`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -60,6 +61,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 				continue
 			}
 			_, _ = fmt.Fprintf(stderr, "run %d of %d: %s\n", i+1, *runs, g.name)
+			if *profile != "" {
+				g.env = append(g.env, "KAD_COST_PROFILE="+*profile)
+			}
 			if err := g.measure(measured[i], stderr); err != nil {
 				return err
 			}

@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +36,33 @@ import (
 // [BenchmarkServerCost].
 const costServer = "KAD_COST_SERVER"
 
+// costProfile is the variable of the environment with a directory for profiles of the servers of
+// [BenchmarkServerCost], and of their clients.
+const costProfile = "KAD_COST_PROFILE"
+
+// profiled profiles the process until the function is called that it returns, if a directory is
+// given.
+func profiled(name string) (end func() error, err error) {
+	dir := os.Getenv(costProfile)
+	if dir == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(filepath.Join(dir, name+".cpu"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
+}
+
+// costBench is the variable of the environment with the name of the benchmark, for its server.
+const costBench = "KAD_COST_BENCH"
+
 const (
 	costNetwork  = "/cost"
 	costProtocol = lprotocol.ID(costNetwork + "/kad/1.0.0")
@@ -50,7 +80,12 @@ type usage struct {
 
 // serveCost is the process of a server: a DHT, and an echo of frames, beside which it is
 // measured. It prints its address, and for each line that it reads its usage.
-func serveCost() error {
+func serveCost() (err error) {
+	endProfile, err := profiled(os.Getenv(costBench) + ".server")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, endProfile()) }()
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(&network.NullResourceManager{}))
 	if err != nil {
@@ -78,7 +113,7 @@ func serveCost() error {
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer func() { _ = end() }()
 	fmt.Printf("%s/p2p/%s\n", h.Addrs()[0], h.ID())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var used syscall.Rusage
@@ -147,7 +182,7 @@ func talk(tb testing.TB, cmd *exec.Cmd) (io.WriteCloser, *bufio.Reader) {
 func startCosts(b *testing.B, kind string) *costs {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=TestCostServer")
-	cmd.Env = append(os.Environ(), costServer+"="+kind)
+	cmd.Env = append(os.Environ(), costServer+"="+kind, costBench+"="+filepath.Base(b.Name()))
 	c := new(costs)
 	c.in, c.out = talk(b, cmd)
 	line, err := c.out.ReadString('\n')
@@ -268,6 +303,10 @@ func BenchmarkServerCost(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			endProfile, err := profiled(bench.name + ".client")
+			if err != nil {
+				b.Fatal(err)
+			}
 			began, bytes := c.used(b), c.bytes.Load()
 			b.SetParallelism(costClients / runtime.GOMAXPROCS(0))
 			b.RunParallel(func(pb *testing.PB) {
@@ -281,6 +320,9 @@ func BenchmarkServerCost(b *testing.B) {
 				}
 			})
 			ended := c.used(b)
+			if err := endProfile(); err != nil {
+				b.Fatal(err)
+			}
 			requests := float64(ended.requests - began.requests)
 			if requests == 0 { // the server counts none: one for each op
 				requests = float64(b.N)

@@ -106,7 +106,7 @@ func (h *Holder) served(t *testing.T, now time.Time) (served int) {
 		}
 		served += len(records)
 	}
-	providers, err := h.Providers(t.Context(), From{ID: "a peer", At: scope.Private}, []byte("a multihash"), now)
+	providers, err := h.Providers(t.Context(), nil, From{ID: "a peer", At: scope.Private}, []byte("a multihash"), now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func held(t *testing.T, h *Holder, key string) string {
 // providers returns the providers that an answer to a peer at s has.
 func providers(t *testing.T, h *Holder, s scope.Scope, key []byte) (providers []protocol.Peer) {
 	t.Helper()
-	encoded, err := h.Providers(t.Context(), From{ID: "requester", At: s}, key, time.Now())
+	encoded, err := h.Providers(t.Context(), nil, From{ID: "requester", At: s}, key, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

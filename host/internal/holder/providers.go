@@ -92,8 +92,8 @@ func (h *Holder) Presence(ctx context.Context, id peer.ID, now time.Time) (proto
 
 // Providers returns the providers that an answer has of a key, with the addresses that
 // the requester can use. If there are more than an answer holds, each answer has
-// others.
-func (h *Holder) Providers(ctx context.Context, from From, key []byte, now time.Time) ([]protocol.EncodedPeer, error) {
+// others. It puts them into providers, which is empty, if that has room.
+func (h *Holder) Providers(ctx context.Context, providers []protocol.EncodedPeer, from From, key []byte, now time.Time) ([]protocol.EncodedPeer, error) {
 	stored, err := h.cfg.Store.Providers(ctx, key, now, 0)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (h *Holder) Providers(ctx context.Context, from From, key []byte, now time.
 	}
 	byTurns(rest)
 	stored = stored[:min(len(stored), maxServedProviders)]
-	providers := make([]protocol.EncodedPeer, 0, len(stored))
+	providers = slices.Grow(providers, len(stored))
 	for _, p := range stored {
 		id := peer.ID(p.ID)
 		if id == from.ID && string(key) != p.ID {

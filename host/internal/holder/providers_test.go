@@ -111,7 +111,7 @@ func TestProvidersOfScope(t *testing.T) {
 				t.Errorf("announced at scope %d, given at %d: %v, want %d addresses", tt.from, s, got, want)
 			}
 		}
-		if got, err := h.Providers(t.Context(), From{ID: calltest.ID(1), At: tt.from}, content, time.Now()); err != nil || len(got) != 0 {
+		if got, err := h.Providers(t.Context(), nil, From{ID: calltest.ID(1), At: tt.from}, content, time.Now()); err != nil || len(got) != 0 {
 			t.Errorf("the provider is given itself: %v, %v", got, err)
 		}
 	}

@@ -15,6 +15,15 @@
 //   - Consequence: an application publishes once, also if it is restarted.
 //   - It would change if holders kept records for ever.
 //
+// Each key has its place in the interval.
+//
+//   - Context: a million contents that are published at once would be published again at once.
+//   - Decision: a key is published again when its place in the key space comes, once in each
+//     interval; for the first time after 11h on average.
+//   - Consequence: a million contents take 1 000 messages in a minute, and no more at another
+//     time; what is published is published once more in its life.
+//   - It would change if keys were not spread over the key space.
+//
 // A value is given up when we hold a better one.
 //
 //   - Context: a holder may refuse a value of ours as an old one, and lie.

@@ -203,11 +203,13 @@ func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, d
 }
 
 // again returns when a publication that is published now is published again: after the
-// interval, or up to a tenth of it earlier, to come nearer to its place.
+// interval at most.
 //
-// The interval is the whole key space, and each key has its place in it. So publications
-// that are near each other come together after some intervals, and share lookups; the work
-// is spread over the interval; and none is late.
+// A little less than the interval is the whole key space, and each key has its place in it,
+// where it is published from then on. So publications that are near each other in the key space
+// come together, and share lookups; and the work is spread over the interval from the first
+// one on, also if all were published at once. What was published just ahead of its place, with
+// others, has the next one.
 //
 // What is published while the node is unsettled is published again when it has settled: some
 // of the k closest peers may be unknown until then.
@@ -218,10 +220,15 @@ func (p *Publisher) again(now time.Time, id publicationID) time.Time {
 	if until, is := p.cfg.Unsettled(now); is {
 		return until
 	}
+	slack := p.cfg.Interval / republishSlack
+	round := p.cfg.Interval - slack
 	part := float64(binary.BigEndian.Uint64(store.Place([]byte(id.key)))) / math.MaxUint64
-	place := time.Duration(part * float64(p.cfg.Interval))
-	behind := (time.Duration(now.UnixNano())%p.cfg.Interval - place + p.cfg.Interval) % p.cfg.Interval
-	return now.Add(p.cfg.Interval - min(behind, p.cfg.Interval/10))
+	place := time.Duration(part * float64(round))
+	wait := (place - time.Duration(now.UnixNano())%round + round) % round
+	if wait <= slack {
+		wait += round
+	}
+	return now.Add(wait)
 }
 
 // save adds a publication to the store and to the agenda. It returns a ticket for it, and what

@@ -139,7 +139,7 @@ func TestRepublishWhenSettled(t *testing.T) {
 		for _, step := range []struct {
 			until time.Duration
 			want  uint64
-		}{{11 * time.Second, 0}, {13 * time.Second, 2}, {19 * time.Hour, 2}, {23 * time.Hour, 4}} {
+		}{{11 * time.Second, 0}, {13 * time.Second, 2}, {20 * time.Minute, 2}, {22*time.Hour + time.Minute, 4}} {
 			time.Sleep(time.Until(settled.Add(step.until - 12*time.Second)))
 			if got := n.Republished(); got != step.want {
 				t.Errorf("published again %d times after %v, want %d", got, step.until, step.want)
@@ -155,17 +155,17 @@ func TestResume(t *testing.T) {
 		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(12 * time.Hour)
+		time.Sleep(10 * time.Minute)
 		n.Publisher = New(n.cfg) // as after a restart, with the store of before
 		n.Resume(t.Context())
 		n.run()
-		time.Sleep(7 * time.Hour) // 19 of at least 19.8
+		time.Sleep(10 * time.Minute) // 20 of at least 26
 		if n.Len() != 1 || n.Republished() != 0 {
 			t.Errorf("%d publications, published again %d times; want it to be due later", n.Len(), n.Republished())
 		}
-		time.Sleep(4 * time.Hour)
+		time.Sleep(22 * time.Hour)
 		if n.Republished() != 1 {
-			t.Errorf("published again %d times after 23 h, want once", n.Republished())
+			t.Errorf("published again %d times after 22 h, want once", n.Republished())
 		}
 	})
 }

@@ -18,7 +18,7 @@ const (
 
 	// slack is how old a deadline becomes before a further request renews it: what it bounds may
 	// take that much less. A deadline for each request would cost more than most answers: a timer,
-	// and with a context four objects.
+	// and with a context four objects. The node is told of a peer as seldom.
 	slack = 2 * time.Second
 )
 
@@ -26,6 +26,7 @@ const (
 type deadlines struct {
 	stream      network.Stream
 	read, write time.Time // when they were set
+	noticed     time.Time // when the node was last told that the peer asks
 
 	node   context.Context // ends with the node
 	work   context.Context // for requests that may block; nil if there was none
@@ -47,6 +48,15 @@ func (d *deadlines) writing(now time.Time) {
 		d.write = now
 		_ = d.stream.SetWriteDeadline(now.Add(answerTimeout))
 	}
+}
+
+// noticing reports whether the node is to be told that the peer asks.
+func (d *deadlines) noticing(now time.Time) bool {
+	if now.Sub(d.noticed) < slack {
+		return false
+	}
+	d.noticed = now
+	return true
 }
 
 // working returns the context of a request that may block.

@@ -44,7 +44,7 @@ type Config struct {
 	Tasks      *tasks.Group // its end ends the work on requests
 	K          int
 	MaxInbound int                // streams served at a time
-	Asked      func(network.Conn) // called after a request of the connection was served; must not block
+	Asked      func(network.Conn) // called after requests of the connection, at most every few seconds of a stream; must not block
 	Observer   *observe.Observer
 
 	// OnRequest, if not nil, is called before a request of a connection is handled. An error
@@ -212,7 +212,9 @@ func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines
 		return nil, ready, err // counted when the stream is reset
 	}
 	s.times.Add(req, Answered, ready.Sub(now))
-	s.cfg.Asked(in.stream.Conn())
+	if limits.noticing(now) {
+		s.cfg.Asked(in.stream.Conn())
+	}
 	if add || in.many {
 		return nil, ready, nil // it has no answer of its own
 	}
@@ -300,15 +302,15 @@ func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Requ
 	return s.reply(ctx, newRoom(s.cfg.K), from, req, now)
 }
 
-// A room is where a Reply has its closer peers: requests share a few of them.
+// A room is where a Reply has its peers: requests share a few of them.
 type room struct {
-	contacts []routing.Contact
-	closer   []protocol.EncodedPeer
+	contacts          []routing.Contact
+	closer, providers []protocol.EncodedPeer
 }
 
 // newRoom returns a room for k contacts, the requester, and a peer that is looked for.
 func newRoom(k int) *room {
-	return &room{make([]routing.Contact, 0, k+2), make([]protocol.EncodedPeer, 0, k+1)}
+	return &room{contacts: make([]routing.Contact, 0, k+2), closer: make([]protocol.EncodedPeer, 0, k+1)}
 }
 
 // reply is Answer with the room of the Reply.
@@ -322,7 +324,8 @@ func (s *Server) reply(ctx context.Context, in *room, from holder.From, req prot
 	case protocol.PutValue:
 		return Reply{}, s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
 	case protocol.GetProviders:
-		providers, err := s.cfg.Holder.Providers(ctx, from, req.Key, now)
+		providers, err := s.cfg.Holder.Providers(ctx, in.providers[:0], from, req.Key, now)
+		in.providers = providers
 		return Reply{Providers: providers, Closer: s.closerTo(in, from, req.Key, false)}, err
 	case protocol.AddProvider:
 		return Reply{}, s.cfg.Holder.Announced(ctx, from, req, now)
