@@ -69,8 +69,19 @@ func (f flood) request(kind string, h host.Host) protocol.Request {
 	}
 }
 
-// patient is the kind of flood whose streams wait for each answer, as those of a client do.
-const patient = "FIND_NODE, one after the other,"
+const (
+	// patient is the kind of flood whose streams wait for each answer, as those of a client do,
+	// and neighbours is that from addresses of one network.
+	patient    = "FIND_NODE, one after the other,"
+	neighbours = "FIND_NODE, one after the other, at addresses of one network,"
+
+	// echoes is a flood that is as patient, and asks for nothing of the DHT: no order of answers
+	// can give back to a client what it takes.
+	echoes = "an echo of 1 KiB, one after the other,"
+)
+
+// waits reports whether a kind of flood waits for its answers.
+func waits(kind string) bool { return kind == patient || kind == neighbours || kind == echoes }
 
 // start has the first hosts send requests of a kind to a victim, as fast as it takes them. It
 // returns what ends that.
@@ -84,16 +95,24 @@ func (f flood) start(t *testing.T, v *victim, kind string, identities int) (end 
 		for range 100 {
 			many = protocol.AppendRequestFrame(many, f.request(kind, h))
 		}
-		one := protocol.AppendRequestFrame(nil, f.request(kind, h))
+		one, proto := protocol.AppendRequestFrame(nil, f.request(kind, h)), victimProtocol
+		if kind == echoes {
+			one, proto = protocol.AppendFrame(nil, make([]byte, 1<<10)), victimEcho
+		}
+		addr := "/ip4/127.0.0.1/tcp/4001"
+		if kind == neighbours {
+			addr = "/ip4/20.0.7.7/tcp/4001"
+		}
+		v.tell(t, h.ID().String()+" "+addr)
 		for range floodStreams {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			s, err := h.NewStream(ctx, v.id, victimProtocol)
+			s, err := h.NewStream(ctx, v.id, proto)
 			cancel()
 			if err != nil {
 				t.Fatal(err)
 			}
 			streams = append(streams, s)
-			if kind == patient {
+			if waits(kind) {
 				senders.Go(func() {
 					for r := bufio.NewReader(s); ; {
 						if _, err := s.Write(one); err != nil {
@@ -180,7 +199,7 @@ func TestHostileFloodOfNode(t *testing.T) {
 		t.Skip("the system does not say which processors there are")
 	}
 	identities := []int{1, 50}
-	kinds := []string{"FIND_NODE", "GET_PROVIDERS", "PUT", "ADD", patient}
+	kinds := []string{"FIND_NODE", "GET_PROVIDERS", "PUT", "ADD", patient, neighbours, echoes}
 	core := firstCore()
 	node, other := startVictim(t, core), startVictim(t, core)
 	client := node.attacker(t, "tcp")
@@ -212,6 +231,7 @@ func TestHostileFloodOfNode(t *testing.T) {
 				name, median(flooded), median(beside), median(alone), share, answered/floodRounds)
 			ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
 			switch {
+			case kind == echoes:
 			case kind == patient && ofOne < leastOfOne:
 				t.Errorf("%s leave a client %.2f of the answers of one of them", name, ofOne)
 			case kind != patient && share < leastShare:

@@ -61,7 +61,9 @@ type Server struct {
 	shares  map[peer.ID]*share // of each peer that has a stream
 	memory  int                // bytes that the streams have reserved
 	queue   queue
-	pressed pressed
+	pressed pace // of peers that press
+	busy    pace // of busy networks
+	used    accounts
 	closed  bool
 	refused uint64 // requests: a stream too many, a malformed one, or a refused record
 	limits  Limits
@@ -81,8 +83,10 @@ const (
 func New(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share),
-		queue: newQueue(), pressed: pressed{queue: queue{places: 1}},
-		rooms: sync.Pool{New: func() any { return newRoom(cfg.K) }},
+		queue:   newQueue(),
+		pressed: pace{queue: queue{places: 1}, share: pressedShare, burst: pressedBurst},
+		busy:    pace{queue: queue{places: 1}, share: busyShare, overhead: transportCost, burst: busyLate, late: busyLate},
+		rooms:   sync.Pool{New: func() any { return newRoom(cfg.K) }},
 	}
 }
 
