@@ -206,38 +206,44 @@ func TestHostileFloodOfNode(t *testing.T) {
 	f := newFlood(t, identities[len(identities)-1], node, other)
 	for _, count := range identities {
 		for _, kind := range kinds {
-			var alone, flooded, beside []int
-			answered := 0 // of the flood of the node
-			for range floodRounds {
-				alone = append(alone, throughput(t, client, node.id))
-				for _, v := range []*victim{node, other} {
-					end := f.start(t, v, kind, count)
-					before := v.ask(t, false).answered
-					got := throughput(t, client, node.id)
-					if v == node {
-						answered += v.ask(t, false).answered - before - got
-					}
-					end()
-					if v == node {
-						flooded = append(flooded, got)
-					} else {
-						beside = append(beside, got)
-					}
-				}
+			t.Run(fmt.Sprintf("%s of %d identities", kind, count), func(t *testing.T) {
+				f.measure(t, kind, count, client, node, other)
+			})
+		}
+	}
+}
+
+// measure compares what a client has beside a flood of the node that it asks, and of another one.
+func (f flood) measure(t *testing.T, kind string, count int, client host.Host, node, other *victim) {
+	var alone, flooded, beside []int
+	answered := 0 // of the flood of the node
+	for range floodRounds {
+		alone = append(alone, throughput(t, client, node.id))
+		for _, v := range []*victim{node, other} {
+			end := f.start(t, v, kind, count)
+			before := v.ask(t, false).answered
+			got := throughput(t, client, node.id)
+			if v == node {
+				answered += v.ask(t, false).answered - before - got
 			}
-			name := fmt.Sprintf("%s of %d identities", kind, count)
-			share := float64(median(flooded)) / float64(median(beside))
-			t.Logf("%s: %d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f; %d answers to the flood a second",
-				name, median(flooded), median(beside), median(alone), share, answered/floodRounds)
-			ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
-			switch {
-			case kind == echoes:
-			case kind == patient && ofOne < leastOfOne:
-				t.Errorf("%s leave a client %.2f of the answers of one of them", name, ofOne)
-			case kind != patient && share < leastShare:
-				t.Errorf("%s leave a client %.2f of what a flood of another node leaves", name, share)
+			end()
+			if v == node {
+				flooded = append(flooded, got)
+			} else {
+				beside = append(beside, got)
 			}
 		}
+	}
+	share := float64(median(flooded)) / float64(median(beside))
+	t.Logf("%d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f; %d answers to the flood a second",
+		median(flooded), median(beside), median(alone), share, answered/floodRounds)
+	ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
+	switch {
+	case kind == echoes:
+	case kind == patient && ofOne < leastOfOne:
+		t.Errorf("a client has %.2f of the answers of one of the identities", ofOne)
+	case kind != patient && share < leastShare:
+		t.Errorf("a client has %.2f of what a flood of another node leaves", share)
 	}
 }
 

@@ -15,26 +15,31 @@ import (
 // processors is bounded by when their requests are answered: nothing more is read from a stream
 // until then, and a peer that waits for its answer sends nothing.
 //
-// A network is busy if its peers have used more of the processors lately than one network should,
-// and other peers ask, too. Its requests keep a pace, in which busy networks take turns.
+// A network is busy if its peers have used more of the processors lately than is usual, and other
+// peers ask, too. Its requests keep a pace: all busy networks have equal parts of what there is for
+// them, so that none waits for another.
 
 const (
 	// maxPacedCost bounds what one answer counts: it may have waited for a disk.
 	maxPacedCost = 100 * time.Microsecond
 
 	// transportCost is about what it takes to read one request and to write its answer.
-	transportCost = 60 * time.Microsecond
+	transportCost = 40 * time.Microsecond
 
 	// usualShare is the part of the time of all processors that a network may use before it
-	// counts as busy: some 400 requests a second and processor. usualBurst is how much of it may
-	// be used at once.
-	usualShare = 0.03
-	usualBurst = 20 * time.Millisecond
+	// counts as busy: some 100 requests a second and processor. usualBurst is how much of it may
+	// be used at once, some 100 requests.
+	usualShare = 0.005
+	usualBurst = 5 * time.Millisecond
 
-	// busyShare is the part of the time of all processors that requests of busy networks may
-	// take, with their transport. busyLate is how much of it is made up for if timers are late.
+	// busyShare is the part of the time of all processors that requests of all busy networks may
+	// take, with their transport. busyLate is for how long it is made up for if timers are late:
+	// where nothing else goes on, they are a millisecond late.
 	busyShare = 0.5
-	busyLate  = 2 * time.Millisecond
+	busyLate  = 4 * time.Millisecond
+
+	// recounted is how long the number of busy networks is taken to be the same.
+	recounted = 20 * time.Millisecond
 
 	// recently is for how long a peer that has asked counts as one that asks.
 	recently = 100 * time.Millisecond
@@ -70,11 +75,15 @@ func (p *pace) spend(now time.Time, took time.Duration) {
 type account struct {
 	used time.Duration
 	at   time.Time
+	pace pace
 }
 
 // accounts are those of the networks. They are guarded by the lock of the Server.
 type accounts struct {
 	of map[string]*account
+
+	busy    int // how many networks are
+	counted time.Time
 
 	last            peer.ID   // the peer that asked last
 	lastAt, otherAt time.Time // when it did, and the last other one before it
@@ -89,26 +98,39 @@ func (a *accounts) asks(id peer.ID, now time.Time) (others bool) {
 	return now.Sub(a.otherAt) < recently
 }
 
-// used returns what a network has used.
-func (a *accounts) used(network string, now time.Time) time.Duration {
-	acc := a.of[network]
-	if acc == nil {
-		return 0
-	}
+// left returns what is left at a time of what a network has used.
+func (acc *account) left(now time.Time) time.Duration {
 	back := time.Duration(float64(now.Sub(acc.at)) * usualShare * float64(runtime.GOMAXPROCS(0)))
 	return max(0, acc.used-max(0, back))
 }
 
 // add counts what an answer to a network took, which was ready now.
 func (a *accounts) add(network string, took time.Duration, now time.Time) {
-	used := a.used(network, now) + took
 	acc := a.of[network]
 	if acc == nil {
 		a.bound(now)
-		acc = new(account)
+		acc = &account{pace: pace{queue: queue{places: 1}, overhead: transportCost, burst: busyLate, late: busyLate}}
 		a.of[network] = acc
 	}
-	acc.used, acc.at = used, now
+	acc.used, acc.at = acc.left(now)+took, now
+}
+
+// paceOf returns the pace of a network that asks now, and nil if it is not busy.
+func (a *accounts) paceOf(network string, now time.Time) *pace {
+	acc := a.of[network]
+	if acc == nil || acc.left(now) < usualBurst {
+		return nil
+	}
+	if now.Sub(a.counted) >= recounted {
+		a.busy, a.counted = 0, now
+		for _, other := range a.of {
+			if now.Sub(other.at) < recently && other.left(now) >= usualBurst {
+				a.busy++
+			}
+		}
+	}
+	acc.pace.share = busyShare / float64(max(1, a.busy))
+	return &acc.pace
 }
 
 // bound forgets the accounts that are balanced, if there are too many, or all if none is.
@@ -116,8 +138,8 @@ func (a *accounts) bound(now time.Time) {
 	if len(a.of) < maxUsers && a.of != nil {
 		return
 	}
-	for network := range a.of {
-		if a.used(network, now) == 0 {
+	for network, acc := range a.of {
+		if acc.left(now) == 0 {
 			delete(a.of, network)
 		}
 	}
@@ -133,8 +155,8 @@ func (s *Server) paceOf(in *inbound, now time.Time) *pace {
 	if in.presses {
 		return &s.pressed
 	}
-	if others && s.used.used(in.network, now) > usualBurst {
-		return &s.busy
+	if others {
+		return s.used.paceOf(in.network, now)
 	}
 	return nil
 }

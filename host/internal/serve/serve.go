@@ -62,7 +62,6 @@ type Server struct {
 	memory  int                // bytes that the streams have reserved
 	queue   queue
 	pressed pace // of peers that press
-	busy    pace // of busy networks
 	used    accounts
 	closed  bool
 	refused uint64 // requests: a stream too many, a malformed one, or a refused record
@@ -85,7 +84,6 @@ func New(cfg Config) *Server {
 		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share),
 		queue:   newQueue(),
 		pressed: pace{queue: queue{places: 1}, share: pressedShare, burst: pressedBurst},
-		busy:    pace{queue: queue{places: 1}, share: busyShare, overhead: transportCost, burst: busyLate, late: busyLate},
 		rooms:   sync.Pool{New: func() any { return newRoom(cfg.K) }},
 	}
 }
