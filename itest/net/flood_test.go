@@ -69,8 +69,19 @@ func (f flood) request(kind string, h host.Host) protocol.Request {
 	}
 }
 
-// patient is the kind of flood whose streams wait for each answer, as those of a client do.
-const patient = "FIND_NODE, one after the other,"
+const (
+	// patient is the kind of flood whose streams wait for each answer, as those of a client do,
+	// and neighbours is that from addresses of one network.
+	patient    = "FIND_NODE, one after the other,"
+	neighbours = "FIND_NODE, one after the other, at addresses of one network,"
+
+	// echoes is a flood that is as patient, and asks for nothing of the DHT: no order of answers
+	// can give back to a client what it takes.
+	echoes = "an echo of 1 KiB, one after the other,"
+)
+
+// waits reports whether a kind of flood waits for its answers.
+func waits(kind string) bool { return kind == patient || kind == neighbours || kind == echoes }
 
 // start has the first hosts send requests of a kind to a victim, as fast as it takes them. It
 // returns what ends that.
@@ -84,16 +95,24 @@ func (f flood) start(t *testing.T, v *victim, kind string, identities int) (end 
 		for range 100 {
 			many = protocol.AppendRequestFrame(many, f.request(kind, h))
 		}
-		one := protocol.AppendRequestFrame(nil, f.request(kind, h))
+		one, proto := protocol.AppendRequestFrame(nil, f.request(kind, h)), victimProtocol
+		if kind == echoes {
+			one, proto = protocol.AppendFrame(nil, make([]byte, 1<<10)), victimEcho
+		}
+		addr := "/ip4/127.0.0.1/tcp/4001"
+		if kind == neighbours {
+			addr = "/ip4/20.0.7.7/tcp/4001"
+		}
+		v.tell(t, h.ID().String()+" "+addr)
 		for range floodStreams {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			s, err := h.NewStream(ctx, v.id, victimProtocol)
+			s, err := h.NewStream(ctx, v.id, proto)
 			cancel()
 			if err != nil {
 				t.Fatal(err)
 			}
 			streams = append(streams, s)
-			if kind == patient {
+			if waits(kind) {
 				senders.Go(func() {
 					for r := bufio.NewReader(s); ; {
 						if _, err := s.Write(one); err != nil {
@@ -180,44 +199,51 @@ func TestHostileFloodOfNode(t *testing.T) {
 		t.Skip("the system does not say which processors there are")
 	}
 	identities := []int{1, 50}
-	kinds := []string{"FIND_NODE", "GET_PROVIDERS", "PUT", "ADD", patient}
+	kinds := []string{"FIND_NODE", "GET_PROVIDERS", "PUT", "ADD", patient, neighbours, echoes}
 	core := firstCore()
 	node, other := startVictim(t, core), startVictim(t, core)
 	client := node.attacker(t, "tcp")
 	f := newFlood(t, identities[len(identities)-1], node, other)
 	for _, count := range identities {
 		for _, kind := range kinds {
-			var alone, flooded, beside []int
-			answered := 0 // of the flood of the node
-			for range floodRounds {
-				alone = append(alone, throughput(t, client, node.id))
-				for _, v := range []*victim{node, other} {
-					end := f.start(t, v, kind, count)
-					before := v.ask(t, false).answered
-					got := throughput(t, client, node.id)
-					if v == node {
-						answered += v.ask(t, false).answered - before - got
-					}
-					end()
-					if v == node {
-						flooded = append(flooded, got)
-					} else {
-						beside = append(beside, got)
-					}
-				}
+			t.Run(fmt.Sprintf("%s of %d identities", kind, count), func(t *testing.T) {
+				f.measure(t, kind, count, client, node, other)
+			})
+		}
+	}
+}
+
+// measure compares what a client has beside a flood of the node that it asks, and of another one.
+func (f flood) measure(t *testing.T, kind string, count int, client host.Host, node, other *victim) {
+	var alone, flooded, beside []int
+	answered := 0 // of the flood of the node
+	for range floodRounds {
+		alone = append(alone, throughput(t, client, node.id))
+		for _, v := range []*victim{node, other} {
+			end := f.start(t, v, kind, count)
+			before := v.ask(t, false).answered
+			got := throughput(t, client, node.id)
+			if v == node {
+				answered += v.ask(t, false).answered - before - got
 			}
-			name := fmt.Sprintf("%s of %d identities", kind, count)
-			share := float64(median(flooded)) / float64(median(beside))
-			t.Logf("%s: %d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f; %d answers to the flood a second",
-				name, median(flooded), median(beside), median(alone), share, answered/floodRounds)
-			ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
-			switch {
-			case kind == patient && ofOne < leastOfOne:
-				t.Errorf("%s leave a client %.2f of the answers of one of them", name, ofOne)
-			case kind != patient && share < leastShare:
-				t.Errorf("%s leave a client %.2f of what a flood of another node leaves", name, share)
+			end()
+			if v == node {
+				flooded = append(flooded, got)
+			} else {
+				beside = append(beside, got)
 			}
 		}
+	}
+	share := float64(median(flooded)) / float64(median(beside))
+	t.Logf("%d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f; %d answers to the flood a second",
+		median(flooded), median(beside), median(alone), share, answered/floodRounds)
+	ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
+	switch {
+	case kind == echoes:
+	case kind == patient && ofOne < leastOfOne:
+		t.Errorf("a client has %.2f of the answers of one of the identities", ofOne)
+	case kind != patient && share < leastShare:
+		t.Errorf("a client has %.2f of what a flood of another node leaves", share)
 	}
 }
 

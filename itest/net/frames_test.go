@@ -33,9 +33,10 @@ const (
 	// framesPerStream is how many are sent on one stream, if none is refused.
 	framesPerStream = 128
 
-	// hostileHosts is how many hosts send them over each transport, each on hostileStreams.
+	// hostileHosts is how many hosts send them over each transport, each on hostileStreams. The
+	// first stream of each does not wait for answers: the node answers only few of such requests.
 	hostileHosts   = 4
-	hostileStreams = 4
+	hostileStreams = 6
 
 	// slowestFrames is how many frames a second a node handles at least, on a busy machine.
 	slowestFrames = 500
@@ -97,8 +98,15 @@ func (s *frameSource) request() protocol.Request {
 	}
 }
 
-// append appends the next frame, and reports whether the stream surely ends with it.
-func (s *frameSource) append(dst []byte) (out []byte, last bool) {
+// What a node does with a frame.
+const (
+	answers = iota // it answers, or resets the stream
+	mute           // nothing, or it resets the stream
+	ends           // it resets the stream
+)
+
+// append appends the next frame, and returns what the node does with it.
+func (s *frameSource) append(dst []byte) (out []byte, then int) {
 	rng, start := s.rng, len(dst)
 	switch kind := rng.IntN(40); {
 	case kind == 0:
@@ -120,30 +128,34 @@ func (s *frameSource) append(dst []byte) (out []byte, last bool) {
 			dst = dst[:start+rng.IntN(len(dst)-start)]
 		}
 	default:
-		return protocol.AppendRequestFrame(dst, s.request()), false
+		dst = protocol.AppendRequestFrame(dst, s.request())
 	}
 	r := bufio.NewReader(bytes.NewReader(dst[start:]))
 	msg, err := protocol.ReadFrame(r, protocol.MaxFrame)
-	if err == nil {
-		_, err = protocol.ParseRequest(msg)
+	if err != nil || r.Buffered() > 0 {
+		return dst, ends
 	}
-	return dst, err != nil || r.Buffered() > 0
+	switch req, err := protocol.ParseRequest(msg); req.(type) {
+	case protocol.AddProvider:
+		return dst, mute
+	default:
+		if err != nil {
+			return dst, ends
+		}
+		return dst, answers
+	}
 }
 
 // attack sends frames until over is closed. Most streams are read to their end; some are not
-// read at all, and some begin a large request that never ends.
-func attack(h host.Host, victim peer.ID, seed uint64, over <-chan struct{}) {
+// read at all, and some begin a large request that never ends. It presses if it does not wait for
+// answers.
+func attack(h host.Host, victim peer.ID, seed uint64, presses bool, over <-chan struct{}) {
 	s := &frameSource{rng: rand.New(rand.NewPCG(seed, 1)), id: h.ID()}
-	var batch []byte
 	for {
 		select {
 		case <-over:
 			return
 		default:
-		}
-		batch = batch[:0]
-		for n, last := 0, false; n < framesPerStream && !last; n++ {
-			batch, last = s.append(batch)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		stream, err := h.NewStream(ctx, victim, victimProtocol)
@@ -152,18 +164,52 @@ func attack(h host.Host, victim peer.ID, seed uint64, over <-chan struct{}) {
 			continue // the node has no room
 		}
 		_ = stream.SetDeadline(time.Now().Add(20 * time.Second))
-		switch s.rng.IntN(200) {
-		case 0:
-			_, _ = stream.Write(batch)
+		switch kind := s.rng.IntN(200); {
+		case kind == 0:
+			_, _ = stream.Write(s.batch())
 			_ = stream.Reset()
-		case 1:
+		case kind == 1:
 			_, _ = stream.Write(append([]byte("\x80\x80\x40"), make([]byte, s.rng.IntN(256<<10))...)) // of 1 MiB
 			_ = stream.Reset()
-		default:
-			_, _ = stream.Write(batch)
+		case presses:
+			_, _ = stream.Write(s.batch())
 			_ = stream.CloseWrite()
 			_, _ = io.Copy(io.Discard, stream)
 			_ = stream.Close()
+		default:
+			s.converse(stream)
+		}
+	}
+}
+
+// batch returns the frames for a stream.
+func (s *frameSource) batch() (frames []byte) {
+	for n, then := 0, answers; n < framesPerStream && then != ends; n++ {
+		frames, then = s.append(frames)
+	}
+	return frames
+}
+
+// converse sends frames on a stream, and waits for the answer of each that has one.
+func (s *frameSource) converse(stream network.Stream) {
+	defer func() { _ = stream.Reset() }()
+	r := bufio.NewReader(stream)
+	var frame []byte
+	for range framesPerStream {
+		var then int
+		frame, then = s.append(frame[:0])
+		if _, err := stream.Write(frame); err != nil {
+			return
+		}
+		switch then {
+		case answers:
+			if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
+				return
+			}
+		case ends:
+			_ = stream.CloseWrite()
+			_, _ = io.Copy(io.Discard, r)
+			return
 		}
 	}
 }
@@ -241,7 +287,7 @@ func TestHostileFrames(t *testing.T) {
 		h := v.attacker(t, []string{"tcp", "quic-v1"}[i%2])
 		hosts = append(hosts, h)
 		for j := range hostileStreams {
-			senders.Go(func() { attack(h, v.id, uint64(i*hostileStreams+j), over) })
+			senders.Go(func() { attack(h, v.id, uint64(i*hostileStreams+j), j == 0, over) })
 		}
 	}
 	senders.Go(func() { honest.run(t, over) })

@@ -31,11 +31,13 @@ const (
 	victimProcess = "KAD_VICTIM"
 
 	victimProtocol = lprotocol.ID("/itest/kad/1.0.0")
+	victimEcho     = lprotocol.ID("/itest/echo")
 )
 
 // serveVictim is the process of a node, on TCP and QUIC, within the default limits of a DHT and
 // without those of a resource manager. It prints its ID and addresses, and its gauges for each
-// line that it reads: "gc" has it collect garbage first.
+// line that it reads: "gc" has it collect garbage first, and an ID with an address has that peer be
+// at the address, for the DHT. It has an echo besides.
 func serveVictim() error {
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"),
 		libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
@@ -43,7 +45,9 @@ func serveVictim() error {
 		return err
 	}
 	defer h.Close()
-	d, err := kad.New(h, kad.Config{Network: "/itest", Mode: kad.ModeServer, Validators: map[string]record.Validator{"v": greatest{}}})
+	h.SetStreamHandler(victimEcho, echo)
+	at := &elsewhere{Host: h}
+	d, err := kad.New(at, kad.Config{Network: "/itest", Mode: kad.ModeServer, Validators: map[string]record.Validator{"v": greatest{}}})
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,9 @@ func serveVictim() error {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		if in.Text() == "gc" {
 			debug.FreeOSMemory()
+		}
+		if id, addr, ok := strings.Cut(in.Text(), " "); ok {
+			at.peers.Store(id, multiaddr.StringCast(addr))
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -153,13 +160,19 @@ func (v *victim) info(transport string) peer.AddrInfo {
 // ask returns the gauges of a victim.
 func (v *victim) ask(t *testing.T, collect bool) (g gauges) {
 	t.Helper()
+	line := ""
+	if collect {
+		line = "gc"
+	}
+	return v.tell(t, line)
+}
+
+// tell writes a line to a victim, and returns its gauges.
+func (v *victim) tell(t *testing.T, line string) (g gauges) {
+	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	line := "\n"
-	if collect {
-		line = "gc\n"
-	}
-	if _, err := io.WriteString(v.in, line); err != nil {
+	if _, err := io.WriteString(v.in, line+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fmt.Fscanln(v.out, &g.heap, &g.resident, &g.goroutines, &g.answered, &g.refused, &g.streams, &g.values, &g.providers); err != nil {

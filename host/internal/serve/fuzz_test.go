@@ -196,7 +196,11 @@ func checkIdle(t *testing.T, n *node) {
 	if len(n.streams) > 0 || len(n.shares) > 0 || n.memory != 0 {
 		t.Errorf("%d streams, %d peers and %d bytes are left", len(n.streams), len(n.shares), n.memory)
 	}
-	for _, q := range []*queue{&n.queue, &n.pressed.queue} {
+	queues := []*queue{&n.queue, &n.pressed.queue}
+	for _, acc := range n.used.of {
+		queues = append(queues, &acc.pace.queue)
+	}
+	for _, q := range queues {
 		if q.running != 0 || len(q.waiting) > 0 {
 			t.Errorf("%d running and %d waiting requests are left", q.running, len(q.waiting))
 		}

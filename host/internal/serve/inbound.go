@@ -30,17 +30,19 @@ type inbound struct {
 
 	memory int // bytes reserved for its request and its answer
 
+	took    time.Duration // what its last answer took, or counts
 	presses bool          // its peer does not wait for answers
-	turn    chan struct{} // not nil: a request waits; closed when that is over
-	users   [3]*user      // of a request that waits: its networks and its peer in the queue
-	known   bool          // its peer was a contact of the table when a request had to wait
-	placed  bool          // a request has a place among the ones that are answered
+	turn    chan struct{} // not nil: a request waits, in queue; closed when that is over
+	queue   *queue
+	users   [3]*user // of a request that waits: its networks and its peer in the queue
+	known   bool     // its peer was a contact of the table when a request had to wait
+	placed  bool     // a request has a place among the ones that are answered
 }
 
 // add admits a stream; nil says that there are too many. When all places are taken, a
 // stream of another peer is ended, if there is one that may be.
 func (s *Server) add(stream network.Stream, now time.Time) *inbound {
-	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now}
+	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now, took: minCost}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine, all := s.streamsOf(in.peer) >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
@@ -67,7 +69,7 @@ func (s *Server) streamsOf(id peer.ID) int {
 	return 0
 }
 
-// locate reads in which networks the address of the connection is. That is needed only when
+// locate reads in which networks the address of the connection is, with its first request, or when
 // there are too many streams. A private address says nothing: each of its peers counts as a
 // network.
 func (in *inbound) locate() {
@@ -169,7 +171,9 @@ func (s *Server) forget(in *inbound) {
 	delete(s.streams, in)
 	s.memory -= in.memory
 	in.memory = 0
-	s.queueOf(in).leave(in)
+	if in.turn != nil {
+		in.queue.leave(in)
+	}
 	if sh := s.shares[in.peer]; sh.streams == 1 {
 		delete(s.shares, in.peer)
 	} else {

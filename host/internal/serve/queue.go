@@ -75,7 +75,7 @@ func (q *queue) begin(in *inbound) {
 		in.placed = true
 		return
 	}
-	in.turn = make(chan struct{})
+	in.turn, in.queue = make(chan struct{}), q
 	in.users = q.find(in)
 	q.waiting = append(q.waiting, in)
 }
@@ -93,6 +93,7 @@ func (q *queue) leave(in *inbound) {
 
 // end gives the place of a request that took some time to the next one.
 func (q *queue) end(in *inbound, took time.Duration) {
+	in.placed = false
 	if len(q.waiting) == 0 {
 		q.running--
 		q.levels = [3]level{}
@@ -138,43 +139,37 @@ func (q *queue) compare(a, b *inbound) int {
 	return 0
 }
 
-// queueOf returns the queue for the request of a stream.
-func (s *Server) queueOf(in *inbound) *queue {
-	if in.presses {
-		return &s.pressed.queue
+// wait waits until a request of a stream, which arrived just now, may be answered, and not for
+// longer than an answer may take for each queue that it waits in. It returns when that was. Call
+// served after it, unless it fails.
+func (s *Server) wait(in *inbound, limits *deadlines, now time.Time) (began time.Time, err error) {
+	s.mu.Lock()
+	p := s.paceOf(in, now)
+	s.mu.Unlock()
+	if p != nil {
+		if now, err = s.keep(p, in, limits, now); err != nil {
+			return now, err
+		}
 	}
-	return &s.queue
+	return s.turn(in, &s.queue, limits, now)
 }
 
-// wait waits until a request of a stream, which arrived just now, may be answered, and not for
-// longer than an answer may take. It returns when that was. Call served after it, unless it
-// fails.
-func (s *Server) wait(in *inbound, limits *deadlines, now time.Time) (began time.Time, err error) {
+// turn waits until a request of a stream has a place of a queue. It returns when that was.
+func (s *Server) turn(in *inbound, q *queue, limits *deadlines, now time.Time) (began time.Time, err error) {
 	s.mu.Lock()
 	if !s.has(in) {
 		s.mu.Unlock()
 		return now, kaderr.ErrBusy
 	}
-	q := s.queueOf(in)
 	q.begin(in)
-	placed, turn := in.placed, in.turn
-	if !placed {
+	turn := in.turn
+	if turn != nil {
 		in.known = s.cfg.Table.Has(in.peer)
 	}
 	s.mu.Unlock()
-	if !placed {
-		if now, err = s.await(in, turn, limits, now); err != nil {
-			return now, err
-		}
-	}
-	if !in.presses {
+	if turn == nil {
 		return now, nil
 	}
-	return s.rest(limits, now), nil
-}
-
-// await is the part of wait that waits for a turn.
-func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now time.Time) (began time.Time, err error) {
 	ctx := limits.working(now)
 	select {
 	case <-turn:
@@ -185,7 +180,7 @@ func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now
 		if began, placed = now, in.placed; !placed {
 			s.limits.Turns++
 		}
-		s.queueOf(in).leave(in)
+		q.leave(in)
 	})
 	if !placed {
 		return now, kaderr.ErrBusy
@@ -197,9 +192,12 @@ func (s *Server) await(in *inbound, turn <-chan struct{}, limits *deadlines, now
 func (s *Server) served(in *inbound, began, ready time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in.placed = false
-	if in.presses {
-		s.pressed.charge(ready, ready.Sub(began))
+	took := ready.Sub(began)
+	s.queue.end(in, took)
+	in.took = min(max(took, minCost), maxPacedCost)
+	cost := in.took
+	if !in.many { // a message has one transport
+		cost += transportCost
 	}
-	s.queueOf(in).end(in, ready.Sub(began))
+	s.used.add(in.network, cost, ready)
 }

@@ -61,7 +61,8 @@ type Server struct {
 	shares  map[peer.ID]*share // of each peer that has a stream
 	memory  int                // bytes that the streams have reserved
 	queue   queue
-	pressed pressed
+	pressed pace // of peers that press
+	used    accounts
 	closed  bool
 	refused uint64 // requests: a stream too many, a malformed one, or a refused record
 	limits  Limits
@@ -81,8 +82,9 @@ const (
 func New(cfg Config) *Server {
 	return &Server{
 		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share),
-		queue: newQueue(), pressed: pressed{queue: queue{places: 1}},
-		rooms: sync.Pool{New: func() any { return newRoom(cfg.K) }},
+		queue:   newQueue(),
+		pressed: pace{queue: queue{places: 1}, share: pressedShare, burst: pressedBurst},
+		rooms:   sync.Pool{New: func() any { return newRoom(cfg.K) }},
 	}
 }
 
