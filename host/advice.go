@@ -1,8 +1,6 @@
 package host
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,8 +12,6 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
-	"github.com/go-kad/kad/host/internal/kaderr"
-	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/relay"
 	"github.com/go-kad/kad/host/internal/scope"
 )
@@ -40,14 +36,13 @@ const (
 )
 
 // advice returns what would improve a diagnosis, what helps most first.
-func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
+func (d *DHT) advice(g Diagnosis) []string {
 	var advice []string
-	offline, _ := d.table.Offline()
-	switch silent := g.NotReady == nil && g.Asked == 0 && !d.table.Single(); {
-	case offline || silent:
+	switch {
+	case g.Offline:
 		return append(advice, adviceOffline)
 	case g.NotReady == nil:
-	case errors.Is(g.NotReady, kaderr.ErrClock):
+	case g.ClockOff != 0:
 		advice = append(advice, adviceClock)
 	case len(d.cfg.Bootstrap) > 0 || d.cfg.FindBootstrap != nil:
 		advice = append(advice, adviceUnjoined)
@@ -61,7 +56,7 @@ func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
 		return advice // on a private network, nothing else is needed
 	}
 	if d.reach.NeedsRelay() {
-		advice = append(advice, hiddenAdvice(ctx, d, g)...)
+		advice = append(advice, hiddenAdvice(d, g)...)
 	}
 	if g.Asked > 0 && g.Told == 0 {
 		advice = append(advice, adviceNotFound)
@@ -70,7 +65,7 @@ func (d *DHT) advice(ctx context.Context, g Diagnosis) []string {
 }
 
 // hiddenAdvice returns what would improve matters for a host that cannot be dialled.
-func hiddenAdvice(ctx context.Context, d *DHT, g Diagnosis) []string {
+func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	advice := []string{adviceForward}
 	switch {
 	case len(g.Relays) > 0:
@@ -85,10 +80,11 @@ func hiddenAdvice(ctx context.Context, d *DHT, g Diagnosis) []string {
 	if d.whole && !punches(d.host) {
 		advice = append(advice, adviceUnpunched)
 	}
-	if text := udpAdvice(overTCPAlone(d.host), func(servers []netip.AddrPort) (small, full bool) {
-		return reach.ProbeUDP(ctx, servers)
-	}); text != "" {
-		advice = append(advice, text)
+	switch {
+	case g.UDPBlocked:
+		advice = append(advice, adviceNoUDP)
+	case g.SmallMTU:
+		advice = append(advice, adviceMTU)
 	}
 	if g.NAT == network.NATDeviceTypeEndpointDependent {
 		advice = append(advice, adviceSymmetric)
@@ -116,20 +112,14 @@ func relayAdvice(s relay.Search) string {
 // blocked: of four dials, three begin with QUIC, so that one in 64 times it is chance.
 const minWithoutUDP = 3
 
-// udpAdvice says what is wrong with UDP, if it is, by what a probe of QUIC servers that were
+// lacksUDP returns what is wrong with UDP, if it is, by what a probe of QUIC servers that were
 // reached over TCP alone says.
-func udpAdvice(servers []netip.AddrPort, probe func([]netip.AddrPort) (small, full bool)) string {
+func lacksUDP(servers []netip.AddrPort, probe func([]netip.AddrPort) (small, full bool)) (blocked, smallMTU bool) {
 	if len(servers) == 0 {
-		return ""
+		return false, false
 	}
-	switch small, full := probe(servers); {
-	case small && !full:
-		return adviceMTU
-	case !small && len(servers) >= minWithoutUDP:
-		return adviceNoUDP
-	default:
-		return ""
-	}
+	small, full := probe(servers)
+	return !small && len(servers) >= minWithoutUDP, small && !full
 }
 
 // overTCPAlone returns the addresses of up to minWithoutUDP peers on the internet that listen

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -47,32 +48,35 @@ func testClockAdvice(t *testing.T) {
 		dial error
 		want string
 	}{
-		"the clock is wrong":       {kaderr.ErrClock, adviceClock},
+		"the clock is wrong":       {&kaderr.ClockError{Off: -2 * time.Hour, Err: errors.New("bad certificate")}, adviceClock},
 		"the name of a peer is so": {errors.New("clock.example does not answer"), adviceJoin},
 	} {
 		g := Diagnosis{NotReady: &NotReadyError{Dials: map[peer.ID]error{"bob": fmt.Errorf("dialling: %w", c.dial)}}}
-		if got := d.advice(t.Context(), g); len(got) == 0 || got[0] != c.want {
+		g.ClockOff = clockOff(g.NotReady)
+		if got := d.advice(g); len(got) == 0 || got[0] != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }
 
 // What is said of UDP follows from what a probe shows, and nothing is if it gets through.
-func TestUDPAdvice(t *testing.T) {
+func TestLacksUDP(t *testing.T) {
 	servers := make([]netip.AddrPort, minWithoutUDP)
 	for name, c := range map[string]struct {
 		servers     []netip.AddrPort
 		small, full bool
-		want        string
+		blocked     bool
+		smallMTU    bool
 	}{
-		"no server":            {nil, false, false, ""},
-		"nothing gets through": {servers, false, false, adviceNoUDP},
-		"of few servers":       {servers[:1], false, false, ""},
-		"small packets do":     {servers[:1], true, false, adviceMTU},
-		"all do":               {servers, true, true, ""},
+		"no server":            {nil, false, false, false, false},
+		"nothing gets through": {servers, false, false, true, false},
+		"of few servers":       {servers[:1], false, false, false, false},
+		"small packets do":     {servers[:1], true, false, false, true},
+		"all do":               {servers, true, true, false, false},
 	} {
-		if got := udpAdvice(c.servers, func([]netip.AddrPort) (bool, bool) { return c.small, c.full }); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		blocked, smallMTU := lacksUDP(c.servers, func([]netip.AddrPort) (bool, bool) { return c.small, c.full })
+		if blocked != c.blocked || smallMTU != c.smallMTU {
+			t.Errorf("%s: blocked %v, small MTU %v", name, blocked, smallMTU)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -43,12 +46,24 @@ type Diagnosis struct {
 	ModeReason string
 
 	// NAT is how the router maps ports, as far as the host has found out, which takes
-	// connections to two public peers. EndpointDependent means that it is so for TCP or for UDP:
-	// hole punching then fails with most other peers of this kind.
-	NAT network.NATDeviceType
+	// connections to two public peers: the less favourable of NATTCP and NATUDP.
+	// EndpointDependent means that hole punching fails with most other peers of this kind.
+	NAT, NATTCP, NATUDP network.NATDeviceType
 
 	// Filtering is which peers the router, or a firewall, lets in, as far as it is known.
 	Filtering Filtering
+
+	// UDPBlocked means that peers are reached over TCP alone, and that no probe of their UDP
+	// ports was answered; SmallMTU that small ones were, and none of the size with which QUIC
+	// begins.
+	UDPBlocked, SmallMTU bool
+
+	// ClockOff is how far the clock of this machine is ahead of that of its peers at least, if
+	// lookups do not work for that reason; it is negative if the clock is behind.
+	ClockOff time.Duration
+
+	// Offline means that no peer answers any more: the machine seems to have lost its network.
+	Offline bool
 
 	// Relays are the relays that the host has a reservation with, and that answer; Addrs the
 	// addresses that it announces.
@@ -62,8 +77,8 @@ type Diagnosis struct {
 	// NotReady is why lookups do not work; nil if they do.
 	NotReady error
 
-	// Advice says what would improve it, each in a sentence. It is empty if all is
-	// well.
+	// Advice says what would improve it, each in a sentence, what helps most first. It is
+	// empty if all is well.
 	Advice []string
 }
 
@@ -143,8 +158,10 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	}
 	g := Diagnosis{
 		Relays: answering(ctx, d.host, d.relay.Held()), Addrs: d.host.Addrs(),
-		NAT: d.reach.NAT(), Filtering: Filtering(d.reach.Filtering()),
+		Filtering: Filtering(d.reach.Filtering()),
 	}
+	g.NATTCP, g.NATUDP = d.reach.NAT()
+	g.NAT = max(g.NATTCP, g.NATUDP)
 	g.Mode, g.ModeReason = d.Mode()
 	g.Reachability, g.ReachabilitySource = d.reach.Verdict()
 	if h, ok := d.host.(interface {
@@ -163,8 +180,24 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ctx.Err() != nil {
 		return g, context.Cause(ctx)
 	}
-	g.Advice = d.advice(ctx, g)
+	lost, _ := d.table.Offline()
+	g.Offline = lost || g.NotReady == nil && g.Asked == 0 && !d.table.Single()
+	g.ClockOff = clockOff(g.NotReady)
+	if !g.Offline && d.reach.Public() && d.reach.NeedsRelay() {
+		g.UDPBlocked, g.SmallMTU = lacksUDP(overTCPAlone(d.host), func(servers []netip.AddrPort) (small, full bool) {
+			return reach.ProbeUDP(ctx, servers)
+		})
+	}
+	g.Advice = d.advice(g)
 	return g, nil
+}
+
+// clockOff returns how far the clock of this host is off, if that is in an error.
+func clockOff(err error) time.Duration {
+	if clock, ok := errors.AsType[*kaderr.ClockError](err); ok {
+		return clock.Off
+	}
+	return 0
 }
 
 // answering returns the relays that answer.

@@ -23,7 +23,7 @@ func (r *rooms) jobs(cfg Config) []tasks.Job {
 	}
 	list = append(list, r.holder.Expire())
 	list = append(list, r.relay.Jobs()...)
-	list = append(list, r.connect.MoveJob(), r.connect.SilenceJob())
+	list = append(list, r.connect.MoveJob(), r.connect.SilenceJob(), r.connect.PunchJob())
 	if !cfg.DisableProtection {
 		list = append(list, r.connect.Keep())
 	}

@@ -169,6 +169,7 @@ func (d *DHT) Stats() Stats {
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
 	reachability, _ := d.reach.Verdict()
+	tcp, udp := d.reach.NAT()
 	s := Stats{
 		Lookups:        d.lookup.Lookups(),
 		Requests:       requests,
@@ -203,7 +204,7 @@ func (d *DHT) Stats() Stats {
 		Server:         mode == ModeServer,
 		Relays:         len(d.relay.Held()),
 		Reachability:   reachability,
-		NAT:            d.reach.NAT(),
+		NAT:            max(tcp, udp),
 		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.call.Lateness(),
 

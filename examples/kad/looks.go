@@ -106,7 +106,7 @@ func showDiagnosis(ctx context.Context, s *session, _ []string) error {
 		Source        string `json:"reachability_source"`
 		Mode          string
 		Reason        string `json:"mode_reason"`
-		NAT           string
+		NAT           struct{ TCP, UDP string }
 		Filtering     string
 		Relays, Addrs []string
 		FoundBy       struct{ Asked, Told int } `json:"found_by"`
@@ -120,7 +120,7 @@ func showDiagnosis(ctx context.Context, s *session, _ []string) error {
 		s.out.say("%s", state)
 		s.out.say("reachability: %s (%s)", a.Reachability, a.Source)
 		s.out.say("mode: %s (%s)", a.Mode, a.Reason)
-		s.out.say("NAT: %s, filtering: %s", a.NAT, a.Filtering)
+		s.out.say("NAT: TCP %s, UDP %s; filtering: %s", a.NAT.TCP, a.NAT.UDP, a.Filtering)
 		s.out.say("found by %d of the %d closest peers that answered", a.FoundBy.Told, a.FoundBy.Asked)
 		for _, r := range a.Relays {
 			s.out.say("relay: %s", r)

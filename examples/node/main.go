@@ -129,12 +129,16 @@
 //
 //	reachability, reachability_source   public, private or unknown, and who says so
 //	mode, mode_reason                   server or client, and why
-//	nat                                 how the router maps ports, if known
+//	nat                                 how the router maps ports of tcp and of udp, if known
+//	filtering                           which peers it lets in, if known
+//	udp_blocked, offline                whether no UDP gets through, and whether no peer answers any more
+//	clock_off_ms                        how far the clock is ahead of the peers' at least, if lookups fail for that
 //	relays                              IDs of the relays that it has a reservation with
 //	addrs                               that it announces
 //	found_by                            asked: how many of the closest peers were, told: how many knew its address
 //	ready, not_ready                    whether lookups work, and why not
-//	advice                              sentences
+//	says                                what it has found, in sentences for people
+//	advice, best                        what would improve it, in sentences, and the one that helps most
 //
 // # Decisions
 //

@@ -27,8 +27,8 @@ type situation struct {
 func situations() []situation {
 	const only = "dialled peers only"
 	return []situation{
-		{"a common router", Cone, "endpoint independent", only, "", nil, nil},
-		{"a symmetric router", Symmetric, "endpoint dependent", only, "another port for each peer", nil, nil},
+		{"a common router", Cone, natIndependent, only, "", nil, nil},
+		{"a symmetric router", Symmetric, natDependent, only, "another port for each peer", nil, nil},
 		{"no UDP gets through", NoUDP, "", "", "Permit outgoing UDP", nil, nil},
 		{"a path MTU of 1 280", Cone, "", "", "has a small MTU", func(_ *testing.T, w *world, i int) error { return w.Narrow(i, 1280) }, nil},
 		{"the machine loses its network", Cone, "", "", "lost its network", nil, func(w *world, i int) error { return w.Hosts[i].Cut(true) }},
@@ -91,11 +91,14 @@ func TestDiagnose(t *testing.T) {
 					began = time.Now()
 				}
 				eventually(t, "the node says what is wrong", func(ctx context.Context) bool {
-					return look(ctx) && (s.nat == "" || last.NAT == s.nat) && (s.advice == "" || last.advises(s.advice))
+					return look(ctx) && (s.nat == "" || last.nat() == s.nat) && (s.advice == "" || last.advises(s.advice))
 				})
 				took := time.Since(began)
 				if took > goalDiagnosed {
 					t.Errorf("it said so after %v, want at most %v", took, goalDiagnosed)
+				}
+				if blocked, offline := s.flavour == NoUDP, s.later != nil && strings.Contains(s.advice, "network"); last.UDPBlocked != blocked || last.Offline != offline {
+					t.Errorf("UDP is blocked: %v, want %v; offline: %v, want %v", last.UDPBlocked, blocked, last.Offline, offline)
 				}
 				if s.later != nil && len(last.Relays) > 0 {
 					t.Errorf("it names relays that do not answer: %q", last.Relays)
@@ -113,7 +116,7 @@ func TestDiagnose(t *testing.T) {
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				said[s.name] = fmt.Sprintf("| %s | %s | %s | %s | %s |\n", s.name, seconds(took), last.NAT, last.Filtering, strings.Join(last.Advice, " "))
+				said[s.name] = fmt.Sprintf("| %s | %s | %s | %s | %s |\n", s.name, seconds(took), last.nat(), last.Filtering, strings.Join(last.Advice, " "))
 			})
 		}
 	})
@@ -129,9 +132,29 @@ const goalDiagnosed = 15 * time.Second
 
 // A diagnosis is what a node says of its network.
 type diagnosis struct {
-	NAT, Filtering string
+	NAT            struct{ TCP, UDP string }
+	Filtering      string
+	UDPBlocked     bool `json:"udp_blocked"`
+	Offline        bool
 	Relays, Advice []string
 }
+
+// nat returns how the router maps ports, the less favourable of both transports.
+func (d diagnosis) nat() string {
+	switch {
+	case d.NAT.TCP == natDependent || d.NAT.UDP == natDependent:
+		return natDependent
+	case d.NAT.TCP == natIndependent || d.NAT.UDP == natIndependent:
+		return natIndependent
+	}
+	return "unknown"
+}
+
+// How a router maps ports.
+const (
+	natIndependent = "endpoint independent"
+	natDependent   = "endpoint dependent"
+)
 
 // advises reports whether one of the sentences of advice has some text.
 func (d diagnosis) advises(text string) bool {

@@ -242,7 +242,11 @@ func testInspection(t *testing.T, a, _, _ *running) {
 	}
 	found := a.get("GET /v1/diagnose", "")
 	by, _ := found["found_by"].(map[string]any)
-	if found["ready"] != true || found["reachability"] != "unknown" || found["mode"] != "server" || found["nat"] != "unknown" ||
+	nat, _ := found["nat"].(map[string]any)
+	if says, _ := found["says"].([]any); len(says) == 0 || found["best"] != "" || found["offline"] != false || found["udp_blocked"] != false || found["clock_off_ms"] != 0.0 {
+		t.Errorf("diagnose = %v", found)
+	}
+	if found["ready"] != true || found["reachability"] != "unknown" || found["mode"] != "server" || nat["tcp"] != "unknown" || nat["udp"] != "unknown" ||
 		by["asked"] != 2.0 || by["told"] != 2.0 {
 		t.Errorf("diagnose = %v", found)
 	}

@@ -262,30 +262,3 @@ func stats(_ context.Context, c *call) (answer, error) {
 	}
 	return body, nil
 }
-
-// diagnose answers how the node can be found and reached, and what would improve that.
-func diagnose(ctx context.Context, c *call) (answer, error) {
-	g, err := c.dht.Diagnose(ctx)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := c.addrs()
-	if err != nil {
-		return nil, err
-	}
-	body := answer{
-		"ready":        g.NotReady == nil,
-		"reachability": strings.ToLower(g.Reachability.String()), "reachability_source": g.ReachabilitySource,
-		"mode": g.Mode.String(), "mode_reason": g.ModeReason,
-		"nat":       strings.ToLower(g.NAT.String()),
-		"filtering": g.Filtering.String(),
-		"relays":    texts(g.Relays),
-		"addrs":     addrs,
-		"found_by":  answer{"asked": g.Asked, "told": g.Told},
-		"advice":    append([]string{}, g.Advice...), // never null
-	}
-	if g.NotReady != nil {
-		body["not_ready"] = OneLine(g.NotReady)
-	}
-	return body, nil
-}

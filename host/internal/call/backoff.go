@@ -19,6 +19,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+
+	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
 // Backoff returns what the swarm of a host knows of failed dials; nil if its network is no
@@ -67,9 +69,15 @@ func explained(err error) error {
 	case errors.As(err, &mismatch) || strings.Contains(err.Error(), "peer id mismatch"):
 		return fmt.Errorf("another peer has this address now, so use the ID that it has (%w)", err)
 	case isBadCertificate(err):
-		return clockError{fmt.Errorf("the peer refuses the certificate of this host: the clock of this host is probably ahead, by an hour or more, so set it and start again (%w)", err)}
+		return &kaderr.ClockError{
+			Off: certificateAge,
+			Err: fmt.Errorf("the peer refuses the certificate of this host: the clock of this host is probably ahead, by an hour or more, so set it and start again (%w)", err),
+		}
 	case behind(err) > 0:
-		return clockError{fmt.Errorf("the clock of this host is behind that of the peer, by %v or more, so set it and start again (%w)", behind(err), err)}
+		return &kaderr.ClockError{
+			Off: -behind(err),
+			Err: fmt.Errorf("the clock of this host is behind that of the peer, by %v or more, so set it and start again (%w)", behind(err), err),
+		}
 	case !strings.Contains(err.Error(), handshake):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -4,8 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/go-kad/kad/host/internal/kaderr"
 )
 
 // certificateAge is how old a certificate of libp2p says to be when its peer has made it, as it
@@ -15,15 +13,6 @@ const certificateAge = time.Hour
 // notYet matches what package crypto/x509 says of a certificate that is not valid yet.
 // go-libp2p wraps the text of the error alone.
 var notYet = regexp.MustCompile(`x509: .*current time (\S+) is before (\S+)`)
-
-// A clockError is the failure of a dial whose cause is a clock. It is [kaderr.ErrClock] too.
-type clockError struct{ error }
-
-// Is reports whether target is [kaderr.ErrClock].
-func (clockError) Is(target error) bool { return target == kaderr.ErrClock }
-
-// Unwrap returns the failure.
-func (e clockError) Unwrap() error { return e.error }
 
 // behind returns how much the clock of this host is behind that of a peer at least, if that is
 // why a dial failed; 0 if not.

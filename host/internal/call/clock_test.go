@@ -42,15 +42,20 @@ func notValid(t *testing.T, from time.Time) error {
 func TestWrongClock(t *testing.T) {
 	// The peer has started when its clock said two hours more, and its certificate is an hour older.
 	verify := notValid(t, time.Now().Add(time.Hour))
-	for _, c := range []struct{ cause, want string }{
-		{fmt.Sprintf("failed to negotiate security protocol: certificate verification failed: %s", verify), "behind that of the peer, by 2h0m0s or more"},
-		{fmt.Sprintf("CRYPTO_ERROR 0x12a (local): tls: bad certificate: certificate verification failed: %s", verify), "behind that of the peer, by 2h0m0s or more"},
-		{"failed to negotiate security protocol: remote error: tls: bad certificate", "probably ahead"},
-		{"CRYPTO_ERROR 0x12a (remote): tls: bad certificate", "probably ahead"},
+	for _, c := range []struct {
+		cause, want string
+		off         time.Duration
+	}{
+		{fmt.Sprintf("failed to negotiate security protocol: certificate verification failed: %s", verify), "behind that of the peer, by 2h0m0s or more", -2 * time.Hour},
+		{fmt.Sprintf("CRYPTO_ERROR 0x12a (local): tls: bad certificate: certificate verification failed: %s", verify), "behind that of the peer, by 2h0m0s or more", -2 * time.Hour},
+		{"failed to negotiate security protocol: remote error: tls: bad certificate", "probably ahead", time.Hour},
+		{"CRYPTO_ERROR 0x12a (remote): tls: bad certificate", "probably ahead", time.Hour},
 	} {
 		cause := errors.New(c.cause)
-		if err := explained(cause); !errors.Is(err, cause) || !errors.Is(err, kaderr.ErrClock) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q, want %q in it", err, c.want)
+		err := explained(cause)
+		clock, ok := errors.AsType[*kaderr.ClockError](err)
+		if !errors.Is(err, cause) || !ok || clock.Off != c.off || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q, want %q in it, and %v", err, c.want, c.off)
 		}
 	}
 	for _, text := range []string{"x509: current time now is before then", "tls: bad certificate", "connection refused"} {

@@ -230,9 +230,14 @@ func (s *step) end(err error) {
 
 // begin adds a step.
 func (a *attempt) begin(name string, addrs []multiaddr.Multiaddr) *step {
-	s := &step{Step{Name: name, Addrs: addrs}, time.Now(), true}
+	s := newStep(name, addrs)
 	a.steps = append(a.steps, s)
 	return s
+}
+
+// newStep returns a step that begins now.
+func newStep(name string, addrs []multiaddr.Multiaddr) *step {
+	return &step{Step{Name: name, Addrs: addrs}, time.Now(), true}
 }
 
 // dialled reports whether a dial of ours has succeeded, in a step of one of these names.

@@ -10,6 +10,7 @@ import (
 
 	logging "github.com/ipfs/go-log/v2"
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
@@ -46,11 +47,12 @@ type Config struct {
 // A Connector connects to peers. It is safe for concurrent use.
 type Connector struct {
 	cfg       Config
-	renewal   renewal       // of the background loop
-	kept      kept          // likewise
-	machine   machine       // likewise
-	unpunched atomic.Bool   // a hole could not be punched since the last renewal
-	lan       chan struct{} // length lanAtOnce: the exchanges of local addresses that run
+	renewal   renewal                     // of the background loop
+	kept      kept                        // likewise
+	machine   machine                     // likewise
+	relayedIn map[network.Conn]*relayedIn // likewise
+	unpunched atomic.Bool                 // a hole could not be punched since the last renewal
+	lan       chan struct{}               // length lanAtOnce: the exchanges of local addresses that run
 }
 
 // lanAtOnce bounds the exchanges of local addresses at a time; what is beyond is refused.
@@ -58,7 +60,7 @@ const lanAtOnce = 16
 
 // New returns a Connector.
 func New(cfg Config) *Connector {
-	return &Connector{cfg: cfg, lan: make(chan struct{}, lanAtOnce)}
+	return &Connector{cfg: cfg, relayedIn: make(map[network.Conn]*relayedIn), lan: make(chan struct{}, lanAtOnce)}
 }
 
 // Via is the kind of a connection. It has the values of host.Via.

@@ -56,9 +56,17 @@ func (c *Connector) ShareLAN() (stop func()) {
 }
 
 // Identified takes in a connection whose peer is known now. If it is a relayed one that this
-// host has dialled, the peer is asked for its local addresses. It does not block.
+// host has dialled, the peer is asked for its local addresses; one that has come in is
+// remembered, to punch again. It does not block. Call it in the goroutine of the background loop.
 func (c *Connector) Identified(conn network.Conn) {
-	if conn == nil || !scope.Relayed(conn) || conn.Stat().Direction != network.DirOutbound || len(c.cfg.Reach.SeenAt()) == 0 {
+	if conn == nil || !scope.Relayed(conn) {
+		return
+	}
+	if conn.Stat().Direction == network.DirInbound {
+		c.cameIn(conn)
+		return
+	}
+	if conn.Stat().Direction != network.DirOutbound || len(c.cfg.Reach.SeenAt()) == 0 {
 		return
 	}
 	id := conn.RemotePeer()

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
@@ -129,6 +130,14 @@ type scriptedHost struct {
 	kept      map[peer.ID]bool // by the room
 	id        peer.ID          // in place of the smallest one
 	addrs     []multiaddr.Multiaddr
+	opens     func() (network.Stream, error) // a stream to target
+}
+
+func (h *scriptedHost) NewStream(ctx context.Context, id peer.ID, protocols ...lprotocol.ID) (network.Stream, error) {
+	if h.opens == nil {
+		return h.Host.NewStream(ctx, id, protocols...)
+	}
+	return h.opens()
 }
 
 func (h *scriptedHost) Addrs() []multiaddr.Multiaddr { return h.addrs }
@@ -140,6 +149,13 @@ func (h *scriptedHost) ConnManager() lconnmgr.ConnManager { return connManager{o
 func (h *scriptedHost) Connect(ctx context.Context, info peer.AddrInfo) error {
 	if info.ID == relay && contains(info.Addrs, "/ip4/40.1.0.1/tcp/4001") {
 		return nil
+	}
+	if direct, _ := network.GetForceDirectDial(ctx); direct && info.ID == target {
+		addr, err := h.net.dial(ctx, info.Addrs, direct)
+		if err == nil {
+			h.net.open(target, addr)
+		}
+		return err
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)

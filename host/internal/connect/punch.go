@@ -43,13 +43,18 @@ func (PunchFilter) FilterRemote(_ peer.ID, addrs []multiaddr.Multiaddr) []multia
 
 // fewOfEach returns the maxPunchedAddrs best addresses of TCP, and of anything else.
 func fewOfEach(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	var few []multiaddr.Multiaddr
+	few := firstOfEach(scope.Rank(addrs, nil))
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(few, a.Equal) })
+}
+
+// firstOfEach returns the first maxPunchedAddrs addresses of TCP, and of anything else.
+func firstOfEach(addrs []multiaddr.Multiaddr) (few []multiaddr.Multiaddr) {
 	n := make(map[bool]int)
-	for _, a := range scope.Rank(addrs, nil) {
+	for _, a := range addrs {
 		if tcp := scope.HasProtocol(a, multiaddr.P_TCP); n[tcp] < maxPunchedAddrs {
 			n[tcp]++
 			few = append(few, a)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(few, a.Equal) })
+	return few
 }

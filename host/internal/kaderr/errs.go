@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
@@ -31,9 +32,6 @@ var (
 	// ErrNotSent is the failure of a request that was given up before anything was
 	// sent or dialled. It says nothing about the peer.
 	ErrNotSent = errors.New("kad: the request was given up before it was sent")
-
-	// ErrClock is in the failure of a dial whose cause is the clock of this host, or of the peer.
-	ErrClock = errors.New("kad: a clock is wrong")
 
 	// ErrSingle says that there is no peer to ask, because this node is the only server of
 	// its network. What it does not hold itself is not there.
@@ -113,3 +111,14 @@ func Speaks(ids []lprotocol.ID) string {
 	}
 	return "speaks " + strings.Join(lprotocol.ConvertToStrings(ids), " ")
 }
+
+// A ClockError is the failure of a dial whose cause is the clock of this host, or of the peer.
+type ClockError struct {
+	Off time.Duration // how far this host is ahead of the peer at least; negative if it is behind
+	Err error
+}
+
+func (e *ClockError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the failure.
+func (e *ClockError) Unwrap() error { return e.Err }

@@ -3,6 +3,7 @@ package reach
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -17,10 +18,22 @@ const maxSightings = 32
 
 // A sighting is where a peer has seen a connection come from that the host has dialled.
 type sighting struct {
-	socket string         // the transport and the port of this host
+	socket socket
 	by     netip.Addr     // the peer
 	at     netip.AddrPort // of the router
 }
+
+// A socket is where a connection begins on this host.
+type socket struct {
+	transport string
+	port      uint16
+}
+
+// The transports of sockets.
+const (
+	transportTCP = "tcp"
+	transportUDP = "udp"
+)
 
 // sightings tell how the router maps ports after two dials: the host itself says so after
 // nine observations and a minute. The caller of the methods holds the lock of the room.
@@ -33,15 +46,15 @@ func sightingOf(e event.EvtPeerIdentificationCompleted) (sighting, bool) {
 		scope.Relayed(e.Conn) || scope.OfConn(e.Conn) != scope.Public || scope.Of(e.ObservedAddr) != scope.Public {
 		return sighting{}, false
 	}
-	transport := "tcp"
+	transport := transportTCP
 	if scope.HasProtocol(e.ObservedAddr, multiaddr.P_UDP) {
-		transport = "udp"
+		transport = transportUDP
 	}
 	by, at, here := addrPort(e.Conn.RemoteMultiaddr()), addrPort(e.ObservedAddr), addrPort(e.Conn.LocalMultiaddr())
 	if !by.Addr().Is4() || !at.Addr().Is4() || here.Port() == 0 {
 		return sighting{}, false
 	}
-	return sighting{socket: transport + " " + netip.AddrPortFrom(netip.Addr{}, here.Port()).String(), by: by.Addr(), at: at}, true
+	return sighting{socket: socket{transport, here.Port()}, by: by.Addr(), at: at}, true
 }
 
 // addrPort returns the IP address and the port in an address; the zero AddrPort if there is
@@ -86,6 +99,32 @@ func (r *Reach) SeenAt() []netip.Addr {
 	return r.sightings.places()
 }
 
+// maxSeenAs bounds the addresses of one transport that SeenAs returns.
+const maxSeenAs = 2
+
+// SeenAs returns the addresses over TCP and QUIC at which public peers have seen the host
+// lately, the last one first: at most two of each. A hole is punched to them.
+func (r *Reach) SeenAs() (addrs []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := make(map[string]int)
+	known := make(map[sighting]bool)
+	for _, seen := range slices.Backward(r.sightings) {
+		place := sighting{socket: socket{transport: seen.socket.transport}, at: seen.at}
+		if n[seen.socket.transport] == maxSeenAs || known[place] {
+			continue
+		}
+		known[place] = true
+		n[seen.socket.transport]++
+		text := "/ip4/" + seen.at.Addr().String() + "/" + seen.socket.transport + "/" + strconv.Itoa(int(seen.at.Port()))
+		if seen.socket.transport == transportUDP {
+			text += "/quic-v1"
+		}
+		addrs = append(addrs, multiaddr.StringCast(text))
+	}
+	return addrs
+}
+
 // places returns the IP addresses of the last sightings.
 func (s sightings) places() (ips []netip.Addr) {
 	for _, seen := range slices.Backward(s) {
@@ -96,15 +135,15 @@ func (s sightings) places() (ips []netip.Addr) {
 	return ips
 }
 
-// mapping returns how the router maps ports. Two peers that see one socket at the same port
+// mapping returns how the router maps ports of a transport. Two peers that see one socket at the same port
 // tell that it is one for all peers: a third that lies changes nothing. If all that see it at
 // one address name other ports, each peer has its own.
-func (s sightings) mapping() network.NATDeviceType {
-	same, other := make(map[string]bool), make(map[string]bool)
+func (s sightings) mapping(transport string) network.NATDeviceType {
+	same, other := make(map[socket]bool), make(map[socket]bool)
 	for i, a := range s {
 		for _, b := range s[:i] {
 			switch {
-			case a.socket != b.socket:
+			case a.socket != b.socket || a.socket.transport != transport:
 			case a.at == b.at:
 				same[a.socket] = true
 			case a.at.Addr() == b.at.Addr():

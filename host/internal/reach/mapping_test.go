@@ -11,8 +11,8 @@ import (
 )
 
 // seen is a sighting of a socket by the n-th peer.
-func seen(socket string, n byte, at string) sighting {
-	return sighting{socket, netip.AddrFrom4([4]byte{1, 1, 1, n}), netip.MustParseAddrPort(at)}
+func seen(transport string, n byte, at string) sighting {
+	return sighting{socket{transport, 4001}, netip.AddrFrom4([4]byte{1, 1, 1, n}), netip.MustParseAddrPort(at)}
 }
 
 func TestMapping(t *testing.T) {
@@ -20,21 +20,21 @@ func TestMapping(t *testing.T) {
 		seen []sighting
 		want network.NATDeviceType
 	}{
-		"none":                    {nil, network.NATDeviceTypeUnknown},
-		"one":                     {[]sighting{seen("udp", 1, "9.9.9.9:1")}, network.NATDeviceTypeUnknown},
-		"the same peer twice":     {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 1, "9.9.9.9:2")}, network.NATDeviceTypeUnknown},
-		"one port":                {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:1")}, network.NATDeviceTypeEndpointIndependent},
-		"a port for each":         {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:2")}, network.NATDeviceTypeEndpointDependent},
-		"one lies":                {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:2"), seen("udp", 3, "9.9.9.9:1")}, network.NATDeviceTypeEndpointIndependent},
-		"the router has moved":    {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "8.8.8.8:2")}, network.NATDeviceTypeUnknown},
-		"other sockets":           {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("tcp", 2, "9.9.9.9:2")}, network.NATDeviceTypeUnknown},
-		"the worse of two counts": {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:1"), seen("tcp", 1, "9.9.9.9:1"), seen("tcp", 2, "9.9.9.9:2")}, network.NATDeviceTypeEndpointDependent},
+		"none":                 {nil, network.NATDeviceTypeUnknown},
+		"one":                  {[]sighting{seen("udp", 1, "9.9.9.9:1")}, network.NATDeviceTypeUnknown},
+		"the same peer twice":  {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 1, "9.9.9.9:2")}, network.NATDeviceTypeUnknown},
+		"one port":             {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:1")}, network.NATDeviceTypeEndpointIndependent},
+		"a port for each":      {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:2")}, network.NATDeviceTypeEndpointDependent},
+		"one lies":             {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:2"), seen("udp", 3, "9.9.9.9:1")}, network.NATDeviceTypeEndpointIndependent},
+		"the router has moved": {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "8.8.8.8:2")}, network.NATDeviceTypeUnknown},
+		"other sockets":        {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("tcp", 2, "9.9.9.9:2")}, network.NATDeviceTypeUnknown},
+		"another transport":    {[]sighting{seen("udp", 1, "9.9.9.9:1"), seen("udp", 2, "9.9.9.9:1"), seen("tcp", 1, "9.9.9.9:1"), seen("tcp", 2, "9.9.9.9:2")}, network.NATDeviceTypeEndpointIndependent},
 	} {
 		var s sightings
 		for _, one := range c.seen {
 			s.add(one)
 		}
-		if got := s.mapping(); got != c.want {
+		if got := s.mapping(transportUDP); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

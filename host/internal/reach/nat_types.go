@@ -1,40 +1,33 @@
 package reach
 
 // Workaround of go-libp2p v0.51.0: EvtNATDeviceTypeChanged carries the label of the wrong
-// transport (what it calls TCP is UDP, and the reverse), so this file only tells the two
-// labels apart, and reports the less favourable type. It can go when the labels are right.
+// transport. What it calls TCP is UDP, and the reverse, which found turns round. That can go
+// when the labels are right.
 
 import "github.com/libp2p/go-libp2p/core/network"
 
-// NAT returns how the router maps ports, the less favourable of TCP and UDP.
-func (r *Reach) NAT() network.NATDeviceType {
+// NAT returns how the router maps ports of TCP, and of UDP.
+func (r *Reach) NAT() (tcp, udp network.NATDeviceType) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.nat.worst(); t != network.NATDeviceTypeUnknown {
-		return t
+	of := func(found network.NATDeviceType, transport string) network.NATDeviceType {
+		if found == network.NATDeviceTypeUnknown {
+			return r.sightings.mapping(transport)
+		}
+		return found
 	}
-	return r.sightings.mapping()
+	return of(r.nat.tcp, transportTCP), of(r.nat.udp, transportUDP)
 }
 
-// natTypes is what the host has found out about its NAT, by the label of the transport.
-// The caller of its methods holds the lock of the room.
-type natTypes struct {
-	types map[network.NATTransportProtocol]network.NATDeviceType
-}
+// natTypes is what the host has found out about its NAT. The caller of its methods holds the
+// lock of the room.
+type natTypes struct{ tcp, udp network.NATDeviceType }
 
-// found takes in what the host has found out.
+// found takes in what the host has found out, under the label of the other transport.
 func (n *natTypes) found(label network.NATTransportProtocol, t network.NATDeviceType) {
-	if n.types == nil {
-		n.types = make(map[network.NATTransportProtocol]network.NATDeviceType)
+	if label == network.NATTransportTCP {
+		n.udp = t
+	} else {
+		n.tcp = t
 	}
-	n.types[label] = t
-}
-
-// worst returns the less favourable of the types that are known.
-func (n *natTypes) worst() network.NATDeviceType {
-	worst := network.NATDeviceTypeUnknown
-	for _, t := range n.types {
-		worst = max(worst, t)
-	}
-	return worst
 }

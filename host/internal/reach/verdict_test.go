@@ -58,19 +58,22 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// The less favourable type of NAT counts, whatever the label.
+// The type of NAT is that of each transport, whose labels the host has mixed up.
 func TestNAT(t *testing.T) {
+	const unknown, dependent, independent = network.NATDeviceTypeUnknown, network.NATDeviceTypeEndpointDependent, network.NATDeviceTypeEndpointIndependent
 	r := New(Config{})
-	if got := r.NAT(); got != network.NATDeviceTypeUnknown {
-		t.Errorf("%v before it is known", got)
+	check := func(tcp, udp network.NATDeviceType) {
+		t.Helper()
+		if gotTCP, gotUDP := r.NAT(); gotTCP != tcp || gotUDP != udp {
+			t.Errorf("TCP %v, UDP %v; want %v, %v", gotTCP, gotUDP, tcp, udp)
+		}
 	}
-	r.Handle(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportTCP, NatDeviceType: network.NATDeviceTypeEndpointDependent})
-	r.Handle(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportUDP, NatDeviceType: network.NATDeviceTypeEndpointIndependent})
-	if got := r.NAT(); got != network.NATDeviceTypeEndpointDependent {
-		t.Errorf("%v, want endpoint dependent", got)
-	}
-	r.Handle(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportTCP, NatDeviceType: network.NATDeviceTypeEndpointIndependent})
-	if got := r.NAT(); got != network.NATDeviceTypeEndpointIndependent {
-		t.Errorf("%v, want endpoint independent", got)
-	}
+	check(unknown, unknown)
+	r.sightings.add(seen("udp", 1, "9.9.9.9:1"))
+	r.sightings.add(seen("udp", 2, "9.9.9.9:2"))
+	check(unknown, dependent)
+	r.Handle(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportTCP, NatDeviceType: independent})
+	check(unknown, independent)
+	r.Handle(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportUDP, NatDeviceType: dependent})
+	check(dependent, independent)
 }

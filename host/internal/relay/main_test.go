@@ -209,6 +209,15 @@ func (n *scriptedNetwork) ClosePeer(id peer.ID) error {
 	return nil
 }
 
+func (n *scriptedNetwork) Conns() (all []network.Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, conns := range n.conns {
+		all = append(all, conns...)
+	}
+	return all
+}
+
 func (n *scriptedNetwork) ConnsToPeer(id peer.ID) []network.Conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -239,11 +248,19 @@ type conn struct {
 	silent int // questions that get no answer
 	asked  int
 	closed time.Time
+	addr   multiaddr.Multiaddr // nil: that of calltest
+	uses   []network.Stream
 }
 
-func (c *conn) RemotePeer() peer.ID                  { return c.id }
-func (c *conn) RemoteMultiaddr() multiaddr.Multiaddr { return calltest.Addr(c.id) }
-func (c *conn) Stat() network.ConnStats              { return network.ConnStats{} }
+func (c *conn) RemotePeer() peer.ID          { return c.id }
+func (c *conn) GetStreams() []network.Stream { return c.uses }
+func (c *conn) RemoteMultiaddr() multiaddr.Multiaddr {
+	if c.addr != nil {
+		return c.addr
+	}
+	return calltest.Addr(c.id)
+}
+func (c *conn) Stat() network.ConnStats { return network.ConnStats{} }
 
 // NewStream is how a peer is asked whether it is there. A refusal is an answer.
 func (c *conn) NewStream(ctx context.Context) (network.Stream, error) {

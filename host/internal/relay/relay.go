@@ -48,10 +48,11 @@ type Config struct {
 // Relays are the relays through which the node is reached, and the relay that it is
 // itself. They are safe for concurrent use.
 type Relays struct {
-	cfg   Config
-	offer offer         // of the background loop
-	check time.Time     // of the background loop: when to ask the held relays again
-	wake  chan struct{} // buffered, length 1: there may be a relay to propose
+	cfg    Config
+	offer  offer         // of the background loop
+	check  time.Time     // of the background loop: when to ask the held relays again
+	better time.Time     // likewise: when to compare them with others
+	wake   chan struct{} // buffered, length 1: there may be a relay to propose
 
 	carrying      atomic.Pointer[carrying] // nil: no service of ours runs
 	bytes, noRoom atomic.Uint64            // see Carried
@@ -74,6 +75,7 @@ func (r *Relays) Jobs() []tasks.Job {
 	return []tasks.Job{
 		{Name: "offer relay", Due: r.offerDue},
 		{Name: "check relays", Due: r.checkDue},
+		{Name: "better relay", Due: r.betterDue},
 	}
 }
 

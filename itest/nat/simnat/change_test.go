@@ -197,3 +197,41 @@ func TestVanishes(t *testing.T) {
 		}
 	})
 }
+
+// Two peers that could not punch a hole stay relayed; when the router of one of them is replaced
+// by one that permits it, a hole is punched without anything being asked for.
+func TestPunchedAgain(t *testing.T) {
+	for name, dialler := range map[string]bool{"the router of the dialler": true, "the other router": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 1, 3, func(t *testing.T, w *world) {
+				flavours := []Flavour{PortRestricted(), Symmetric()}
+				if dialler {
+					slices.Reverse(flavours)
+				}
+				a, b := w.behind(flavours[0]), w.behind(flavours[1])
+				w.reachable(a)
+				w.reachable(b)
+				if m := meet(t.Context(), a, b.host.ID()); m.verdict != relayed {
+					t.Fatalf("%s at first: %v", m.verdict, m.err)
+				}
+				time.Sleep(5 * time.Minute)
+				replaced := b.nat
+				if dialler {
+					replaced = a.nat
+				}
+				replaced.mu.Lock()
+				replaced.flavour = PortRestricted()
+				replaced.mu.Unlock()
+				replaced.Renumber(netip.MustParseAddr("99.1.0.1"))
+				start := time.Now()
+				for a.host.Network().Connectedness(b.host.ID()) != network.Connected {
+					if time.Since(start) > 20*time.Minute {
+						t.Fatalf("still relayed: %v", a.host.Network().ConnsToPeer(b.host.ID()))
+					}
+					time.Sleep(time.Second)
+				}
+				t.Logf("direct after %v", time.Since(start))
+			})
+		})
+	}
+}

@@ -164,7 +164,7 @@ async function refresh() {
 async function diagnose() {
   try {
     const d = await api("/v1/diagnose");
-    describe(byId("reach"), [["lookups", d.ready ? "work" : d.not_ready], ["reachability", `${d.reachability} (${d.reachability_source})`], ["NAT", d.nat], ["relays", d.relays.join(" ") || "none"], ["addresses", d.addrs.join("\n")]]);
+    describe(byId("reach"), [["lookups", d.ready ? "work" : d.not_ready], ["reachability", `${d.reachability} (${d.reachability_source})`], ["NAT", `TCP ${d.nat.tcp}, UDP ${d.nat.udp}`], ["relays", d.relays.join(" ") || "none"], ["addresses", d.addrs.join("\n")]]);
     byId("advice").replaceChildren(...d.advice.map((text) => { const li = document.createElement("li"); li.textContent = text; return li; }));
   } catch (e) { describe(byId("reach"), [["lookups", e.message]]); }
 }

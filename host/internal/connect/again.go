@@ -1,0 +1,232 @@
+package connect
+
+// Workaround of go-libp2p v0.51.0.
+//
+// What is wrong: for each relayed connection, the end to which it has come in punches three
+// times, within 8 s of its beginning, and never again. Where that was in vain, since the address
+// of a NAT had just changed, or a network was down, the two peers stay relayed as long as the
+// connection lasts, which is up to an hour. Nothing of the host can be asked to punch then, so
+// that end speaks the protocol here: when an address of one of both has changed, and after
+// pauses that double.
+//
+// It can go when the service of the host tries again.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch/pb"
+	"github.com/multiformats/go-multiaddr"
+	"google.golang.org/protobuf/encoding/protodelim"
+
+	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
+)
+
+const (
+	// hostPunches is how long after a relayed connection has come in the service of the host
+	// is done with it.
+	hostPunches = 10 * time.Second
+
+	// A peer that stays relayed is punched again after minPunchPause, or when an address has
+	// changed, and then after up to maxPunchPause.
+	minPunchPause = 5 * time.Second
+	maxPunchPause = 5 * time.Minute
+
+	// punchesAtOnce bounds the peers that are punched again at a time.
+	punchesAtOnce = 4
+
+	// agreeTimeout bounds the exchange of addresses, and punchDial the dial after it, as in the
+	// service of the host.
+	agreeTimeout = 5 * time.Second
+	punchDial    = 2 * time.Second
+
+	// maxPunchMessage bounds a message of the protocol, in bytes.
+	maxPunchMessage = 4 << 10
+)
+
+// A relayedIn is a relayed connection that has come in. It belongs to the goroutine of the
+// background loop.
+type relayedIn struct {
+	next  time.Time     // when its peer is punched, if no address changes before
+	soon  time.Time     // when it is punched at the earliest
+	pause time.Duration // the last one
+	known []string      // the addresses of both at the last attempt
+	runs  bool
+}
+
+// PunchJob returns the job that punches again for relayed connections that have come in.
+func (c *Connector) PunchJob() tasks.Job {
+	return tasks.Job{Name: "punch", Limit: punchesAtOnce, Due: c.punchDue}
+}
+
+// cameIn takes in a relayed connection whose peer is known now.
+func (c *Connector) cameIn(conn network.Conn) {
+	if c.relayedIn[conn] == nil {
+		done := conn.Stat().Opened.Add(hostPunches)
+		c.relayedIn[conn] = &relayedIn{next: done, soon: done}
+	}
+}
+
+func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time) {
+	maps.DeleteFunc(c.relayedIn, func(conn network.Conn, _ *relayedIn) bool { return conn.IsClosed() })
+	for conn, r := range c.relayedIn {
+		id := conn.RemotePeer()
+		if r.runs || c.hasDirect(id) {
+			continue
+		}
+		due, known := r.next, c.punched(id)
+		if r.known != nil && !slices.Equal(known, r.known) {
+			due = r.soon
+		}
+		if now.Before(due) {
+			next = earliest(next, due)
+			continue
+		}
+		if start.Room() == 0 {
+			continue // the end of a run leads here again
+		}
+		r.runs, r.known = true, known
+		start.Run(func(ctx context.Context) error { return c.punchAgain(ctx, id) }, func(now time.Time, _ error) {
+			r.runs = false
+			r.pause = min(max(minPunchPause, 2*r.pause), maxPunchPause)
+			r.soon, r.next = now.Add(minPunchPause), now.Add(tasks.Jittered(r.pause))
+		})
+	}
+	return next
+}
+
+// earliest returns the earlier of two times, of which the first may be zero.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// hasDirect reports whether a peer is connected without a relay.
+func (c *Connector) hasDirect(id peer.ID) bool {
+	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool {
+		return !conn.IsClosed() && !scope.Relayed(conn)
+	})
+}
+
+// punched returns the addresses by which a hole to a peer can be punched, as texts: those of
+// this host, and those of the peer.
+func (c *Connector) punched(id peer.ID) []string {
+	var texts []string
+	for _, a := range slices.Concat(c.seenAs(), public(c.cfg.Host.Peerstore().Addrs(id))) {
+		texts = append(texts, a.String())
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// seenAs returns the public addresses of this host, first those at which peers have seen it.
+func (c *Connector) seenAs() []multiaddr.Multiaddr {
+	addrs := c.cfg.Reach.SeenAs()
+	for _, a := range public(c.cfg.Host.Addrs()) {
+		if !slices.ContainsFunc(addrs, a.Equal) {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}
+
+// public returns the addresses on the internet that lead through no relay.
+func public(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {
+		return scope.Of(a) != scope.Public || scope.HasProtocol(a, multiaddr.P_CIRCUIT)
+	})
+}
+
+var (
+	errNoAddr    = errors.New("this host, or the peer, knows no public address of its own")
+	errPunch     = errors.New("the peer does not keep to the protocol of hole punching")
+	errNoPuncher = errors.New("the peer does not punch")
+)
+
+// punchAgain agrees with a relayed peer on a moment, at which both dial each other.
+//
+// Source: https://github.com/libp2p/specs/blob/master/relay/DCUtR.md
+func (c *Connector) punchAgain(ctx context.Context, id peer.ID) error {
+	known, err := c.cfg.Host.Peerstore().SupportsProtocols(id, holepunch.Protocol)
+	if err != nil || len(known) == 0 {
+		return errNoPuncher
+	}
+	addrs, trip, err := c.agree(ctx, id)
+	if err != nil {
+		return fmt.Errorf("agreeing on a punch: %w", err)
+	}
+	heard, cancelled := context.WithTimeout(ctx, trip/2)
+	defer cancelled()
+	<-heard.Done() // the peer has heard it
+	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(network.WithSimultaneousConnect(ctx, false, "punch"), "punch"), punchDial)
+	defer cancel()
+	if err := c.cfg.Host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addrs}); err != nil {
+		c.PunchFailed()
+		return fmt.Errorf("punching: %w", err)
+	}
+	return nil
+}
+
+// agree tells a peer the addresses of this host, and returns those of the peer, and how long a
+// round trip took. When it returns, the peer is being told to dial.
+func (c *Connector) agree(ctx context.Context, id peer.ID) (addrs []multiaddr.Multiaddr, trip time.Duration, err error) {
+	ours := firstOfEach(c.seenAs())
+	if len(ours) == 0 {
+		return nil, 0, errNoAddr
+	}
+	ctx, cancel := context.WithTimeout(network.WithNoDial(network.WithAllowLimitedConn(ctx, "punch"), "punch"), agreeTimeout)
+	defer cancel()
+	s, err := c.cfg.Host.NewStream(ctx, id, holepunch.Protocol)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
+	defer func() {
+		if err != nil {
+			_ = s.Reset()
+		} else {
+			_ = s.Close()
+		}
+	}()
+	if err := s.Scope().SetService(holepunch.ServiceName); err != nil {
+		return nil, 0, err
+	}
+	offer := &pb.HolePunch{Type: pb.HolePunch_CONNECT.Enum()}
+	for _, a := range ours {
+		offer.ObsAddrs = append(offer.ObsAddrs, a.Bytes())
+	}
+	there := newStep(stepPunch, ours)
+	if _, err := protodelim.MarshalTo(s, offer); err != nil {
+		return nil, 0, err
+	}
+	var reply pb.HolePunch
+	if err := (protodelim.UnmarshalOptions{MaxSize: maxPunchMessage}).UnmarshalFrom(bufio.NewReader(s), &reply); err != nil {
+		return nil, 0, err
+	}
+	there.end(nil)
+	if reply.GetType() != pb.HolePunch_CONNECT {
+		return nil, 0, errPunch
+	}
+	for _, b := range reply.GetObsAddrs() {
+		if a, err := multiaddr.NewMultiaddrBytes(b); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	addrs = PunchFilter{}.FilterRemote(id, public(addrs))
+	if len(addrs) == 0 {
+		return nil, 0, errNoAddr
+	}
+	_, err = protodelim.MarshalTo(s, &pb.HolePunch{Type: pb.HolePunch_SYNC.Enum()})
+	return addrs, there.Took, err
+}
