@@ -25,7 +25,7 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
-// A Config has what a Caller needs. All fields but Dialled, Wake and Observer are required.
+// A Config has what a Caller needs. All fields but Dialled, Pulse and Observer are required.
 type Config struct {
 	Host           lhost.Host
 	Transport      Transport // mostly that of Streams
@@ -36,7 +36,7 @@ type Config struct {
 	MaxDials       int           // in flight; less than 0: no bound of that, nor of their rate
 	Dialled        func(peer.ID) // is called with each peer that is dialled
 	Observer       *observe.Observer
-	Wake           func() // wakes the background loop; does not block; nil if it does not run Job
+	Pulse          *tasks.Pulse
 }
 
 // A Caller asks peers. It is safe for concurrent use.
@@ -46,7 +46,6 @@ type Caller struct {
 	unproved *unproved
 	lanes    *lanes
 	older    older
-	pulse    *pulse
 
 	requests, failed, probes atomic.Uint64
 	times                    observe.Requests // of the attempts, with what each dialled, by table.Outcome
@@ -54,8 +53,8 @@ type Caller struct {
 
 // New returns a Caller.
 func New(cfg Config) *Caller {
-	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved(), pulse: &pulse{wake: cfg.Wake}}
-	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, c.pulse.limit)
+	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved()}
+	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, cfg.Pulse.Limit)
 	return c
 }
 
@@ -112,7 +111,7 @@ type DialStats struct {
 // Dials returns how many dials there were and are.
 func (c *Caller) Dials() DialStats {
 	c.dialer.mu.Lock()
-	s := DialStats{Begun: c.dialer.begun, Failed: c.dialer.failed, UnderWay: len(c.dialer.inFlight), Queued: c.dialer.queue.len()}
+	s := DialStats{Begun: c.dialer.begun, Failed: c.dialer.failed, UnderWay: len(c.dialer.inFlight), Queued: c.dialer.queue.len}
 	c.dialer.mu.Unlock()
 	s.Unproved = c.unproved.refused.Load()
 	return s
@@ -166,8 +165,8 @@ func (c *Caller) ask(
 		reaches = func(Stage) {}
 	}
 	defer c.learn(to)()
-	c.pulse.begin()
-	defer c.pulse.end()
+	c.cfg.Pulse.Begin()
+	defer c.cfg.Pulse.End()
 	if o := c.cfg.Observer; o.Traced() {
 		var end func(error, ...slog.Attr)
 		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(e.first)))
@@ -188,12 +187,21 @@ func (c *Caller) ask(
 			mayBeOld = false
 			continue
 		}
-		if err == nil || !c.noRoom(l, ended, first, err) {
+		starved := OutcomeOf(err) == table.OwnFailure && unheard(err)
+		switch {
+		case err == nil:
+			return resp, took, nil
+		case c.noRoom(l, ended, first, err):
+		case starved && !c.closed(): // it has had all the time that there is
+			return resp, took, &outcomeError{table.Silent, err}
+		default:
 			return resp, took, err
 		}
 		if OutcomeOf(err) == table.OwnFailure {
 			reaches(Queued) // it waits for us, and is not late
-			c.cfg.Table.Hindered(to, err)
+			if !starved {
+				c.cfg.Table.Hindered(to, err)
+			}
 			c.Redial(to.ID) // the swarm takes a dial that failed here for one that failed there
 		}
 		if !wait(ctx, turn, tasks.Jittered(pause)) {
@@ -204,8 +212,8 @@ func (c *Caller) ask(
 
 // noRoom reports whether a request failed for want of room, and may find some: the peer
 // was busy, or a stream, memory or file descriptor was lacking here, or a way to any peer. It
-// gives up when no request of the lane, or of any, has found room for RequestTimeout, since
-// the first attempt.
+// gives up when no request of the lane, or of any, has found room for RequestTimeout, or longer
+// on a machine that is late itself, since the first attempt.
 func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 	switch {
 	case c.closed():
@@ -217,10 +225,10 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 		return false
 	}
 	last := c.lanes.lastGranted(l)
-	if last.Before(first) {
+	if last.Before(first) || unheard(err) { // the peer may be gone, whatever others answer
 		last = first
 	}
-	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.RequestTimeout
+	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.Pulse.Stretched(c.cfg.RequestTimeout)
 }
 
 // connectionEnded reports whether a request failed because its connection has ended, and not
@@ -328,7 +336,7 @@ func (c *Caller) limit(ctx context.Context) (context.Context, context.CancelFunc
 	if c.cfg.RequestTimeout <= 0 {
 		return ctx, func() {}
 	}
-	return c.pulse.limit(ctx, c.cfg.RequestTimeout)
+	return c.cfg.Pulse.Limit(ctx, c.cfg.RequestTimeout)
 }
 
 // Connect connects to a peer within the dial budget, unless it is connected.

@@ -17,12 +17,9 @@ const (
 	limitFirst = 16
 	limitLeast = 4
 
-	// limitStep is how often the limit changes while lookups wait. It is doubled if the timer of
-	// the step was late by less than a step.
+	// limitStep is how often the limit changes while lookups wait. It is doubled if timers are
+	// late by less than a step.
 	limitStep = 50 * time.Millisecond
-
-	// starved is from which lateness on the limit is halved.
-	starved = 250 * time.Millisecond
 )
 
 // errWaiting is why a lookup that has not begun has found nothing.
@@ -33,7 +30,8 @@ var errWaiting = errors.New("kad: the lookup has not begun: too many others of t
 // and sinks while they are late. It rises also if no lookup has ended since the last step:
 // the reader of one may have begun another, and wait for that.
 type limiter struct {
-	wake func() // has the job be asked; nil: there is none, and no limit
+	pulse *tasks.Pulse
+	wake  func() // has the job be asked; nil: there is none, and no limit
 
 	mu       sync.Mutex // held for one call, never over IO or a callback
 	limit    int        // of underWay; 0: none is, and limitFirst
@@ -112,7 +110,7 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 		return l.next
 	}
 	if !l.next.IsZero() && len(l.waiting) > 0 {
-		l.step(now.Sub(l.next))
+		l.step(l.pulse.Fired(l.next, now), l.pulse.Starved())
 		l.admit()
 	}
 	l.ended, l.next = 0, time.Time{}
@@ -122,12 +120,12 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 	return l.next
 }
 
-// step changes the limit after a step that was late by some time.
-func (l *limiter) step(late time.Duration) {
+// step changes the limit while timers are late by some time.
+func (l *limiter) step(late time.Duration, starved bool) {
 	switch {
 	case late < limitStep:
 		l.limit *= 2
-	case l.ended > 0 && late >= starved:
+	case l.ended > 0 && starved:
 		l.limit = max(limitLeast, min(l.limit, l.underWay)/2)
 	default:
 		l.limit = max(l.limit, l.underWay) + 1
