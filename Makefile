@@ -128,7 +128,7 @@ kubo: ## build Kubo in GOPATH/bin, for a test of itest/interop; takes minutes
 	cd itest/interop/kubo && go build -o "$$(go env GOPATH)/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs
 
 # The name of each test of an attack is in SECURITY.md.
-HOSTILE := Hostile|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|ContactsHaveMoreTurns|ManyAnnouncements
+HOSTILE := Hostile|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|BusyNetworks|ContactsHaveMoreTurns|ManyAnnouncements
 
 # FRAMES is how many frames one node handles, over TCP and QUIC: 800 to 4000 a second.
 .PHONY: hostile
