@@ -36,32 +36,32 @@ const (
 )
 
 // advice returns what would improve a diagnosis, what helps most first.
-func (d *DHT) advice(g Diagnosis) []string {
-	var advice []string
+func advice(d *DHT, g Diagnosis) []string {
+	var list []string
 	switch {
 	case g.Offline:
-		return append(advice, adviceOffline)
+		return append(list, adviceOffline)
 	case g.NotReady == nil:
 	case g.ClockOff != 0:
-		advice = append(advice, adviceClock)
+		list = append(list, adviceClock)
 	case len(d.cfg.Bootstrap) > 0 || d.cfg.FindBootstrap != nil:
-		advice = append(advice, adviceUnjoined)
+		list = append(list, adviceUnjoined)
 	default:
-		advice = append(advice, adviceJoin)
+		list = append(list, adviceJoin)
 	}
 	if len(g.Addrs) == 0 {
-		advice = append(advice, adviceNoAddr)
+		list = append(list, adviceNoAddr)
 	}
 	if !d.reach.Public() {
-		return advice // on a private network, nothing else is needed
+		return list // on a private network, nothing else is needed
 	}
 	if d.reach.NeedsRelay() {
-		advice = append(advice, hiddenAdvice(d, g)...)
+		list = append(list, hiddenAdvice(d, g)...)
 	}
 	if g.Asked > 0 && g.Told == 0 {
-		advice = append(advice, adviceNotFound)
+		list = append(list, adviceNotFound)
 	}
-	return advice
+	return list
 }
 
 // hiddenAdvice returns what would improve matters for a host that cannot be dialled.

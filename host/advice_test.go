@@ -53,7 +53,7 @@ func testClockAdvice(t *testing.T) {
 	} {
 		g := Diagnosis{NotReady: &NotReadyError{Dials: map[peer.ID]error{"bob": fmt.Errorf("dialling: %w", c.dial)}}}
 		g.ClockOff = clockOff(g.NotReady)
-		if got := d.advice(g); len(got) == 0 || got[0] != c.want {
+		if got := advice(d, g); len(got) == 0 || got[0] != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

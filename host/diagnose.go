@@ -187,7 +187,7 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 			return reach.ProbeUDP(ctx, servers)
 		})
 	}
-	g.Advice = d.advice(g)
+	g.Advice = advice(d, g)
 	return g, nil
 }
 

@@ -76,7 +76,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
 		libp2p.EnableHolePunching(
-			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(connect.PunchFilter{})),
+			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(connect.PunchFilter{Seen: t.seenAs})),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
@@ -150,6 +150,14 @@ func (t *traversal) Trace(e *holepunch.Event) {
 		log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
 		d.connect.PunchFailed()
 	}
+}
+
+// seenAs returns the addresses at which peers on the internet have seen the host lately.
+func (t *traversal) seenAs() []multiaddr.Multiaddr {
+	if d := t.dht.Load(); d != nil {
+		return d.reach.SeenAs()
+	}
+	return nil
 }
 
 // FindPeer implements [lrouting.PeerRouting]. The host asks it last. It does not wait for

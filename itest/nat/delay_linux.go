@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,7 @@ import (
 // into a queue and tells us its number; the packet goes on when we say so.
 type delay struct {
 	socket *os.File
+	lost   atomic.Uint32 // in thousandths of the packets
 	held   chan heldPacket
 	ended  sync.WaitGroup
 }
@@ -67,7 +70,8 @@ const (
 	commandBind = 1
 	copyMeta    = 1 // tell the numbers of packets, not what is in them
 	flagGSO     = 4 // do not split segments that are joined
-	accept      = 1 // the verdict
+	drop        = 0 // a verdict
+	accept      = 1 // another one
 
 	headerLength = unix.NLMSG_HDRLEN + 4 // of a message of nfnetlink
 )
@@ -139,7 +143,11 @@ func (d *delay) take(latency time.Duration) {
 func (d *delay) release() {
 	for p := range d.held {
 		time.Sleep(time.Until(p.due))
-		verdict := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, accept), p.id)
+		what := uint32(accept)
+		if rand.Uint32N(1000) < d.lost.Load() {
+			what = drop
+		}
+		verdict := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, what), p.id)
 		_, _ = d.socket.Write(message(queueVerdict, unix.NLM_F_REQUEST, attribute(attrVerdict, verdict))) // it fails when closed
 	}
 }

@@ -284,6 +284,9 @@ func (l *Lab) Narrow(i, mtu int) error {
 	return nil
 }
 
+// Lose has the internet lose a share of the packets, from 0 to 1. The lab has a latency.
+func (l *Lab) Lose(share float64) { l.delay.lost.Store(uint32(share * 1000)) }
+
 // LetOut has the router of a host, by its index in Hosts, let out what goes to some ports alone.
 func (l *Lab) LetOut(i int, ports string) error {
 	rules := []string{"*filter"}

@@ -19,6 +19,8 @@ type world struct {
 
 	public []*node // those that offer to relay first, then plain ones
 	relays int     // how many offer to relay
+
+	tcpAlone bool // what joins has an address over TCP
 }
 
 // plainNodes is how many nodes with public addresses do not relay.
@@ -66,7 +68,15 @@ func (w *world) outsider(t *testing.T) *node {
 // join is what a node or a chat joins with: one plain node.
 func (w *world) join(t *testing.T) []string {
 	t.Helper()
-	return []string{"--join", w.public[w.relays].addr(t)}
+	of := w.public[w.relays]
+	if w.tcpAlone {
+		for _, addr := range of.Addrs {
+			if strings.Contains(addr, of.machine.Addr.String()+"/tcp/") {
+				return []string{"--join", addr}
+			}
+		}
+	}
+	return []string{"--join", of.addr(t)}
 }
 
 // begin starts a node on one of the hosts.

@@ -39,6 +39,7 @@ type path struct {
 	readSent int64 // the last offset of kindRead
 	endSent  bool
 	stopSent bool
+	lent     *block // whose bytes are being written; nil: none
 }
 
 func newPath(s *Stream, on network.Stream, window int64) *path {
@@ -159,6 +160,10 @@ func (p *path) fill(buf []byte) (frames, data []byte, done bool) {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.lent != nil { // it has been written
+		p.lent.lent--
+		p.lent = nil
+	}
 	for s.path == p {
 		switch {
 		case s.closed && !p.stopSent:
@@ -171,7 +176,8 @@ func (p *path) fill(buf []byte) (frames, data []byte, done bool) {
 		switch {
 		case s.stopped:
 		case p.next < s.out.end && p.mayCarry():
-			data = s.out.from(p.next)
+			data, p.lent = s.out.from(p.next)
+			p.lent.lent++
 			data = data[:min(len(data), blockSize)]
 			if p.first > 0 {
 				data = data[:min(int64(len(data)), p.first)]
@@ -206,11 +212,12 @@ func (p *path) receive() error {
 		if err != nil {
 			return err
 		}
-		data := make([]byte, f.size)
-		if _, err := io.ReadFull(p.on, data); err != nil {
+		b := newBlock(f.size)
+		b.data = b.data[:f.size]
+		if _, err := io.ReadFull(p.on, b.data); err != nil {
 			return err
 		}
-		if err := p.take(f, data); err != nil {
+		if err := p.take(f, b); err != nil {
 			return err
 		}
 	}
@@ -219,8 +226,8 @@ func (p *path) receive() error {
 // errReplaced ends the reading of a path when another one has taken over.
 var errReplaced = errors.New("another path has taken over")
 
-// take handles a frame. The data belong to the stream then.
-func (p *path) take(f frame, data []byte) error {
+// take handles a frame. Its data belong to the stream then.
+func (p *path) take(f frame, b *block) error {
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,14 +238,14 @@ func (p *path) take(f frame, data []byte) error {
 	switch f.kind {
 	case kindData:
 		twice := s.in.end - f.offset // bytes that came on the path before, too
-		if twice < 0 || s.inEnd >= 0 && f.offset+int64(len(data)) > s.inEnd {
+		if twice < 0 || s.inEnd >= 0 && f.offset+int64(len(b.data)) > s.inEnd {
 			return wrong()
 		}
-		data = data[min(twice, int64(len(data))):]
-		if s.in.size()+len(data) > s.endpoint.cfg.Window {
+		b.data = b.data[min(twice, int64(len(b.data))):]
+		if s.in.size()+len(b.data) > s.endpoint.cfg.Window {
 			return wrong()
 		}
-		s.in.push(data)
+		s.in.push(b)
 		if s.closed {
 			s.in.drop(s.in.end)
 		}

@@ -156,7 +156,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 		case s.in.size() > 0:
 			n := 0
 			for n < len(p) && s.in.size() > 0 {
-				part := copy(p[n:], s.in.from(s.in.start))
+				data, _ := s.in.from(s.in.start)
+				part := copy(p[n:], data)
 				s.in.drop(s.in.start + int64(part))
 				n += part
 			}

@@ -53,16 +53,6 @@ const (
 	maxPunchMessage = 4 << 10
 )
 
-// A relayedIn is a relayed connection that has come in. It belongs to the goroutine of the
-// background loop.
-type relayedIn struct {
-	next  time.Time     // when its peer is punched, if no address changes before
-	soon  time.Time     // when it is punched at the earliest
-	pause time.Duration // the last one
-	known []string      // the addresses of both at the last attempt
-	runs  bool
-}
-
 // PunchJob returns the job that punches again for relayed connections that have come in.
 func (c *Connector) PunchJob() tasks.Job {
 	return tasks.Job{Name: "punch", Limit: punchesAtOnce, Due: c.punchDue}

@@ -55,6 +55,16 @@ type Connector struct {
 	lan       chan struct{}               // length lanAtOnce: the exchanges of local addresses that run
 }
 
+// A relayedIn is a relayed connection that has come in. It belongs to the goroutine of the
+// background loop.
+type relayedIn struct {
+	next  time.Time     // when its peer is punched, if no address changes before
+	soon  time.Time     // when it is punched at the earliest
+	pause time.Duration // the last one
+	known []string      // the addresses of both at the last attempt
+	runs  bool
+}
+
 // lanAtOnce bounds the exchanges of local addresses at a time; what is beyond is refused.
 const lanAtOnce = 16
 

@@ -45,6 +45,16 @@
 //   - Consequence: both hear each other again after 2 to 4 s; two wakes of the loop a second.
 //   - It would change if all systems told of such a change.
 //
+// A peer that stays relayed is punched again.
+//
+//   - Context: libp2p punches when a relayed connection comes in, and never again; where an
+//     address had just changed, the two stayed relayed for up to an hour.
+//   - Decision: the same end punches when an address of one of both has changed, and after
+//     pauses that double from 5 s to 5 min; it offers the addresses that peers have seen last.
+//   - Consequence: direct 3 to 97 s after a router was replaced by one that permits it; a pair
+//     that cannot be direct exchanges three messages in 5 min.
+//   - It would change if libp2p tried again.
+//
 // A connection over QUIC that has become silent is asked.
 //
 //   - Context: in 1 of 9 moves, the peer that stayed was deaf for 30 s, since nothing told it.

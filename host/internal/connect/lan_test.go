@@ -35,6 +35,7 @@ func atHome(t *testing.T) *node {
 		return []net.Addr{&net.IPNet{IP: net.IPv4(192, 168, 1, 10), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}}, nil
 	}
 	n.host.net.dir = network.DirOutbound
+	n.host.net.listens = roomtest.Addrs("/ip4/0.0.0.0/udp/4001/quic-v1")
 	c := n.host.net.open(witness, "/ip4/40.1.0.9/udp/4001/quic-v1")
 	c.local = multiaddr.StringCast("/ip4/0.0.0.0/udp/4001/quic-v1")
 	n.cfg.Reach.Handle(event.EvtPeerIdentificationCompleted{Peer: witness, Conn: c, ObservedAddr: multiaddr.StringCast(homeSeen)})

@@ -78,6 +78,7 @@ func (c *Connector) moveDue(now time.Time, start *tasks.Start) time.Time {
 	if m.changed && len(m.addrs) > 0 && start.Room() > 0 {
 		gone := m.gone
 		m.gone, m.changed = nil, false
+		c.unpunched.Store(true) // the router maps another address to another port: renewal tells it
 		start.Run(func(ctx context.Context) error { return c.closeDead(ctx, gone) }, nil)
 	}
 	return next

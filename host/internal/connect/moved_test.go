@@ -85,6 +85,9 @@ func testMove(t *testing.T) {
 	}
 	none := map[*conn]bool{gone: false, alive: false, silent: false, relayed: false}
 	check("nothing changes", time.Minute, none)
+	if n.unpunched.Load() {
+		t.Error("addresses are asked for without a change")
+	}
 	machine.set(nil, "127.0.0.1/8")
 	check("without a network", time.Minute, none)
 	machine.set(errors.New("not now"))
@@ -93,6 +96,9 @@ func testMove(t *testing.T) {
 	check("the address is back", 3*time.Second, map[*conn]bool{gone: false, alive: false, silent: true, relayed: false})
 	machine.set(nil, "192.168.7.7/24")
 	check("another address", lookInterval, map[*conn]bool{gone: true, alive: false, relayed: false})
+	if !n.unpunched.Load() {
+		t.Error("the new public address is not asked for")
+	}
 }
 
 // A host without a socket of the machine is left alone, and reads no addresses but once a

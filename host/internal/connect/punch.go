@@ -26,14 +26,21 @@ import (
 const maxPunchedAddrs = 2
 
 // A PunchFilter bounds the addresses that a hole is punched to: two of TCP, and two of all
-// other transports.
-type PunchFilter struct{}
+// other transports. Of this host, the ones at which it was seen last come first: the host offers
+// those that most peers have seen, which are the old ones after a change.
+type PunchFilter struct {
+	Seen func() []multiaddr.Multiaddr // where peers have seen this host, the last one first; may be nil
+}
 
 var _ holepunch.AddrFilter = PunchFilter{}
 
 // FilterLocal returns the addresses of this host that are offered.
-func (PunchFilter) FilterLocal(_ peer.ID, addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	return fewOfEach(addrs)
+func (f PunchFilter) FilterLocal(_ peer.ID, addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if f.Seen == nil {
+		return fewOfEach(addrs)
+	}
+	seen := f.Seen()
+	return firstOfEach(append(seen, slices.DeleteFunc(fewOfEach(addrs), func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(seen, a.Equal) })...))
 }
 
 // FilterRemote returns the addresses of the other peer that are dialled.

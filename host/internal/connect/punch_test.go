@@ -48,3 +48,19 @@ func TestPunchFilter(t *testing.T) {
 		}
 	}
 }
+
+// The addresses at which this host was seen last are offered first.
+func TestPunchFilterSeen(t *testing.T) {
+	const old, older, last, tcp = "/ip4/61.1.0.1/udp/1/quic-v1", "/ip4/61.1.0.1/udp/2/quic-v1", "/ip4/61.1.0.1/udp/3/quic-v1", "/ip4/61.1.0.1/tcp/1"
+	for _, c := range []struct{ seen, want []string }{
+		{nil, []string{old, older, tcp}},
+		{[]string{last}, []string{last, old, tcp}},
+		{[]string{last, older}, []string{last, older, tcp}},
+		{[]string{older}, []string{older, old, tcp}},
+	} {
+		f := PunchFilter{Seen: func() []multiaddr.Multiaddr { return roomtest.Addrs(c.seen...) }}
+		if got := f.FilterLocal("", roomtest.Addrs(old, older, tcp)); !slices.EqualFunc(got, roomtest.Addrs(c.want...), multiaddr.Multiaddr.Equal) {
+			t.Errorf("seen at %v: offers %v, want %v", c.seen, got, c.want)
+		}
+	}
+}

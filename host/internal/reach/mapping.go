@@ -102,16 +102,24 @@ func (r *Reach) SeenAt() []netip.Addr {
 // maxSeenAs bounds the addresses of one transport that SeenAs returns.
 const maxSeenAs = 2
 
-// SeenAs returns the addresses over TCP and QUIC at which public peers have seen the host
-// lately, the last one first: at most two of each. A hole is punched to them.
+// SeenAs returns the addresses over TCP and QUIC at which public peers have seen what the host
+// listens on lately, the last one first: at most two of each. A hole is punched to them.
 func (r *Reach) SeenAs() (addrs []multiaddr.Multiaddr) {
+	listens := make(map[socket]bool)
+	for _, a := range r.cfg.Host.Network().ListenAddresses() {
+		for _, transport := range []string{transportTCP, transportUDP} {
+			if _, err := a.ValueForProtocol(multiaddr.ProtocolWithName(transport).Code); err == nil {
+				listens[socket{transport, addrPort(a).Port()}] = true
+			}
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := make(map[string]int)
 	known := make(map[sighting]bool)
 	for _, seen := range slices.Backward(r.sightings) {
 		place := sighting{socket: socket{transport: seen.socket.transport}, at: seen.at}
-		if n[seen.socket.transport] == maxSeenAs || known[place] {
+		if n[seen.socket.transport] == maxSeenAs || known[place] || !listens[seen.socket] {
 			continue
 		}
 		known[place] = true
