@@ -131,7 +131,7 @@ func TestMillion(t *testing.T) {
 	if err != nil {
 		t.Skip("KAD_MILLION is no number of contents: make million sets it; it needs the machine for itself")
 	}
-	f := launch(t, millionPeers, 1)
+	f := launchWithin(t, millionPeers, 1, 10*time.Minute)
 	first := f.hosts[0]
 	m := &million{dir: t.TempDir(), addr: fmt.Sprintf("%s/p2p/%s", first.Addrs()[0], first.ID()), done: make([]bool, count), began: time.Now()}
 	m.publish(t, count/2)
@@ -186,8 +186,12 @@ func (m *million) publish(t *testing.T, until int) {
 		writeNumbers(in, m.undone())
 	}()
 	killed, ended := false, ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		what, rest, _ := strings.Cut(lines.Text(), " ")
+	for lines := bufio.NewReader(out); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break // the last line of a process that was killed may be cut
+		}
+		what, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch what {
 		case "publisher":
 			if m.publisher, err = peer.Decode(rest); err != nil {
@@ -201,6 +205,8 @@ func (m *million) publish(t *testing.T, until int) {
 			m.memory = max(m.memory, anonymous)
 		case "end":
 			ended = rest
+		default:
+			t.Log(line)
 		}
 		if m.count >= until && !killed {
 			killed = cmd.Process.Kill() == nil
