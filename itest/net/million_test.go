@@ -36,7 +36,7 @@ const (
 
 // numbered returns the content with a number.
 func numbered(i int) cid.Cid {
-	hash, err := multihash.Encode(binary.BigEndian.AppendUint64(make([]byte, 24, 32), uint64(i)), multihash.SHA2_256) //nolint:gosec // not negative
+	hash, err := multihash.Encode(binary.BigEndian.AppendUint64(make([]byte, 24, 32), uint64(i)), multihash.SHA2_256)
 	if err != nil {
 		panic(err) // there is such a hash
 	}
@@ -146,7 +146,7 @@ func TestMillion(t *testing.T) {
 	}
 	const sample = 1000
 	missing := 0
-	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(count)[:min(sample, count)] { //nolint:gosec // a sample
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(count)[:min(sample, count)] {
 		found := false
 		for p, err := range f.pick().Providers(t.Context(), numbered(i), 1) {
 			found = found || err == nil && p.ID == m.publisher
@@ -165,7 +165,7 @@ func TestMillion(t *testing.T) {
 // it when so many are.
 func (m *million) publish(t *testing.T, until int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMillionPublisher$", "-test.timeout=0") //nolint:gosec // this program
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMillionPublisher$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), millionPublisher+"="+m.dir+" "+m.addr)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
