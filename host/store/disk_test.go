@@ -226,7 +226,7 @@ func TestDiskYieldAllocations(t *testing.T) {
 	add := func(key string) {
 		made++
 		at := epoch.Add(time.Duration(made))
-		p := store.Provider{ID: fmt.Sprintf("peer %09d", made), Addrs: make([]byte, 80), Received: at, Expires: at.Add(time.Hour), Origin: uint64(made%3 + 1)} //nolint:gosec // not negative
+		p := store.Provider{ID: fmt.Sprintf("peer %09d", made), Addrs: make([]byte, 80), Received: at, Expires: at.Add(time.Hour), Origin: uint64(made%3 + 1)}
 		if err := d.AddProvider(t.Context(), []byte(key), p); err != nil {
 			t.Error(err)
 		}
@@ -235,7 +235,7 @@ func TestDiskYieldAllocations(t *testing.T) {
 	for i := range full {
 		fill.Go(func() {
 			at := epoch.Add(-time.Duration(i))
-			p := store.Provider{ID: fmt.Sprintf("first %d", i), Received: at, Expires: at.Add(time.Hour), Origin: uint64(i%3 + 1)} //nolint:gosec // not negative
+			p := store.Provider{ID: fmt.Sprintf("first %d", i), Received: at, Expires: at.Add(time.Hour), Origin: uint64(i%3 + 1)}
 			if err := d.AddProvider(t.Context(), []byte("full"), p); err != nil {
 				t.Error(err)
 			}

@@ -63,7 +63,10 @@ type fleet struct {
 
 // launch starts n nodes, half of them on TCP and half on QUIC, and waits until
 // all have joined.
-func launch(t *testing.T, n int, seed uint64) *fleet {
+func launch(t *testing.T, n int, seed uint64) *fleet { return launchWithin(t, n, seed, patience) }
+
+// launchWithin is launch for a network that takes up to a time to join.
+func launchWithin(t *testing.T, n int, seed uint64, most time.Duration) *fleet {
 	t.Helper()
 	f := &fleet{rng: rand.New(rand.NewPCG(seed, seed))}
 	for i := range n {
@@ -96,7 +99,7 @@ func launch(t *testing.T, n int, seed uint64) *fleet {
 		f.nodes = append(f.nodes, d)
 		f.hosts = append(f.hosts, h)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	for i, d := range f.nodes[1:] { // they have been joining since they were made
 		if err := d.Bootstrap(ctx); err != nil {

@@ -51,8 +51,8 @@ func newCrowd(t *testing.T, n *kadtest.Network, peers, contents int) *crowd {
 	}
 	slices.SortFunc(c.members, func(a, b member) int { return slices.Compare(a.key[:], b.key[:]) })
 	for i, m := range c.members {
-		m.node.Host.SetStreamHandler("/test/kad/1.0.0", func(s network.Stream) { c.serve(s, uint16(i), false) })     //nolint:gosec // at most 10 000
-		m.node.Host.SetStreamHandler("/test/kad/many/1.0.0", func(s network.Stream) { c.serve(s, uint16(i), true) }) //nolint:gosec // likewise
+		m.node.Host.SetStreamHandler("/test/kad/1.0.0", func(s network.Stream) { c.serve(s, uint16(i), false) })
+		m.node.Host.SetStreamHandler("/test/kad/many/1.0.0", func(s network.Stream) { c.serve(s, uint16(i), true) })
 	}
 	return c
 }
@@ -60,7 +60,7 @@ func newCrowd(t *testing.T, n *kadtest.Network, peers, contents int) *crowd {
 // numbered returns the content with a number, which is in its hash.
 func numbered(t *testing.T, i int) cid.Cid {
 	t.Helper()
-	hash, err := multihash.Encode(binary.BigEndian.AppendUint64(make([]byte, 24, 32), uint64(i)), multihash.SHA2_256) //nolint:gosec // not negative
+	hash, err := multihash.Encode(binary.BigEndian.AppendUint64(make([]byte, 24, 32), uint64(i)), multihash.SHA2_256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (c *crowd) number(key []byte) (i int, ok bool) {
 		return 0, false
 	}
 	n := binary.BigEndian.Uint64(key[26:])
-	return int(n), n < uint64(len(c.holders)) //nolint:gosec // so many fit
+	return int(n), n < uint64(len(c.holders))
 }
 
 // bootstrap returns peers to join through.
@@ -87,7 +87,7 @@ func (c *crowd) bootstrap() (peers []peer.AddrInfo) {
 // closest returns the places in members of the k closest to a key, the closest first.
 func (c *crowd) closest(key routing.Key) []int {
 	from, to := 0, len(c.members)
-	for bit := 0; bit < routing.KeyBits; bit++ { // what shares the longest prefix that k members have
+	for bit := range routing.KeyBits { // what shares the longest prefix that k members have
 		middle := from + sort.Search(to-from, func(i int) bool { return c.members[from+i].key[bit/8]>>(7-bit%8)&1 == 1 })
 		begin, end := middle, to
 		if key[bit/8]>>(7-bit%8)&1 == 0 {
@@ -210,9 +210,9 @@ func (c *crowd) lacking() (copies, contents int) {
 	key := make([]byte, 34)
 	key[0], key[1] = multihash.SHA2_256, 32
 	for n, holders := range c.holders {
-		binary.BigEndian.PutUint64(key[26:], uint64(n)) //nolint:gosec // not negative
+		binary.BigEndian.PutUint64(key[26:], uint64(n))
 		for _, i := range c.closest(routing.KeyOf(key)) {
-			if !slices.Contains(holders, uint16(i)) { //nolint:gosec // at most 10 000
+			if !slices.Contains(holders, uint16(i)) {
 				copies++
 			}
 		}

@@ -138,7 +138,8 @@ func (h *Holder) entry(from, provider peer.ID, kept announce.Kept) store.Provide
 
 // numberOf returns a number of a name. A stranger does not find another name with that number.
 func numberOf(name string) uint64 {
-	sum := sha256.Sum256([]byte(name))
+	var room [64]byte // for most names
+	sum := sha256.Sum256(append(room[:0], name...))
 	return binary.BigEndian.Uint64(sum[:])
 }
 

@@ -20,8 +20,8 @@
 //   - Context: a million contents that are published at once would be published again at once.
 //   - Decision: a key is published again when its place in the key space comes, once in each
 //     interval; for the first time after 11h on average.
-//   - Consequence: a million contents take 1 000 messages in a minute, and no more at another
-//     time; what is published is published once more in its life.
+//   - Consequence: of 20 000 contents that are published at once among 2 000 peers, an hour has
+//     775 to 1298, for 0.72 requests each; what is published is published once more in its life.
 //   - It would change if keys were not spread over the key space.
 //
 // A value is given up when we hold a better one.

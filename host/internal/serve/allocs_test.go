@@ -37,9 +37,9 @@ func TestAllocations(t *testing.T) {
 		{protocol.Ping{}, 1},
 		{protocol.FindNode{Target: []byte(calltest.ID(5000))}, 4},
 		{protocol.GetValue{Key: []byte("/v/key")}, 7},
-		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 15},
-		{add, 9},
-		{protocol.GetProviders{Key: key}, 7},
+		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 14},
+		{add, 8},
+		{protocol.GetProviders{Key: key}, 5},
 	} {
 		alone := objects(t, n, far, tt.req)
 		n.cfg.Observer = observe.New(nil)

@@ -184,14 +184,14 @@ func (v Rules) Merge(key []byte, values [][]byte, prefer func(equal [][]byte) []
 // MergeHeld merges what has arrived into what is held under a key. The error is
 // [kaderr.ErrOldRecord] if nothing of it is any better. A value that is held already
 // lives as long as the later of the two says. put says that what has arrived was put just
-// now, and is no copy of another holder.
+// now, and is no copy of another holder. The result may be in the memory of held.
 func (v Rules) MergeHeld(key []byte, held, arrived []store.Value, put bool) ([]store.Value, error) {
 	if len(arrived) == 1 && (len(held) == 0 || len(held) == 1 && bytes.Equal(held[0].Data, arrived[0].Data)) && v.reducer(key) == nil {
-		next := []store.Value{arrived[0]} // there is nothing to choose
-		if len(held) == 1 {
-			next[0] = laterOf(held[0], arrived[0], false)
+		if len(held) == 0 { // there is nothing to choose
+			return slices.Clone(arrived), nil
 		}
-		return next, nil
+		held[0] = laterOf(held[0], arrived[0], false)
+		return held, nil
 	}
 	all := slices.Concat(held, arrived)
 	values := make([][]byte, len(all))
