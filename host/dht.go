@@ -62,6 +62,7 @@ type DHT struct {
 
 // rooms are the parts of a node: see ARCHITECTURE.md.
 type rooms struct {
+	pulse     *tasks.Pulse
 	observer  *observe.Observer
 	table     *table.Table
 	streams   *call.Streams
@@ -148,6 +149,7 @@ func newDHT(h lhost.Host, cfg Config, transport call.Transport) (*DHT, error) {
 // buildContacts builds the rooms that know peers and ask them.
 func (d *DHT) buildContacts(transport call.Transport) {
 	cfg := d.cfg
+	d.pulse = tasks.NewPulse(d.loop.Wake)
 	d.observer = observe.New(observe.Tracer(cfg.Tracer))
 	bootstrap := len(cfg.Bootstrap)
 	if cfg.FindBootstrap != nil {
@@ -156,10 +158,10 @@ func (d *DHT) buildContacts(transport call.Transport) {
 	d.table = table.New(table.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Tasks: d.tasks, Wake: d.loop.Wake, Observer: d.observer,
 		K: cfg.K, ProbeAfter: cfg.RefreshInterval, MaxPerGroup: cfg.MaxPerGroup, SlowAfter: cfg.SlowAfter,
-		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept,
+		Dir: cfg.Dir, Bootstrap: bootstrap, Accept: cfg.Accept, Pulse: d.pulse,
 	})
 	public := func(addrs []multiaddr.Multiaddr) bool { return len(scope.Reaching(addrs, scope.Public)) > 0 }
-	d.streams = call.NewStreams(d.host, cfg.protocolID(), cfg.manyID(), d.loop.Wake)
+	d.streams = call.NewStreams(d.host, cfg.protocolID(), cfg.manyID(), d.pulse, d.loop.Wake)
 	if transport == nil {
 		transport = d.streams
 	}
@@ -168,12 +170,12 @@ func (d *DHT) buildContacts(transport call.Transport) {
 		PublicPeer: slices.ContainsFunc(cfg.Bootstrap, func(p peer.AddrInfo) bool { return public(p.Addrs) }),
 	})
 	d.call = call.New(call.Config{
-		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled, Wake: d.loop.Wake,
+		Host: d.host, Transport: transport, Table: d.table, Tasks: d.tasks, Dialled: d.reach.Dialled, Pulse: d.pulse,
 		RequestTimeout: cfg.RequestTimeout, SlowAfter: cfg.SlowAfter, MaxDials: cfg.MaxDials, Observer: d.observer,
 	})
 	d.lookup = lookup.NewEngine(lookup.Config{
 		Host: d.host, Table: d.table, Call: d.call, Tasks: d.tasks, Observer: d.observer, Wake: d.loop.Wake,
-		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter,
+		K: cfg.K, Alpha: cfg.Alpha, SlowAfter: cfg.SlowAfter, Pulse: d.pulse,
 	})
 	d.join = join.New(join.Config{
 		Host: d.host, Protocol: cfg.protocolID(), Table: d.table, Call: d.call, Lookup: d.lookup, Tasks: d.tasks, Wake: d.loop.Wake,
@@ -342,9 +344,10 @@ func (d *DHT) Leave(ctx context.Context) error {
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
 // and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
-// deadline. Then it returns a [*NotReadyError], which says why they do not: there are no
-// bootstrap peers, they could not be dialled, they speak other protocols, a filter keeps
-// them out, or the node is offline, since no contact answers. The DHT goes on trying.
+// deadline, or up to a minute on a machine that is late itself (see Stats.Lateness). Then it
+// returns a [*NotReadyError], which says why they do not: there are no bootstrap peers,
+// they could not be dialled, they speak other protocols, a filter keeps them out, or the
+// node is offline, since no contact answers. The DHT goes on trying.
 //
 // The only server of a network is ready, too: a server without bootstrap peers that has
 // served a client, has never had a contact, and has found no other server for 40s. See

@@ -12,7 +12,7 @@ import (
 // jobs returns what the background loop does, in order. It is the only place that
 // knows all of them.
 func (r *rooms) jobs(cfg Config) []tasks.Job {
-	list := []tasks.Job{r.returning(), r.call.Job(), r.lookup.Job(), r.reach.Job(), r.streams.Job()}
+	list := []tasks.Job{r.returning(), r.pulse.Job(), r.lookup.Job(), r.reach.Job(), r.streams.Job()}
 	list = append(list, r.join.Jobs()...)
 	list = append(list, r.newcomers(!cfg.PublisherOnly), r.whileJoined(r.presence.Job()), r.whileJoined(r.publish.Job()))
 	if !cfg.PublisherOnly {

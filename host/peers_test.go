@@ -79,7 +79,7 @@ func ask(t *testing.T, from lhost.Host, to *DHT, req protocol.Request) (protocol
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return call.NewStreams(from, to.cfg.protocolID(), to.cfg.manyID(), func() {}).Request(ctx, to.ID(), req)
+	return call.NewStreams(from, to.cfg.protocolID(), to.cfg.manyID(), nil, func() {}).Request(ctx, to.ID(), req)
 }
 
 // A peer that asks us something has proved nothing: it enters the table when it

@@ -82,7 +82,8 @@ type Stats struct {
 
 	// Lateness is how late the timers of this node fire while requests are under way; 0 if
 	// none is. From about 0.1 s on, the machine has too little processor time: requests
-	// have more time then, up to 6 times Config.RequestTimeout.
+	// have more time then, up to 6 times Config.RequestTimeout, and so has Ready; it takes
+	// longer until contacts that do not answer show that the node is offline.
 	Lateness time.Duration
 
 	Due []Due // what the node does by itself next, the first one first
@@ -206,7 +207,7 @@ func (d *DHT) Stats() Stats {
 		Reachability:   reachability,
 		NAT:            max(tcp, udp),
 		NetworkSize:    max(0, d.table.Size().Nodes),
-		Lateness:       d.call.Lateness(),
+		Lateness:       d.pulse.Lateness(),
 
 		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
 		Served:   timed(d.serve.Times(), servedOutcome),

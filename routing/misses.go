@@ -54,6 +54,7 @@ type audit struct {
 	heard    time.Time        // when the first of them did
 	since    time.Time        // when so many had missed that it may be us; zero if not
 	witness  time.Time        // when to probe the next witnesses
+	late     time.Duration    // see Table.Late
 }
 
 // speaksFor reports whether enough contacts have answered for so many misses.
@@ -70,8 +71,12 @@ func (a *audit) forget() { a.answered, a.heard, a.since = nil, time.Time{}, time
 // and all contacts are due for a probe. Fewer answers, as from a single neighbour, are
 // believed after 1m, unless most requests failed here: then the misses count.
 func (t *Table) Offline(now time.Time) bool {
-	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter
+	return !t.audit.since.IsZero() && now.Sub(t.audit.since) >= outageAfter+t.audit.late
 }
+
+// Late has Offline wait for answers for so much longer than 3s, until it is called again: on
+// a machine whose own timers fire late, all answers come late.
+func (t *Table) Late(by time.Duration) { t.audit.late = by }
 
 // Live reports whether t has contacts to ask, and we are not offline.
 func (t *Table) Live(now time.Time) bool { return t.size > 0 && !t.Offline(now) }

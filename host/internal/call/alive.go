@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
@@ -43,11 +42,13 @@ const (
 	maxConnsAsked = 8
 )
 
-// alive reports whether the other end of a connection answers within some time. The
-// question is whether it speaks the ping protocol, and any answer will do: a no, and a
-// refusal too. If ctx ends first, the connection counts as alive.
-func alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
-	asking, cancel := context.WithTimeout(ctx, wait)
+// alive reports whether the other end of a connection answers within some time, or later on a
+// machine that is late itself. The question is whether it speaks the ping protocol, and any
+// answer will do: a no, and a refusal too. If ctx ends first, the connection counts as alive.
+func (c *Caller) alive(ctx context.Context, conn network.Conn, wait time.Duration) bool {
+	c.cfg.Pulse.Begin()
+	defer c.cfg.Pulse.End()
+	asking, cancel := c.cfg.Pulse.Limit(ctx, wait)
 	defer cancel()
 	stream, err := conn.NewStream(asking)
 	if err == nil {
@@ -104,7 +105,7 @@ func (c *Caller) AskOlder(newest network.Conn) {
 	}
 	started := c.cfg.Tasks.Go(func(ctx context.Context) {
 		defer c.older.end(id)
-		closeDead(ctx, conns)
+		c.closeDead(ctx, conns)
 	})
 	if !started {
 		c.older.end(id)
@@ -112,10 +113,10 @@ func (c *Caller) AskOlder(newest network.Conn) {
 }
 
 // closeDead asks some connections whether they are alive, and closes the dead ones.
-func closeDead(ctx context.Context, conns []network.Conn) {
+func (c *Caller) closeDead(ctx context.Context, conns []network.Conn) {
 	conns = conns[:min(len(conns), maxConnsAsked)]
 	_ = tasks.Each(ctx, len(conns), slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
-		if !AnswersWithin(ctx, conn, 0) {
+		if !c.AnswersWithin(ctx, conn, 0) {
 			_ = conn.Close()
 		}
 		return nil
@@ -124,8 +125,8 @@ func closeDead(ctx context.Context, conns []network.Conn) {
 
 // AnswersWithin reports whether the other end of a connection answers. It has at least some
 // time, and no less than what an older connection has. If ctx ends first, AnswersWithin is true.
-func AnswersWithin(ctx context.Context, conn network.Conn, least time.Duration) bool {
-	return alive(ctx, conn, max(least, patience(conn)))
+func (c *Caller) AnswersWithin(ctx context.Context, conn network.Conn, least time.Duration) bool {
+	return c.alive(ctx, conn, max(least, patience(conn)))
 }
 
 // patience returns how long an older connection has to answer.
@@ -149,20 +150,20 @@ func patienceFor(roundTrip time.Duration) time.Duration {
 // RelayAnswers returns the connections to a relay that go through no other relay, and
 // whether the relay answers on one of the first eight, each of which is asked up to so many
 // times.
-func RelayAnswers(ctx context.Context, h lhost.Host, relay peer.ID, times int) (conns []network.Conn, answers bool) {
-	conns = slices.DeleteFunc(h.Network().ConnsToPeer(relay), scope.Relayed)
+func (c *Caller) RelayAnswers(ctx context.Context, relay peer.ID, times int) (conns []network.Conn, answers bool) {
+	conns = slices.DeleteFunc(c.cfg.Host.Network().ConnsToPeer(relay), scope.Relayed)
 	return conns, slices.ContainsFunc(conns[:min(len(conns), maxConnsAsked)], func(conn network.Conn) bool {
-		return Answers(ctx, h, conn, times)
+		return c.Answers(ctx, conn, times)
 	})
 }
 
 // Answers reports whether the other end of a connection answers. It is asked up to so many
 // times, and has four round trips each time, at least 1.5 s. If ctx ends first, Answers is
 // true.
-func Answers(ctx context.Context, h lhost.Host, conn network.Conn, times int) bool {
-	wait := max(silence, 4*h.Peerstore().LatencyEWMA(conn.RemotePeer()))
+func (c *Caller) Answers(ctx context.Context, conn network.Conn, times int) bool {
+	wait := max(silence, 4*c.cfg.Host.Peerstore().LatencyEWMA(conn.RemotePeer()))
 	for range times {
-		if alive(ctx, conn, wait) {
+		if c.alive(ctx, conn, wait) {
 			return true
 		}
 	}

@@ -77,7 +77,7 @@ func TestAlive(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn := &pipeConn{serve: c.serve}
 				start := time.Now()
-				closeDead(t.Context(), []network.Conn{conn})
+				new(Caller).closeDead(t.Context(), []network.Conn{conn})
 				if took := time.Since(start); conn.closed.Load() != c.want || took > silence {
 					t.Errorf("closed: %v after %v, want %v", conn.closed.Load(), took, c.want)
 				}
@@ -105,7 +105,7 @@ func TestAliveGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), silence/2)
 		defer cancel()
-		if !alive(ctx, new(pipeConn), silence) {
+		if !new(Caller).alive(ctx, new(pipeConn), silence) {
 			t.Error("dead, though the wait was given up")
 		}
 	})

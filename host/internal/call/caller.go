@@ -25,7 +25,7 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
-// A Config has what a Caller needs. All fields but Dialled, Wake and Observer are required.
+// A Config has what a Caller needs. All fields but Dialled, Pulse and Observer are required.
 type Config struct {
 	Host           lhost.Host
 	Transport      Transport // mostly that of Streams
@@ -36,7 +36,7 @@ type Config struct {
 	MaxDials       int           // in flight; less than 0: no bound of that, nor of their rate
 	Dialled        func(peer.ID) // is called with each peer that is dialled
 	Observer       *observe.Observer
-	Wake           func() // wakes the background loop; does not block; nil if it does not run Job
+	Pulse          *tasks.Pulse
 }
 
 // A Caller asks peers. It is safe for concurrent use.
@@ -46,7 +46,6 @@ type Caller struct {
 	unproved *unproved
 	lanes    *lanes
 	older    older
-	pulse    *pulse
 
 	requests, failed, probes atomic.Uint64
 	times                    observe.Requests // of the attempts, with what each dialled, by table.Outcome
@@ -54,8 +53,8 @@ type Caller struct {
 
 // New returns a Caller.
 func New(cfg Config) *Caller {
-	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved(), pulse: &pulse{wake: cfg.Wake}}
-	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, c.pulse.limit)
+	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved()}
+	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, cfg.Pulse.Limit)
 	return c
 }
 
@@ -112,7 +111,7 @@ type DialStats struct {
 // Dials returns how many dials there were and are.
 func (c *Caller) Dials() DialStats {
 	c.dialer.mu.Lock()
-	s := DialStats{Begun: c.dialer.begun, Failed: c.dialer.failed, UnderWay: len(c.dialer.inFlight), Queued: c.dialer.queue.len()}
+	s := DialStats{Begun: c.dialer.begun, Failed: c.dialer.failed, UnderWay: len(c.dialer.inFlight), Queued: c.dialer.queue.len}
 	c.dialer.mu.Unlock()
 	s.Unproved = c.unproved.refused.Load()
 	return s
@@ -166,8 +165,8 @@ func (c *Caller) ask(
 		reaches = func(Stage) {}
 	}
 	defer c.learn(to)()
-	c.pulse.begin()
-	defer c.pulse.end()
+	c.cfg.Pulse.Begin()
+	defer c.cfg.Pulse.End()
 	if o := c.cfg.Observer; o.Traced() {
 		var end func(error, ...slog.Attr)
 		ctx, end = o.Span(ctx, "kad.request", slog.String("kad.peer", to.ID.String()), slog.String("kad.type", observe.KindOf(e.first)))
@@ -328,7 +327,7 @@ func (c *Caller) limit(ctx context.Context) (context.Context, context.CancelFunc
 	if c.cfg.RequestTimeout <= 0 {
 		return ctx, func() {}
 	}
-	return c.pulse.limit(ctx, c.cfg.RequestTimeout)
+	return c.cfg.Pulse.Limit(ctx, c.cfg.RequestTimeout)
 }
 
 // Connect connects to a peer within the dial budget, unless it is connected.

@@ -20,19 +20,20 @@ const (
 	offlineCheckTimeout = 1500 * time.Millisecond
 )
 
-// CheckTimeout returns how long a check may take: 10 s, or 1.5 s while the node is
-// offline.
-func (c *Caller) CheckTimeout() time.Duration {
+// LimitCheck returns a context for a check, which ends after 10 s, or 1.5 s while the node is
+// offline, and later on a machine that is late: see [tasks.Pulse].
+func (c *Caller) LimitCheck(ctx context.Context) (context.Context, context.CancelFunc) {
+	after := checkTimeout
 	if now, _ := c.cfg.Table.Offline(); now {
-		return offlineCheckTimeout
+		after = offlineCheckTimeout
 	}
-	return checkTimeout
+	return c.cfg.Pulse.Limit(ctx, after)
 }
 
-// Check asks a contact that Table.Due named whether it is there, for at most
-// CheckTimeout, and records the outcome with Table.Checked.
+// Check asks a contact that Table.Due named whether it is there, for as long as LimitCheck
+// says, and records the outcome with Table.Checked.
 func (c *Caller) Check(ctx context.Context, to routing.Contact) error {
-	limited, cancel := c.pulse.limit(ctx, c.CheckTimeout())
+	limited, cancel := c.LimitCheck(ctx)
 	defer cancel()
 	took, err := c.probe(limited, to)
 	if OutcomeOf(err) == table.Late && ctx.Err() == nil {

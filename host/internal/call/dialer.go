@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,8 @@ type dialer struct {
 	inFlight map[peer.ID]*dial
 	tokens   float64 // dials that may begin at once; at most burst. A dial that is answered gives its own back
 	since    time.Time
-	queue    queue[*dial] // dials that have not begun
+	queue    queue[*dial]                 // dials that have not begun
+	waiting  map[peer.ID][]*queued[*dial] // the items of queue, by their peer
 	begun    uint64
 	failed   uint64
 	timer    *time.Timer // set while the next has to wait for a token
@@ -54,7 +56,7 @@ func newDialer(most int, group *tasks.Group, connect func(context.Context, peer.
 ) *dialer {
 	return &dialer{
 		connect: connect, connected: connected, tasks: group, limit: limit, most: most,
-		inFlight: make(map[peer.ID]*dial), tokens: dialBurst,
+		inFlight: make(map[peer.ID]*dial), waiting: make(map[peer.ID][]*queued[*dial]), tokens: dialBurst,
 	}
 }
 
@@ -77,10 +79,12 @@ type dial struct {
 func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(Stage)) (*dial, error) {
 	r.mu.Lock()
 	x := &dial{to: to, begun: make(chan struct{}), done: make(chan struct{})}
+	var place *queued[*dial]
 	if r.inFlight[to] != nil {
 		r.start(time.Time{}, x) //nolint:contextcheck // a dial outlives its waiters
 	} else {
-		r.queue.push(turn, x)
+		place = r.queue.push(turn, x)
+		r.waiting[to] = append(r.waiting[to], place)
 		r.begin() //nolint:contextcheck // a dial outlives its waiters
 	}
 	r.mu.Unlock()
@@ -102,7 +106,7 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 	if x.as != nil {
 		return x.as, nil // it began just now
 	}
-	r.queue.remove(turn, x)
+	r.leave(place)
 	return nil, kaderr.ErrNotSent
 }
 
@@ -170,6 +174,7 @@ func (r *dialer) begin() {
 		}
 		r.queue.pop()
 		r.start(now, x)
+		r.share(x)
 	}
 }
 
@@ -239,9 +244,7 @@ func (r *dialer) start(now time.Time, x *dial) {
 		x.err = kaderr.ErrClosed
 		close(x.done)
 		delete(r.inFlight, x.to)
-		return
 	}
-	r.share(x)
 }
 
 // hung reports whether a dial has had no answer: neither a connection nor a refusal.
@@ -251,13 +254,25 @@ func hung(dialling context.Context, err error) bool {
 
 // share joins to x, which has begun, the dials of the same peer that have not.
 func (r *dialer) share(x *dial) {
-	r.queue.take(func(other *dial) bool {
-		if other.to != x.to {
-			return false
+	for _, place := range r.waiting[x.to] {
+		if other := place.item; other != x {
+			r.queue.remove(place)
+			other.as = x.as
+			x.as.waiters++
+			close(other.begun)
 		}
-		other.as = x
-		x.waiters++
-		close(other.begun)
-		return true
-	})
+	}
+	delete(r.waiting, x.to)
+}
+
+// leave removes a dial that has not begun.
+func (r *dialer) leave(place *queued[*dial]) {
+	r.queue.remove(place)
+	to := place.item.to
+	others := r.waiting[to]
+	if others = slices.DeleteFunc(others, func(other *queued[*dial]) bool { return other == place }); len(others) > 0 {
+		r.waiting[to] = others
+	} else {
+		delete(r.waiting, to)
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/tasks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +35,7 @@ type dialLog struct {
 func newDialLog(t *testing.T, most int, takes time.Duration) *dialLog {
 	t.Helper()
 	l := &dialLog{takes: takes}
-	l.dialer = newDialer(most, roomtest.NewGroup(t), l.connect, func(peer.ID) bool { return false }, new(pulse).limit)
+	l.dialer = newDialer(most, roomtest.NewGroup(t), l.connect, func(peer.ID) bool { return false }, (*tasks.Pulse)(nil).Limit)
 	return l
 }
 
@@ -184,8 +185,8 @@ func TestDialsGivenUp(t *testing.T) {
 		synctest.Wait()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !slices.Equal(l.order, []peer.ID{"a0"}) || len(l.queue.turns) > 0 || len(l.inFlight) > 0 {
-			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.queue.turns, l.inFlight)
+		if !slices.Equal(l.order, []peer.ID{"a0"}) || l.queue.len+len(l.waiting) > 0 || len(l.inFlight) > 0 {
+			t.Errorf("dialled %v, left %v and %v; want a0 alone", l.order, l.waiting, l.inFlight)
 		}
 	})
 }

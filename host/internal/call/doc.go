@@ -61,8 +61,8 @@
 //   - Context: with too little processor time, all answers are late, and a peer that is
 //     well seems silent.
 //   - Decision: while requests are under way, the background loop measures how late its
-//     timer fires. A request, or a dial, has 32 times that in addition, and no more than 5
-//     times its limit.
+//     timer fires: see [tasks.Pulse]. A request, a dial, the end of a request, and a connection
+//     that may be dead, have 32 times that in addition, and no more than 5 times their limit.
 //   - Consequence: with timers that are late by 1 s, an answer after 30 s counts. On a
 //     machine that is well, a limit is as it was set.
 //   - It would change if the operating system said how long a goroutine has waited.

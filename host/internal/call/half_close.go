@@ -35,14 +35,26 @@ const (
 // before.
 func (s *stream) halfClose() {
 	if s.timer == nil {
-		s.timer = time.AfterFunc(halfCloseAfter, s.late)
+		s.timer = time.AfterFunc(s.patience(halfCloseAfter), s.late)
 	} else {
-		s.timer.Reset(halfCloseAfter)
+		s.timer.Reset(s.patience(halfCloseAfter))
 	}
+}
+
+// patience has late wait for some time, or for longer on a machine that is late itself, and
+// returns for how long.
+func (s *stream) patience(after time.Duration) time.Duration {
+	s.after, s.waits = after, s.pulse.Stretched(after)
+	return s.waits
 }
 
 // late ends the writing side, and then gives up a stream that was kept.
 func (s *stream) late() {
+	if more := s.pulse.Stretched(s.after) - s.waits; more > 0 { // timers are later by now
+		s.waits += more
+		s.timer.Reset(more)
+		return
+	}
 	if s.slow.Swap(true) {
 		s.mute.Store(true)
 		_ = s.Reset()
@@ -50,7 +62,7 @@ func (s *stream) late() {
 	}
 	_ = s.CloseWrite()
 	if s.used {
-		s.timer.Reset(giveUpAfter)
+		s.timer.Reset(s.patience(giveUpAfter))
 	}
 }
 

@@ -127,7 +127,7 @@ func (h *server) opened() int {
 
 // streams returns a Transport to the server.
 func (h *server) streams() *Streams {
-	return NewStreams(h, "/kad", "/kad/many", func() { h.wakes.Add(1) })
+	return NewStreams(h, "/kad", "/kad/many", nil, func() { h.wakes.Add(1) })
 }
 
 // answers answers all requests of a stream, after a pause.

@@ -88,7 +88,7 @@ func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, reaches func(Sta
 		return nil
 	}
 	granted := make(chan struct{})
-	l.waiting.push(turn, granted)
+	place := l.waiting.push(turn, granted)
 	s.mu.Unlock()
 	reaches(Queued)
 	select {
@@ -105,7 +105,7 @@ func (s *lanes) enter(ctx context.Context, turn *Turn, l *lane, reaches func(Sta
 		l.underWay--
 		s.admit(l)
 	default:
-		l.waiting.remove(turn, granted)
+		l.waiting.remove(place)
 	}
 	return kaderr.ErrNotSent
 }

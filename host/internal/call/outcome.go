@@ -93,9 +93,9 @@ func (c *Caller) outcomeInQueue(ctx, limited context.Context) table.Outcome {
 const StragglerTime = time.Second
 
 // lateAfter returns how long a request must have been under way to be late when the
-// requester gives up: 750 ms at most.
+// requester gives up: 750 ms at most, or more on a machine that is late itself.
 func (c *Caller) lateAfter() time.Duration {
-	return routing.LateAfter(min(c.cfg.SlowAfter, StragglerTime))
+	return c.cfg.Pulse.Stretched(routing.LateAfter(min(c.cfg.SlowAfter, StragglerTime)))
 }
 
 // noWayTime is how long no peer must have answered until a request that finds no way to its

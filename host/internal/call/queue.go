@@ -1,6 +1,6 @@
 package call
 
-import "slices"
+import "container/list"
 
 // A Turn is the operation that requests are made for. Requests of one turn dial, and enter
 // a lane, in order, and turns alternate. All requests that belong to no operation have the
@@ -24,71 +24,71 @@ func (t *Turn) left() <-chan struct{} {
 }
 
 // A queue has what waits: the items of one turn in order, and those of several turns
-// alternately. The zero value is empty. It has no lock.
-type queue[T comparable] struct {
-	turns []*turnItems[T] // the next turn first; none is empty
+// alternately. No method walks it: thousands of lookups may wait. It has no lock.
+type queue[T any] struct {
+	turns list.List               // of *turnItems; the next turn first; none is empty
+	of    map[*Turn]*list.Element // of turns
+	len   int                     // items
 }
 
 // turnItems are the items of one turn, in order.
-type turnItems[T comparable] struct {
+type turnItems struct {
 	turn  *Turn
-	items []T
+	items list.List // of *queued
+}
+
+// A queued is an item that waits in a queue.
+type queued[T any] struct {
+	item T
+	turn *list.Element // of queue.turns
+	at   *list.Element // of turnItems.items; nil if it does not wait any more
 }
 
 // push appends x to the items of a turn.
-func (q *queue[T]) push(turn *Turn, x T) {
-	for _, t := range q.turns {
-		if t.turn == turn {
-			t.items = append(t.items, x)
-			return
+func (q *queue[T]) push(turn *Turn, x T) *queued[T] {
+	t := q.of[turn]
+	if t == nil {
+		if q.of == nil {
+			q.of = make(map[*Turn]*list.Element)
 		}
+		t = q.turns.PushBack(&turnItems{turn: turn})
+		q.of[turn] = t
 	}
-	q.turns = append(q.turns, &turnItems[T]{turn, []T{x}})
+	e := &queued[T]{item: x, turn: t}
+	e.at = t.Value.(*turnItems).items.PushBack(e) //nolint:forcetypeassert // see turns
+	q.len++
+	return e
 }
 
 // first returns the next item; false if there is none.
 func (q *queue[T]) first() (x T, ok bool) {
-	if len(q.turns) == 0 {
+	if q.len == 0 {
 		return x, false
 	}
-	return q.turns[0].items[0], true
+	return q.next().item, true
+}
+
+func (q *queue[T]) next() *queued[T] {
+	return q.turns.Front().Value.(*turnItems).items.Front().Value.(*queued[T]) //nolint:forcetypeassert // see turnItems
 }
 
 // pop removes the next item. The item after it is one of another turn, if there is one.
 func (q *queue[T]) pop() {
-	t := q.turns[0]
-	q.turns = q.turns[1:]
-	if t.items = t.items[1:]; len(t.items) > 0 {
-		q.turns = append(q.turns, t)
-	}
+	e := q.next()
+	q.turns.MoveToBack(e.turn)
+	q.remove(e)
 }
 
-// remove removes x from the items of a turn, if it is there.
-func (q *queue[T]) remove(turn *Turn, x T) {
-	for _, t := range q.turns {
-		if i := slices.Index(t.items, x); t.turn == turn && i >= 0 {
-			t.items = slices.Delete(t.items, i, i+1)
-		}
+// remove removes an item, if it waits.
+func (q *queue[T]) remove(e *queued[T]) {
+	if e.at == nil {
+		return
 	}
-	q.dropEmpty()
-}
-
-// len returns how many items there are.
-func (q *queue[T]) len() (n int) {
-	for _, t := range q.turns {
-		n += len(t.items)
+	t := e.turn.Value.(*turnItems) //nolint:forcetypeassert // see turns
+	t.items.Remove(e.at)
+	e.at = nil
+	if q.len--; t.items.Len() == 0 {
+		q.turns.Remove(e.turn)
+		delete(q.of, t.turn)
 	}
-	return n
-}
-
-// take removes the items of all turns that match.
-func (q *queue[T]) take(match func(T) bool) {
-	for _, t := range q.turns {
-		t.items = slices.DeleteFunc(t.items, match)
-	}
-	q.dropEmpty()
-}
-
-func (q *queue[T]) dropEmpty() {
-	q.turns = slices.DeleteFunc(q.turns, func(t *turnItems[T]) bool { return len(t.items) == 0 })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -45,14 +46,15 @@ type Streams struct {
 	host     lhost.Host
 	protocol lprotocol.ID
 	many     lprotocol.ID
+	pulse    *tasks.Pulse
 	idle     idle
 }
 
 // NewStreams returns a Transport that sends requests on streams of a protocol, and many at
 // once on streams of another one, to peers that speak it. It calls wake when [Streams.Job]
 // has something to do.
-func NewStreams(h lhost.Host, id, many lprotocol.ID, wake func()) *Streams {
-	return &Streams{host: h, protocol: id, many: many, idle: newIdle(wake)}
+func NewStreams(h lhost.Host, id, many lprotocol.ID, pulse *tasks.Pulse, wake func()) *Streams {
+	return &Streams{host: h, protocol: id, many: many, pulse: pulse, idle: newIdle(wake)}
 }
 
 // Dial implements [Transport].
@@ -98,7 +100,7 @@ func (s *Streams) begin(ctx context.Context, to peer.ID, id lprotocol.ID) (*stre
 	if err != nil {
 		return nil, err
 	}
-	return newStream(opened), nil
+	return newStream(opened, s.pulse), nil
 }
 
 // exchange writes a request on a stream and reads the answer. Then the stream is kept, or
@@ -143,16 +145,19 @@ type stream struct {
 
 	at    scope.Scope
 	r     *bufio.Reader
-	buf   []byte      // of a request, and then of its answer
-	timer *time.Timer // runs late; see halfClose
+	buf   []byte // of a request, and then of its answer
+	pulse *tasks.Pulse
+	timer *time.Timer   // runs late; see halfClose
+	after time.Duration // when late runs, if the machine is not late, and waits is when it does
+	waits time.Duration
 	used  bool        // an earlier request was answered
 	old   bool        // it was idle at the last sweep; guarded by the lock of idle
 	slow  atomic.Bool // the writing side was ended because there was no answer
 	mute  atomic.Bool // it was given up because there was none even then
 }
 
-func newStream(s network.Stream) *stream {
-	return &stream{Stream: s, at: scope.OfConn(s.Conn()), r: bufio.NewReader(s)}
+func newStream(s network.Stream, pulse *tasks.Pulse) *stream {
+	return &stream{Stream: s, pulse: pulse, at: scope.OfConn(s.Conn()), r: bufio.NewReader(s)}
 }
 
 func (s *stream) peer() peer.ID { return s.Conn().RemotePeer() }

@@ -22,7 +22,6 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/quic-go/quic-go"
 
-	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -125,7 +124,7 @@ func usable(addrs []net.Addr) []netip.Addr {
 func (c *Connector) closeDead(ctx context.Context, gone []netip.Addr) error {
 	conns := slices.DeleteFunc(c.cfg.Host.Network().Conns(), scope.Relayed)
 	return tasks.Each(ctx, asksAtOnce, slices.Values(conns), func(ctx context.Context, conn network.Conn) error {
-		if slices.Contains(gone, localIP(conn)) || !call.Answers(ctx, c.cfg.Host, conn, 1) {
+		if slices.Contains(gone, localIP(conn)) || !c.cfg.Call.Answers(ctx, conn, 1) {
 			return c.closePath(conn)
 		}
 		return nil

@@ -129,7 +129,7 @@ func byRelay(id peer.ID, addrs []multiaddr.Multiaddr) map[peer.ID][]multiaddr.Mu
 // relayAnswers connects to a relay, with what addresses of its peer say of it. If it seems
 // to be connected, relayAnswers asks whether it is still there.
 func (c *Connector) relayAnswers(ctx context.Context, relay peer.ID, addrs []multiaddr.Multiaddr) error {
-	conns, alive := call.RelayAnswers(ctx, c.cfg.Host, relay, 1)
+	conns, alive := c.cfg.Call.RelayAnswers(ctx, relay, 1)
 	if alive {
 		return context.Cause(ctx)
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/quic-go/quic-go"
 
-	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -123,7 +122,7 @@ func (c *Connector) closeSilent(ctx context.Context, suspects []network.Conn) er
 		if c.otherwise(conn) {
 			wait = 0
 		}
-		if call.AnswersWithin(ctx, conn, wait) {
+		if c.cfg.Call.AnswersWithin(ctx, conn, wait) {
 			online.Store(true)
 			return nil
 		}

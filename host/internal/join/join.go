@@ -274,7 +274,7 @@ func (j *Joiner) dialBootstrap(ctx context.Context, info peer.AddrInfo) error {
 
 // dial connects to a peer, and introduces it.
 func (j *Joiner) dial(ctx context.Context, info peer.AddrInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, j.cfg.Call.CheckTimeout())
+	ctx, cancel := j.cfg.Call.LimitCheck(ctx)
 	defer cancel()
 	j.cfg.Host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
 	j.cfg.Call.Redial(info.ID) // the swarm remembers a failed dial for longer than a join waits

@@ -19,7 +19,7 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// A Config has what an Engine needs. All fields but Observer and Wake are required.
+// A Config has what an Engine needs. All fields but Observer, Wake and Pulse are required.
 type Config struct {
 	Host      lhost.Host
 	Table     *table.Table
@@ -29,6 +29,7 @@ type Config struct {
 	SlowAfter time.Duration
 	Observer  *observe.Observer
 	Wake      func() // wakes the background loop; does not block; nil if it does not run Job
+	Pulse     *tasks.Pulse
 }
 
 // An Engine runs lookups, and remembers what they found. It is safe for concurrent use.
@@ -44,7 +45,7 @@ type Engine struct {
 
 // NewEngine returns an Engine.
 func NewEngine(cfg Config) *Engine {
-	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{k: cfg.K}, limiter: limiter{wake: cfg.Wake}}
+	return &Engine{cfg: cfg, self: cfg.Host.ID(), recall: recall{k: cfg.K}, limiter: limiter{pulse: cfg.Pulse, wake: cfg.Wake}}
 }
 
 // Job returns the job of the room, which changes how many lookups may be under way.

@@ -17,8 +17,8 @@ const (
 	limitFirst = 16
 	limitLeast = 4
 
-	// limitStep is how often the limit changes while lookups wait. It is doubled if the timer of
-	// the step was late by less than a step.
+	// limitStep is how often the limit changes while lookups wait. It is doubled if timers are
+	// late by less than a step.
 	limitStep = 50 * time.Millisecond
 
 	// starved is from which lateness on the limit is halved.
@@ -33,7 +33,8 @@ var errWaiting = errors.New("kad: the lookup has not begun: too many others of t
 // and sinks while they are late. It rises also if no lookup has ended since the last step:
 // the reader of one may have begun another, and wait for that.
 type limiter struct {
-	wake func() // has the job be asked; nil: there is none, and no limit
+	pulse *tasks.Pulse
+	wake  func() // has the job be asked; nil: there is none, and no limit
 
 	mu       sync.Mutex // held for one call, never over IO or a callback
 	limit    int        // of underWay; 0: none is, and limitFirst
@@ -112,7 +113,7 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 		return l.next
 	}
 	if !l.next.IsZero() && len(l.waiting) > 0 {
-		l.step(now.Sub(l.next))
+		l.step(l.pulse.Fired(l.next, now))
 		l.admit()
 	}
 	l.ended, l.next = 0, time.Time{}
@@ -122,7 +123,7 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 	return l.next
 }
 
-// step changes the limit after a step that was late by some time.
+// step changes the limit while timers are late by some time.
 func (l *limiter) step(late time.Duration) {
 	switch {
 	case late < limitStep:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -21,26 +22,8 @@ func (n *node) bound(t *testing.T, late time.Duration) {
 	t.Helper()
 	woken := make(chan struct{}, 1)
 	n.limiter.wake = func() { tasks.Poke(woken) }
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-done })
-	go func() {
-		defer close(done)
-		due := n.Job().Due
-		for ctx.Err() == nil {
-			now := time.Now()
-			next := due(now, new(tasks.Start))
-			var timer <-chan time.Time
-			if !next.IsZero() {
-				timer = time.After(next.Sub(now) + late)
-			}
-			select {
-			case <-timer:
-			case <-woken:
-			case <-ctx.Done():
-			}
-		}
-	}()
+	n.limiter.pulse = roomtest.NewPulse(t, late)
+	roomtest.RunLate(t, n.Job(), woken, late)
 }
 
 // underWay returns how many lookups are.

@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -52,7 +51,7 @@ func (r *Relays) closeSilent(ctx context.Context, holding []peer.ID) {
 	var mu sync.Mutex
 	var gone []network.Conn
 	_ = tasks.Each(ctx, len(holding), slices.Values(holding), func(ctx context.Context, relay peer.ID) error {
-		conns, alive := call.RelayAnswers(ctx, r.cfg.Host, relay, 2) // one loss proves nothing
+		conns, alive := r.cfg.Call.RelayAnswers(ctx, relay, 2) // one loss proves nothing
 		if alive {
 			answers.Store(true)
 			return nil

@@ -17,7 +17,8 @@ import (
 	"github.com/go-kad/kad/host/internal/tasks"
 )
 
-// readyTimeout bounds the wait for contacts where a context does not.
+// readyTimeout bounds the wait for contacts where a context does not, on a machine that is not
+// late itself.
 const readyTimeout = 10 * time.Second
 
 // Live reports whether there are contacts to ask: the table is not empty, and the node is
@@ -70,13 +71,26 @@ func (t *Table) Unsettled(now time.Time) (until time.Time, is bool) {
 }
 
 // Ready waits until lookups will work, or this node is the only server, as long as ctx, at
-// most 10s if ctx has no deadline. The error is a [*NotReadyError], or [kaderr.ErrClosed].
+// most 10s if ctx has no deadline, or longer on a machine that is late itself. The error is a
+// [*NotReadyError], or [kaderr.ErrClosed].
 func (t *Table) Ready(ctx context.Context) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
-		defer cancel()
+	if _, ok := ctx.Deadline(); ok {
+		return t.ready(ctx)
 	}
+	ctx, end := t.limit(ctx)
+	defer end()
+	return t.ready(ctx)
+}
+
+// limit returns a context for a wait for contacts.
+func (t *Table) limit(ctx context.Context) (limited context.Context, end func()) {
+	t.cfg.Pulse.Begin()
+	limited, cancel := t.cfg.Pulse.Limit(ctx, readyTimeout)
+	return limited, func() { cancel(); t.cfg.Pulse.End() }
+}
+
+// ready is Ready as long as ctx.
+func (t *Table) ready(ctx context.Context) error {
 	if t.cfg.Tasks.Closed() {
 		return kaderr.ErrClosed
 	}
@@ -101,9 +115,7 @@ func (t *Table) Ready(ctx context.Context) error {
 
 // awaitJoin waits for the end of the first join, as long as ctx: lookups work meanwhile.
 func (t *Table) awaitJoin(ctx context.Context) error {
-	t.mu.Lock()
-	joined := t.joined
-	t.mu.Unlock()
+	joined := t.joining()
 	if joined == nil {
 		return nil
 	}
@@ -116,16 +128,36 @@ func (t *Table) awaitJoin(ctx context.Context) error {
 	return nil
 }
 
-// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s. Within
-// that time, it waits for the end of the first join too: before that end, lookups work,
+// ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s, or longer on a
+// machine that is late itself. Within that time, it waits for the end of the first join too: before that end, lookups work,
 // and miss many of the closest peers.
 func (t *Table) ReadyWithin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if err := t.Ready(ctx); err != nil || t.Single() {
+	if t.Live() && !pending(t.joining()) && !t.cfg.Tasks.Closed() {
+		return nil // without a timer
+	}
+	ctx, end := t.limit(ctx)
+	defer end()
+	if err := t.ready(ctx); err != nil || t.Single() {
 		return err
 	}
 	return t.awaitJoin(ctx)
+}
+
+// joining returns a channel that is closed at the end of the first join; nil if there is none.
+func (t *Table) joining() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.joined
+}
+
+// pending reports whether a channel exists and is open.
+func pending(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return false
+	default:
+		return done != nil
+	}
 }
 
 // NotReady says why no contact can be asked. cause is what ended the wait; nil if there

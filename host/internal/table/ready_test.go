@@ -13,14 +13,16 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // While the table is empty, Ready waits as long as its context, at most 10s if that has no
-// deadline. ReadyWithin waits for 10s in any case. Then they say why.
+// deadline. ReadyWithin waits for 10s in any case. On a machine that is late itself, 10s are up
+// to a minute. Then they say why.
 func TestReadyWaits(t *testing.T) {
 	for _, tt := range []struct {
-		within         bool
-		deadline, want time.Duration
+		within               bool
+		deadline, late, want time.Duration
 	}{
 		{deadline: 3 * time.Second, want: 3 * time.Second},
 		{want: readyTimeout},
@@ -28,10 +30,14 @@ func TestReadyWaits(t *testing.T) {
 		{within: true, deadline: 3 * time.Second, want: 3 * time.Second},
 		{within: true, want: readyTimeout},
 		{within: true, deadline: time.Minute, want: readyTimeout},
+		{late: 100 * time.Millisecond, want: readyTimeout + 3200*time.Millisecond},
+		{late: time.Second, deadline: 3 * time.Second, want: 3 * time.Second},
+		{within: true, late: time.Second, want: readyTimeout + 32*time.Second},
+		{within: true, late: 5 * time.Second, want: readyTimeout + maxLate},
 	} {
-		t.Run(fmt.Sprint(tt.within, tt.deadline), func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.within, tt.deadline, tt.late), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newTable(t, Config{})
+				f := newTable(t, Config{Pulse: roomtest.NewPulse(t, tt.late)})
 				ctx, ready := t.Context(), f.Ready
 				if tt.within {
 					ready = f.ReadyWithin

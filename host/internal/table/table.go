@@ -19,6 +19,10 @@ import (
 
 var log = logging.Logger("kad") //nolint:gochecknoglobals // the logger of the package
 
+// maxLate bounds for how much longer too few answers may come on a machine that is late itself
+// until the node is offline: a request has no more time either.
+const maxLate = 50 * time.Second
+
 // maxEntered bounds the contacts that wait for Entered.
 const maxEntered = 1024
 
@@ -35,6 +39,7 @@ type Config struct {
 	Bootstrap   int    // how many bootstrap peers are configured; NoteBootstrap changes it
 	Wake        func() // wakes the background loop; does not block
 	Observer    *observe.Observer
+	Pulse       *tasks.Pulse
 
 	// Accept, if not nil, reports whether a peer may be a contact, be asked, and be told of.
 	Accept func(peer.AddrInfo) bool
@@ -99,6 +104,7 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 	var told []events.What
 	tasks.Locked(&t.mu, func(now time.Time) {
 		wasLive := t.live
+		t.contacts.Late(t.cfg.Pulse.More(maxLate))
 		wake = call(now)
 		for _, c := range t.contacts.Changes() {
 			t.changed++
@@ -322,6 +328,9 @@ func (t *Table) Small() bool {
 
 // Stats returns the gauges of the table.
 func (t *Table) Stats() (s routing.Stats) {
-	tasks.Locked(&t.mu, func(now time.Time) { s = t.contacts.Stats(now) })
+	tasks.Locked(&t.mu, func(now time.Time) {
+		t.contacts.Late(t.cfg.Pulse.More(maxLate))
+		s = t.contacts.Stats(now)
+	})
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -131,6 +132,37 @@ func TestOffline(t *testing.T) {
 		}
 		if f.doubtful(calltest.ID(9)) {
 			t.Error("a peer is in doubt because of the outage")
+		}
+	})
+}
+
+// A node whose own timers are late waits for answers for longer until it is offline, and not for
+// ever. Once they are in time, 3s count again.
+func TestLateMachineIsNotOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pulse := roomtest.NewPulse(t, time.Second)
+		f := newTable(t, Config{Pulse: pulse})
+		pulse.Begin()
+		ids := peers(3)
+		f.answer(ids...)
+		time.Sleep(5 * time.Second)
+		f.miss(ids...)
+		for _, step := range []struct {
+			after   time.Duration
+			offline bool
+		}{{30 * time.Second, false}, {6 * time.Second, true}} {
+			time.Sleep(step.after)
+			f.Due(time.Now(), 0)
+			if now, _ := f.Offline(); now != step.offline || f.Live() == step.offline || f.Stats().Offline != step.offline {
+				t.Errorf("%v later: offline %v, live %v, %+v", step.after, now, f.Live(), f.Stats())
+			}
+		}
+		f.answer(ids...)
+		f.miss(ids...)
+		pulse.End()
+		time.Sleep(5 * time.Second)
+		if f.Due(time.Now(), 0); !f.Stats().Offline {
+			t.Error("not offline, though the machine is in time")
 		}
 	})
 }

@@ -1,0 +1,148 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
+	"github.com/go-kad/kad/protocol"
+)
+
+// On a machine whose timers fire late, a request has more time, up to a bound; else it has
+// its limit, and no more. Without requests there is no lateness.
+func TestLateMachineIsPatient(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		late, took time.Duration
+		want       table.Outcome
+	}{
+		{"in time", 0, 9 * time.Second, table.Answered},
+		{"a late peer", 0, 11 * time.Second, table.Silent},
+		{"a late machine", time.Second, 30 * time.Second, table.Answered},
+		{"a late machine, and a silent peer", time.Second, 45 * time.Second, table.Silent},
+		{"a machine that is late for long", 2 * time.Second, 59 * time.Second, table.Answered},
+		{"a machine that is late for longer than that", 2 * time.Second, 61 * time.Second, table.Silent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pulse := roomtest.NewPulse(t, tt.late)
+				c := newCaller(t, Config{Pulse: pulse})
+				c.net.Add(calltest.ID(asked), calltest.Names())
+				if _, err := c.ask(t.Context(), asked); err != nil { // it is connected now
+					t.Fatal(err)
+				}
+				c.net.Add(calltest.ID(asked), calltest.After(tt.took-calltest.RoundTrip, calltest.Names()))
+				_, err := c.ask(t.Context(), asked)
+				if got := OutcomeOf(err); got != tt.want {
+					t.Errorf("%v, want %v: %v", got, tt.want, err)
+				}
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("the error is %v", err)
+				}
+				if got := pulse.Lateness(); got < tt.late || got > 2*tt.late {
+					t.Errorf("late by %v", got)
+				}
+				time.Sleep(time.Minute)
+				if got := pulse.Lateness(); got > 0 {
+					t.Errorf("late by %v without requests", got)
+				}
+			})
+		})
+	}
+}
+
+// latePulse returns the pulse of a machine that is late.
+func latePulse(late time.Duration) *tasks.Pulse {
+	p := tasks.NewPulse(func() {})
+	now := time.Now()
+	p.Fired(now.Add(-late), now)
+	return p
+}
+
+// On a late machine, a connection has more time to answer until it counts as dead, up to six
+// times as much.
+func TestLateMachineClosesNoConnection(t *testing.T) {
+	for _, tt := range []struct {
+		late, answers time.Duration
+		closed        bool
+	}{
+		{0, 2 * time.Second, true},
+		{100 * time.Millisecond, 4 * time.Second, false},
+		{100 * time.Millisecond, 5 * time.Second, true},
+		{time.Second, 8 * time.Second, false},
+		{time.Second, 10 * time.Second, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &Caller{cfg: Config{Pulse: latePulse(tt.late)}}
+			conn := &pipeConn{serve: func(rw net.Conn) { time.Sleep(tt.answers); _ = rw.Close() }}
+			c.closeDead(t.Context(), []network.Conn{conn})
+			if conn.closed.Load() != tt.closed {
+				t.Errorf("late by %v, answer after %v: closed %v", tt.late, tt.answers, !tt.closed)
+			}
+			time.Sleep(tt.answers)
+		})
+	}
+}
+
+// On a late machine, a stream stays open for writing for longer. It is late from its timer on,
+// if not before.
+func TestLateMachineEndsRequestsLater(t *testing.T) {
+	find := protocol.FindNode{Target: []byte("x")}
+	frame := protocol.AppendResponseFrame(nil, find, protocol.Response{Closer: []protocol.Peer{{ID: calltest.ID(2)}}})
+	for _, tt := range []struct {
+		late  time.Duration
+		known bool // before the request
+		want  time.Duration
+	}{
+		{0, true, halfCloseAfter},
+		{10 * time.Millisecond, true, halfCloseAfter + 320*time.Millisecond},
+		{time.Second, true, 6 * halfCloseAfter},
+		{time.Second, false, 6 * halfCloseAfter},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			pulse := latePulse(tt.late)
+			if !tt.known {
+				pulse = latePulse(0)
+				time.AfterFunc(halfCloseAfter/2, func() { now := time.Now(); pulse.Fired(now.Add(-tt.late), now) })
+			}
+			s := newStream(newScriptedStream(func(ended <-chan struct{}) ([]byte, error) { <-ended; return frame, io.EOF }), pulse)
+			spent := roomtest.Took(func() { _, _, _ = s.exchange(find) })
+			if spent != tt.want {
+				t.Errorf("late by %v, known before: %v: the request ended after %v, want %v", tt.late, tt.known, spent, tt.want)
+			}
+		})
+	}
+}
+
+// On a late machine, a request that is given up was under way for longer when its peer counts
+// as late.
+func TestLateMachineDoubtsLater(t *testing.T) {
+	for _, tt := range []struct {
+		late, after time.Duration
+		want        table.Outcome
+	}{
+		{0, time.Second, table.Late},
+		{100 * time.Millisecond, 2 * time.Second, table.Unsent},
+		{100 * time.Millisecond, 5 * time.Second, table.Late},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCaller(t, Config{Pulse: latePulse(tt.late)})
+			c.net.Add(calltest.ID(asked), calltest.Silent)
+			ctx, cancel := context.WithTimeout(t.Context(), tt.after)
+			defer cancel()
+			if _, err := c.ask(ctx, asked); OutcomeOf(err) != tt.want {
+				t.Errorf("late by %v, given up after %v: %v, want %v", tt.late, tt.after, OutcomeOf(err), tt.want)
+			}
+		})
+	}
+}
