@@ -29,9 +29,17 @@ func (c *clock) now() time.Time {
 	return roomtest.SetClock(time.Now(), time.Duration(c.ahead.Load()))
 }
 
-// sweeping runs the job that removes what has expired, by the clock, until the test ends.
+// sweeping runs the job that removes what has expired, by the clock, until the test ends. The
+// system does not tell for how long it has slept.
 func sweeping(t *testing.T, h *Holder, c *clock) {
 	t.Helper()
+	sweepingOn(t, h, c, func() (time.Duration, bool) { return 0, false })
+}
+
+// sweepingOn is sweeping on a system.
+func sweepingOn(t *testing.T, h *Holder, c *clock, slept func() (time.Duration, bool)) {
+	t.Helper()
+	h.slept = slept
 	job := h.Expire()
 	group, done := tasks.NewGroup(), make(chan struct{})
 	loop := tasks.NewLoop(group)
@@ -267,6 +275,48 @@ func TestSignedBeforeClockWasSet(t *testing.T) {
 			t.Errorf("%v: it lives for %v, and was received %v after it was signed", err, age, p.Received.Sub(published))
 		}
 	})
+}
+
+// Where the system tells for how long it has slept, a clock that is set at any time changes the
+// lifetime of nothing: not after hours in which it was behind or ahead, and not back and forth.
+// Sleep counts.
+func TestClockIsSetAtAnyTime(t *testing.T) {
+	for _, sets := range [][]time.Duration{
+		{-10 * year, 0}, {-3 * time.Hour, 0}, {10 * year, 0}, {0, -3 * time.Hour}, {0, 72 * time.Hour, 0}, {0, -10 * year, 10 * year},
+	} {
+		inStores(t, func(t *testing.T, s store.Store) {
+			h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+			c := new(clock)
+			c.set(sets[0])
+			var slept atomic.Int64
+			sweepingOn(t, h, c, func() (time.Duration, bool) { return time.Duration(slept.Load()), true })
+			time.Sleep(5 * time.Hour)
+			arrive(t, h, c.now())
+			for _, set := range sets[1:] {
+				time.Sleep(5 * time.Hour)
+				c.set(set)
+				time.Sleep(2 * time.Minute)
+				if got := h.served(t, c.now()); got != 4 {
+					t.Errorf("%v: %d of 4 served when it is set by %v", sets, got, set)
+				}
+			}
+			began := time.Duration(len(sets)-1) * 5 * time.Hour
+			time.Sleep(47*time.Hour - began)
+			if got := h.served(t, c.now()); got != 4 {
+				t.Errorf("%v: %d of 4 served in their lifetime", sets, got)
+			}
+			slept.Store(int64(time.Hour))
+			c.set(sets[len(sets)-1] + time.Hour)
+			time.Sleep(2 * time.Minute)
+			if got := h.served(t, c.now()); got != 0 {
+				t.Errorf("%v: %d served after their lifetime", sets, got)
+			}
+			time.Sleep(2 * time.Hour)
+			if values, providers := h.Len(); values+providers > 0 {
+				t.Errorf("%v: %d values and %d announcements are held after their lifetime", sets, values, providers)
+			}
+		})
+	}
 }
 
 // A machine that sleeps for longer than entries live serves none of them when it wakes.

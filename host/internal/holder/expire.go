@@ -29,10 +29,11 @@ const (
 // Expire returns the job that removes what has expired from the store, a batch at a time,
 // while the clock is believed: what has expired by a wrong clock is not served, and is
 // served again once the clock is right. First it corrects the times of entries that arrived
-// while the clock was ahead; and at once, of entries that arrived before the clock was
-// believed, if it is set then.
+// while the clock was ahead; and at once, when the clock jumps, of entries that arrived before
+// that: all of them if the clock was set, and if it is unknown whether the machine slept, the
+// ones that arrived before the clock was believed.
 func (h *Holder) Expire() tasks.Job {
-	s := &sweep{holder: h}
+	s := &sweep{holder: h, clock: tasks.Evenness{Slept: h.slept}}
 	return tasks.Job{Name: "expire", Due: s.due}
 }
 
@@ -52,7 +53,7 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	since, jump := s.clock.Look(now)
-	if jump.By != 0 && jump.After < clockSettles {
+	if jump.By != 0 && (jump.Set || jump.After < clockSettles) {
 		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, shiftedBy(jump)) }, nil)
 		return time.Time{}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -53,6 +54,8 @@ type Holder struct {
 	expired    atomic.Uint64
 	full       atomic.Uint64 // writes that found no room
 	unsigned   sync.Once     // to log that this node cannot sign
+
+	slept func() (time.Duration, bool) // see tasks.Slept
 }
 
 // New returns a Holder.
@@ -60,6 +63,7 @@ func New(cfg Config) *Holder {
 	return &Holder{
 		cfg:   cfg,
 		self:  cfg.Host.ID(),
+		slept: tasks.Slept,
 		quota: quota{self: cfg.Host.ID(), limit: cfg.MaxBytesPerPeer, age: cfg.RecordAge, network: networkOf(cfg.Table)},
 	}
 }

@@ -25,31 +25,42 @@ const maxDrift = time.Minute
 // slept. The zero value is none.
 type Jump struct {
 	By    time.Duration // ahead; less than 0: back
+	Set   bool          // it was set; else that is unknown
 	After time.Duration // for how long it had run evenly before
 
-	// From and To are when it began to run so, and when it jumped, by the time that it showed
-	// before. They are times of the wall alone.
+	// From and To are when it was looked at first, or when it jumped for the last time for an
+	// unknown reason, and when it jumped now, by the time that it showed before. They are times of
+	// the wall alone.
 	From, To time.Time
 }
 
 // An Evenness says for how long the clock of the wall has run evenly: since it was looked at
-// first, or has jumped, since it was set or the machine slept. The zero value was never
-// looked at. It is not safe for concurrent use.
+// first, or has jumped, since it was set or the machine slept. Where the system tells for how
+// long that was, sleep is no jump. An Evenness whose Slept is set was never looked at. It is
+// not safe for concurrent use.
 type Evenness struct {
+	Slept func() (time.Duration, bool) // mostly the one of this package
+
 	last  time.Time
 	since time.Time
+	from  time.Time     // see Jump.From
+	slept time.Duration // until last
 }
 
 // Look looks at the clock, which shows now. It returns since when it has run evenly, and the
 // jump that it has made since it was looked at before.
 func (e *Evenness) Look(now time.Time) (since time.Time, jump Jump) {
-	switch by := Jumped(e.last, now); {
+	slept, known := e.Slept()
+	switch by := Jumped(e.last, now) - (slept - e.slept); {
 	case e.last.IsZero():
-		e.since = now
+		e.since, e.from = now, now.Round(0)
 	case by.Abs() > maxDrift:
-		jump = Jump{By: by, After: now.Sub(e.since), From: e.since.Round(0), To: now.Round(0).Add(-by)}
-		e.since = now
+		jump = Jump{By: by, Set: known, After: now.Sub(e.since), From: e.from, To: now.Round(0).Add(-by)}
+		e.since, e.from = now, now.Round(0)
+		if known {
+			e.from = jump.From.Add(by)
+		}
 	}
-	e.last = now
+	e.last, e.slept = now, slept
 	return e.since, jump
 }

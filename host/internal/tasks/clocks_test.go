@@ -52,7 +52,7 @@ func TestPassed(t *testing.T) {
 // A clock runs evenly from its last jump on, whatever its direction; a little drift is none.
 func TestEvenness(t *testing.T) {
 	start := time.Now()
-	var e tasks.Evenness
+	e := tasks.Evenness{Slept: func() (time.Duration, bool) { return 0, false }}
 	for _, tt := range []struct{ after, set, since, jump, ran time.Duration }{
 		{0, 0, 0, 0, 0},
 		{time.Hour, 0, 0, 0, 0},
@@ -74,5 +74,40 @@ func TestEvenness(t *testing.T) {
 		if jump.By != 0 && !jump.To.Add(jump.By).Equal(now.Round(0)) {
 			t.Errorf("after %v, it jumped from %v by %v to %v", tt.after, jump.To, jump.By, now)
 		}
+	}
+}
+
+// Sleep is no jump where the system tells of it. The times of a clock that was set are known
+// since it was looked at first.
+func TestEvennessKnowsSleep(t *testing.T) {
+	start := time.Now()
+	var slept time.Duration
+	e := tasks.Evenness{Slept: func() (time.Duration, bool) { return time.Hour + slept, true }}
+	for _, tt := range []struct{ after, slept, set, jump, from time.Duration }{
+		{0, 0, 0, 0, 0},
+		{time.Hour, 20 * time.Hour, 20 * time.Hour, 0, 0},
+		{2 * time.Hour, 20 * time.Hour, 10 * year, 10*year - 20*time.Hour, 0},
+		{3 * time.Hour, 22 * time.Hour, 10*year + 2*time.Hour, 0, 0},
+		{4 * time.Hour, 23 * time.Hour, 0, -10*year - 3*time.Hour, 10*year - 20*time.Hour},
+	} {
+		slept = tt.slept
+		_, jump := e.Look(roomtest.SetClock(start.Add(tt.after), tt.set))
+		if jump.By != tt.jump || jump.Set != (tt.jump != 0) {
+			t.Errorf("after %v, the jump is %+v, want %v", tt.after, jump, tt.jump)
+		}
+		if jump.By != 0 && jump.From.Sub(start.Round(0)) != tt.from {
+			t.Errorf("after %v, it is known since %v", tt.after, jump.From.Sub(start.Round(0)))
+		}
+	}
+}
+
+// The machine has not slept meanwhile, and some systems do not tell.
+func TestSlept(t *testing.T) {
+	before, known := tasks.Slept()
+	if !known {
+		t.Skip("this system does not tell for how long it has slept")
+	}
+	if after, _ := tasks.Slept(); before < -time.Second || (after-before).Abs() > time.Second {
+		t.Errorf("it has slept for %v, and a moment later for %v", before, after)
 	}
 }
