@@ -284,8 +284,8 @@ func TestClockIsSetAtAnyTime(t *testing.T) {
 	for _, sets := range [][]time.Duration{
 		{-10 * year, 0}, {-3 * time.Hour, 0}, {10 * year, 0}, {0, -3 * time.Hour}, {0, 72 * time.Hour, 0}, {0, -10 * year, 10 * year},
 	} {
-		inStores(t, func(t *testing.T, s store.Store) {
-			h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: s})
+		synctest.Test(t, func(t *testing.T) {
+			h := newHolder(t, Config{RecordAge: 48 * time.Hour})
 			c := new(clock)
 			c.set(sets[0])
 			var slept atomic.Int64
