@@ -187,12 +187,21 @@ func (c *Caller) ask(
 			mayBeOld = false
 			continue
 		}
-		if err == nil || !c.noRoom(l, ended, first, err) {
+		starved := OutcomeOf(err) == table.OwnFailure && unheard(err)
+		switch {
+		case err == nil:
+			return resp, took, nil
+		case c.noRoom(l, ended, first, err):
+		case starved && !c.closed(): // it has had all the time that there is
+			return resp, took, &outcomeError{table.Silent, err}
+		default:
 			return resp, took, err
 		}
 		if OutcomeOf(err) == table.OwnFailure {
 			reaches(Queued) // it waits for us, and is not late
-			c.cfg.Table.Hindered(to, err)
+			if !starved {
+				c.cfg.Table.Hindered(to, err)
+			}
 			c.Redial(to.ID) // the swarm takes a dial that failed here for one that failed there
 		}
 		if !wait(ctx, turn, tasks.Jittered(pause)) {
@@ -203,8 +212,8 @@ func (c *Caller) ask(
 
 // noRoom reports whether a request failed for want of room, and may find some: the peer
 // was busy, or a stream, memory or file descriptor was lacking here, or a way to any peer. It
-// gives up when no request of the lane, or of any, has found room for RequestTimeout, since
-// the first attempt.
+// gives up when no request of the lane, or of any, has found room for RequestTimeout, or longer
+// on a machine that is late itself, since the first attempt.
 func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 	switch {
 	case c.closed():
@@ -216,10 +225,10 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 		return false
 	}
 	last := c.lanes.lastGranted(l)
-	if last.Before(first) {
+	if last.Before(first) || unheard(err) { // the peer may be gone, whatever others answer
 		last = first
 	}
-	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.RequestTimeout
+	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.Pulse.Stretched(c.cfg.RequestTimeout)
 }
 
 // connectionEnded reports whether a request failed because its connection has ended, and not

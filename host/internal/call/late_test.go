@@ -3,13 +3,16 @@ package call
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -143,6 +146,56 @@ func TestLateMachineDoubtsLater(t *testing.T) {
 			if _, err := c.ask(ctx, asked); OutcomeOf(err) != tt.want {
 				t.Errorf("late by %v, given up after %v: %v, want %v", tt.late, tt.after, OutcomeOf(err), tt.want)
 			}
+		})
+	}
+}
+
+// On a starved machine, what a transport gives up by its own time limit is our own failure: it
+// is tried again, for as long as a request may take, and counts against no peer until then. What a
+// peer refuses, or a machine that keeps up, is not excused.
+func TestStarvedMachineTriesAgain(t *testing.T) {
+	dial := func(causes ...error) error {
+		err := new(swarm.DialError)
+		for _, cause := range causes {
+			err.DialErrors = append(err.DialErrors, swarm.TransportError{Cause: cause})
+		}
+		return err
+	}
+	handshake := fmt.Errorf("failed to negotiate security protocol: %w", context.DeadlineExceeded)
+	for _, tt := range []struct {
+		name  string
+		late  time.Duration
+		fails error
+		back  time.Duration // when the peer is; 0: never
+		want  table.Outcome
+		after time.Duration
+	}{
+		{"starved", time.Second, dial(handshake, swarm.ErrDialBackoff), 15 * time.Second, table.Answered, 15 * time.Second},
+		{"its connections end", time.Second, network.ErrReset, 15 * time.Second, table.Answered, 15 * time.Second},
+		{"gone", time.Second, dial(handshake), 0, table.Silent, 42 * time.Second},
+		{"refuses", time.Second, dial(handshake, syscall.ECONNREFUSED), 15 * time.Second, table.Silent, 0},
+		{"in time", 100 * time.Millisecond, dial(handshake), 15 * time.Second, table.Silent, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCaller(t, Config{Pulse: latePulse(tt.late)})
+				c.net.Add(calltest.ID(friend), calltest.Fails(tt.fails))
+				if tt.back > 0 {
+					time.AfterFunc(tt.back, func() { c.net.Add(calltest.ID(friend), calltest.Names()) })
+				}
+				var err error
+				spent := roomtest.Took(func() { _, err = c.ask(t.Context(), friend) })
+				if OutcomeOf(err) != tt.want || spent < tt.after || spent > tt.after+2*retryMost {
+					t.Errorf("%v after %v, want %v after %v: %v", OutcomeOf(err), spent, tt.want, tt.after, err)
+				}
+				suspects := 0
+				if tt.want == table.Silent {
+					suspects = 1
+				}
+				if s := c.table.Stats(); s.Suspects != suspects || s.Offline {
+					t.Errorf("%+v, want %d suspects", s, suspects)
+				}
+			})
 		})
 	}
 }

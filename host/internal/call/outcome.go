@@ -64,6 +64,8 @@ func (c *Caller) outcome(ctx, limited context.Context, began, ended time.Time, e
 		return table.Unsent
 	case limited.Err() != nil:
 		return table.Silent
+	case c.cfg.Pulse.Starved() && unheard(err):
+		return table.OwnFailure
 	case noWay(err) && ended.Sub(began) < noWayTime && ended.Sub(c.lanes.lastGranted(&c.lanes.all)) >= noWayTime:
 		return table.OwnFailure
 	default:
@@ -115,6 +117,22 @@ func noWay(err error) bool {
 		return isAny(e.Cause, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport, swarm.ErrDialBackoff)
 	})
 	return len(tried) > 0 && !slices.ContainsFunc(tried, func(e swarm.TransportError) bool { return !noWay(e.Cause) })
+}
+
+// unheard reports whether a request failed because something that was awaited did not come in
+// the time of a transport, or in that of libp2p: a connection, or what keeps one alive. A dial
+// says so if it does for each address that was tried.
+func unheard(err error) bool {
+	if errors.Is(err, kaderr.ErrNotSent) {
+		return false // it has waited for us
+	}
+	failed, dial := errors.AsType[*swarm.DialError](err)
+	if !dial {
+		return errors.Is(err, context.DeadlineExceeded) || timedOut(err) || connectionEnded(err)
+	}
+	return len(failed.DialErrors) > 0 && !slices.ContainsFunc(failed.DialErrors, func(e swarm.TransportError) bool {
+		return !unheard(e.Cause) && !isAny(e.Cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
+	})
 }
 
 // isAny reports whether errors.Is holds for an error and one of some.

@@ -20,9 +20,6 @@ const (
 	// limitStep is how often the limit changes while lookups wait. It is doubled if timers are
 	// late by less than a step.
 	limitStep = 50 * time.Millisecond
-
-	// starved is from which lateness on the limit is halved.
-	starved = 250 * time.Millisecond
 )
 
 // errWaiting is why a lookup that has not begun has found nothing.
@@ -113,7 +110,7 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 		return l.next
 	}
 	if !l.next.IsZero() && len(l.waiting) > 0 {
-		l.step(l.pulse.Fired(l.next, now))
+		l.step(l.pulse.Fired(l.next, now), l.pulse.Starved())
 		l.admit()
 	}
 	l.ended, l.next = 0, time.Time{}
@@ -124,11 +121,11 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 }
 
 // step changes the limit while timers are late by some time.
-func (l *limiter) step(late time.Duration) {
+func (l *limiter) step(late time.Duration, starved bool) {
 	switch {
 	case late < limitStep:
 		l.limit *= 2
-	case l.ended > 0 && late >= starved:
+	case l.ended > 0 && starved:
 		l.limit = max(limitLeast, min(l.limit, l.underWay)/2)
 	default:
 		l.limit = max(l.limit, l.underWay) + 1

@@ -15,6 +15,10 @@ const (
 	// one after the other, and each waits for a processor as long as a timer does.
 	pulseHops = 32
 
+	// starved is from which lateness on the machine is starved: connections that are well end then,
+	// and dials fail, by the time limits of their transports, which do not know of it.
+	starved = 250 * time.Millisecond
+
 	// pulseMost is how many times its limit something may have in addition.
 	pulseMost = 5
 )
@@ -60,6 +64,9 @@ func (p *Pulse) Lateness() time.Duration {
 	}
 	return time.Duration(p.late.Load())
 }
+
+// Starved reports whether timers are so late that the machine has far too little processor time.
+func (p *Pulse) Starved() bool { return p.Lateness() >= starved }
 
 // Fired records that a timer has fired, and when it was due. It returns the lateness.
 func (p *Pulse) Fired(due, now time.Time) time.Duration {
