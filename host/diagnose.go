@@ -156,7 +156,7 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 		return Diagnosis{}, context.Cause(ctx)
 	}
 	g := Diagnosis{
-		Relays: d.answering(ctx, d.relay.Held()), Addrs: d.host.Addrs(),
+		Relays: answering(ctx, d.call, d.relay.Held()), Addrs: d.host.Addrs(),
 		Filtering: Filtering(d.reach.Filtering()),
 	}
 	g.NATTCP, g.NATUDP = d.reach.NAT()
@@ -200,10 +200,10 @@ func clockOff(err error) time.Duration {
 }
 
 // answering returns the relays that answer.
-func (d *DHT) answering(ctx context.Context, relays []peer.ID) []peer.ID {
+func answering(ctx context.Context, by *call.Caller, relays []peer.ID) []peer.ID {
 	answers := make([]bool, len(relays))
 	_ = tasks.Each(ctx, max(1, len(relays)), slices.Values(relays), func(ctx context.Context, id peer.ID) error {
-		_, answers[slices.Index(relays, id)] = d.call.RelayAnswers(ctx, id, 1)
+		_, answers[slices.Index(relays, id)] = by.RelayAnswers(ctx, id, 1)
 		return nil
 	})
 	return slices.DeleteFunc(slices.Clone(relays), func(id peer.ID) bool { return !answers[slices.Index(relays, id)] })
