@@ -92,14 +92,13 @@ func describePoor(met map[string]meeting) string {
 func TestGatewayIsNotFound(t *testing.T) {
 	l := up(t, Plan{Behind: []Flavour{Cone}})
 	gateway := func(to net.IP) (at net.IP, err error) {
-		_ = l.Hosts[0].ns.do(func() error {
-			router, err2 := netroute.New()
-			if err2 != nil {
-				err = err2
-				return nil
+		err = l.Hosts[0].ns.do(func() error {
+			router, err := netroute.New()
+			if err != nil {
+				return err
 			}
 			_, at, _, err = router.Route(to)
-			return nil
+			return err
 		})
 		return at, err
 	}

@@ -23,12 +23,16 @@ func TestDiagnosis(t *testing.T) {
 		want  map[string]any
 		says  []string // the beginnings of sentences
 	}{
-		"nothing is known": {kad.Diagnosis{Mode: kad.ModeServer},
+		"nothing is known": {
+			kad.Diagnosis{Mode: kad.ModeServer},
 			map[string]any{"nat": map[string]any{"tcp": "unknown", "udp": "unknown"}, "udp_blocked": false, "clock_off_ms": 0.0, "offline": false, "best": "", "ready": true},
-			[]string{"Lookups work.", "It is not known yet", "It is a server: "}},
-		"a symmetric router": {kad.Diagnosis{Reachability: network.ReachabilityPrivate, NATTCP: independent, NATUDP: dependent, Filtering: kad.FilteringDialled, Relays: []peer.ID{"a", "b"}, Asked: 5, Told: 3, Advice: []string{"First.", "Second."}},
+			[]string{"Lookups work.", "It is not known yet", "It is a server: "},
+		},
+		"a symmetric router": {
+			kad.Diagnosis{Reachability: network.ReachabilityPrivate, NATTCP: independent, NATUDP: dependent, Filtering: kad.FilteringDialled, Relays: []peer.ID{"a", "b"}, Asked: 5, Told: 3, Advice: []string{"First.", "Second."}},
 			map[string]any{"nat": map[string]any{"tcp": "endpoint independent", "udp": "endpoint dependent"}, "best": "First."},
-			[]string{"Other peers cannot dial", "The router uses one port for all peers over TCP", "The router uses another port for each peer over UDP", "The router, or a firewall, lets in the peers alone", "Relays that lead to this node: 2.", "Of the 5 closest peers that answered, 3 name it"}},
+			[]string{"Other peers cannot dial", "The router uses one port for all peers over TCP", "The router uses another port for each peer over UDP", "The router, or a firewall, lets in the peers alone", "Relays that lead to this node: 2.", "Of the 5 closest peers that answered, 3 name it"},
+		},
 		"a firewall":      {kad.Diagnosis{UDPBlocked: true}, map[string]any{"udp_blocked": true}, []string{"No UDP gets through."}},
 		"a tunnel":        {kad.Diagnosis{SmallMTU: true}, map[string]any{"udp_blocked": false}, []string{"UDP gets through in small packets alone."}},
 		"no network":      {kad.Diagnosis{Offline: true}, map[string]any{"offline": true}, []string{"No peer answers any more."}},
