@@ -35,10 +35,9 @@ const (
 // before.
 func (s *stream) halfClose() {
 	if s.timer == nil {
-		s.timer = time.AfterFunc(s.patience(halfCloseAfter), s.late)
-	} else {
-		s.timer.Reset(s.patience(halfCloseAfter))
+		s.timer = time.AfterFunc(time.Hour, s.late) // not before late can read s.timer: Reset below sets the time
 	}
+	s.timer.Reset(s.patience(halfCloseAfter))
 }
 
 // patience has late wait for some time, or for longer on a machine that is late itself, and
