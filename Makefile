@@ -99,6 +99,11 @@ bench: ## every benchmark that matches BENCH (all)
 bench-table: ## what work costs, beside an echo and go-libp2p-kad-dht; writes BENCH.md
 	go run ./itest/bench -runs $(RUNS) -out BENCH.md $(if $(OLD),-compare $(OLD))
 
+# Linux is needed, and a quiet machine.
+.PHONY: cost
+cost: ## what the page and the metrics cost a node, at rest and at work; RUNS (5) rounds
+	KAD_COST=$(RUNS) go test -count=1 -v -timeout 1h -run '^TestCost$$' ./itest/dashboard
+
 # Two checkouts, one after the other, COUNT times each.
 .PHONY: bench-compare
 bench-compare: ## benchmarks of BASE (main) and of the working tree, compared
@@ -199,7 +204,7 @@ picture: ## draw a real lookup among 200 nodes: examples/guides/lookup.svg
 
 # The programs run for it, and a test of each compares what is committed with what they print.
 .PHONY: transcript
-transcript: ## what each command of kad prints: examples/guides/commands.md
+transcript: ## what each command of kad prints: examples/guides/commands.md, and what README.md shows of it
 	KAD_TRANSCRIPT=1 go test -count=1 -run '^TestTranscript$$' ./examples/kad
 
 # tmux is needed.
@@ -211,6 +216,11 @@ recording: ## record a chat in two terminals: examples/guides/chat.svg
 .PHONY: screenshots
 screenshots: ## photograph the page of a node: examples/guides/page.png and page-phone.png
 	KAD_SCREENSHOTS=1 go test -count=1 -run '^TestScreenshots$$' ./examples/internal/node
+
+# prometheus is needed.
+.PHONY: dashboard
+dashboard: ## draw the panels of the dashboard, from a minute of three nodes: examples/guides/dashboard.png
+	KAD_DASHBOARD=1 go test -count=1 -run '^TestPicture$$' ./itest/dashboard
 
 # What programs import. A change that can break them is to be named in CHANGELOG.md.
 .PHONY: api

@@ -61,7 +61,7 @@ func acquaint(d *DHT, count int, addrs ...string) []routing.Contact {
 }
 
 // withoutRace skips a test in which relays are lost if the race detector watches:
-// AutoRelay of go-libp2p v0.51.0 reads its relays without its lock then.
+// AutoRelay of go-libp2p v0.52.0 reads its relays without its lock then.
 func withoutRace(t *testing.T) {
 	t.Helper()
 	if roomtest.RaceEnabled {

@@ -46,6 +46,10 @@ type Stats struct {
 	LimitStreams, LimitMemory, LimitTurns uint64
 	LimitShare, LimitStore, LimitNamed    uint64
 
+	// Bytes of messages received and sent, in requests and answers of both directions. What the
+	// host adds to carry them, some 100 bytes for a new stream, does not count.
+	BytesIn, BytesOut uint64
+
 	InboundFindNode     uint64 // requests answered, by kind
 	InboundGetValue     uint64
 	InboundPutValue     uint64
@@ -215,6 +219,7 @@ func (d *DHT) Stats() Stats {
 
 		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
+	s.BytesIn, s.BytesOut = d.traffic()
 	carried := d.relay.Carried()
 	s.RelayReservations, s.RelayCircuits, s.RelayBytes, s.RelayRefused = carried.Reservations, carried.Circuits, carried.Bytes, carried.Refused
 	ends, dials, served := d.lookup.Ends(), d.call.Dials(), d.serve.Limits()
@@ -227,6 +232,13 @@ func (d *DHT) Stats() Stats {
 		s.Due = append(s.Due, Due(due))
 	}
 	return s
+}
+
+// traffic returns the bytes of all messages.
+func (r *rooms) traffic() (in, out uint64) {
+	asked, requests := r.streams.Traffic()
+	served, answers := r.serve.Traffic()
+	return asked + served, requests + answers
 }
 
 // A Bucket is a part of the routing table: the contacts whose keys share their

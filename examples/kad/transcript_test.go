@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,11 +24,42 @@ prints. A test compares its lines with what the commands print now. The API of o
 
 `
 
+// readmeFile shows a few of the commands, as the transcript has them.
+var readmeFile = filepath.Join("..", "..", "README.md")
+
 // An entry is a command of the transcript, and what it prints.
 type entry struct{ says, command, output string }
 
+// name returns the name of the command.
+func (e entry) name() string { return strings.Fields(e.command)[1] }
+
+// block returns the command with what it prints, as Markdown.
+func (e entry) block() string { return fmt.Sprintf("```console\n$ %s\n%s```\n", e.command, e.output) }
+
+// shown matches a command of kad that a document shows, with what it prints.
+var shown = regexp.MustCompile("(?ms)^```console\\n\\$ kad (\\S+).*?^```\\n")
+
+// withEntries returns a document in which each command that it shows is that of the transcript.
+func withEntries(text string, entries []entry) string {
+	return shown.ReplaceAllStringFunc(text, func(old string) string {
+		name := shown.FindStringSubmatch(old)[1]
+		if i := slices.IndexFunc(entries, func(e entry) bool { return e.name() == name }); i >= 0 {
+			return entries[i].block()
+		}
+		return old
+	})
+}
+
+func TestWithEntries(t *testing.T) {
+	const text = "Look:\n\n```console\n$ kad put a b\nold\n```\n\n```console\n$ kad get a\nb\n```\nend\n"
+	const want = "Look:\n\n```console\n$ kad put c d\nnew\n```\n\n```console\n$ kad get a\nb\n```\nend\n"
+	if got := withEntries(text, []entry{{"Stores.", "kad put c d", "new\n"}}); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // The transcript has each command, and what they print has the form of what it says. With
-// KAD_TRANSCRIPT, it is written anew.
+// KAD_TRANSCRIPT, it is written anew, and so is what README.md shows of it.
 func TestTranscript(t *testing.T) {
 	p := build(t)
 	nodes := startNodes(t, 5)
@@ -35,11 +67,20 @@ func TestTranscript(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(transcriptHead)
 	for _, e := range entries {
-		fmt.Fprintf(&text, "## %s\n\n%s\n\n```console\n$ %s\n%s```\n\n", strings.Fields(e.command)[1], e.says, e.command, e.output)
+		fmt.Fprintf(&text, "## %s\n\n%s\n\n%s\n", e.name(), e.says, e.block())
 	}
 	if os.Getenv("KAD_TRANSCRIPT") != "" {
-		if err := os.WriteFile(transcriptFile, []byte(strings.TrimSuffix(text.String(), "\n")), 0o644); err != nil {
+		readme, err := os.ReadFile(readmeFile)
+		if err != nil {
 			t.Fatal(err)
+		}
+		for path, text := range map[string]string{
+			transcriptFile: strings.TrimSuffix(text.String(), "\n"),
+			readmeFile:     withEntries(string(readme), entries),
+		} {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	committed, err := os.ReadFile(transcriptFile)
@@ -47,12 +88,11 @@ func TestTranscript(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		name := strings.Fields(e.command)[1]
 		_, rest, _ := strings.Cut(string(committed), "\n$ "+e.command+"\n")
 		written, _, ok := strings.Cut(rest, "```\n")
 		if got, want := transcript.Forms(e.output), transcript.Forms(written); !ok || !slices.Equal(got, want) {
 			t.Errorf("%s has another form than in %s: run make transcript, and look at what has changed\n%s\nwant:\n%s",
-				name, transcriptFile, strings.Join(got, "\n"), strings.Join(want, "\n"))
+				e.name(), transcriptFile, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
 	for _, c := range new(cli).root().Commands() {

@@ -29,6 +29,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
@@ -78,6 +79,20 @@ func must(h lhost.Host, m ModeOpt, dstore ds.Batching) *IpfsDHT {
 
 // GetDefaultBootstrapPeerAddrInfos returns the bootstrap peers of the public IPFS network.
 func GetDefaultBootstrapPeerAddrInfos() []peer.AddrInfo { return amino.Config().Bootstrap }
+
+// DefaultBootstrapPeers are the addresses of the bootstrap peers of the public IPFS network.
+var DefaultBootstrapPeers = defaultBootstrapPeers() //nolint:gochecknoglobals // the name that programs range over
+
+func defaultBootstrapPeers() (addrs []multiaddr.Multiaddr) {
+	for _, p := range GetDefaultBootstrapPeerAddrInfos() {
+		of, err := peer.AddrInfoToP2pAddrs(&p)
+		if err != nil {
+			panic(err) // the list is a constant
+		}
+		addrs = append(addrs, of...)
+	}
+	return addrs
+}
 
 // Quorum is the option of gets and puts: see [kad.Quorum].
 func Quorum(n int) lrouting.Option { return kad.Quorum(n) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
@@ -26,25 +25,20 @@ func DisableValues() Option { return set(func(c *config) { c.noValues = true }) 
 // errDisabled is why a node refuses to hold what its options disable.
 var errDisabled = errors.New("disabled by an option of New")
 
-// disable refuses what the options disable.
-func (c *config) disable() {
-	if !c.noProviders && !c.noValues {
-		return
-	}
-	c.OnRequest = func(_ network.Conn, req protocol.Request) error {
-		switch req.(type) {
-		case protocol.AddProvider:
-			if c.noProviders {
-				return errDisabled
-			}
-		case protocol.PutValue:
-			if c.noValues {
-				return errDisabled
-			}
-		default:
+// refuse returns why the options refuse a request; nil if they do not.
+func (c *config) refuse(req protocol.Request) error {
+	switch req.(type) {
+	case protocol.AddProvider:
+		if c.noProviders {
+			return errDisabled
 		}
-		return nil
+	case protocol.PutValue:
+		if c.noValues {
+			return errDisabled
+		}
+	default:
 	}
+	return nil
 }
 
 // supports returns an error if a method is disabled.

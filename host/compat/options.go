@@ -11,6 +11,7 @@ import (
 	ds "github.com/ipfs/go-datastore"
 	record "github.com/libp2p/go-libp2p-record"
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
@@ -18,10 +19,14 @@ import (
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/amino"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/pb"
 )
 
 // DefaultPrefix is the prefix of the public IPFS network, and the default.
 const DefaultPrefix protocol.ID = "/ipfs"
+
+// ProtocolDHT is the protocol of the public IPFS network.
+const ProtocolDHT = DefaultPrefix + "/kad/1.0.0"
 
 // A ModeOpt is a mode of go-libp2p-kad-dht.
 type ModeOpt int
@@ -54,6 +59,8 @@ type config struct {
 
 	noProviders, noValues bool
 
+	hook func(context.Context, network.Stream, *pb.Message) // nil: none
+
 	mayAsk   QueryFilterFunc                                   // nil: any peer
 	mayEnter RouteTableFilterFunc                              // nil: any peer
 	mayDial  func([]multiaddr.Multiaddr) []multiaddr.Multiaddr // nil: any address
@@ -70,7 +77,7 @@ func newConfig(opts []Option) (*config, error) {
 	c.Network = string(c.prefix)
 	c.PublisherOnly = c.prefix == DefaultPrefix
 	c.Validators = c.validators
-	c.disable()
+	c.OnRequest = c.onRequest()
 	if c.datastore != nil {
 		var err error
 		if c.wrapped, err = store.Wrap(context.Background(), c.datastore, store.Limits{}); err != nil {

@@ -88,7 +88,7 @@ func (c JoinFailed) Says() (string, []any) {
 // Says implements [Change].
 func (c Offline) Says() (string, []any) {
 	if c.Hindered != "" {
-		return "offline: requests fail here", []any{"contacts", c.Contacts, "why", c.Hindered}
+		return "offline: requests fail on this machine", []any{"contacts", c.Contacts, "why", c.Hindered}
 	}
 	return "offline: no contact answers, or almost none", []any{"contacts", c.Contacts}
 }
@@ -107,19 +107,39 @@ func (c ModeChanged) Says() (string, []any) {
 // Says implements [Change].
 func (c RelaysChanged) Says() (string, []any) {
 	if len(c.Relays) == 0 {
-		return "no relay is held", nil
+		return "this node has no relay any more", nil
 	}
-	return "relays are held", []any{"relays", c.Relays}
+	return "this node can be reached through relays", []any{"relays", c.Relays}
 }
 
 // Says implements [Change].
 func (c PresenceTold) Says() (string, []any) {
-	return "the addresses are told", []any{"addresses", c.Addrs, "holders", c.Holders}
+	return "peers hold the addresses of this node", []any{"addresses", c.Addrs, "holders", c.Holders}
 }
 
 // Says implements [Change].
 func (c LimitReached) Says() (string, []any) {
-	return "a limit is reached: " + c.Limit, []any{"times", c.Times}
+	return "a limit is reached: " + limitSays(c.Limit), []any{"limit", c.Limit, "times", c.Times}
+}
+
+// limitSays returns what has happened at a limit.
+func limitSays(limit string) string {
+	switch limit {
+	case "streams":
+		return "all places for streams of peers are taken"
+	case "memory":
+		return "the memory for requests of peers is used up"
+	case "turns":
+		return "a request of a peer has waited too long for its turn"
+	case "share":
+		return "a peer has used up its share of the store"
+	case "store":
+		return "the store is full"
+	case "named":
+		return "peers name too many addresses at which there is no peer"
+	default:
+		return limit
+	}
 }
 
 // Type returns joined.

@@ -79,3 +79,12 @@ func TestJoinFailedSays(t *testing.T) {
 		t.Errorf("both say %q", waits)
 	}
 }
+
+// Each limit has a sentence that says what has happened.
+func TestLimitReachedSays(t *testing.T) {
+	for _, limit := range []string{"streams", "memory", "turns", "share", "store", "named"} {
+		if says, _ := (LimitReached{Limit: limit}).Says(); says == "a limit is reached: "+limit {
+			t.Errorf("%s has no sentence", limit)
+		}
+	}
+}

@@ -131,6 +131,10 @@ func counters() []metric {
 		one(kind, "kad_relay_refused_total", "Reservations and connections for which the relay had no room.", func(s kad.Stats) float64 { return float64(s.RelayRefused) }),
 		one(kind, "kad_dials_failed_total", "Dials that reached no peer.", func(s kad.Stats) float64 { return float64(s.DialsFailed) }),
 	)
+	list = append(list, split(kind, "kad_bytes_total", "Bytes of messages of the DHT, in requests and answers, by direction.", "direction",
+		part{"in", func(s kad.Stats) float64 { return float64(s.BytesIn) }},
+		part{"out", func(s kad.Stats) float64 { return float64(s.BytesOut) }},
+	)...)
 	list = append(list, split(kind, "kad_limits_total", "Bounds that were reached, by which.", "limit",
 		part{"streams", func(s kad.Stats) float64 { return float64(s.LimitStreams) }},
 		part{"memory", func(s kad.Stats) float64 { return float64(s.LimitMemory) }},

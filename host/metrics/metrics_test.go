@@ -70,8 +70,8 @@ func TestLint(t *testing.T) {
 		t.Errorf("%v, %v", problems, err)
 	}
 	families, err := r.Gather()
-	if err != nil || len(families) != 41 {
-		t.Errorf("%d families, %v; want 41", len(families), err)
+	if err != nil || len(families) != 42 {
+		t.Errorf("%d families, %v; want 42", len(families), err)
 	}
 }
 
@@ -113,6 +113,26 @@ func TestDue(t *testing.T) {
 			if after, ok := due[task]; !ok || after <= 0 || after > within.Seconds() {
 				t.Errorf("%s is due in %v s, %v; want one within %v", task, after, ok, within)
 			}
+		}
+	})
+}
+
+// What one of two nodes sends, the other receives.
+func TestTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := kadtest.New(t, kadtest.Config{Seed: 1})
+		nodes := n.Add(2, kad.Config{Network: "/traffic"})
+		n.Settle()
+		for range 20 { // requests share streams, and many have one each
+			if _, err := nodes[0].DHT.ClosestPeers(t.Context(), []byte("key")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		a, b := nodes[0].DHT.Stats(), nodes[1].DHT.Stats()
+		if a.BytesOut != b.BytesIn || a.BytesIn != b.BytesOut || a.BytesIn == 0 || a.BytesOut < 20 {
+			t.Errorf("one has received %d bytes and sent %d, the other %d and %d", a.BytesIn, a.BytesOut, b.BytesIn, b.BytesOut)
 		}
 	})
 }

@@ -42,6 +42,7 @@ const patience = 40 * time.Second
 type node struct {
 	API   string
 	Addrs []string
+	pid   int
 }
 
 // client asks without keeping connections.
@@ -85,7 +86,8 @@ func network(t *testing.T) []node {
 			args = append(args, "--join", nodes[0].Addrs[0])
 		}
 		var n node
-		first := launch(t, path, args...)
+		first, pid := launch(t, path, args...)
+		n.pid = pid
 		if err := json.Unmarshal(first, &n); err != nil {
 			t.Fatalf("%s: %v", first, err)
 		}
@@ -97,8 +99,8 @@ func network(t *testing.T) []node {
 	return nodes
 }
 
-// launch runs a program until the test is over, and returns its first line.
-func launch(t *testing.T, program string, args ...string) []byte {
+// launch runs a program until the test is over, and returns its first line and its process ID.
+func launch(t *testing.T, program string, args ...string) (first []byte, pid int) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	var stderr bytes.Buffer
@@ -123,7 +125,7 @@ func launch(t *testing.T, program string, args ...string) []byte {
 	if err != nil {
 		t.Fatalf("no line on stdout: %v, %s", err, &stderr)
 	}
-	return line
+	return line, cmd.Process.Pid
 }
 
 // work has nodes do something of everything that is measured.

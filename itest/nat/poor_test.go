@@ -86,7 +86,7 @@ func describePoor(met map[string]meeting) string {
 	return b.String()
 }
 
-// go-libp2p v0.51.0 never asks a router over NAT-PMP on Linux: it looks for the gateway as the
+// go-libp2p v0.52.0 never asks a router over NAT-PMP on Linux: it looks for the gateway as the
 // route to 0.0.0.0, which go-netroute refuses. The route to any address on the internet has it.
 // When this test fails, NAT-PMP works again: say so in examples/guides/nat.md.
 func TestGatewayIsNotFound(t *testing.T) {

@@ -225,6 +225,7 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"shed":            s.Shed,
 		"expired":         s.Expired,
 
+		"bytes_in": s.BytesIn, "bytes_out": s.BytesOut,
 		"dials": s.Dials, "dials_failed": s.DialsFailed, "dials_under_way": s.DialsUnderWay, "dials_queued": s.DialsQueued,
 		"limit_streams": s.LimitStreams, "limit_memory": s.LimitMemory, "limit_turns": s.LimitTurns,
 		"limit_share": s.LimitShare, "limit_store": s.LimitStore, "limit_named": s.LimitNamed,

@@ -1,6 +1,6 @@
 package call
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: the swarm prefers the connection of a peer that has the most streams. A
 // peer that was killed is often back before its old connection has timed out, and the

@@ -1,6 +1,6 @@
 package call
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: the swarm remembers the failed dials of a peer for up to 5 minutes, and
 // refuses to dial the peer again in that time; a node would stay offline for as long after

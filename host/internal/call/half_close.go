@@ -35,7 +35,7 @@ const (
 // before.
 func (s *stream) halfClose() {
 	if s.timer == nil {
-		s.timer = time.AfterFunc(time.Hour, s.late) // late itself needs it
+		s.timer = time.AfterFunc(time.Hour, s.late) // not before late can read s.timer: Reset below sets the time
 	}
 	s.timer.Reset(s.patience(halfCloseAfter))
 }

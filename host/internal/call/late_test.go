@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -118,7 +119,7 @@ func TestLateMachineEndsRequestsLater(t *testing.T) {
 				pulse = latePulse(0)
 				time.AfterFunc(halfCloseAfter/2, func() { now := time.Now(); pulse.Fired(now.Add(-tt.late), now) })
 			}
-			s := newStream(newScriptedStream(func(ended <-chan struct{}) ([]byte, error) { <-ended; return frame, io.EOF }), pulse)
+			s := newStream(newScriptedStream(func(ended <-chan struct{}) ([]byte, error) { <-ended; return frame, io.EOF }), pulse, new(observe.Traffic))
 			spent := roomtest.Took(func() { _, _, _ = s.exchange(find) })
 			if spent != tt.want {
 				t.Errorf("late by %v, known before: %v: the request ended after %v, want %v", tt.late, tt.known, spent, tt.want)

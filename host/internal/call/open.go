@@ -1,6 +1,6 @@
 package call
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: before it opens a stream, a host waits until the peer is identified,
 // which takes a round trip on a new connection. A requester need not know by then whether

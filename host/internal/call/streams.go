@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -48,6 +49,7 @@ type Streams struct {
 	many     lprotocol.ID
 	pulse    *tasks.Pulse
 	idle     idle
+	traffic  observe.Traffic
 }
 
 // NewStreams returns a Transport that sends requests on streams of a protocol, and many at
@@ -56,6 +58,9 @@ type Streams struct {
 func NewStreams(h lhost.Host, id, many lprotocol.ID, pulse *tasks.Pulse, wake func()) *Streams {
 	return &Streams{host: h, protocol: id, many: many, pulse: pulse, idle: newIdle(wake)}
 }
+
+// Traffic returns how many bytes of messages were received and sent.
+func (s *Streams) Traffic() (in, out uint64) { return s.traffic.Bytes() }
 
 // Dial implements [Transport].
 func (s *Streams) Dial(ctx context.Context, to peer.ID) error {
@@ -100,7 +105,7 @@ func (s *Streams) begin(ctx context.Context, to peer.ID, id lprotocol.ID) (*stre
 	if err != nil {
 		return nil, err
 	}
-	return newStream(opened, s.pulse), nil
+	return newStream(opened, s.pulse, &s.traffic), nil
 }
 
 // exchange writes a request on a stream and reads the answer. Then the stream is kept, or
@@ -143,22 +148,30 @@ const maxKept = 8 << 10
 type stream struct {
 	network.Stream
 
-	at    scope.Scope
-	r     *bufio.Reader
-	buf   []byte // of a request, and then of its answer
-	pulse *tasks.Pulse
-	timer *time.Timer   // runs late; see halfClose
-	after time.Duration // when late runs, if the machine is not late, and waits is when it does
-	waits time.Duration
-	used  bool        // an earlier request was answered
-	old   bool        // it was idle at the last sweep; guarded by the lock of idle
-	slow  atomic.Bool // the writing side was ended because there was no answer
-	mute  atomic.Bool // it was given up because there was none even then
+	traffic *observe.Traffic
+	at      scope.Scope
+	r       *bufio.Reader
+	buf     []byte // of a request, and then of its answer
+	pulse   *tasks.Pulse
+	timer   *time.Timer   // runs late; see halfClose
+	after   time.Duration // when late runs, if the machine is not late, and waits is when it does
+	waits   time.Duration
+	used    bool        // an earlier request was answered
+	old     bool        // it was idle at the last sweep; guarded by the lock of idle
+	slow    atomic.Bool // the writing side was ended because there was no answer
+	mute    atomic.Bool // it was given up because there was none even then
 }
 
-func newStream(s network.Stream, pulse *tasks.Pulse) *stream {
-	return &stream{Stream: s, pulse: pulse, at: scope.OfConn(s.Conn()), r: bufio.NewReader(s)}
+func newStream(opened network.Stream, pulse *tasks.Pulse, traffic *observe.Traffic) *stream {
+	s := &stream{Stream: opened, pulse: pulse, traffic: traffic, at: scope.OfConn(opened.Conn())}
+	s.r = bufio.NewReader(s)
+	return s
 }
+
+// Read and Write count what they move.
+func (s *stream) Read(b []byte) (int, error) { return s.traffic.Read(s.Stream, b) }
+
+func (s *stream) Write(b []byte) (int, error) { return s.traffic.Write(s.Stream, b) }
 
 func (s *stream) peer() peer.ID { return s.Conn().RemotePeer() }
 

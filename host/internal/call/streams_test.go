@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 )
@@ -110,7 +111,7 @@ func TestExchange(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScriptedStream(tt.answer)
 				var err error
-				spent := roomtest.Took(func() { _, _, err = newStream(s, nil).exchange(tt.req) })
+				spent := roomtest.Took(func() { _, _, err = newStream(s, nil, new(observe.Traffic)).exchange(tt.req) })
 				if !errors.Is(err, tt.want) || spent != tt.after || errors.Is(err, kaderr.ErrRefused) != errors.Is(tt.want, kaderr.ErrRefused) {
 					t.Errorf("exchange() = %v after %v, want %v after %v", err, spent, tt.want, tt.after)
 				}
@@ -138,12 +139,12 @@ func TestExchangeRestrictsAddresses(t *testing.T) {
 	s := newScriptedStream(func(<-chan struct{}) ([]byte, error) {
 		return protocol.AppendResponseFrame(nil, find, protocol.Response{Closer: []protocol.Peer{both}}), io.EOF
 	})
-	resp, _, err := newStream(s, nil).exchange(find)
+	resp, _, err := newStream(s, nil, new(observe.Traffic)).exchange(find)
 	if err != nil || len(resp.Closer) != 1 || len(resp.Closer[0].Addrs) != 1 || !resp.Closer[0].Addrs[0].Equal(public) {
 		t.Errorf("heard %v, %v; want the public address only", resp.Closer, err)
 	}
 	s = newScriptedStream(func(<-chan struct{}) ([]byte, error) { return nil, io.EOF })
-	if _, _, err := newStream(s, nil).exchange(protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{both}}); err != nil {
+	if _, _, err := newStream(s, nil, new(observe.Traffic)).exchange(protocol.AddProvider{Key: []byte("key"), Providers: []protocol.Peer{both}}); err != nil {
 		t.Fatal(err)
 	}
 	msg, err := protocol.ReadFrame(bufio.NewReader(&s.sent), protocol.MaxFrame)

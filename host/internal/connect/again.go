@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: for each relayed connection, the end to which it has come in punches three
 // times, within 8 s of its beginning, and never again. Where that was in vain, since the address

@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: when the network of the machine changes, connections that can carry
 // nothing any more seem to be open: over QUIC for the 30 s of its idle timeout, over TCP

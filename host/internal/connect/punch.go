@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: behind a symmetric NAT, a host has as many public addresses as it has
 // connections, and offers up to three of each transport for hole punching. Where all of

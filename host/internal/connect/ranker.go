@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: the swarm dials QUIC before TCP, so nearly all connections are over QUIC.
 // A host behind a NAT learns from the peers that it is connected to what its own address

@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: the swarm dials a peer through one relay after the other, in any order. A
 // relay that is gone delays the others by 5s, or by a minute while the connection to it

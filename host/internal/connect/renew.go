@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: a peer says which address it sees of this host when a connection is
 // opened, and never again. When the NAT gets another address, connections over QUIC live

@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: a connection over QUIC whose other end is gone is open for the 30 s of its
 // idle timeout, and what is written to it meanwhile is lost; so too where the other end has

@@ -1,6 +1,6 @@
 package connect
 
-// Workaround of go-libp2p v0.51.0.
+// Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: two peers that connect to each other at the same time have two relayed
 // connections, one in each direction. Each end then punches, over whichever connection the

@@ -1,6 +1,6 @@
 package reach
 
-// Workaround of go-libp2p v0.51.0: EvtNATDeviceTypeChanged carries the label of the wrong
+// Workaround of go-libp2p v0.52.0: EvtNATDeviceTypeChanged carries the label of the wrong
 // transport. What it calls TCP is UDP, and the reverse, which found turns round. That can go
 // when the labels are right.
 

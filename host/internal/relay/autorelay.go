@@ -1,6 +1,6 @@
 package relay
 
-// Two workarounds of AutoRelay in go-libp2p v0.51.0.
+// Two workarounds of AutoRelay in go-libp2p v0.52.0.
 //
 // It begins with the first event on reachability, which is that of AutoNAT: 17 s after the
 // start behind a NAT. StartAutoRelay emits an earlier one, which is true: reachability is

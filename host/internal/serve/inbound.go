@@ -20,6 +20,7 @@ const maxInboundPerPeer = 32
 // An inbound is a stream that is served.
 type inbound struct {
 	stream  network.Stream
+	traffic *observe.Traffic
 	many    bool // each of its messages has many requests
 	peer    peer.ID
 	network string // of the address of its connection, and
@@ -39,10 +40,15 @@ type inbound struct {
 	placed  bool     // a request has a place among the ones that are answered
 }
 
+// Read and Write count what they move.
+func (in *inbound) Read(b []byte) (int, error) { return in.traffic.Read(in.stream, b) }
+
+func (in *inbound) Write(b []byte) (int, error) { return in.traffic.Write(in.stream, b) }
+
 // add admits a stream; nil says that there are too many. When all places are taken, a
 // stream of another peer is ended, if there is one that may be.
 func (s *Server) add(stream network.Stream, now time.Time) *inbound {
-	in := &inbound{stream: stream, peer: stream.Conn().RemotePeer(), since: now, took: minCost}
+	in := &inbound{stream: stream, traffic: &s.traffic, peer: stream.Conn().RemotePeer(), since: now, took: minCost}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine, all := s.streamsOf(in.peer) >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
@@ -219,6 +225,9 @@ func (s *Server) Len() int {
 
 // Times returns how long requests took until their answer was ready, by Answered and Refused.
 func (s *Server) Times() *observe.Requests { return &s.times }
+
+// Traffic returns how many bytes of messages were received and sent.
+func (s *Server) Traffic() (in, out uint64) { return s.traffic.Bytes() }
 
 // Refused returns how many requests were refused: on a stream too many, malformed, or a record
 // that is not taken.

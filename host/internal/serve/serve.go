@@ -70,6 +70,8 @@ type Server struct {
 
 	rooms sync.Pool        // of *room
 	times observe.Requests // of requests, until the answer was ready, by Answered and Refused
+
+	traffic observe.Traffic
 }
 
 // The outcomes of requests.
@@ -111,7 +113,7 @@ func (s *Server) handle(stream network.Stream, many bool) {
 		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	r := bufio.NewReader(stream)
+	r := bufio.NewReader(in)
 	limits := &deadlines{stream: stream, node: s.cfg.Tasks.Context()}
 	defer limits.end()
 	buf := buffers{reserve: func(size int) error { return s.reserve(in, size) }}
@@ -161,7 +163,7 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	}
 	if err == nil && answer != nil {
 		limits.writing(ready)
-		_, err = in.stream.Write(answer)
+		_, err = in.Write(answer)
 	}
 	if err == nil && len(msg)+len(answer) > maxReused {
 		err = buf.reserve(0)

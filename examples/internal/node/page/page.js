@@ -80,6 +80,7 @@ const sum = (names) => (s) => names.reduce((total, n) => total + s[n], 0);
 const rate = (count) => (now, before) => Math.max(0, count(now) - count(before)) * 1000 / (now.uptime_ms - before.uptime_ms);
 const charts = [
   { name: "requests a second", lines: [["sent", rate(sum(["requests", "probes"]))], ["answered", rate(sum(inbound))]] },
+  { name: "bytes of messages a second", lines: [["received", rate(sum(["bytes_in"]))], ["sent", rate(sum(["bytes_out"]))]] },
   { name: "dials a second", lines: [["begun", rate(sum(["dials"]))], ["failed", rate(sum(["dials_failed"]))]] },
   { name: "now", lines: [["connections", (s) => s.connections], ["contacts", (s) => s.contacts]] },
 ];
