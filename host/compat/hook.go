@@ -54,7 +54,8 @@ func (requestStream) Scope() network.StreamScope     { return &network.NullScope
 func (requestStream) ID() string                     { return "" }
 func (requestStream) SetProtocol(lprotocol.ID) error { return errors.ErrUnsupported }
 
-func (requestStream) Read([]byte) (int, error)                     { return 0, errors.ErrUnsupported }
+func (requestStream) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
 func (requestStream) Write([]byte) (int, error)                    { return 0, errors.ErrUnsupported }
 func (requestStream) Close() error                                 { return errors.ErrUnsupported }
 func (requestStream) CloseRead() error                             { return errors.ErrUnsupported }

@@ -125,9 +125,8 @@ func TestMigratingIsComplete(t *testing.T) {
 
 // methodsOf returns the exported methods of a type.
 func methodsOf[T any]() (names []string) {
-	of := reflect.TypeFor[T]()
-	for i := range of.NumMethod() {
-		names = append(names, of.Method(i).Name)
+	for method := range reflect.TypeFor[T]().Methods() {
+		names = append(names, method.Name)
 	}
 	return names
 }
