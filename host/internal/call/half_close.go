@@ -6,10 +6,11 @@ package call
 // others reset the stream if that end comes just after their answer, which loses the
 // answer. So the end is sent only if the answer has not come after 200 ms. If the stream is
 // reset after that, without a reason, the end may have met an answer that was late, as on a
-// busy machine: the request is sent once more. Of the requests that are not the first of their stream, js-libp2p peers leave a fifth unanswered until
-// they see the end. A lookup takes such a peer for a slow one, and ends without it. So the
-// streams of a peer that says that it is js-libp2p are not kept, and if another peer answers
-// in the same way, its streams are not kept any more.
+// busy machine: the request is sent once more. Of the requests that are not the first of
+// their stream, js-libp2p peers leave a fifth unanswered until they see the end. A lookup
+// takes such a peer for a slow one, and ends without it. So the streams of a peer that says
+// that it is js-libp2p are not kept, and if another peer answers in the same way, its streams
+// are not kept any more.
 //
 // It can go when no js-libp2p peer waits for the end of a request.
 
@@ -35,22 +36,26 @@ const (
 // before.
 func (s *stream) halfClose() {
 	if s.timer == nil {
-		s.timer = time.AfterFunc(time.Hour, s.late) // not before late can read s.timer: Reset below sets the time
+		s.timer = time.AfterFunc(time.Hour, s.late) // late needs s.timer, so the time is set below
 	}
-	s.timer.Reset(s.patience(halfCloseAfter))
+	s.runLate(halfCloseAfter)
 }
 
-// patience has late wait for some time, or for longer on a machine that is late itself, and
-// returns for how long.
-func (s *stream) patience(after time.Duration) time.Duration {
-	s.after, s.waits = after, s.pulse.Stretched(after)
-	return s.waits
+// runLate has late run after some time, or later on a machine that is late itself.
+func (s *stream) runLate(after time.Duration) {
+	after = s.pulse.Stretched(after)
+	s.waits.Store(int64(after))
+	s.timer.Reset(after)
 }
 
 // late ends the writing side, and then gives up a stream that was kept.
 func (s *stream) late() {
-	if more := s.pulse.Stretched(s.after) - s.waits; more > 0 { // timers are later by now
-		s.waits += more
+	after := halfCloseAfter
+	if s.slow.Load() {
+		after = giveUpAfter
+	}
+	if more := s.pulse.Stretched(after) - time.Duration(s.waits.Load()); more > 0 { // timers are later by now
+		s.waits.Add(int64(more))
 		s.timer.Reset(more)
 		return
 	}
@@ -61,7 +66,7 @@ func (s *stream) late() {
 	}
 	_ = s.CloseWrite()
 	if s.used {
-		s.timer.Reset(s.patience(giveUpAfter))
+		s.runLate(giveUpAfter)
 	}
 }
 

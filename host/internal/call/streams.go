@@ -153,13 +153,12 @@ type stream struct {
 	r       *bufio.Reader
 	buf     []byte // of a request, and then of its answer
 	pulse   *tasks.Pulse
-	timer   *time.Timer   // runs late; see halfClose
-	after   time.Duration // when late runs, if the machine is not late, and waits is when it does
-	waits   time.Duration
-	used    bool        // an earlier request was answered
-	old     bool        // it was idle at the last sweep; guarded by the lock of idle
-	slow    atomic.Bool // the writing side was ended because there was no answer
-	mute    atomic.Bool // it was given up because there was none even then
+	timer   *time.Timer  // runs late; see halfClose
+	waits   atomic.Int64 // for how long, as a time.Duration
+	used    bool         // an earlier request was answered
+	old     bool         // it was idle at the last sweep; guarded by the lock of idle
+	slow    atomic.Bool  // the writing side was ended because there was no answer
+	mute    atomic.Bool  // it was given up because there was none even then
 }
 
 func newStream(opened network.Stream, pulse *tasks.Pulse, traffic *observe.Traffic) *stream {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -123,7 +124,7 @@ func (r *Relays) betterDue(now time.Time, start *tasks.Start) time.Time {
 // peer that can be proposed is a better one.
 func (r *Relays) worse(now time.Time, holding []peer.ID) (peer.ID, bool) {
 	trip := r.cfg.Host.Peerstore().LatencyEWMA
-	farther := func(a, b peer.ID) int { return int(trip(a) - trip(b)) }
+	farther := func(a, b peer.ID) int { return cmp.Compare(trip(a), trip(b)) }
 	worst := slices.MaxFunc(holding, farther)
 	if r.serves(worst) {
 		return "", false
