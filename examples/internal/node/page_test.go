@@ -74,7 +74,9 @@ func TestPage(t *testing.T) {
 	answered := is[int](ctx, t, `document.querySelectorAll("#ring .answered").length`)
 	dots := is[int](ctx, t, `document.querySelectorAll("#ring circle[data-peer]").length`)
 	wide := is[bool](ctx, t, `document.documentElement.scrollWidth > innerWidth`)
-	in(ctx, t, chromedp.Poll[bool](`document.querySelectorAll("#charts polyline.second").length === 4 && document.querySelector("#held").textContent.includes("/v/shown")`))
+	for id, text := range map[string]string{"held": "/v/shown", "due": "publishes", "events": "/v/shown", "charts": "contacts"} {
+		in(ctx, t, chromedp.Poll[bool](fmt.Sprintf(`document.querySelector("#%s").textContent.includes(%q)`, id, text)))
+	}
 	if !is[bool](ctx, t, found) {
 		t.Error("another lookup took the place of the one that was started in the page")
 	}
