@@ -311,3 +311,23 @@ func testHostileMessagesOfMany(t *testing.T) {
 	synctest.Wait()
 	checkIdle(t, n)
 }
+
+// A peer that leaves while its request is read, or before its answer is written, is not one
+// that was refused.
+func TestLeavingIsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 256)
+		request := protocol.AppendRequestFrame(nil, protocol.Ping{})
+		for _, frame := range [][]byte{request[:1], request} {
+			s := dialIn(n, aPeer)
+			if _, err := s.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+			_ = s.Reset()
+			synctest.Wait()
+		}
+		if refused := n.Refused(); refused != 0 {
+			t.Errorf("%d are counted as refused", refused)
+		}
+	})
+}

@@ -123,7 +123,9 @@ func (s *Server) handle(stream network.Stream, many bool) {
 		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
 			code := kaderr.CodeOf(err)
 			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
-			s.refuse()
+			if !left(err) {
+				s.refuse()
+			}
 			_ = stream.ResetWithError(code)
 			return
 		}
@@ -132,6 +134,14 @@ func (s *Server) handle(stream network.Stream, many bool) {
 			return
 		}
 	}
+}
+
+var errLeft = errors.New("the peer has not taken the answer")
+
+// left reports whether a stream failed because its peer has left, which refuses nothing.
+func left(err error) bool {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return errors.Is(err, errLeft) || ok && reset.Remote
 }
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
@@ -163,7 +173,9 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 	}
 	if err == nil && answer != nil {
 		limits.writing(ready)
-		_, err = in.Write(answer)
+		if _, err := in.Write(answer); err != nil {
+			return ready, fmt.Errorf("%w: %w", errLeft, err)
+		}
 	}
 	if err == nil && len(msg)+len(answer) > maxReused {
 		err = buf.reserve(0)
