@@ -15,8 +15,8 @@ import (
 
 // OnRequestHook calls f with each request of another peer before it is handled, as a message of
 // package pb of this module. Of the stream, f may use Conn, Protocol and Stat: reading from it,
-// writing to it and closing it return [errors.ErrUnsupported], since the DHT does that. The context does
-// not end. [kad.Config.OnRequest], which this sets, can refuse a request.
+// writing to it and closing it return [errors.ErrUnsupported], since the DHT does that. The
+// context does not end. [kad.Config.OnRequest], which this sets, can refuse a request.
 func OnRequestHook(f func(ctx context.Context, s network.Stream, req *pb.Message)) Option {
 	return set(func(c *config) { c.hook = f })
 }
@@ -33,7 +33,7 @@ func (c *config) onRequest() func(network.Conn, protocol.Request) error {
 			if err := proto.Unmarshal(protocol.MarshalRequest(req), msg); err != nil {
 				return err
 			}
-			c.hook(context.Background(), requestStream{from, lprotocol.ID(c.Network + "/kad/1.0.0")}, msg)
+			c.hook(context.Background(), requestStream{from, lprotocol.ID(c.Network + protocolAfter)}, msg)
 		}
 		return c.refuse(req)
 	}

@@ -25,8 +25,11 @@ import (
 // DefaultPrefix is the prefix of the public IPFS network, and the default.
 const DefaultPrefix protocol.ID = "/ipfs"
 
+// protocolAfter follows the prefix in the name of a protocol.
+const protocolAfter = "/kad/1.0.0"
+
 // ProtocolDHT is the protocol of the public IPFS network.
-const ProtocolDHT = DefaultPrefix + "/kad/1.0.0"
+const ProtocolDHT = DefaultPrefix + protocolAfter
 
 // A ModeOpt is a mode of go-libp2p-kad-dht.
 type ModeOpt int
@@ -105,7 +108,7 @@ func ProtocolExtension(ext protocol.ID) Option { return set(func(c *config) { c.
 // V1ProtocolOverride sets the protocol. It must end in /kad/1.0.0, as those of all networks do.
 func V1ProtocolOverride(id protocol.ID) Option {
 	return func(c *config) error {
-		name, ok := strings.CutSuffix(string(id), "/kad/1.0.0")
+		name, ok := strings.CutSuffix(string(id), protocolAfter)
 		if !ok {
 			return fmt.Errorf("kad: V1ProtocolOverride is %q: only protocols that end in /kad/1.0.0 are supported", id)
 		}

@@ -68,12 +68,16 @@ func (c *Connector) cameIn(conn network.Conn) {
 
 func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time) {
 	maps.DeleteFunc(c.relayedIn, func(conn network.Conn, _ *relayedIn) bool { return conn.IsClosed() })
+	if len(c.relayedIn) == 0 {
+		return time.Time{}
+	}
+	ours := c.seenAs()
 	for conn, r := range c.relayedIn {
 		id := conn.RemotePeer()
 		if r.runs || c.hasDirect(id) {
 			continue
 		}
-		due, known := r.next, c.punched(id)
+		due, known := r.next, punched(ours, public(c.cfg.Host.Peerstore().Addrs(id)))
 		if r.known != nil && !slices.Equal(known, r.known) {
 			due = r.soon
 		}
@@ -111,9 +115,9 @@ func (c *Connector) hasDirect(id peer.ID) bool {
 
 // punched returns the addresses by which a hole to a peer can be punched, as texts: those of
 // this host, and those of the peer.
-func (c *Connector) punched(id peer.ID) []string {
+func punched(ours, theirs []multiaddr.Multiaddr) []string {
 	var texts []string
-	for _, a := range slices.Concat(c.seenAs(), public(c.cfg.Host.Peerstore().Addrs(id))) {
+	for _, a := range slices.Concat(ours, theirs) {
 		texts = append(texts, a.String())
 	}
 	slices.Sort(texts)

@@ -35,6 +35,14 @@ const (
 	transportUDP = "udp"
 )
 
+// transportOf returns the transport of an address.
+func transportOf(a multiaddr.Multiaddr) string {
+	if scope.HasProtocol(a, multiaddr.P_UDP) {
+		return transportUDP
+	}
+	return transportTCP
+}
+
 // sightings tell how the router maps ports after two dials: the host itself says so after
 // nine observations and a minute. The caller of the methods holds the lock of the room.
 type sightings []sighting
@@ -46,15 +54,11 @@ func sightingOf(e event.EvtPeerIdentificationCompleted) (sighting, bool) {
 		scope.Relayed(e.Conn) || scope.OfConn(e.Conn) != scope.Public || scope.Of(e.ObservedAddr) != scope.Public {
 		return sighting{}, false
 	}
-	transport := transportTCP
-	if scope.HasProtocol(e.ObservedAddr, multiaddr.P_UDP) {
-		transport = transportUDP
-	}
 	by, at, here := addrPort(e.Conn.RemoteMultiaddr()), addrPort(e.ObservedAddr), addrPort(e.Conn.LocalMultiaddr())
 	if !by.Addr().Is4() || !at.Addr().Is4() || here.Port() == 0 {
 		return sighting{}, false
 	}
-	return sighting{socket: socket{transport, here.Port()}, by: by.Addr(), at: at}, true
+	return sighting{socket: socket{transportOf(e.ObservedAddr), here.Port()}, by: by.Addr(), at: at}, true
 }
 
 // addrPort returns the IP address and the port in an address; the zero AddrPort if there is
@@ -107,11 +111,7 @@ const maxSeenAs = 2
 func (r *Reach) SeenAs() (addrs []multiaddr.Multiaddr) {
 	listens := make(map[socket]bool)
 	for _, a := range r.cfg.Host.Network().ListenAddresses() {
-		for _, transport := range []string{transportTCP, transportUDP} {
-			if _, err := a.ValueForProtocol(multiaddr.ProtocolWithName(transport).Code); err == nil {
-				listens[socket{transport, addrPort(a).Port()}] = true
-			}
-		}
+		listens[socket{transportOf(a), addrPort(a).Port()}] = true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,9 +143,9 @@ func (s sightings) places() (ips []netip.Addr) {
 	return ips
 }
 
-// mapping returns how the router maps ports of a transport. Two peers that see one socket at the same port
-// tell that it is one for all peers: a third that lies changes nothing. If all that see it at
-// one address name other ports, each peer has its own.
+// mapping returns how the router maps ports of a transport. Two peers that see one socket at
+// the same port tell that it is one for all peers: a third that lies changes nothing. If all
+// that see it at one address name other ports, each peer has its own.
 func (s sightings) mapping(transport string) network.NATDeviceType {
 	same, other := make(map[socket]bool), make(map[socket]bool)
 	for i, a := range s {

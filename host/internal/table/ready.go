@@ -129,8 +129,8 @@ func (t *Table) awaitJoin(ctx context.Context) error {
 }
 
 // ReadyWithin is Ready for an operation: it waits as long as ctx, at most 10s, or longer on a
-// machine that is late itself. Within that time, it waits for the end of the first join too: before that end, lookups work,
-// and miss many of the closest peers.
+// machine that is late itself. Within that time, it waits for the end of the first join too:
+// before that end, lookups work, and miss many of the closest peers.
 func (t *Table) ReadyWithin(ctx context.Context) error {
 	if t.Live() && !pending(t.joining()) && !t.cfg.Tasks.Closed() {
 		return nil // without a timer
