@@ -21,6 +21,8 @@ import (
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/go-kad/kad/host/internal/tasks"
 )
 
 // negotiationTimeout bounds the wait, when a stream is closed, until the peer agrees to
@@ -38,7 +40,7 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 
 // open opens a stream to a peer that is connected, also before the peer is identified.
 func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (network.Stream, error) {
-	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return pending(identified(s.host, c)) }) {
+	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
 		return s.host.NewStream(ctx, to, id)
 	}
 	raw, err := s.host.Network().NewStream(network.WithNoDial(ctx, "it is connected"), to)
@@ -50,16 +52,6 @@ func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (networ
 		return nil, err
 	}
 	return &eagerStream{raw, multistream.NewMSSelect(raw, id)}, nil
-}
-
-// pending reports whether a channel exists and is open.
-func pending(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return false
-	default:
-		return done != nil
-	}
 }
 
 // An eagerStream is a stream that is written before the peer has agreed to its protocol.

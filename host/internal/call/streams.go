@@ -134,7 +134,7 @@ func (s *Streams) exchange(ctx context.Context, on *stream, req protocol.Request
 // Connections of mocknet name no transport.
 func (s *Streams) reusable(on *stream) bool {
 	c := on.Conn()
-	return c.ConnState().Transport != "" && !scope.Relayed(c) && !pending(identified(s.host, c)) && !answersOnce(s.host, c.RemotePeer())
+	return c.ConnState().Transport != "" && !scope.Relayed(c) && !tasks.Pending(identified(s.host, c)) && !answersOnce(s.host, c.RemotePeer())
 }
 
 // errNoAnswer is the refusal of a peer that ends the stream.

@@ -132,7 +132,7 @@ func (t *Table) awaitJoin(ctx context.Context) error {
 // machine that is late itself. Within that time, it waits for the end of the first join too:
 // before that end, lookups work, and miss many of the closest peers.
 func (t *Table) ReadyWithin(ctx context.Context) error {
-	if t.Live() && !pending(t.joining()) && !t.cfg.Tasks.Closed() {
+	if t.Live() && !tasks.Pending(t.joining()) && !t.cfg.Tasks.Closed() {
 		return nil // without a timer
 	}
 	ctx, end := t.limit(ctx)
@@ -148,16 +148,6 @@ func (t *Table) joining() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.joined
-}
-
-// pending reports whether a channel exists and is open.
-func pending(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return false
-	default:
-		return done != nil
-	}
 }
 
 // NotReady says why no contact can be asked. cause is what ended the wait; nil if there

@@ -116,6 +116,16 @@ func Poke(wake chan<- struct{}) {
 	}
 }
 
+// Pending reports whether a channel exists and is open.
+func Pending(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return false
+	default:
+		return done != nil
+	}
+}
+
 // Locked runs a call under a lock, with the time read after the lock was taken: so the
 // times of the calls do not go back, as routing.Table asks.
 func Locked(mu *sync.Mutex, call func(now time.Time)) {
