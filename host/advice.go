@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/go-kad/kad/host/internal/relay"
 	"github.com/go-kad/kad/host/internal/scope"
@@ -152,11 +151,8 @@ func quicOf(addrs []multiaddr.Multiaddr) (netip.AddrPort, bool) {
 		if !scope.HasProtocol(a, multiaddr.P_QUIC_V1) || scope.HasProtocol(a, multiaddr.P_CIRCUIT) || scope.Of(a) != scope.Public {
 			continue
 		}
-		first, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_QUIC_V1 })
-		if at, err := manet.ToNetAddr(first); err == nil {
-			if p, err := netip.ParseAddrPort(at.String()); err == nil {
-				return p, true
-			}
+		if at := scope.AddrPort(a); at.IsValid() {
+			return at, true
 		}
 	}
 	return netip.AddrPort{}, false

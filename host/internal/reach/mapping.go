@@ -8,7 +8,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/go-kad/kad/host/internal/scope"
 )
@@ -54,32 +53,11 @@ func sightingOf(e event.EvtPeerIdentificationCompleted) (sighting, bool) {
 		scope.Relayed(e.Conn) || scope.OfConn(e.Conn) != scope.Public || scope.Of(e.ObservedAddr) != scope.Public {
 		return sighting{}, false
 	}
-	by, at, here := addrPort(e.Conn.RemoteMultiaddr()), addrPort(e.ObservedAddr), addrPort(e.Conn.LocalMultiaddr())
+	by, at, here := scope.AddrPort(e.Conn.RemoteMultiaddr()), scope.AddrPort(e.ObservedAddr), scope.AddrPort(e.Conn.LocalMultiaddr())
 	if !by.Addr().Is4() || !at.Addr().Is4() || here.Port() == 0 {
 		return sighting{}, false
 	}
 	return sighting{socket: socket{transportOf(e.ObservedAddr), here.Port()}, by: by.Addr(), at: at}, true
-}
-
-// addrPort returns the IP address and the port in an address; the zero AddrPort if there is
-// none.
-func addrPort(a multiaddr.Multiaddr) netip.AddrPort {
-	if a == nil {
-		return netip.AddrPort{}
-	}
-	first, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool {
-		code := c.Protocol().Code
-		return code != multiaddr.P_IP4 && code != multiaddr.P_IP6 && code != multiaddr.P_TCP && code != multiaddr.P_UDP
-	})
-	at, err := manet.ToNetAddr(first)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	p, err := netip.ParseAddrPort(at.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
 // add adds a sighting, in place of the one of the same peer, or of the oldest.
@@ -111,7 +89,7 @@ const maxSeenAs = 2
 func (r *Reach) SeenAs() (addrs []multiaddr.Multiaddr) {
 	listens := make(map[socket]bool)
 	for _, a := range r.cfg.Host.Network().ListenAddresses() {
-		listens[socket{transportOf(a), addrPort(a).Port()}] = true
+		listens[socket{transportOf(a), scope.AddrPort(a).Port()}] = true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
-// A listening is a host that listens on port 4001.
+// A listening is a host that listens on port 4001, through a relay, and where no IP is.
 type listening struct{ lhost.Host }
 
 func (listening) Network() network.Network { return listeningNetwork{} }
@@ -19,7 +19,8 @@ func (listening) Network() network.Network { return listeningNetwork{} }
 type listeningNetwork struct{ network.Network }
 
 func (listeningNetwork) ListenAddresses() []multiaddr.Multiaddr {
-	return roomtest.Addrs("/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1", "/ip4/0.0.0.0/tcp/4001")
+	return roomtest.Addrs("/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1", "/ip4/0.0.0.0/tcp/4001",
+		"/p2p-circuit", "/memory/1", "/unix/a", "/dns4/localhost/tcp/1")
 }
 
 // The host is seen at the places of the last sightings of what it listens on, two for each

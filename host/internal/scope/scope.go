@@ -14,7 +14,9 @@ package scope
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -165,4 +167,17 @@ func Network(addr multiaddr.Multiaddr, bits4, bits6 int) string {
 		return v4.Mask(net.CIDRMask(bits4, 32)).String()
 	}
 	return ip.Mask(net.CIDRMask(bits6, 128)).String()
+}
+
+// AddrPort returns the IP address and the port that addr begins with; the zero AddrPort if it
+// begins with something else, as a relayed address, a name or a Unix socket does.
+func AddrPort(addr multiaddr.Multiaddr) netip.AddrPort {
+	if len(addr) < 2 || (addr[1].Protocol().Code != multiaddr.P_TCP && addr[1].Protocol().Code != multiaddr.P_UDP) {
+		return netip.AddrPort{}
+	}
+	ip, ok := netip.AddrFromSlice(addr[0].RawValue())
+	if code := addr[0].Protocol().Code; !ok || (code != multiaddr.P_IP4 && code != multiaddr.P_IP6) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(addr[1].RawValue()))
 }

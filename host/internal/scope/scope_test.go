@@ -138,3 +138,28 @@ func TestReaching(t *testing.T) {
 		t.Errorf("%d of %d addresses are direct", len(direct), len(all))
 	}
 }
+
+// The IP address and port are what an address begins with.
+func TestAddrPort(t *testing.T) {
+	for addr, want := range map[string]string{
+		"/ip4/1.2.3.4/tcp/5":                 "1.2.3.4:5",
+		"/ip4/1.2.3.4/udp/65535/quic-v1":     "1.2.3.4:65535",
+		"/ip6/::ffff:1.2.3.4/tcp/443/tls/ws": "1.2.3.4:443",
+		"/ip6/2001:db8::1/udp/5/quic-v1":     "[2001:db8::1]:5",
+	} {
+		if got := AddrPort(multiaddr.StringCast(addr)).String(); got != want {
+			t.Errorf("AddrPort(%s) = %s, want %s", addr, got, want)
+		}
+	}
+	for _, addr := range []string{
+		"/p2p-circuit", "/memory/1", "/unix/a", "/ip4/1.2.3.4", "/ip4/1.2.3.4/sctp/1", "/dns4/localhost/tcp/1",
+		"/ip6zone/eth0/ip6/fe80::1/tcp/1", "/p2p/" + relay + "/p2p-circuit",
+	} {
+		if got := AddrPort(multiaddr.StringCast(addr)); got.IsValid() {
+			t.Errorf("AddrPort(%s) = %s, want none", addr, got)
+		}
+	}
+	if got := AddrPort(nil); got.IsValid() {
+		t.Errorf("AddrPort(nil) = %s, want none", got)
+	}
+}
