@@ -73,7 +73,7 @@ type LimitReached struct {
 
 // Says implements [Change].
 func (c Joined) Says() (string, []any) {
-	return "joined the network", []any{"contacts", c.Contacts, "through", c.Through, "took", c.Took.Round(time.Millisecond)}
+	return "joined the network", []any{"contacts", c.Contacts, "through", c.Through, "took", c.Took.Round(time.Millisecond).String()}
 }
 
 // Says implements [Change].
@@ -82,7 +82,7 @@ func (c JoinFailed) Says() (string, []any) {
 	if c.Bootstrap == 0 {
 		sentence = "waiting for a peer of the network"
 	}
-	return sentence, []any{"why", c.Reason, "attempt", c.Attempt, "again in", c.Again.Round(time.Millisecond)}
+	return sentence, []any{"why", c.Reason, "attempt", c.Attempt, "again in", c.Again.Round(time.Millisecond).String()}
 }
 
 // Says implements [Change].

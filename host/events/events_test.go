@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +78,15 @@ func TestJoinFailedSays(t *testing.T) {
 	fails, _ := JoinFailed{Bootstrap: 1}.Says()
 	if waits == fails {
 		t.Errorf("both say %q", waits)
+	}
+}
+
+// The fields of a log line name the unit of a time.
+func TestSaysUnits(t *testing.T) {
+	for _, c := range []Change{Joined{Took: 1499 * time.Millisecond}, JoinFailed{Again: 1499 * time.Millisecond}} {
+		if _, fields := c.Says(); !slices.Contains(fields, any("1.499s")) {
+			t.Errorf("%T: the fields are %v", c, fields)
+		}
 	}
 }
 
