@@ -75,8 +75,13 @@ func (t *Table) Offline(now time.Time) bool {
 }
 
 // Late has Offline wait for answers for so much longer than 3s, until it is called again: on
-// a machine whose own timers fire late, all answers come late.
-func (t *Table) Late(by time.Duration) { t.audit.late = by }
+// a machine whose own timers fire late, all answers come late. While we are offline, nothing
+// but answers ends that, however late the machine becomes.
+func (t *Table) Late(now time.Time, by time.Duration) {
+	if !t.Offline(now) {
+		t.audit.late = by
+	}
+}
 
 // Live reports whether t has contacts to ask, and we are not offline.
 func (t *Table) Live(now time.Time) bool { return t.size > 0 && !t.Offline(now) }

@@ -68,6 +68,21 @@ func TestOneAnswerIsNoProof(t *testing.T) {
 	}
 }
 
+// A machine that becomes late while it is offline does not come back by that. One that is late
+// already has more time until it is offline.
+func TestLateWhileOffline(t *testing.T) {
+	c := newCut()
+	fail := func(now time.Time, other Contact) { c.Failed(now, other) }
+	c.Late(c.now, 10*time.Second)
+	if c.pass(12*time.Second, fail) || !c.pass(5*time.Second, fail) {
+		t.Fatal("a late machine is to be offline after 13 s, and no sooner")
+	}
+	c.Late(c.now, time.Minute)
+	if !c.Offline(c.now) {
+		t.Error("no contact has answered, and the table is back")
+	}
+}
+
 // A network of which one neighbour is left is believed to be that small after some minutes.
 func TestFewAnswersAreBelievedInTime(t *testing.T) {
 	c := newCut()

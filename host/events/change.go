@@ -23,7 +23,7 @@ type Joined struct {
 }
 
 // JoinFailed says that an attempt to join the network has failed. The log has the first,
-// the second, the fourth, the eighth, and so on.
+// the second, the fourth, the eighth, and so on. None is told of a node that is [Offline].
 type JoinFailed struct {
 	Reason    string
 	Bootstrap int           // bootstrap peers that are configured
@@ -73,7 +73,11 @@ type LimitReached struct {
 
 // Says implements [Change].
 func (c Joined) Says() (string, []any) {
-	return "joined the network", []any{"contacts", c.Contacts, "through", c.Through, "took", c.Took.Round(time.Millisecond).String()}
+	fields := []any{"contacts", c.Contacts, "took", c.Took.Round(time.Millisecond).String()}
+	if len(c.Through) > 0 {
+		fields = append(fields, "through", c.Through)
+	}
+	return "joined the network", fields
 }
 
 // Says implements [Change].

@@ -1,6 +1,7 @@
 package join
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/routing"
 )
@@ -42,11 +45,24 @@ func TestJoinAgain(t *testing.T) {
 	})
 }
 
-// A node that went offline joins again when a contact answers.
+// A node that went offline joins again when a contact answers. Until then it tells that it is
+// offline, and of no join that has failed.
 func TestJoinAfterOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := calltest.ID(1)
-		n := newNode(t, through(seed), "")
+		cfg := through(seed)
+		cfg.Observer = observe.New(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		told := cfg.Observer.Events(ctx, ctx)
+		go func() {
+			for e := range told {
+				if e, ok := e.What.(events.JoinFailed); ok {
+					t.Errorf("an outage is told as %+v", e)
+				}
+			}
+		}()
+		n := newNode(t, cfg, "")
 		n.serve(t, calltest.Names(), seed)
 		n.start()
 		time.Sleep(time.Minute)

@@ -265,9 +265,11 @@ type NotReadyError struct {
 
 // Error says what is wrong, most important first, and what would help.
 func (e *NotReadyError) Error() string {
+	says := kaderr.ErrNoContacts.Error()
 	var why []string
 	if e.Offline {
-		why = append(why, "offline: none of the contacts answers, or few (it goes on by itself when they do)")
+		says = "kad: offline" // there are contacts
+		why = append(why, "none of the contacts answers, or few (it goes on by itself when they do)")
 	}
 	if e.Hindered != nil {
 		why = append(why, "requests fail here: "+e.Hindered.Error())
@@ -297,7 +299,7 @@ func (e *NotReadyError) Error() string {
 	if e.Cause != nil && !errors.Is(e.Cause, context.DeadlineExceeded) {
 		why = append(why, e.Cause.Error())
 	}
-	return kaderr.ErrNoContacts.Error() + ": " + strings.Join(why, "; ")
+	return says + ": " + strings.Join(why, "; ")
 }
 
 // Unwrap returns [kaderr.ErrNoContacts], the dial errors, and what ended the wait.

@@ -104,7 +104,7 @@ func (t *Table) change(call func(now time.Time) (wake bool)) {
 	var told []events.What
 	tasks.Locked(&t.mu, func(now time.Time) {
 		wasLive := t.live
-		t.contacts.Late(t.cfg.Pulse.More(maxLate))
+		t.contacts.Late(now, t.cfg.Pulse.More(maxLate))
 		wake = call(now)
 		for _, c := range t.contacts.Changes() {
 			t.changed++
@@ -329,7 +329,7 @@ func (t *Table) Small() bool {
 // Stats returns the gauges of the table.
 func (t *Table) Stats() (s routing.Stats) {
 	tasks.Locked(&t.mu, func(now time.Time) {
-		t.contacts.Late(t.cfg.Pulse.More(maxLate))
+		t.contacts.Late(now, t.cfg.Pulse.More(maxLate))
 		s = t.contacts.Stats(now)
 	})
 	return s
