@@ -266,8 +266,8 @@ var (
 	// [*UnansweredError], which says how many.
 	ErrUnanswered = kaderr.ErrUnanswered
 
-	// ErrNoContacts is returned when the routing table is empty, so that no
-	// lookup can start. The error is a [*NotReadyError], which says why.
+	// ErrNoContacts is returned when the routing table is empty, or the node is offline, so
+	// that no lookup can start. The error is a [*NotReadyError], which says why.
 	ErrNoContacts = kaderr.ErrNoContacts
 
 	// ErrRefused is wrapped by the error of a peer that answered, and did not
