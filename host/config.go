@@ -205,6 +205,10 @@ type Config struct {
 }
 
 const (
+	// maxDuration bounds the durations of a Config: eight times as much has to fit a
+	// [time.Duration].
+	maxDuration = 20 * 365 * 24 * time.Hour
+
 	maxK     = protocol.MaxCloser / 2 // an answer may name 2k peers
 	maxAlpha = 128
 
@@ -217,8 +221,14 @@ const (
 	manyAfter     = "/kad/many/1.0.0"
 )
 
-// withDefaults returns c with every zero field set to its default.
+// withDefaults returns c with every zero field set to its default, and durations within their
+// bound.
 func (c Config) withDefaults() Config {
+	for _, d := range []*time.Duration{
+		&c.RequestTimeout, &c.SlowAfter, &c.RefreshInterval, &c.RecordAge, &c.RepublishInterval, &c.ReplicateInterval,
+	} {
+		*d = min(*d, maxDuration)
+	}
 	c.K = cmp.Or(c.K, defaultK)
 	c.Alpha = cmp.Or(c.Alpha, defaultAlpha)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
@@ -352,8 +362,8 @@ func (l RelayLimits) withDefaults() RelayLimits {
 // valid reports whether a relay can have such limits. The protocol has 32 bits for the
 // duration, and 63 for the bytes.
 func (l RelayLimits) valid() bool {
-	const maxDuration = 1 << 31 * time.Second
-	return l.Duration >= time.Second && l.Duration < maxDuration && l.Bytes > 0 &&
+	const most = 1 << 31 * time.Second
+	return l.Duration >= time.Second && l.Duration < most && l.Bytes > 0 &&
 		l.Reservations > 0 && l.ReservationsPerIP > 0 && l.Circuits > 0
 }
 

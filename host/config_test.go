@@ -1,6 +1,7 @@
 package host
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,39 @@ func testConfigValid(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		_ = d.Close()
+	}
+}
+
+// Nodes whose durations and limits are the least or the greatest that there are, or below 0
+// where that switches something off, run, and end.
+func TestConfigExtremes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		every time.Duration
+		limit int
+		runs  time.Duration
+	}{
+		"least":    {1, 1, 2 * time.Second},
+		"greatest": {math.MaxInt64, math.MaxInt, 3 * 24 * time.Hour},
+		"negative": {-time.Hour, -1, 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := Config{
+					Mode: ModeServer, RequestTimeout: tt.every, SlowAfter: max(0, tt.every), RefreshInterval: tt.every, RecordAge: tt.every,
+					RepublishInterval: tt.every, ReplicateInterval: tt.every, MaxDials: tt.limit, MaxBytesPerPeer: tt.limit, MaxPerGroup: tt.limit,
+				}
+				nodes := newTestNet(t).nodes(3, cfg)
+				_, put := nodes[1].Put(t.Context(), "/v/key", []byte("1"), Quorum(2))
+				_, _ = nodes[1].Announce(t.Context(), testCID("content"))
+				time.Sleep(tt.runs)
+				if _, err := nodes[2].GetValue(t.Context(), "/v/key"); name == "greatest" && (err != nil || put != nil) {
+					t.Errorf("a value that lasts longest: put %v, got %v", put, err)
+				}
+				for _, d := range nodes {
+					_ = d.Stats()
+				}
+			})
+		})
 	}
 }
 

@@ -5,31 +5,37 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Each test that SECURITY.md names as the measure of an attack is there.
+// Each test that SECURITY.md names as the measure of an attack is there, and `make hostile` runs
+// it; fuzz targets have `make fuzz`.
 func TestSecurity(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
-	if err != nil {
-		t.Fatal(err)
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
-	missing := make(map[string]bool)
-	for _, name := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1) {
-		missing[name[1]] = true
+	dirs := make(map[string][]string) // of the tests
+	for _, name := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read("SECURITY.md"), -1) {
+		dirs[name[1]] = nil
 	}
-	if len(missing) < 20 {
-		t.Fatalf("SECURITY.md names %d tests", len(missing))
+	if len(dirs) < 20 {
+		t.Fatalf("SECURITY.md names %d tests", len(dirs))
 	}
-	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
+	err := filepath.WalkDir(root, func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
 			return err
 		}
-		source, err := os.ReadFile(path)
-		for name := range missing {
+		source, err := os.ReadFile(file)
+		for name := range dirs {
 			if strings.Contains(string(source), "\nfunc "+name+"(") {
-				delete(missing, name)
+				dir, _ := filepath.Rel(root, filepath.Dir(file))
+				dirs[name] = append(dirs[name], "./"+filepath.ToSlash(dir))
 			}
 		}
 		return err
@@ -37,7 +43,18 @@ func TestSecurity(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for name := range missing {
-		t.Errorf("SECURITY.md names a test that is not there: %s", name)
+	hostile := regexp.MustCompile(`(?s)\nHOSTILE := (\S+).*?\nhostile:.*?for dir in ([^;]+);`).FindStringSubmatch(read("Makefile"))
+	if hostile == nil {
+		t.Fatal("the Makefile has no target hostile")
+	}
+	runs, in := regexp.MustCompile("^Test("+strings.ReplaceAll(hostile[1], "$$", "$")+")"), strings.Fields(hostile[2])
+	for name, at := range dirs {
+		switch {
+		case len(at) == 0:
+			t.Errorf("SECURITY.md names a test that is not there: %s", name)
+		case strings.HasPrefix(name, "Fuzz"):
+		case !runs.MatchString(name) || !slices.ContainsFunc(at, func(dir string) bool { return slices.Contains(in, dir) }):
+			t.Errorf("SECURITY.md names a test that make hostile does not run: %s in %v", name, at)
+		}
 	}
 }

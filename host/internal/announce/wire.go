@@ -74,7 +74,7 @@ func encode(p protocol.Peer) Wire {
 }
 
 // For returns the Peer message as a peer at s may see it; nil if it has nothing that
-// such a peer could use.
+// such a peer could use, or w is no Wire, as when the store has lost a part of it.
 func (w Wire) For(s scope.Scope) []byte {
 	if len(w) < wireHeader {
 		return nil
@@ -87,7 +87,7 @@ func (w Wire) For(s scope.Scope) []byte {
 	case scope.Private:
 		size = int(binary.BigEndian.Uint16(w[2:]))
 	}
-	if size == 0 {
+	if size == 0 || size > len(body) {
 		return nil
 	}
 	return body[:size]
