@@ -71,12 +71,12 @@ func sound(a multiaddr.Multiaddr) bool {
 
 // trim removes "/p2p/" and the ID at the end of an address of that peer. It reports
 // false if nothing is left, or if the ID is the one of another peer. The ID of a relay
-// stands before the end.
+// stands before the end; if it is that of the peer itself, a dial would wait for itself.
 func trim(a multiaddr.Multiaddr, id peer.ID) (multiaddr.Multiaddr, bool) {
 	for len(a) > 0 {
 		last := &a[len(a)-1]
 		if last.Code() != multiaddr.P_P2P {
-			return a, true
+			return a, !leadsThrough(a, id)
 		}
 		if string(last.RawValue()) != string(id) {
 			return nil, false
@@ -84,6 +84,16 @@ func trim(a multiaddr.Multiaddr, id peer.ID) (multiaddr.Multiaddr, bool) {
 		a = a[:len(a)-1]
 	}
 	return nil, false
+}
+
+// leadsThrough reports whether an address has the ID of a peer in it.
+func leadsThrough(a multiaddr.Multiaddr, id peer.ID) bool {
+	for i := range a {
+		if a[i].Code() == multiaddr.P_P2P && string(a[i].RawValue()) == string(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // decodable reports whether b looks like an address of known protocols, of at

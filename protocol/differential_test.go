@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,7 +92,8 @@ func oraclePeers(list []*pb.Message_Peer) []Peer {
 				continue
 			}
 			transport, last := peer.SplitAddr(a)
-			if last != "" && last != id || len(transport) == 0 {
+			through := strings.Contains(transport.String()+"/", "/p2p/"+id.String()+"/")
+			if last != "" && last != id || len(transport) == 0 || through {
 				continue
 			}
 			if !slices.ContainsFunc(p.Addrs, transport.Equal) {

@@ -86,7 +86,8 @@
 //
 // "/p2p/" and the peer's own ID are removed from the end of an address.
 // Context: js-libp2p adds the ID, Go does not; with another ID we would dial a third peer.
-// Decision: an address that ends in another ID is no address of that peer.
+// A dial of a peer through itself waits for itself, for 5 s.
+// Decision: an address that ends in another ID, or whose relay is the peer, is no address of it.
 // Consequence: one form for each address, so that duplicates show.
 // What would change it: addresses that mean something with another ID.
 //

@@ -22,10 +22,10 @@ type EncodedPeer struct {
 // an address that it cannot decode.
 //
 // Addresses are written without "/p2p/" and the ID at their end. An address is left out
-// if it ends in another ID, is a duplicate, cannot be decoded, or is over [MaxAddrs],
-// [MaxAddr] or [MaxPeer]; so is Certified over [MaxCertified]. An address is written
-// depending only on the ones before it: with NotConnected, the message of the first n
-// addresses is a prefix of the message of all.
+// if it ends in another ID, leads through the peer itself, is a duplicate, cannot be decoded,
+// or is over [MaxAddrs], [MaxAddr] or [MaxPeer]; so is Certified over [MaxCertified]. An
+// address is written depending only on the ones before it: with NotConnected, the message of
+// the first n addresses is a prefix of the message of all.
 func AppendPeer(dst []byte, p Peer) []byte {
 	if !validID([]byte(p.ID)) {
 		return dst

@@ -13,7 +13,7 @@ func TestOddRequests(t *testing.T) {
 	n.get("GET /v1/ready", "")
 	odd := []string{
 		"", "\x00", "\xff", "/", "-1", "0", "1", "9223372036854775807", "99999999999999999999", "-1s", "1ns", "2562047h", "/v/", "zz", strings.Repeat("a", 8000),
-		"/p2p/", "/p2p-circuit", "/memory/1/p2p/" + nobody, "/unix/a/p2p/" + nobody, "/ip4/127.0.0.1/p2p/" + nobody, "/p2p/" + nobody + "/p2p-circuit/p2p/" + nobody,
+		"/p2p/", "/p2p-circuit", "/memory/1/p2p/" + nobody, "/unix/a/p2p/" + nobody, "/ip4/127.0.0.1/p2p/" + nobody,
 		nobody, n.ID, first.ID, someCID, "bafkqaaa", "bafyqa",
 	}
 	for _, e := range endpoints() {
