@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -119,4 +120,27 @@ func TestDoubtedSeedsAreBetterThanNone(t *testing.T) {
 			t.Errorf("found %d, want both", len(r.Closest))
 		}
 	})
+}
+
+// What a lookup lacks is asked after each answer: once it lacks nothing, it does not wait for
+// late peers any more, and until then it does.
+func TestLacksAfterEachAnswer(t *testing.T) {
+	const late = 6 * time.Second
+	for found, least := range map[bool]time.Duration{true: 0, false: late} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 4)
+			n.net.Add(calltest.ID(1), calltest.After(late, calltest.Names()))
+			s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lacks := true
+			s.Lacks = func() bool { return lacks }
+			s.Heard = func(routing.Contact, protocol.Response) { lacks = !found }
+			spent := roomtest.Took(func() { _, err = s.Run(t.Context()) })
+			if err != nil || (spent >= late) != !found || spent < least {
+				t.Errorf("found early: %v; the lookup took %v, %v; the late answer comes after %v", found, spent, err, late)
+			}
+		})
+	}
 }
