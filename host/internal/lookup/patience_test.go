@@ -144,3 +144,23 @@ func TestLacksAfterEachAnswer(t *testing.T) {
 		})
 	}
 }
+
+// A lookup that lacks something from the beginning keeps its requests to the closest peers, also
+// if more peers are late than it has requests at a time, and none has answered yet.
+func TestLacksBeforeTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 60)
+		for i := range 60 {
+			n.net.Add(calltest.ID(i+1), calltest.After(6*time.Second, calltest.Names()))
+		}
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Lacks = func() bool { return true }
+		r, err := s.Run(t.Context())
+		if want := n.table.Closest(s.key, testK); err != nil || r.Requests <= 20 || !slices.Equal(peersOf(r.Closest), peersOf(want)) {
+			t.Errorf("after %d requests, found %v, %v; want %v", r.Requests, peersOf(r.Closest), err, peersOf(want))
+		}
+	})
+}
