@@ -87,4 +87,6 @@ type Result struct {
 	End        End       // why it ended
 	Confidence float64   // how likely Closest are the closest that are alive, from 0 to 1; 0 if it is unknown
 	Crowded    bool      // more contacts are near the target than chance brings there: Closest has up to 4 K
+
+	grown Size // what a census has shown of the network; zero if there was none
 }

@@ -40,15 +40,28 @@ func (e Estimate) Within(target, key Key) float64 {
 	return max(0, 1-2*e.Error) * e.Nodes * target.distance(key)
 }
 
-// widen has a lookup that is over go on where the target is crowded: it is to find all
-// contacts that are as near as K would be on average, whatever is nearer. It reports whether
-// there is more to find.
+// widen has a lookup that is over go on where the target seems crowded. First it asks elsewhere
+// whether the network has grown: then its size is mended, and the target is not crowded. Else
+// it is to find all contacts that are as near as K would be on average, whatever is nearer. It
+// reports whether there is more to find.
 func (l *Lookup) widen() bool {
 	if l.nodes() == 0 || l.stopped() || len(l.answered) < l.k {
 		return false
 	}
-	if !l.crowded && !l.cfg.Size.crowdedBy(l.k, l.target.distance(l.answered[l.k-1].Key)) {
-		return false
+	if !l.crowded {
+		reach := l.target.distance(l.answered[l.k-1].Key)
+		if !l.cfg.Size.crowdedBy(l.k, reach) {
+			return false
+		}
+		if l.census == nil {
+			l.census = l.newCensus(reach)
+			return true
+		}
+		grown := l.census.size()
+		if now := grown.Estimate(); !now.thin() && !now.crowdedBy(l.k, reach) {
+			l.grown, l.cfg.Size = grown, now
+			return true
+		}
 	}
 	l.crowded = true
 	radius, within := float64(l.k)/l.nodes(), 0

@@ -87,6 +87,9 @@ func (l *Lookup) move(c *candidate, to state) {
 	if c.Recent && to != answered {
 		l.changed = true
 	}
+	if c.polls() && to != answered && c.about.state == fresh {
+		c.about.state = failed // it is not asked for the target while it may still answer
+	}
 	c.settleNaming(to)
 	c.state = to
 	l.events++

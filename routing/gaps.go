@@ -23,7 +23,7 @@ const minGapRequests = 6
 // has asked enough, or there is none.
 func (l *Lookup) askAgain(p *path) *candidate {
 	most := max(minGapRequests, int(math.Ceil(gapShare*float64(l.cfg.K))))
-	if l.nodes() <= float64(2*l.k) || len(p.again) >= most || l.confidence(p) >= enough {
+	if l.nodes() <= float64(2*l.k) || p.gapRequests() >= most || l.confidence(p) >= enough {
 		return nil
 	}
 	about := l.gap(p)
@@ -48,7 +48,7 @@ func (l *Lookup) askAgain(p *path) *candidate {
 func (l *Lookup) gap(p *path) (widest *candidate) {
 	reaches := p.reaches
 	for _, s := range p.again {
-		if s.state == waiting {
+		if s.state == waiting && !s.polls() {
 			far := float64(l.k) * l.answering() / l.nodes()
 			reaches = append(slices.Clip(reaches), reach{s.Key, s.about.Key, far})
 		}
@@ -114,6 +114,16 @@ func (l *Lookup) hasAskedAgain(c *candidate) bool {
 	})
 }
 
+// gapRequests returns how many contacts p has asked once more because of gaps.
+func (p *path) gapRequests() (n int) {
+	for _, s := range p.again {
+		if !s.polls() {
+			n++
+		}
+	}
+	return n
+}
+
 // asksAgain reports whether p awaits an answer about another peer than the target.
 func (p *path) asksAgain() bool {
 	return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.state == waiting })
@@ -135,6 +145,11 @@ func (l *Lookup) againOf(id peer.ID) *candidate {
 // answeredAgain takes in the contacts that s named, which are closest to the peer that it was
 // asked about.
 func (l *Lookup) answeredAgain(p *path, s *candidate, closer []Contact) {
+	if s.polls() {
+		l.census.count(s, closer, l.k)
+		l.events++
+		return
+	}
 	l.changed = l.hear(p, l.known[s.ID], closer) || l.changed
 	p.reaches = append(p.reaches, reachOf(s, s.about.Key, closer))
 	l.events++

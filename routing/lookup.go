@@ -96,6 +96,8 @@ type Lookup struct {
 	cfg      LookupConfig // its K grows where the target is crowded
 	k        int          // K as it was given
 	crowded  bool         // see widen
+	census   *census      // nil until the target seems crowded
+	grown    Size         // of the network, if the census has shown that it has grown
 	paths    []*path
 	turn     int // the path that may ask next
 	known    map[peer.ID]*candidate
@@ -307,6 +309,7 @@ func (l *Lookup) Result() Result {
 		End:        l.end,
 		Confidence: l.overall(),
 		Crowded:    l.crowded,
+		grown:      l.grown,
 	}
 }
 
@@ -330,6 +333,9 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 		ask.Contact.Namer = c.namer.ID
 	}
 	if c.about != nil {
+		if c.polls() {
+			l.census.places = l.census.places[1:]
+		}
 		p.again = append(p.again, c)
 		ask.About = c.about.Contact
 		return ask

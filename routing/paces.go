@@ -129,6 +129,9 @@ const (
 // would ask 90 peers in place of 24. Sybils that are to pass for growth have to lie around six
 // targets, and no longer nearer to each than all other peers.
 func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
+	if r.grown != (Size{}) {
+		p.size, p.crowded = r.grown, nil
+	}
 	switch {
 	case r.End != Converged || !recalled.IsZero():
 	case !r.Crowded:

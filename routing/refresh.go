@@ -85,6 +85,28 @@ func (t *Table) RefreshCPLs() []int {
 	return cpls
 }
 
+// LoneCPLs returns the CPLs that a node looks up beside its own key when it joins. There are
+// some if its K closest contacts have one CPL: then it is the only node known on its own side
+// of the bit after that prefix, and is to hold the records of that side, which the nodes on
+// the other side have. All of those should know it, and there may be more than K, while the
+// lookup of its own key finds the K closest. A key on its own side that differs in a later bit
+// is closest to others of them. With K = 3, one node of 10 needs that; with K = 20, one of a
+// million.
+func (t *Table) LoneCPLs() (cpls []int) {
+	closest := t.Closest(t.self, t.cfg.K)
+	if len(closest) < t.cfg.K {
+		return nil
+	}
+	side, last := t.self.CPL(closest[0].Key), closest[len(closest)-1].Key
+	if t.self.CPL(last) != side {
+		return nil
+	}
+	for cpl := side + 1; cpl <= min(t.self.flip(side).CPL(last), MaxRefreshCPL); cpl++ {
+		cpls = append(cpls, cpl)
+	}
+	return cpls
+}
+
 // heldAt returns how many contacts have that CPL.
 func (t *Table) heldAt(cpl int) (n int) {
 	for _, e := range t.bucket(cpl).entries {

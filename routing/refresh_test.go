@@ -1,10 +1,13 @@
 package routing
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // tableWith returns a table that holds one contact of each of these CPLs.
@@ -199,5 +202,76 @@ func BenchmarkPreimage(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Preimage(self, MaxRefreshCPL, rng)
+	}
+}
+
+// The CPLs beside its own key are looked up by a node whose K closest contacts have one CPL, as
+// far as some of them differ in a later bit from what is nearest to it on their side.
+func TestLoneCPLs(t *testing.T) {
+	self := KeyOf([]byte("self"))
+	on := func(cpl, differ int) Contact { // with that CPL, it differs from self first there and then in that bit
+		c := ContactOf(peer.ID(fmt.Sprint(cpl, differ)))
+		c.Key = self.flip(cpl).flip(differ)
+		return c
+	}
+	for _, tt := range []struct {
+		name string
+		held []Contact
+		want []int
+	}{
+		{"nobody", nil, nil},
+		{"fewer than K", []Contact{on(1, 2), on(1, 3)}, nil},
+		{"one on its own side", []Contact{on(1, 2), on(1, 3), on(3, 4)}, nil},
+		{"none on its own side", []Contact{on(1, 2), on(1, 3), on(1, 5), on(0, 1)}, []int{2}},
+		{"all others near each other", []Contact{on(1, 4), on(1, 3), on(1, 5), on(0, 1)}, []int{2, 3}},
+	} {
+		tab := NewTable(self, TableConfig{K: 3})
+		seenAll(tab, tt.held...)
+		if got := tab.LoneCPLs(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A newcomer that is nearer to a key than all nodes before it meets the nearest of them in its
+// lookups: with K = 3 too, where more than K nodes may be on the other side of its prefix.
+func TestNewcomerMeetsHolders(t *testing.T) {
+	long(t)
+	const k, nodes, newcomers = 3, 40, 200
+	rng := seeded(t, 1)
+	var all []Contact
+	for i := range nodes {
+		all = append(all, contact(i))
+	}
+	for _, lone := range []bool{false, true} {
+		missed, keys := 0, 0
+		for i := range newcomers {
+			self := ContactOf(peer.ID(fmt.Sprint("newcomer ", i)))
+			tab, met := NewTable(self.Key, TableConfig{K: k}), make(map[Key]bool)
+			meet := func(key Key) { // a lookup of it asks the K closest
+				for _, c := range closestOf(key, all, k) {
+					met[c.Key] = true
+					tab.Seen(epoch, c)
+				}
+			}
+			meet(self.Key)
+			for _, cpl := range tab.LoneCPLs() {
+				if lone {
+					meet(KeyOf(Preimage(self.Key, cpl, rng)))
+				}
+			}
+			for range 200 {
+				key := randomKey(rng)
+				if closest := closestOf(key, all, 1); key.Compare(self.Key, closest[0].Key) < 0 {
+					if keys++; !met[closest[0].Key] {
+						missed++
+					}
+				}
+			}
+		}
+		t.Logf("with the lookups beside its own key: %v; of %d keys, the closest holder of %d is not met", lone, keys, missed)
+		if keys < 500 || lone && missed > keys/100 || !lone && missed < keys/50 {
+			t.Errorf("with the lookups beside its own key: %v; of %d keys, the closest holder of %d is not met", lone, keys, missed)
+		}
 	}
 }

@@ -190,9 +190,9 @@ func testHandOver(t *testing.T) {
 	}
 }
 
-// With a small K, newcomers wait for places in full buckets of the closest holders, and are
-// handed what they should hold all the same, except the records whose closest holder they
-// have not met.
+// With a small K, newcomers wait for places in full buckets of the closest holders, and may be
+// the only nodes on their side of more than K others. They are handed what they should hold all
+// the same.
 func TestHandOverToWaiting(t *testing.T) {
 	should, lacks := 0, 0
 	for seed := range uint64(3) {
@@ -218,7 +218,7 @@ func TestHandOverToWaiting(t *testing.T) {
 		})
 	}
 	t.Logf("of %d records that they are to hold, the newcomers lack %d", should, lacks)
-	if should < 20 || lacks > should/6 { // a fifth, if only what is in the table is handed over
+	if should < 20 || lacks > 0 { // a tenth, without the lookups of LoneCPLs; a fifth, if only what is in the table is handed over
 		t.Errorf("of %d records that they are to hold, the newcomers lack %d", should, lacks)
 	}
 }

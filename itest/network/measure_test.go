@@ -60,7 +60,7 @@ func measureCold(t *testing.T, log func(format string, args ...any)) {
 		d := n.Pick(1)[0]
 		for range 5 {
 			hangUp(d)
-			n.lookup(t, f, d, fmt.Sprint("cold", i, len(f.took)+f.crowded))
+			n.lookup(t, f, d, fmt.Sprint("cold", i, len(f.took)))
 			time.Sleep(ms(100))
 		}
 	}

@@ -47,7 +47,7 @@ func (w *World) tryToJoin(i int, wait time.Duration, tally *Tally, found, done f
 			first = false
 			w.lookup(i, w.Contact(i).Key, tally, func() {
 				found()
-				w.fill(i, tally, done)
+				w.lookups(i, w.Table(i).LoneCPLs(), tally, func() { w.fill(i, tally, done) })
 			})
 		case !ok:
 			if failed++; failed == len(asked) {
@@ -75,6 +75,15 @@ func (w *World) lookup(i int, target routing.Key, tally *Tally, done func()) {
 	s := &search{w: w, from: i, target: target, tally: tally}
 	s.done = func(routing.Result) { done() }
 	s.start()
+}
+
+// lookups looks a random key of each CPL up, one after the other.
+func (w *World) lookups(i int, cpls []int, tally *Tally, done func()) {
+	if len(cpls) == 0 {
+		done()
+		return
+	}
+	w.lookup(i, w.keyAt(i, cpls[0]), tally, func() { w.lookups(i, cpls[1:], tally, done) })
 }
 
 // fill fills the buckets of a node, some requests at a time.

@@ -61,15 +61,17 @@ func (s *Sender) NewBulk() *Bulk {
 type load struct {
 	to      routing.Contact
 	parcels []*Parcel
-	places  []int // of the peer in To of each
-	over    bool  // its outcomes have been read
-	ended   bool  // all of it has been sent, or given up
+	places  []int         // of the peer in To of each
+	over    bool          // its outcomes have been read
+	ended   bool          // all of it has been sent, or given up
+	done    chan struct{} // closed when nothing of it is under way any more
 }
 
 // Deliver sends parcels, and returns what became of each, in their order, when the peers have
-// answered. It waits for no peer that takes much longer than an answer does: what such a peer
-// is sent goes on in the background, and is neither in Stored nor in Failed. It is sent no
-// more until it has answered. What has not been sent when ctx ends fails with its cause.
+// answered. It waits for no peer that takes much longer than an answer does, once other peers
+// have stored all that it was sent: that goes on in the background, and is neither in Stored nor
+// in Failed. Such a peer is sent no more until it has answered. What has not been sent when
+// ctx ends fails with its cause.
 func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 	loads := loadsOf(parcels)
 	patience := b.sender.cfg.Table.Patience() + bulkPatience
@@ -78,6 +80,7 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 		waits.Add(1)
 		done := sync.OnceFunc(waits.Done)
 		started := b.sender.cfg.Tasks.Go(func(closing context.Context) {
+			defer close(l.done)
 			defer done()
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
@@ -97,10 +100,16 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 		})
 		if !started {
 			b.settleRest(l, kaderr.ErrClosed)
+			close(l.done)
 			done()
 		}
 	}
 	waits.Wait()
+	for _, l := range loads {
+		if b.lacks(l) {
+			<-l.done
+		}
+	}
 	return b.receipts(parcels, loads)
 }
 
@@ -112,13 +121,25 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 		for i, c := range p.To {
 			l := of[c.ID]
 			if l == nil {
-				l = &load{to: c}
+				l = &load{to: c, done: make(chan struct{})}
 				of[c.ID], loads = l, append(loads, l)
 			}
 			l.parcels, l.places = append(l.parcels, p), append(l.places, i)
 		}
 	}
 	return loads
+}
+
+// lacks reports whether a load has a parcel that no peer has stored, and its own peer still may.
+func (b *Bulk) lacks(l *load) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, p := range l.parcels {
+		if errors.Is(p.outcomes[l.places[i]], errUnsettled) && !slices.Contains(p.outcomes, nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // leave ends the wait for a load, if its time is over.
@@ -179,6 +200,10 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 					return nil
 				})
 			})
+			if errs := b.outcomes(l, some); !reached(errs) && !errors.Is(errs[0], kaderr.ErrBusy) {
+				b.settleRest(l, errs[0])
+				return
+			}
 		}
 	}
 }
@@ -186,6 +211,16 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 // reached reports whether a peer was there to answer some requests that were sent together.
 func reached(errs []error) bool {
 	return slices.ContainsFunc(errs, func(err error) bool { return err == nil || errors.Is(err, kaderr.ErrRefused) })
+}
+
+// outcomes returns those of some parcels of a load.
+func (b *Bulk) outcomes(l *load, of []int) (errs []error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, i := range of {
+		errs = append(errs, l.parcels[i].outcomes[l.places[i]])
+	}
+	return errs
 }
 
 // settle records the outcome of a parcel of a load.

@@ -114,6 +114,49 @@ func TestBulkSilent(t *testing.T) {
 	})
 }
 
+// What no other peer has stored waits for a late peer: slow is not absent. What others have
+// stored does not.
+func TestBulkWaitsForTheOnlyPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slow = 6 * time.Second
+		for _, alone := range []bool{false, true} {
+			n, each := newNode(t, 2), slow
+			if !alone {
+				n.net.TakeTogether(20, true)
+				each = slow / 20
+			}
+			n.net.Add(calltest.ID(1), calltest.After(each, calltest.Names()))
+			bulk := n.NewBulk()
+			spent := roomtest.Took(func() {
+				for i, r := range bulk.Deliver(t.Context(), parcels(30, 1)) {
+					if len(r.Stored) != 1 || len(r.Failed) > 0 {
+						t.Errorf("alone %v, parcel %d: stored by %d, failed %v", alone, i, len(r.Stored), r.Failed)
+					}
+				}
+			})
+			if spent < slow {
+				t.Errorf("alone %v: it took %v, and the peer %v", alone, spent, slow)
+			}
+			spent = roomtest.Took(func() { bulk.Deliver(t.Context(), parcels(30, 2)) })
+			if spent >= slow {
+				t.Errorf("alone %v: what another peer has stored took %v", alone, spent)
+			}
+			time.Sleep(time.Minute)
+			n.net.Add(calltest.ID(1), calltest.Silent)
+			spent = roomtest.Took(func() {
+				for i, r := range bulk.Deliver(t.Context(), parcels(300, 1)) {
+					if len(r.Stored) > 0 || len(r.Failed) != 1 {
+						t.Errorf("alone %v, parcel %d: stored by %d, failed %v", alone, i, len(r.Stored), r.Failed)
+					}
+				}
+			})
+			if spent > 30*time.Second {
+				t.Errorf("alone %v: it waited %v for a silent peer", alone, spent)
+			}
+		}
+	})
+}
+
 // A peer that is gone fails what it was to get, at once. What is left when ctx ends fails with
 // its cause.
 func TestBulkGone(t *testing.T) {

@@ -27,6 +27,13 @@ const publicAddr = "/ip4/60.1.0.1/udp/4001/quic-v1"
 // newFinder returns a Finder on a host without connections.
 func newFinder(t *testing.T) *Finder {
 	t.Helper()
+	f, _ := newFinderIn(t)
+	return f
+}
+
+// newFinderIn is newFinder, with the network of the host.
+func newFinderIn(t *testing.T) (*Finder, mocknet.Mocknet) {
+	t.Helper()
 	net := mocknet.New()
 	t.Cleanup(func() { _ = net.Close() })
 	h, err := net.GenPeer()
@@ -35,7 +42,7 @@ func newFinder(t *testing.T) *Finder {
 	}
 	return New(Config{Host: h, Table: table.New(table.Config{
 		Host: h, Protocol: "/test/kad/1.0.0", Tasks: tasks.NewGroup(), K: 20, Wake: func() {},
-	})})
+	})}), net
 }
 
 // The addresses of a peer are ordered by the peers that vouch for them.

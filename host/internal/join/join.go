@@ -160,6 +160,11 @@ func (j *Joiner) once(ctx context.Context) error {
 	if err := j.cfg.Lookup.Refresh(ctx, []byte(j.self)); err != nil {
 		return err
 	}
+	for _, cpl := range j.cfg.Table.LoneCPLs() {
+		if err := j.refresh(ctx, cpl); err != nil {
+			return err
+		}
+	}
 	return j.fill(ctx)
 }
 
@@ -333,7 +338,7 @@ func (j *Joiner) introduce(ctx context.Context, id peer.ID) error {
 	return j.cfg.Call.Introduce(ctx, id)
 }
 
-// refresh looks up a random key of a bucket.
+// refresh looks up a random key of a CPL.
 func (j *Joiner) refresh(ctx context.Context, cpl int) error {
 	return j.cfg.Lookup.Refresh(ctx, routing.Preimage(j.cfg.Table.Self(), cpl, tasks.NewRNG()))
 }

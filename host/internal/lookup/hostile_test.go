@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -93,4 +94,44 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%s: %v on average, want at most 5 times %v", name, mean, normal)
 		}
 	}
+}
+
+// Where a key is crowded, a sink is told so, by a survey too, which looks the key up each time;
+// what it is sent reaches honest peers as well. Without a sink, the result has the k closest.
+func TestCrowdedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		for i := range 12 { // the size of the network is known then
+			n.find(t, fmt.Sprint("before ", i))
+		}
+		var crowd []peer.ID
+		for i := range 5000 {
+			crowd = append(crowd, calltest.ID(1000+i))
+		}
+		key := routing.KeyOf([]byte("key"))
+		slices.SortFunc(crowd, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+		crowd = crowd[:2*testK]
+		for _, id := range append(slices.Clone(crowd), ids...) {
+			n.net.Add(id, calltest.Knows(2*testK, append(slices.Clone(crowd), ids...)...))
+		}
+		if found, err := n.Closest(0)(t.Context(), []byte("key"), nil); err != nil || len(found) != testK {
+			t.Errorf("found %d, %v; want %d", len(found), err, testK)
+		}
+		s := n.NewSurvey()
+		for i, closest := range []Closest{n.Closest(0), s.Closest, s.Closest} {
+			crowded, added := 0, []peer.ID(nil)
+			_, err := closest(t.Context(), []byte("key"), &Sink{
+				Add:     func(_ context.Context, to ...routing.Contact) { added = append(added, peersOf(to)...) },
+				Late:    func(context.Context, ...routing.Contact) {},
+				Taken:   func(context.Context) bool { return true },
+				Crowded: func() { crowded++ },
+			})
+			if honest := slices.ContainsFunc(added, func(id peer.ID) bool { return slices.Contains(ids, id) }); err != nil || crowded != 1 || !honest {
+				t.Errorf("%d: told %d times that the key is crowded, %v; an honest peer is sent it: %v", i, crowded, err, honest)
+			}
+		}
+		if s.Known([]byte("key")) {
+			t.Error("a survey knows a crowded key without a lookup")
+		}
+	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -117,6 +118,49 @@ func TestDoubtedSeedsAreBetterThanNone(t *testing.T) {
 		}
 		if r, _ := n.find(t, "key"); len(r.Closest) != 2 {
 			t.Errorf("found %d, want both", len(r.Closest))
+		}
+	})
+}
+
+// What a lookup lacks is asked after each answer: once it lacks nothing, it does not wait for
+// late peers any more, and until then it does.
+func TestLacksAfterEachAnswer(t *testing.T) {
+	const late = 6 * time.Second
+	for found, least := range map[bool]time.Duration{true: 0, false: late} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 4)
+			n.net.Add(calltest.ID(1), calltest.After(late, calltest.Names()))
+			s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lacks := true
+			s.Lacks = func() bool { return lacks }
+			s.Heard = func(routing.Contact, protocol.Response) { lacks = !found }
+			spent := roomtest.Took(func() { _, err = s.Run(t.Context()) })
+			if err != nil || (spent >= late) != !found || spent < least {
+				t.Errorf("found early: %v; the lookup took %v, %v; the late answer comes after %v", found, spent, err, late)
+			}
+		})
+	}
+}
+
+// A lookup that lacks something from the beginning keeps its requests to the closest peers, also
+// if more peers are late than it has requests at a time, and none has answered yet.
+func TestLacksBeforeTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 60)
+		for i := range 60 {
+			n.net.Add(calltest.ID(i+1), calltest.After(6*time.Second, calltest.Names()))
+		}
+		s, err := n.Prepare(t.Context(), []byte("key"), protocol.FindNode{Target: []byte("key")}, Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Lacks = func() bool { return true }
+		r, err := s.Run(t.Context())
+		if want := n.table.Closest(s.key, testK); err != nil || r.Requests <= 20 || !slices.Equal(peersOf(r.Closest), peersOf(want)) {
+			t.Errorf("after %d requests, found %v, %v; want %v", r.Requests, peersOf(r.Closest), err, peersOf(want))
 		}
 	})
 }

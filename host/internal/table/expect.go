@@ -69,6 +69,13 @@ func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
 	return cpl, ok
 }
 
+// LoneCPLs returns the CPLs to look up beside our own key: see [routing.Table.LoneCPLs].
+func (t *Table) LoneCPLs() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.contacts.LoneCPLs()
+}
+
 // A Fill hands out the requests that fill buckets. It belongs to one goroutine.
 type Fill struct {
 	table *Table

@@ -1,0 +1,113 @@
+package routing
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// placed returns a contact whose key differs from target in these bits.
+func placed(name string, bits ...int) Contact {
+	c := Contact{ID: peer.ID(name), Key: target}
+	for _, bit := range bits {
+		c.Key = c.Key.flip(bit)
+	}
+	return c
+}
+
+// A census asks seeds that are far from the target and from each other, each of another Group;
+// none that is in doubt, has failed, is being asked or was named by another contact.
+func TestCensusPlaces(t *testing.T) {
+	group := func(c Contact, name string) Contact { c.Group = name; return c }
+	doubtful := placed("doubtful", 0, 2)
+	doubtful.Doubtful = true
+	seeds := []Contact{
+		placed("first half", 0), placed("first half again", 0, 200), placed("second quarter", 0, 1), placed("third", 1),
+		placed("near", 30), doubtful, placed("failed", 0, 3), placed("asked", 0, 4),
+		group(placed("of a group", 1, 2), "g"), group(placed("of the same group", 2), "g"),
+	}
+	l := NewLookup("self", target, seeds, LookupConfig{K: 4})
+	l.hear(l.paths[0], l.known["third"], []Contact{placed("named", 1, 3)})
+	l.known["failed"].state, l.known["asked"].state = failed, waiting
+	chosen := func() (names []string) {
+		for _, c := range l.newCensus(0x1p-30).places {
+			names = append(names, string(c.ID))
+		}
+		slices.Sort(names)
+		return names
+	}
+	if got, want := chosen(), []string{"first half again", "of a group", "second quarter", "third"}; !slices.Equal(got, want) {
+		t.Errorf("asked are %q, want %q", got, want)
+	}
+	for _, name := range []peer.ID{"third", "second quarter", "first half", "first half again"} {
+		l.known[name].state = failed
+	}
+	if got, want := chosen(), []string{"of a group"}; !slices.Equal(got, want) {
+		t.Errorf("asked are %q, want %q", got, want)
+	}
+}
+
+// The place with the fewest nodes counts for all, whatever its contact says of itself; with
+// fewer than three answers, nothing is known.
+func TestCensusCount(t *testing.T) {
+	var c census
+	for i, width := range []int{4, 6, 5} { // the farthest of two differs first in that bit
+		if got := c.size(); got != (Size{}) {
+			t.Errorf("after %d answers the size is %v", i, got)
+		}
+		s := &candidate{Contact: placed(fmt.Sprint("place ", i), i)}
+		near, far := s.Contact, s.Contact
+		near.ID, near.Key = "near", s.Key.flip(100)
+		far.ID, far.Key = "far", s.Key.flip(width)
+		beyond := Contact{ID: "beyond", Key: s.Key.flip(1)}
+		c.count(s, nil, 2)
+		c.count(s, []Contact{s.Contact}, 2)
+		c.count(s, []Contact{beyond, far, s.Contact, near}, 2)
+	}
+	if want := (Size{ranks: 6, reach: 6 * 0x1p-5 / 2}); c.size() != want {
+		t.Errorf("the size is %v, want %v", c.size(), want)
+	}
+}
+
+// A contact that has not answered a census is not asked for the target meanwhile: its answer
+// would not show to which of the requests it belongs. With too few answers, the target counts
+// as crowded.
+func TestCensusUnanswered(t *testing.T) {
+	const k = 4
+	seeds := near(target, 20)
+	for i := range seeds {
+		seeds[i].ID = peer.ID(fmt.Sprint("near ", i))
+	}
+	for i := range 4 {
+		seeds = append(seeds, placed(fmt.Sprint("far ", i), 3, 4+i))
+	}
+	l := NewLookup("self", target, seeds, LookupConfig{K: k, Size: Estimate{Nodes: 16, Error: 0.05}})
+	now, asked, about := epoch, make(map[peer.ID]bool), 0
+	for l.Result().End == Running {
+		switch a := l.Next(now); a.Kind {
+		case Ask:
+			if asked[a.Contact.ID] {
+				t.Fatalf("%q is asked while it is being asked", a.Contact.ID)
+			}
+			asked[a.Contact.ID] = true
+			if a.About.ID == "" {
+				l.Answered(a.Contact.ID, nil)
+				delete(asked, a.Contact.ID)
+			} else if about++; a.About.ID != a.Contact.ID {
+				t.Errorf("%q is asked about %q", a.Contact.ID, a.About.ID)
+			}
+		case Wait:
+			now = a.Until
+		case Drop, Done:
+		}
+		if now.Sub(epoch) > time.Hour {
+			t.Fatal("it does not end")
+		}
+	}
+	if r := l.Result(); !r.Crowded || about != censusPlaces {
+		t.Errorf("crowded %v, after %d requests of a census", r.Crowded, about)
+	}
+}
