@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,7 @@ func publishNumbers(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("publisher", h.ID())
+	requests, began, used := d.Stats().Requests, time.Now(), processTime()
 	in := bufio.NewScanner(os.Stdin)
 	out := bufio.NewWriter(os.Stdout)
 	done := 0
@@ -99,8 +101,16 @@ func publishNumbers(ctx context.Context) error {
 			_ = out.Flush()
 		}
 	}
-	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests)
+	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests-requests,
+		(processTime() - used).Milliseconds(), time.Since(began).Milliseconds())
 	return out.Flush()
+}
+
+// processTime returns the time of processors that the process has had.
+func processTime() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // residentMemory returns the memory of the process without parts of files, and the most that it
@@ -124,6 +134,35 @@ type million struct {
 	began     time.Time
 }
 
+// newMillion has nothing announced yet. Without a directory, the publisher keeps nothing.
+func newMillion(f *fleet, dir string, count int) *million {
+	first := f.hosts[0]
+	return &million{dir: dir, addr: fmt.Sprintf("%s/p2p/%s", first.Addrs()[0], first.ID()), done: make([]bool, count), began: time.Now()}
+}
+
+// BenchmarkPublish announces contents to 200 nodes with sockets, from a process of its own, of
+// which it tells the processor's time. The nodes have the same processors.
+func BenchmarkPublish(b *testing.B) {
+	f := launchWithin(b, millionPeers, 1, 10*time.Minute)
+	for _, count := range []int{1000, 10_000} {
+		b.Run(strconv.Itoa(count), func(b *testing.B) {
+			var requests, cpu, wall float64
+			for range b.N {
+				var publications, r, c, w int
+				ended := newMillion(f, "", count).publish(b, count+1)
+				if _, err := fmt.Sscan(ended, &publications, &r, &c, &w); err != nil || publications != count {
+					b.Fatalf("the publisher ended with %q", ended)
+				}
+				requests, cpu, wall = requests+float64(r), cpu+float64(c), wall+float64(w)
+			}
+			runs := float64(b.N)
+			b.ReportMetric(requests/runs/float64(count), "requests/key")
+			b.ReportMetric(cpu/runs, "cpu-ms")
+			b.ReportMetric(wall/runs, "wall-ms")
+		})
+	}
+}
+
 // TestMillion announces as many contents as KAD_MILLION says, from a process with a directory
 // to 200 nodes with sockets, and kills that process in the middle. Each content is found after it.
 func TestMillion(t *testing.T) {
@@ -132,8 +171,7 @@ func TestMillion(t *testing.T) {
 		t.Skip("KAD_MILLION is no number of contents: make million sets it; it needs the machine for itself")
 	}
 	f := launchWithin(t, millionPeers, 1, 10*time.Minute)
-	first := f.hosts[0]
-	m := &million{dir: t.TempDir(), addr: fmt.Sprintf("%s/p2p/%s", first.Addrs()[0], first.ID()), done: make([]bool, count), began: time.Now()}
+	m := newMillion(f, t.TempDir(), count)
 	m.publish(t, count/2)
 	m.publish(t, count+1)
 	held := 0
@@ -162,8 +200,8 @@ func TestMillion(t *testing.T) {
 }
 
 // publish runs the process of the publisher, with the contents that were not announced, and kills
-// it when so many are.
-func (m *million) publish(t *testing.T, until int) {
+// it when so many are. It returns what the process has told at its end.
+func (m *million) publish(t testing.TB, until int) (ended string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMillionPublisher$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), millionPublisher+"="+m.dir+" "+m.addr)
@@ -185,7 +223,7 @@ func (m *million) publish(t *testing.T, until int) {
 		defer close(given)
 		writeNumbers(in, m.undone())
 	}()
-	killed, ended := false, ""
+	killed := false
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
@@ -216,11 +254,13 @@ func (m *million) publish(t *testing.T, until int) {
 	if err := cmd.Wait(); (err != nil) != killed {
 		t.Errorf("the publisher ended with %v", err)
 	}
-	t.Logf("%d contents in %v; publications and requests of the process: %s", m.count-from, time.Since(began).Round(time.Millisecond), ended)
+	t.Logf("%d contents in %v; publications, requests, and ms of processors and of time of the process: %s",
+		m.count-from, time.Since(began).Round(time.Millisecond), ended)
+	return ended
 }
 
 // settle takes in that a content was announced.
-func (m *million) settle(t *testing.T, number string) {
+func (m *million) settle(t testing.TB, number string) {
 	t.Helper()
 	i, err := strconv.Atoi(number)
 	if err != nil || m.done[i] {

@@ -66,7 +66,7 @@ type fleet struct {
 func launch(t *testing.T, n int, seed uint64) *fleet { return launchWithin(t, n, seed, patience) }
 
 // launchWithin is launch for a network that takes up to a time to join.
-func launchWithin(t *testing.T, n int, seed uint64, most time.Duration) *fleet {
+func launchWithin(t testing.TB, n int, seed uint64, most time.Duration) *fleet {
 	t.Helper()
 	f := &fleet{rng: rand.New(rand.NewPCG(seed, seed))}
 	for i := range n {
