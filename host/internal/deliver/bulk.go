@@ -18,7 +18,7 @@ import (
 
 const (
 	// bulkPeers is how many peers are sent parcels at a time.
-	bulkPeers = 32
+	bulkPeers = 64
 
 	// bulkPatience is how long a peer may take for what it was sent at once, in addition to
 	// what an answer takes, until it is not waited for: it stores many records.

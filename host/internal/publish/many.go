@@ -25,9 +25,9 @@ const (
 	manyBytes = 16 << 20
 
 	// manyChunk is how many items are sent together, and manyChunks how many of these are
-	// under way: one is looked up while the other is sent.
+	// under way: some are looked up while others are sent.
 	manyChunk  = 1024
-	manyChunks = 2
+	manyChunks = 4
 
 	// manyAtOnce is how many items are written to the store at a time.
 	manyAtOnce = 64
