@@ -24,6 +24,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/itest/internal/race"
 )
 
 const (
@@ -167,6 +168,9 @@ func BenchmarkPublish(b *testing.B) {
 // that process in the middle. Each content is found after it. If KAD_MILLION says how many contents
 // there are, there are 200 nodes, which need the machine for themselves.
 func TestMillion(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector watches the same code in the tests of the rooms")
+	}
 	count, peers := 5000, 12
 	if want := os.Getenv("KAD_MILLION"); want != "" {
 		var err error

@@ -48,13 +48,18 @@ type Bulk struct {
 	turn   *call.Turn
 	gate   gate
 
-	mu   sync.Mutex
-	late map[peer.ID]struct{} // that are not waited for any more, and may still answer
+	mu     sync.Mutex
+	late   map[peer.ID]struct{} // that are not waited for any more, and may still answer
+	inTime map[peer.ID]struct{} // that have answered all of their last load, and in time
+	lanes  map[peer.ID]gate     // of each peer: one load is sent at a time
 }
 
 // NewBulk returns a Bulk that has delivered nothing.
 func (s *Sender) NewBulk() *Bulk {
-	return &Bulk{sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers), late: make(map[peer.ID]struct{})}
+	return &Bulk{
+		sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers),
+		late: make(map[peer.ID]struct{}), inTime: make(map[peer.ID]struct{}), lanes: make(map[peer.ID]gate),
+	}
 }
 
 // A load is the parcels for one peer.
@@ -63,13 +68,14 @@ type load struct {
 	parcels []*Parcel
 	places  []int // of the peer in To of each
 	over    bool  // its outcomes have been read
+	slow    bool  // a part of it took longer than patience
 	ended   bool  // all of it has been sent, or given up
 }
 
 // Deliver sends parcels, and returns what became of each, in their order, when the peers have
-// answered. It waits for no peer that takes much longer than an answer does: what such a peer
-// is sent goes on in the background, and is neither in Stored nor in Failed. It is sent no
-// more until it has answered. What has not been sent when ctx ends fails with its cause.
+// answered. It waits for no peer that takes much longer than an answer does, unless most do: what
+// such a peer is sent goes on in the background, and is neither in Stored nor in Failed. It is
+// sent no more until it has answered. What has not been sent when ctx ends fails with its cause.
 func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 	loads := loadsOf(parcels)
 	patience := b.sender.cfg.Table.Patience() + bulkPatience
@@ -82,14 +88,17 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			defer context.AfterFunc(closing, func() { cancel(kaderr.ErrClosed) })()
-			_ = b.gate.pass(ctx, patience, func() error {
-				b.send(ctx, l, func(send func()) {
-					late, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
-					defer stop()
-					defer context.AfterFunc(late, func() { b.leave(late, l, done) })()
-					send()
+			_ = b.laneOf(l.to.ID).use(ctx, func(free func()) error {
+				return b.gate.pass(ctx, patience, func() error {
+					left := func() { done(); free() }
+					b.send(ctx, l, func(send func()) {
+						part, end := context.WithCancel(context.WithoutCancel(ctx))
+						defer end()
+						b.watch(part, patience, l, left)
+						send()
+					})
+					return nil
 				})
-				return nil
 			})
 			if err := context.Cause(ctx); err != nil {
 				b.settleRest(l, err)
@@ -121,17 +130,47 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 	return loads
 }
 
-// leave ends the wait for a load, if its time is over.
-func (b *Bulk) leave(late context.Context, l *load, done func()) {
-	if !errors.Is(late.Err(), context.DeadlineExceeded) {
-		return
-	}
+// laneOf returns the lane of a peer. What it is sent at a time is answered in the time of one
+// answer: it may keep a pace.
+func (b *Bulk) laneOf(id peer.ID) gate {
 	b.mu.Lock()
-	if !l.ended {
-		b.late[l.to.ID] = struct{}{}
+	defer b.mu.Unlock()
+	lane, ok := b.lanes[id]
+	if !ok {
+		lane = newGate(1)
+		b.lanes[id] = lane
 	}
-	b.mu.Unlock()
-	done()
+	return lane
+}
+
+// watch calls left when a part of a load takes longer than patience, and is not waited for. It
+// looks again after as long while most peers take longer: then it is the machine, or the network.
+func (b *Bulk) watch(part context.Context, patience time.Duration, l *load, left func()) {
+	late, stop := context.WithTimeout(part, patience)
+	context.AfterFunc(late, func() {
+		defer stop()
+		switch {
+		case part.Err() != nil: // it has ended
+		case b.leave(l):
+			left()
+		default:
+			b.watch(part, patience, l, left)
+		}
+	})
+}
+
+// leave reports whether a load is not waited for any more: its peer is late, and more others
+// are in time.
+func (b *Bulk) leave(l *load) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.slow = true
+	delete(b.inTime, l.to.ID)
+	if l.ended || len(b.late) >= len(b.inTime) {
+		return l.ended
+	}
+	b.late[l.to.ID] = struct{}{}
+	return true
 }
 
 // send sends a load, as much at once as its peer takes, and settles it. patiently runs each
@@ -144,11 +183,15 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 		b.settleRest(l, errBehind)
 		return
 	}
+	answered := false
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		l.ended = true
 		delete(b.late, l.to.ID)
+		if answered && !l.slow {
+			b.inTime[l.to.ID] = struct{}{}
+		}
 	}()
 	reqs := make([]protocol.Request, len(l.parcels))
 	for i, p := range l.parcels {
@@ -181,6 +224,7 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 			})
 		}
 	}
+	answered = true
 }
 
 // reached reports whether a peer was there to answer some requests that were sent together.
