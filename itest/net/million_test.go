@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/itest/internal/race"
 )
 
 const (
@@ -30,7 +32,7 @@ const (
 	// which it joins.
 	millionPublisher = "KAD_MILLION_PUBLISHER"
 
-	// millionPeers is how many nodes there are.
+	// millionPeers is how many nodes there are if KAD_MILLION is set.
 	millionPeers = 200
 )
 
@@ -79,6 +81,7 @@ func publishNumbers(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("publisher", h.ID())
+	requests, began, used := d.Stats().Requests, time.Now(), processTime()
 	in := bufio.NewScanner(os.Stdin)
 	out := bufio.NewWriter(os.Stdout)
 	done := 0
@@ -93,14 +96,22 @@ func publishNumbers(ctx context.Context) error {
 			return p.Err
 		}
 		_, _ = fmt.Fprintln(out, "done", binary.BigEndian.Uint64(p.Content.Hash()[26:]))
-		if done++; done%1000 == 0 {
+		if done++; done%100 == 0 {
 			memory, most := residentMemory()
 			_, _ = fmt.Fprintln(out, "memory", memory, most)
 			_ = out.Flush()
 		}
 	}
-	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests)
+	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests-requests,
+		(processTime() - used).Milliseconds(), time.Since(began).Milliseconds())
 	return out.Flush()
+}
+
+// processTime returns the time of processors that the process has had.
+func processTime() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // residentMemory returns the memory of the process without parts of files, and the most that it
@@ -124,16 +135,52 @@ type million struct {
 	began     time.Time
 }
 
-// TestMillion announces as many contents as KAD_MILLION says, from a process with a directory
-// to 200 nodes with sockets, and kills that process in the middle. Each content is found after it.
-func TestMillion(t *testing.T) {
-	count, err := strconv.Atoi(os.Getenv("KAD_MILLION"))
-	if err != nil {
-		t.Skip("KAD_MILLION is no number of contents: make million sets it; it needs the machine for itself")
-	}
-	f := launchWithin(t, millionPeers, 1, 10*time.Minute)
+// newMillion has nothing announced yet. Without a directory, the publisher keeps nothing.
+func newMillion(f *fleet, dir string, count int) *million {
 	first := f.hosts[0]
-	m := &million{dir: t.TempDir(), addr: fmt.Sprintf("%s/p2p/%s", first.Addrs()[0], first.ID()), done: make([]bool, count), began: time.Now()}
+	return &million{dir: dir, addr: fmt.Sprintf("%s/p2p/%s", first.Addrs()[0], first.ID()), done: make([]bool, count), began: time.Now()}
+}
+
+// BenchmarkPublish announces contents to 200 nodes with sockets, from a process of its own, of
+// which it tells the processor's time. The nodes have the same processors.
+func BenchmarkPublish(b *testing.B) {
+	f := launchMany(b, millionPeers, 1)
+	for _, count := range []int{1000, 10_000} {
+		b.Run(strconv.Itoa(count), func(b *testing.B) {
+			var requests, cpu, wall float64
+			for range b.N {
+				var publications, r, c, w int
+				ended := newMillion(f, "", count).publish(b, count+1)
+				if _, err := fmt.Sscan(ended, &publications, &r, &c, &w); err != nil || publications != count {
+					b.Fatalf("the publisher ended with %q", ended)
+				}
+				requests, cpu, wall = requests+float64(r), cpu+float64(c), wall+float64(w)
+			}
+			runs := float64(b.N)
+			b.ReportMetric(requests/runs/float64(count), "requests/key")
+			b.ReportMetric(cpu/runs, "cpu-ms")
+			b.ReportMetric(wall/runs, "wall-ms")
+		})
+	}
+}
+
+// TestMillion announces contents, from a process with a directory to nodes with sockets, and kills
+// that process in the middle. Each content is found after it. If KAD_MILLION says how many contents
+// there are, there are 200 nodes, which need the machine for themselves.
+func TestMillion(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector watches the same code in the tests of the rooms")
+	}
+	count, peers := 5000, 12
+	if want := os.Getenv("KAD_MILLION"); want != "" {
+		var err error
+		if count, err = strconv.Atoi(want); err != nil {
+			t.Fatal("KAD_MILLION is no number of contents")
+		}
+		peers = millionPeers
+	}
+	f := launchMany(t, peers, 1)
+	m := newMillion(f, t.TempDir(), count)
 	m.publish(t, count/2)
 	m.publish(t, count+1)
 	held := 0
@@ -162,8 +209,8 @@ func TestMillion(t *testing.T) {
 }
 
 // publish runs the process of the publisher, with the contents that were not announced, and kills
-// it when so many are.
-func (m *million) publish(t *testing.T, until int) {
+// it when so many are. It returns what the process has told at its end.
+func (m *million) publish(t testing.TB, until int) (ended string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMillionPublisher$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), millionPublisher+"="+m.dir+" "+m.addr)
@@ -185,7 +232,7 @@ func (m *million) publish(t *testing.T, until int) {
 		defer close(given)
 		writeNumbers(in, m.undone())
 	}()
-	killed, ended := false, ""
+	killed := false
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
@@ -216,11 +263,13 @@ func (m *million) publish(t *testing.T, until int) {
 	if err := cmd.Wait(); (err != nil) != killed {
 		t.Errorf("the publisher ended with %v", err)
 	}
-	t.Logf("%d contents in %v; publications and requests of the process: %s", m.count-from, time.Since(began).Round(time.Millisecond), ended)
+	t.Logf("%d contents in %v; publications, requests, and ms of processors and of time of the process: %s",
+		m.count-from, time.Since(began).Round(time.Millisecond), ended)
+	return ended
 }
 
 // settle takes in that a content was announced.
-func (m *million) settle(t *testing.T, number string) {
+func (m *million) settle(t testing.TB, number string) {
 	t.Helper()
 	i, err := strconv.Atoi(number)
 	if err != nil || m.done[i] {

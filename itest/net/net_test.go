@@ -18,6 +18,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/multiformats/go-multihash"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
@@ -63,12 +65,9 @@ type fleet struct {
 
 // launch starts n nodes, half of them on TCP and half on QUIC, and waits until
 // all have joined.
-func launch(t *testing.T, n int, seed uint64) *fleet { return launchWithin(t, n, seed, patience) }
-
-// launchWithin is launch for a network that takes up to a time to join.
-func launchWithin(t *testing.T, n int, seed uint64, most time.Duration) *fleet {
+func launch(t *testing.T, n int, seed uint64) *fleet {
 	t.Helper()
-	f := &fleet{rng: rand.New(rand.NewPCG(seed, seed))}
+	f := newFleet(seed)
 	for i := range n {
 		// A TCP host cannot dial a QUIC address and the other way round: each
 		// listens on one, and speaks both.
@@ -76,29 +75,56 @@ func launchWithin(t *testing.T, n int, seed uint64, most time.Duration) *fleet {
 		if i%2 == 1 {
 			listen = "/ip4/127.0.0.1/udp/0/quic-v1"
 		}
-		h, err := libp2p.New(
-			libp2p.ListenAddrStrings(listen),
-			libp2p.ResourceManager(&network.NullResourceManager{}), // fifty nodes share one address here
-		)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := kad.Config{Network: "/itest", Validators: map[string]record.Validator{"v": greatest{}}}
-		if i > 0 {
-			first := f.hosts[0]
-			cfg.Bootstrap = []peer.AddrInfo{{ID: first.ID(), Addrs: first.Addrs()}}
-		}
-		d, err := kad.New(h, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { // what was stopped already is stopped twice, which is fine
-			_ = d.Close()
-			_ = h.Close()
-		})
-		f.nodes = append(f.nodes, d)
-		f.hosts = append(f.hosts, h)
+		f.add(t, libp2p.ListenAddrStrings(listen))
 	}
+	f.joined(t, patience)
+	return f
+}
+
+// launchMany is launch for many nodes, on TCP, of which a few join at a time: if all do,
+// requests are late and are made again, which takes twice as long.
+func launchMany(t testing.TB, n int, seed uint64) *fleet {
+	t.Helper()
+	f := newFleet(seed)
+	for i := range n {
+		f.add(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.Transport(tcp.NewTCPTransport),
+			libp2p.Security(noise.ID, noise.New), libp2p.DisableMetrics())
+		if i%8 == 7 || i == n-1 {
+			f.joined(t, 10*time.Minute)
+		}
+	}
+	return f
+}
+
+func newFleet(seed uint64) *fleet { return &fleet{rng: rand.New(rand.NewPCG(seed, seed))} }
+
+// add adds a node, which joins through the first one.
+func (f *fleet) add(t testing.TB, opts ...libp2p.Option) {
+	t.Helper()
+	h, err := libp2p.New(append(opts, libp2p.ResourceManager(&network.NullResourceManager{}))...) // they share one address here
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := kad.Config{Network: "/itest", Validators: map[string]record.Validator{"v": greatest{}}}
+	if len(f.hosts) > 0 {
+		first := f.hosts[0]
+		cfg.Bootstrap = []peer.AddrInfo{{ID: first.ID(), Addrs: first.Addrs()}}
+	}
+	d, err := kad.New(h, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // what was stopped already is stopped twice, which is fine
+		_ = d.Close()
+		_ = h.Close()
+	})
+	f.nodes = append(f.nodes, d)
+	f.hosts = append(f.hosts, h)
+}
+
+// joined waits until all nodes have joined, and not for longer than a time.
+func (f *fleet) joined(t testing.TB, most time.Duration) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	for i, d := range f.nodes[1:] { // they have been joining since they were made
@@ -106,7 +132,6 @@ func launchWithin(t *testing.T, n int, seed uint64, most time.Duration) *fleet {
 			t.Errorf("node %d: %v", i+1, err)
 		}
 	}
-	return f
 }
 
 // pick returns a random node.

@@ -1,12 +1,14 @@
 package announce
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/record"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -29,6 +31,9 @@ func TestProof(t *testing.T) {
 		if err != nil || !got.Published.Equal(made.Published) || got.Lifetime != made.Lifetime {
 			t.Errorf("kind %d: %v, %v", kind, got, err)
 		}
+		if read, err := Read(data, network, key); err != nil || !read.Published.Equal(got.Published) || read.Lifetime != got.Lifetime {
+			t.Errorf("kind %d: %v is read, %v; want %v", kind, read, err, got)
+		}
 		_, other := roomtest.NewPeer(t)
 		broken := append([]byte{}, data...)
 		broken[len(broken)-1] ^= 1
@@ -39,6 +44,12 @@ func TestProof(t *testing.T) {
 			"a changed byte":  second(Verify(broken, id, network, key)),
 			"nothing":         second(Verify(nil, id, network, key)),
 			"garbage":         second(Verify([]byte("garbage"), id, network, key)),
+
+			"another key, read":     second(Read(data, network, []byte("another"))),
+			"another network, read": second(Read(data, "/other/kad/1.0.0", key)),
+			"nothing, read":         second(Read(nil, network, key)),
+			"garbage, read":         second(Read([]byte("garbage"), network, key)),
+			"half, read":            second(Read(data[:len(data)/2], network, key)),
 		} {
 			if !errors.Is(err, kaderr.ErrBadProof) {
 				t.Errorf("kind %d, %s: %v, want kaderr.ErrBadProof", kind, name, err)
@@ -51,6 +62,18 @@ func TestProof(t *testing.T) {
 }
 
 func second[A, B any](_ A, b B) B { return b }
+
+// Read reads of an envelope what libp2p does.
+func FuzzPayload(f *testing.F) {
+	private, _ := roomtest.NewPeer(f)
+	f.Add(Proof{"/test/kad/1.0.0", []byte("key"), time.Unix(1_700_000_000, 0), time.Hour}.Sign(private))
+	f.Add([]byte{0x1a, 0x01, 0x61, 0x1a, 0x01, 0x62})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if e, err := record.UnmarshalEnvelope(in); err == nil && !bytes.Equal(e.RawPayload, payloadOf(in)) {
+			t.Errorf("%x: %x is read, want %x", in, payloadOf(in), e.RawPayload)
+		}
+	})
+}
 
 // What is signed is read as it was written, and anything else is an error.
 func FuzzProof(f *testing.F) {

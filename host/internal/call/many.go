@@ -152,10 +152,17 @@ func (s *Streams) Many(ctx context.Context, to peer.ID, reqs []protocol.Request)
 // side, and reads the answers.
 func (s *stream) exchangeMany(reqs []protocol.Request, inOne bool) (errs []error, err error) {
 	sent := slices.Clone(reqs)
+	var last, restricted protocol.AddProvider
 	for i, req := range sent {
-		if add, ok := req.(protocol.AddProvider); ok {
-			sent[i] = announce.RestrictAll(add, s.at)
+		add, ok := req.(protocol.AddProvider)
+		if !ok {
+			continue
 		}
+		if !sameMemory(add.Providers, last.Providers) {
+			last, restricted = add, announce.RestrictAll(add, s.at)
+		}
+		add.Providers = restricted.Providers
+		sent[i] = add
 	}
 	var frames []byte
 	if inOne {
@@ -175,6 +182,11 @@ func (s *stream) exchangeMany(reqs []protocol.Request, inOne bool) (errs []error
 		return s.readOutcomes(len(sent))
 	}
 	return s.readInRow(sent)
+}
+
+// sameMemory reports whether two announcements share their providers, as ours do.
+func sameMemory(a, b []protocol.Peer) bool {
+	return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
 }
 
 // readOutcomes reads the answer to a message with so many requests.

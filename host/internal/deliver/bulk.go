@@ -18,7 +18,7 @@ import (
 
 const (
 	// bulkPeers is how many peers are sent parcels at a time.
-	bulkPeers = 32
+	bulkPeers = 64
 
 	// bulkPatience is how long a peer may take for what it was sent at once, in addition to
 	// what an answer takes, until it is not waited for: it stores many records.
@@ -48,30 +48,35 @@ type Bulk struct {
 	turn   *call.Turn
 	gate   gate
 
-	mu   sync.Mutex
-	late map[peer.ID]struct{} // that are not waited for any more, and may still answer
+	mu     sync.Mutex
+	late   map[peer.ID]struct{} // that are not waited for any more, and may still answer
+	inTime map[peer.ID]struct{} // that have answered all of their last load, and in time
+	lanes  map[peer.ID]gate     // of each peer: one load is sent at a time
 }
 
 // NewBulk returns a Bulk that has delivered nothing.
 func (s *Sender) NewBulk() *Bulk {
-	return &Bulk{sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers), late: make(map[peer.ID]struct{})}
+	return &Bulk{
+		sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers),
+		late: make(map[peer.ID]struct{}), inTime: make(map[peer.ID]struct{}), lanes: make(map[peer.ID]gate),
+	}
 }
 
 // A load is the parcels for one peer.
 type load struct {
 	to      routing.Contact
 	parcels []*Parcel
-	places  []int         // of the peer in To of each
-	over    bool          // its outcomes have been read
-	ended   bool          // all of it has been sent, or given up
-	done    chan struct{} // closed when nothing of it is under way any more
+	places  []int // of the peer in To of each
+	over    bool  // its outcomes have been read
+	slow    bool  // a part of it took longer than patience
+	ended   bool  // all of it has been sent, or given up
 }
 
 // Deliver sends parcels, and returns what became of each, in their order, when the peers have
-// answered. It waits for no peer that takes much longer than an answer does, once other peers
-// have stored all that it was sent: that goes on in the background, and is neither in Stored nor
-// in Failed. Such a peer is sent no more until it has answered. What has not been sent when
-// ctx ends fails with its cause.
+// answered. A peer that takes much longer than an answer does is not waited for, once others have
+// stored all that it was sent, unless most peers take as long: what it was sent goes on in the
+// background, and is neither in Stored nor in Failed. Such a peer is sent no more until it has
+// answered. What has not been sent when ctx ends fails with its cause.
 func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 	loads := loadsOf(parcels)
 	patience := b.sender.cfg.Table.Patience() + bulkPatience
@@ -80,19 +85,21 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 		waits.Add(1)
 		done := sync.OnceFunc(waits.Done)
 		started := b.sender.cfg.Tasks.Go(func(closing context.Context) {
-			defer close(l.done)
 			defer done()
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			defer context.AfterFunc(closing, func() { cancel(kaderr.ErrClosed) })()
-			_ = b.gate.pass(ctx, patience, func() error {
-				b.send(ctx, l, func(send func()) {
-					late, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
-					defer stop()
-					defer context.AfterFunc(late, func() { b.leave(late, l, done) })()
-					send()
+			_ = b.laneOf(l.to.ID).use(ctx, func(free func()) error {
+				return b.gate.pass(ctx, patience, func() error {
+					left := func() { done(); free() }
+					b.send(ctx, l, func(send func()) {
+						part, end := context.WithCancel(context.WithoutCancel(ctx))
+						defer end()
+						b.watch(part, patience, l, left)
+						send()
+					})
+					return nil
 				})
-				return nil
 			})
 			if err := context.Cause(ctx); err != nil {
 				b.settleRest(l, err)
@@ -100,16 +107,10 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 		})
 		if !started {
 			b.settleRest(l, kaderr.ErrClosed)
-			close(l.done)
 			done()
 		}
 	}
 	waits.Wait()
-	for _, l := range loads {
-		if b.lacks(l) {
-			<-l.done
-		}
-	}
 	return b.receipts(parcels, loads)
 }
 
@@ -121,7 +122,7 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 		for i, c := range p.To {
 			l := of[c.ID]
 			if l == nil {
-				l = &load{to: c, done: make(chan struct{})}
+				l = &load{to: c}
 				of[c.ID], loads = l, append(loads, l)
 			}
 			l.parcels, l.places = append(l.parcels, p), append(l.places, i)
@@ -130,29 +131,59 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 	return loads
 }
 
-// lacks reports whether a load has a parcel that no peer has stored, and its own peer still may.
-func (b *Bulk) lacks(l *load) bool {
+// laneOf returns the lane of a peer. What it is sent at a time is answered in the time of one
+// answer: it may keep a pace.
+func (b *Bulk) laneOf(id peer.ID) gate {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lane, ok := b.lanes[id]
+	if !ok {
+		lane = newGate(1)
+		b.lanes[id] = lane
+	}
+	return lane
+}
+
+// watch calls left when a part of a load takes longer than patience, and is not waited for. It
+// looks again after as long while it is.
+func (b *Bulk) watch(part context.Context, patience time.Duration, l *load, left func()) {
+	late, stop := context.WithTimeout(part, patience)
+	context.AfterFunc(late, func() {
+		defer stop()
+		switch {
+		case part.Err() != nil: // it has ended
+		case b.leave(l):
+			left()
+		default:
+			b.watch(part, patience, l, left)
+		}
+	})
+}
+
+// leave reports whether a load, whose peer is late, is not waited for any more. While no peer
+// has stored one of its parcels, it is: slow is not absent. While most peers are late too, it is:
+// then it is the machine, or the network.
+func (b *Bulk) leave(l *load) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.slow = true
+	delete(b.inTime, l.to.ID)
+	if l.ended || l.lacks() || len(b.late) >= len(b.inTime) {
+		return false
+	}
+	b.late[l.to.ID] = struct{}{}
+	return true
+}
+
+// lacks reports whether a load has a parcel that no peer has stored, and its own peer still may.
+// The caller holds the lock of the Bulk.
+func (l *load) lacks() bool {
 	for i, p := range l.parcels {
 		if errors.Is(p.outcomes[l.places[i]], errUnsettled) && !slices.Contains(p.outcomes, nil) {
 			return true
 		}
 	}
 	return false
-}
-
-// leave ends the wait for a load, if its time is over.
-func (b *Bulk) leave(late context.Context, l *load, done func()) {
-	if !errors.Is(late.Err(), context.DeadlineExceeded) {
-		return
-	}
-	b.mu.Lock()
-	if !l.ended {
-		b.late[l.to.ID] = struct{}{}
-	}
-	b.mu.Unlock()
-	done()
 }
 
 // send sends a load, as much at once as its peer takes, and settles it. patiently runs each
@@ -165,11 +196,15 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 		b.settleRest(l, errBehind)
 		return
 	}
+	answered := false
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		l.ended = true
 		delete(b.late, l.to.ID)
+		if answered && !l.slow {
+			b.inTime[l.to.ID] = struct{}{}
+		}
 	}()
 	reqs := make([]protocol.Request, len(l.parcels))
 	for i, p := range l.parcels {
@@ -206,6 +241,7 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 			}
 		}
 	}
+	answered = true
 }
 
 // reached reports whether a peer was there to answer some requests that were sent together.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -153,6 +154,45 @@ func TestBulkWaitsForTheOnlyPeer(t *testing.T) {
 			if spent > 30*time.Second {
 				t.Errorf("alone %v: it waited %v for a silent peer", alone, spent)
 			}
+		}
+	})
+}
+
+// Where all peers take long, they are waited for, and each is sent one thing at a time, however
+// many are to be sent.
+func TestBulkSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 5)
+		n.net.TakeTogether(20, true)
+		var now, most atomic.Int32 // that one peer is being sent
+		for i := range 5 {
+			slow := calltest.After(time.Second/3, calltest.Names()) // each of the 15 of a message
+			if i == 0 {
+				inner := slow
+				slow = func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+					defer now.Add(-1)
+					if at := now.Add(1); at > most.Load() {
+						most.Store(at)
+					}
+					return inner(ctx, req)
+				}
+			}
+			n.net.Add(calltest.ID(i+1), slow)
+		}
+		bulk := n.NewBulk()
+		var rounds sync.WaitGroup
+		for range 4 {
+			rounds.Go(func() {
+				for i, r := range bulk.Deliver(t.Context(), parcels(15, 5)) {
+					if len(r.Stored) < 3 {
+						t.Errorf("parcel %d: stored by %d, failed %v", i, len(r.Stored), r.Failed)
+					}
+				}
+			})
+		}
+		rounds.Wait()
+		if most.Load() > 1 {
+			t.Errorf("a peer was sent %d messages at a time", most.Load())
 		}
 	})
 }

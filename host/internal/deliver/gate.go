@@ -15,6 +15,14 @@ func newGate(limit int) gate { return gate{make(chan struct{}, limit)} }
 // patience goes on, and its slot goes to another one. If ctx ends before the call, the error is
 // the cause.
 func (g gate) pass(ctx context.Context, patience time.Duration, f func() error) error {
+	return g.use(ctx, func(free func()) error {
+		defer time.AfterFunc(patience, free).Stop()
+		return f()
+	})
+}
+
+// use is pass for a call that gives its slot to another one by free, or when it ends.
+func (g gate) use(ctx context.Context, f func(free func()) error) error {
 	select {
 	case g.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -22,9 +30,8 @@ func (g gate) pass(ctx context.Context, patience time.Duration, f func() error) 
 	}
 	free := sync.OnceFunc(func() { <-g.slots })
 	defer free()
-	defer time.AfterFunc(patience, free).Stop()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return f()
+	return f(free)
 }

@@ -107,8 +107,8 @@ func (s *Sender) verified(ctx context.Context, turn *call.Turn, c routing.Contac
 	if unexplained(err) {
 		err = s.readBack(ctx, c, add, err)
 	}
-	own := routing.KeyOf([]byte(add.Providers[0].ID)) == s.cfg.Table.Self()
-	if own && len(add.Proof) > protocol.MaxFirstProof && errors.Is(err, kaderr.ErrRefused) {
+	if len(add.Proof) > protocol.MaxFirstProof && errors.Is(err, kaderr.ErrRefused) &&
+		routing.KeyOf([]byte(add.Providers[0].ID)) == s.cfg.Table.Self() {
 		// An earlier version reads no proof of that size, which RSA keys of 4096 bits make.
 		// Without it, it keeps an announcement of the sender, and does not pass it on.
 		add.Proof = nil

@@ -21,7 +21,7 @@ import (
 // Announced holds an announcement: of the sender itself, or one of another provider,
 // which the sender can only pass on with its proof.
 func (h *Holder) Announced(ctx context.Context, from From, add protocol.AddProvider, now time.Time) error {
-	defer h.announcing.lock(add.Key).Unlock()
+	defer h.announcing.Lock(add.Key).Unlock()
 	if i := slices.IndexFunc(add.Providers, func(p protocol.Peer) bool { return p.ID == from.ID }); i >= 0 {
 		return h.announcedItself(ctx, now, from, add, add.Providers[i])
 	}
@@ -33,7 +33,10 @@ func (h *Holder) Announced(ctx context.Context, from From, add protocol.AddProvi
 
 // announcedItself holds what a peer announces of itself.
 func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, add protocol.AddProvider, p protocol.Peer) error {
-	signed, err := h.verify(now, p.ID, add)
+	signed, err := announce.Read(add.Proof, h.cfg.Protocol, add.Key)
+	if err == nil {
+		signed, err = h.good(now, p.ID, signed)
+	}
 	if err == nil && signed.Lifetime == announce.Withdrawn {
 		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
 	}
@@ -43,8 +46,9 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 	}
 	kept := announce.Kept{Published: now, Wire: wire}
 	var lifetime time.Duration
-	// The connection proves the sender. Without a good proof, as from a peer with a
-	// wrong clock, the announcement is held and not passed on.
+	// The connection proves the sender, so that the signature is not looked at before the
+	// announcement is passed on: see Copies. Without a proof that is good now, as from a peer
+	// with a wrong clock, it is held and not passed on.
 	if err == nil {
 		kept.Published, kept.Proof, lifetime = signed.Published, add.Proof, signed.Remaining(now)
 	}
@@ -58,7 +62,10 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	if p.ID == h.self {
 		return kaderr.ErrBadProvider // we know best
 	}
-	signed, err := h.verify(now, p.ID, add)
+	signed, err := announce.Verify(add.Proof, p.ID, h.cfg.Protocol, add.Key)
+	if err == nil {
+		signed, err = h.good(now, p.ID, signed)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -95,20 +102,17 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	return h.hold(ctx, now, from.ID, add.Key, next, signed.Remaining(now))
 }
 
-// verify returns what the provider has signed about its announcement, if that is
-// still good.
-func (h *Holder) verify(now time.Time, id peer.ID, add protocol.AddProvider) (announce.Proof, error) {
-	signed, err := announce.Verify(add.Proof, id, h.cfg.Protocol, add.Key)
+// good returns what the provider has signed about its announcement, with the lifetime that it
+// has here, if that is not over.
+func (h *Holder) good(now time.Time, id peer.ID, signed announce.Proof) (announce.Proof, error) {
 	switch {
-	case err != nil:
-		return signed, err
 	case signed.Published.After(now.Add(announce.MaxSkew)):
 		return signed, kaderr.ErrBadProof // it would outlive what a holder keeps
 	case signed.Lifetime == announce.Withdrawn:
 		return signed, nil
 	}
 	age := h.cfg.RecordAge
-	if announce.IsPresence(id, add.Key) && (age < 0 || age > announce.PresenceLifetime) {
+	if announce.IsPresence(id, signed.Key) && (age < 0 || age > announce.PresenceLifetime) {
 		age = announce.PresenceLifetime
 	}
 	if signed.Lifetime > 0 && (age < 0 || signed.Lifetime < age) {

@@ -107,7 +107,7 @@ func (h *Holder) correctValue(ctx context.Context, correct correction, key []byt
 // correctProviders corrects the times of the announcements of a key. Ours may last for
 // longer than others.
 func (h *Holder) correctProviders(ctx context.Context, correct correction, key []byte) error {
-	defer h.announcing.lock(key).Unlock()
+	defer h.announcing.Lock(key).Unlock()
 	held, err := h.cfg.Store.Providers(ctx, key, time.Time{}, 0)
 	if err != nil {
 		return err

@@ -23,6 +23,15 @@
 //   - Consequence: only the provider can make its announcement, or have it last longer.
 //   - It would change if requesters needed proof of the addresses of a provider.
 //
+// A signature is looked at when its announcement is passed on, and not when it comes from the
+// provider itself.
+//
+//   - Context: to check one takes several times as long as all else that an announcement takes,
+//     and the connection proves the sender. One of some 20 holders passes it on, in hours.
+//   - Decision: the holder that passes it on checks it, and the one that receives it so.
+//   - Consequence: a false signature is held, harms its provider alone, and goes nowhere.
+//   - It would change if requesters were given signatures.
+//
 // A withdrawal is an announcement with a negative lifetime and without addresses.
 //
 //   - Context: the protocol has no request that takes an announcement back.

@@ -1,7 +1,6 @@
 package holder
 
 import (
-	"hash/crc32"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +48,7 @@ type Holder struct {
 	self  peer.ID
 	quota quota
 
-	announcing stripes // from the read of an announcement to its write
+	announcing tasks.Stripes // from the read of an announcement to its write
 	shed       atomic.Uint64
 	expired    atomic.Uint64
 	full       atomic.Uint64 // writes that found no room
@@ -88,14 +87,4 @@ func (h *Holder) Encoded(id peer.ID, wire []byte) protocol.EncodedPeer {
 		p.Connection = protocol.Connected
 	}
 	return p
-}
-
-// stripes are locks by key: each key has one of them.
-type stripes [64]sync.Mutex
-
-// lock locks the stripe of a key, and returns it.
-func (s *stripes) lock(key []byte) *sync.Mutex {
-	m := &s[crc32.ChecksumIEEE(key)%uint32(len(s))]
-	m.Lock()
-	return m
 }

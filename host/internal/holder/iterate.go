@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -80,9 +82,9 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 }
 
 // Copies returns the requests that give what is held under a key to another peer,
-// without announcements that have no proof. If age is above 0, the entries are left out
-// that arrived within it, and our own announcements. The values of a key are copied
-// together, if one of them arrived before.
+// without announcements that have no proof, or a false one. If age is above 0, the entries
+// are left out that arrived within it, and our own announcements. The values of a key are
+// copied together, if one of them arrived before.
 func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
 	now := time.Now()
 	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age || aheadOf(now, received) }
@@ -105,7 +107,10 @@ func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age ti
 			continue
 		}
 		kept := announce.ParseKept(p.Addrs)
-		if old(p.Received) && len(kept.Proof) > 0 {
+		if !old(p.Received) || len(kept.Proof) == 0 {
+			continue
+		}
+		if _, err := announce.Verify(kept.Proof, peer.ID(p.ID), h.cfg.Protocol, key); err == nil {
 			requests = append(requests, protocol.AddProvider{
 				Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
 			})
@@ -127,7 +132,7 @@ func remaining(expires, now time.Time) time.Duration {
 func (h *Holder) MarkSent(ctx context.Context, req protocol.Request) error {
 	now := time.Now()
 	if add, ok := req.(protocol.AddProvider); ok {
-		defer h.announcing.lock(add.Key).Unlock()
+		defer h.announcing.Lock(add.Key).Unlock()
 		p, err := h.cfg.Store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
 		if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, add.Proof) {
 			return nil // it is gone, or there is another one now

@@ -1,13 +1,16 @@
 package holder
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
@@ -30,6 +33,29 @@ func TestLongProofIsPassedOn(t *testing.T) {
 	}
 	if err := receive(t, next, h.self, copies[0]); err != nil {
 		t.Errorf("the next holder: %v", err)
+	}
+}
+
+// A false signature that comes from the provider itself is not looked at, since that takes long:
+// the announcement is held, and not passed on. One that is passed on is refused.
+func TestFalseProofGoesNowhere(t *testing.T) {
+	h, next := newHolder(t, Config{}), newHolder(t, Config{})
+	key, id := roomtest.NewPeer(t)
+	content := []byte("a multihash")
+	proof := announce.Proof{Network: testProtocol, Key: content, Published: time.Now()}.Sign(key)
+	proof[len(proof)-1] ^= 1 // of the signature
+	add := protocol.AddProvider{Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}}, Proof: proof}
+	if err := receive(t, h, id, add); err != nil {
+		t.Fatal(err)
+	}
+	if held := providers(t, h, scope.Loopback, content); len(held) != 1 {
+		t.Errorf("%d are held", len(held))
+	}
+	if copies, err := h.Copies(t.Context(), store.KindProvider, content, 0); err != nil || len(copies) != 0 {
+		t.Errorf("passed on are %v, %v", copies, err)
+	}
+	if err := receive(t, next, h.self, add); !errors.Is(err, kaderr.ErrBadProof) {
+		t.Errorf("passed on all the same: %v", err)
 	}
 }
 

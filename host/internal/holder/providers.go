@@ -21,17 +21,22 @@ const maxServedProviders = 200
 // Announcement returns the request that announces us for a key. It is good for a
 // lifetime; 0 means as long as holders keep any.
 func (h *Holder) Announcement(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider {
-	p := announce.Proof{Network: h.cfg.Protocol, Key: key, Published: now, Lifetime: lifetime}
-	proof := p.Sign(h.cfg.Host.Peerstore().PrivKey(h.self))
-	if proof == nil {
-		h.unsigned.Do(func() {
-			log.Warnw("announcements of this node are not signed, since its peerstore has no key of it that can sign: holders keep them, and do not pass them on")
-		})
-	}
-	return protocol.AddProvider{
-		Key:       key,
-		Providers: []protocol.Peer{{ID: h.self, Addrs: h.cfg.Table.RankOwn(h.cfg.Host.Addrs())}},
-		Proof:     proof,
+	return h.Announcements()(key, lifetime, now)
+}
+
+// Announcements returns what Announcement does, with the addresses that the node has now: to
+// collect and to rank them takes as long as to sign one announcement. What it makes shares them.
+func (h *Holder) Announcements() func(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider {
+	self := []protocol.Peer{{ID: h.self, Addrs: h.cfg.Table.RankOwn(h.cfg.Host.Addrs())}}
+	private := h.cfg.Host.Peerstore().PrivKey(h.self)
+	return func(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider {
+		proof := announce.Proof{Network: h.cfg.Protocol, Key: key, Published: now, Lifetime: lifetime}.Sign(private)
+		if proof == nil {
+			h.unsigned.Do(func() {
+				log.Warnw("announcements of this node are not signed, since its peerstore has no key of it that can sign: holders keep them, and do not pass them on")
+			})
+		}
+		return protocol.AddProvider{Key: key, Providers: self, Proof: proof}
 	}
 }
 

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"container/heap"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -15,33 +16,31 @@ type publicationID struct {
 	key  string
 }
 
-// name returns the ID in one string, which takes less memory.
+// name returns the ID in one string.
 func (id publicationID) name() string { return string([]byte{byte(id.kind)}) + id.key }
 
+// idOf returns the ID with a name.
+func idOf(name string) publicationID { return publicationID{store.Kind(name[0]), name[1:]} }
+
+// A fingerprint stands for a name: no two are found that have the same.
+type fingerprint [12]byte
+
+// fingerprintOf returns that of a name.
+func fingerprintOf(name string) fingerprint {
+	var room [64]byte // for most names
+	sum := sha256.Sum256(append(room[:0], name...))
+	return fingerprint(sum[:])
+}
+
 // An agenda is when each of our publications is due again: the copy in memory of what
-// the store has, in order of time. A million of them take 160 MB.
+// the store has, in order of time. A million of them take 100 MB, and no pointers.
 type agenda struct {
-	mu    sync.Mutex
-	slots map[string]*slot // by the name of the ID
-	heap  dueHeap          // the slots that are not under way
-	count uint32           // of calls of add
+	mu      sync.Mutex
+	start   time.Time // the monotonic times of the slots count from it
+	numbers map[fingerprint]uint32
+	heap    dueHeap
+	count   uint32 // of calls of add
 }
-
-// A slot is when a publication is due, and which call of add says so.
-type slot struct {
-	name  string
-	at    time.Time
-	index int32 // in the heap; underWay
-	count uint32
-}
-
-// ticket returns the ticket for a slot.
-func (s *slot) ticket() ticket {
-	return ticket{publicationID{store.Kind(s.name[0]), s.name[1:]}, s.count}
-}
-
-// underWay is the index of a slot with a ticket.
-const underWay = -1
 
 // A ticket is for a publication that is under way; due returns it.
 type ticket struct {
@@ -53,20 +52,35 @@ type ticket struct {
 func (a *agenda) add(id publicationID, at time.Time) uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.slots == nil {
-		a.slots = make(map[string]*slot)
+	return a.set(id, at)
+}
+
+// fill calls f with the time, and with what add does. Nothing else is added or due meanwhile.
+func (a *agenda) fill(f func(now time.Time, add func(id publicationID, at time.Time))) {
+	tasks.Locked(&a.mu, func(now time.Time) {
+		f(now, func(id publicationID, at time.Time) { a.set(id, at) })
+	})
+}
+
+// set is add with the lock held.
+func (a *agenda) set(id publicationID, at time.Time) uint32 {
+	if a.numbers == nil {
+		a.numbers, a.start = make(map[fingerprint]uint32), at
 	}
 	if a.count++; a.count == 0 {
 		a.count++
 	}
 	name := id.name()
-	s := a.slots[name]
-	if s == nil {
-		s = &slot{name: name, index: underWay}
-		a.slots[name] = s
+	of := fingerprintOf(name)
+	n, known := a.numbers[of]
+	if !known {
+		n = a.heap.slots.take(name)
+		a.numbers[of] = n
 	}
-	if s.at, s.count = at, a.count; s.index == underWay {
-		heap.Push(&a.heap, s)
+	s := a.heap.slots.at(n)
+	s.after, s.wall, s.count = at.Sub(a.start), at.UnixNano(), a.count
+	if s.index == underWay {
+		heap.Push(&a.heap, n)
 	} else {
 		heap.Fix(&a.heap, int(s.index))
 	}
@@ -77,13 +91,17 @@ func (a *agenda) add(id publicationID, at time.Time) uint32 {
 func (a *agenda) drop(id publicationID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.slots[id.name()]
-	if s == nil {
+	of := fingerprintOf(id.name())
+	n, known := a.numbers[of]
+	if !known {
 		return
 	}
-	delete(a.slots, s.name)
-	if s.index != underWay {
+	if s := a.heap.slots.at(n); s.index != underWay {
 		heap.Remove(&a.heap, int(s.index))
+	}
+	a.heap.slots.give(n)
+	if delete(a.numbers, of); len(a.numbers) == 0 {
+		a.numbers, a.heap = nil, dueHeap{} // with the memory of all
 	}
 }
 
@@ -92,15 +110,16 @@ func (a *agenda) drop(id publicationID) {
 func (a *agenda) current(t ticket) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.slots[t.name()]
-	return s != nil && s.count == t.count
+	n, known := a.numbers[fingerprintOf(t.name())]
+	return known && a.heap.slots.at(n).count == t.count
 }
 
 // has reports whether there is such a publication.
 func (a *agenda) has(id publicationID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.slots[id.name()] != nil
+	_, known := a.numbers[fingerprintOf(id.name())]
+	return known
 }
 
 // due returns tickets for up to n publications that are due at now, and when the next
@@ -109,16 +128,17 @@ func (a *agenda) has(id publicationID) bool {
 func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.heap) > 0 {
-		first := a.heap[0]
-		if !tasks.Passed(now, first.at) {
-			return tickets, first.at
+	for len(a.heap.order) > 0 {
+		first := a.heap.order[0]
+		s := a.heap.slots.at(first)
+		if wait := s.wait(now, a.start); wait > 0 {
+			return tickets, now.Add(wait)
 		}
 		if len(tickets) == n {
 			return tickets, time.Time{} // ask again when there is room
 		}
 		heap.Pop(&a.heap)
-		tickets = append(tickets, first.ticket())
+		tickets = append(tickets, ticket{idOf(a.heap.slots.name(first)), s.count})
 	}
 	return tickets, time.Time{}
 }
@@ -127,33 +147,124 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 func (a *agenda) len() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.slots)
+	return len(a.numbers)
 }
 
-// dueHeap implements [heap.Interface]: the earliest first.
-type dueHeap []*slot
+// A slot is when a publication is due, and which call of add says so.
+type slot struct {
+	after time.Duration // by the monotonic clock, from the start of the agenda on
+	wall  int64         // the same time by the clock of the wall, in ns
+	index int32         // in the heap; underWay
+	count uint32
+	size  byte // of the name; 0 if it is among the long ones
+	short [35]byte
+}
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+// underWay is the index of a slot with a ticket.
+const underWay = -1
+
+// wait returns how much later than now a slot is due, by the clock by which it is due first: see
+// [tasks.Passed].
+func (s *slot) wait(now, start time.Time) time.Duration {
+	return min(s.after-now.Sub(start), time.Duration(s.wall-now.UnixNano()))
+}
+
+// slotsTogether is how many slots are made at a time: they are not copied when there are more.
+const slotsTogether = 1 << 12
+
+// slots are numbered from 0 on.
+type slots struct {
+	parts []*[slotsTogether]slot
+	made  uint32
+	free  []uint32
+	long  map[uint32]string // names that find no room in their slots: longer than that of a content
+}
+
+// at returns the slot with a number.
+func (s *slots) at(n uint32) *slot { return &s.parts[n/slotsTogether][n%slotsTogether] }
+
+// take returns the number of a slot for a name.
+func (s *slots) take(name string) (n uint32) {
+	if last := len(s.free) - 1; last >= 0 {
+		n, s.free = s.free[last], s.free[:last]
+	} else {
+		n = s.made
+		if s.made++; n%slotsTogether == 0 {
+			s.parts = append(s.parts, new([slotsTogether]slot))
+		}
+	}
+	slot := s.at(n)
+	*slot = slotOf(name)
+	if slot.size == 0 {
+		if s.long == nil {
+			s.long = make(map[uint32]string)
+		}
+		s.long[n] = name
+	}
+	return n
+}
+
+// slotOf returns a new slot, with its name if that finds room.
+func slotOf(name string) slot {
+	s := slot{index: underWay}
+	if len(name) <= len(s.short) {
+		s.size = byte(copy(s.short[:], name)) //nolint:gosec // 35 at most
+	}
+	return s
+}
+
+// give takes back a slot.
+func (s *slots) give(n uint32) {
+	delete(s.long, n)
+	s.free = append(s.free, n)
+}
+
+// name returns the name that a slot was taken for.
+func (s *slots) name(n uint32) string {
+	slot := s.at(n)
+	if slot.size == 0 {
+		return s.long[n]
+	}
+	return string(slot.short[:slot.size])
+}
+
+// A dueHeap implements [heap.Interface]: the numbers of the slots that are not under way, the
+// earliest first.
+type dueHeap struct {
+	slots slots
+	order []uint32
+}
+
+func (h *dueHeap) Len() int { return len(h.order) }
+
+// Less implements [heap.Interface].
+func (h *dueHeap) Less(i, j int) bool {
+	return h.slots.at(h.order[i]).after < h.slots.at(h.order[j]).after
+}
 
 // Swap implements [heap.Interface].
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = int32(i), int32(j) //nolint:gosec // so many do not fit into memory
+func (h *dueHeap) Swap(i, j int) {
+	h.order[i], h.order[j] = h.order[j], h.order[i]
+	h.place(i)
+	h.place(j)
+}
+
+// place notes in a slot where it is.
+func (h *dueHeap) place(i int) {
+	h.slots.at(h.order[i]).index = int32(i) //nolint:gosec // so many do not fit into memory
 }
 
 // Push implements [heap.Interface].
 func (h *dueHeap) Push(x any) {
-	s := x.(*slot)
-	s.index = int32(len(*h)) //nolint:gosec // so many do not fit into memory
-	*h = append(*h, s)
+	h.order = append(h.order, x.(uint32))
+	h.place(len(h.order) - 1)
 }
 
 // Pop implements [heap.Interface].
 func (h *dueHeap) Pop() any {
-	last := len(*h) - 1
-	s := (*h)[last]
-	(*h)[last], *h = nil, (*h)[:last]
-	s.index = underWay
-	return s
+	last := len(h.order) - 1
+	n := h.order[last]
+	h.order = h.order[:last]
+	h.slots.at(n).index = underWay
+	return n
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -24,9 +25,9 @@ const (
 	manyBytes = 16 << 20
 
 	// manyChunk is how many items are sent together, and manyChunks how many of these are
-	// under way: one is looked up while the other is sent.
+	// under way: some are looked up while others are sent.
 	manyChunk  = 1024
-	manyChunks = 2
+	manyChunks = 4
 
 	// manyAtOnce is how many items are written to the store at a time.
 	manyAtOnce = 64
@@ -196,12 +197,13 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 	if slices.ContainsFunc(all, func(k *kept) bool { return k.Kind == store.KindProvider }) {
 		noAddr = p.cfg.Reach.AwaitAddr(ctx)
 	}
+	announcement := p.cfg.Holder.Announcements()
 	for _, k := range all {
 		if k.Err == nil && k.Kind == store.KindProvider {
 			k.Err = noAddr
 		}
 		if k.Err == nil {
-			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
+			if k.Err = p.address(ctx, now, r, announcement, k); k.parcel == nil {
 				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
 			}
 		}
@@ -217,12 +219,16 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 
 // address makes a parcel of an item, for the peers closest to it. Where this node is the only
 // server, the item is published by being held here.
-func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept) error {
+func (p *Publisher) address(
+	ctx context.Context, now time.Time, r *run,
+	announcement func(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider, k *kept,
+) error {
 	parcel := new(deliver.Parcel)
 	add := func(_ context.Context, to ...routing.Contact) {
-		for _, c := range to {
-			if !slices.ContainsFunc(parcel.To, func(have routing.Contact) bool { return have.ID == c.ID }) {
-				parcel.To = append(parcel.To, c)
+		first := len(parcel.To) == 0 // each of them once
+		for i := range to {
+			if first || !slices.ContainsFunc(parcel.To, func(have routing.Contact) bool { return have.ID == to[i].ID }) {
+				parcel.To = append(parcel.To, to[i])
 			}
 		}
 	}
@@ -239,7 +245,7 @@ func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept)
 	}
 	routing.SortByDistance(routing.KeyOf(k.Key), parcel.To)
 	if k.parcel = parcel; k.Kind == store.KindProvider {
-		parcel.Req = p.cfg.Holder.Announcement(k.Key, 0, now)
+		parcel.Req = announcement(k.Key, 0, now)
 	} else {
 		parcel.Req = holder.PutOf(p.records(now, k.Item))
 	}

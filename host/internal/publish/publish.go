@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"iter"
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,7 +57,7 @@ type Publisher struct {
 	agenda      agenda
 	republished atomic.Uint64
 
-	write sync.Mutex // held while a publication changes both in the agenda and in the store
+	writing tasks.Stripes // held while a publication changes both in the agenda and in the store
 }
 
 // New returns a Publisher. Resume gives it the publications of the store.
@@ -234,8 +234,7 @@ func (p *Publisher) again(now time.Time, id publicationID) time.Time {
 // save adds a publication to the store and to the agenda. It returns a ticket for it, and what
 // the store has now. The error is that of the store, which cannot keep it.
 func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) (t ticket, pub store.Publication, err error) {
-	p.write.Lock()
-	defer p.write.Unlock()
+	defer p.writing.Lock([]byte(id.key)).Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
 	pub = store.Publication{
 		Kind: id.kind,
@@ -283,8 +282,7 @@ func (p *Publisher) values(pub store.Publication) [][]byte {
 // drop ends a publication. If it is being published at this moment, that is the last
 // time.
 func (p *Publisher) drop(ctx context.Context, id publicationID) error {
-	p.write.Lock()
-	defer p.write.Unlock()
+	defer p.writing.Lock([]byte(id.key)).Unlock()
 	p.agenda.drop(id)
 	return p.cfg.Store.Unpublish(ctx, id.kind, []byte(id.key))
 }
@@ -293,14 +291,25 @@ func (p *Publisher) drop(ctx context.Context, id publicationID) error {
 // published again. A publication that is due later than the interval allows was written
 // while the clock was ahead: it is due now.
 func (p *Publisher) Resume(ctx context.Context) {
-	if p.cfg.Interval >= 0 {
-		tasks.Locked(&p.write, func(now time.Time) { p.resume(ctx, now) })
+	if p.cfg.Interval < 0 {
+		return
 	}
+	p.agenda.fill(func(now time.Time, add func(id publicationID, at time.Time)) {
+		for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
+			for pub := range p.published(ctx, kind) {
+				wait := pub.Next.Sub(now)
+				if wait > p.cfg.Interval {
+					wait = 0
+				}
+				add(publicationID{kind, string(pub.Key)}, now.Add(wait))
+			}
+		}
+	})
 }
 
-// resume is Resume at a time. The caller holds the lock for writes.
-func (p *Publisher) resume(ctx context.Context, now time.Time) {
-	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
+// published yields the publications of a kind that the store has.
+func (p *Publisher) published(ctx context.Context, kind store.Kind) iter.Seq[store.Publication] {
+	return func(yield func(store.Publication) bool) {
 		var after []byte
 		for {
 			batch, err := p.cfg.Store.Publications(ctx, kind, after, 0)
@@ -308,14 +317,12 @@ func (p *Publisher) resume(ctx context.Context, now time.Time) {
 				log.Warnw("some publications are not published again", "kind", kind, "error", err) // a matter of the disk
 			}
 			if len(batch) == 0 {
-				break
+				return
 			}
 			for _, pub := range batch {
-				wait := pub.Next.Sub(now)
-				if wait > p.cfg.Interval {
-					wait = 0
+				if !yield(pub) {
+					return
 				}
-				p.agenda.add(publicationID{kind, string(pub.Key)}, now.Add(wait))
 			}
 			after = batch[len(batch)-1].Key
 		}

@@ -128,8 +128,7 @@ func (p *Publisher) settle(ctx context.Context, now time.Time, t ticket, pub sto
 // conclude sets when a publication is due next; the zero time ends it. A change that the
 // user has made meanwhile prevails.
 func (p *Publisher) conclude(ctx context.Context, t ticket, pub store.Publication, next time.Time) error {
-	p.write.Lock()
-	defer p.write.Unlock()
+	defer p.writing.Lock([]byte(t.key)).Unlock()
 	switch {
 	case !p.agenda.current(t):
 		if t.kind == store.KindProvider && !p.agenda.has(t.publicationID) {
