@@ -23,7 +23,7 @@ func TestOddAddrs(t *testing.T) {
 		if scope.Dialled(a) != "" && !public {
 			t.Errorf("%v is not public, and counts as %q", a, scope.Dialled(a))
 		}
-		if at := scope.AddrPort(a); at.IsValid() && !(scope.HasProtocol(a[1:2], multiaddr.P_TCP) || scope.HasProtocol(a[1:2], multiaddr.P_UDP)) {
+		if at := scope.AddrPort(a); at.IsValid() && !scope.HasProtocol(a[1:2], multiaddr.P_TCP) && !scope.HasProtocol(a[1:2], multiaddr.P_UDP) {
 			t.Errorf("%v has the port %v", a, at)
 		}
 		if id, ok := scope.RelayOf(a); ok != (id != "") || ok && !scope.HasProtocol(a, multiaddr.P_CIRCUIT) {
