@@ -77,7 +77,7 @@ func TestCensusCount(t *testing.T) {
 // as crowded.
 func TestCensusUnanswered(t *testing.T) {
 	const k = 4
-	seeds := near(target, 20)
+	seeds := near(target, 8)
 	for i := range seeds {
 		seeds[i].ID = peer.ID(fmt.Sprint("near ", i))
 	}
