@@ -26,6 +26,10 @@ const (
 
 	// bulkAlone is how many requests are sent again, each alone, at a time.
 	bulkAlone = 8
+
+	// maxLate is how many times patience a load is waited for that other peers have stored,
+	// where most peers are late: a few hostile peers that are slow hold it up for no longer.
+	maxLate = 20
 )
 
 // errBehind is the failure of a parcel to a peer that has not answered yet what it was sent
@@ -51,14 +55,14 @@ type Bulk struct {
 	mu     sync.Mutex
 	late   map[peer.ID]struct{} // that are not waited for any more, and may still answer
 	inTime map[peer.ID]struct{} // that have answered all of their last load, and in time
-	lanes  map[peer.ID]gate     // of each peer: one load is sent at a time
+	gates  map[peer.ID]gate     // of each peer: one load is sent at a time
 }
 
 // NewBulk returns a Bulk that has delivered nothing.
 func (s *Sender) NewBulk() *Bulk {
 	return &Bulk{
 		sender: s, turn: call.NewTurn(), gate: newGate(bulkPeers),
-		late: make(map[peer.ID]struct{}), inTime: make(map[peer.ID]struct{}), lanes: make(map[peer.ID]gate),
+		late: make(map[peer.ID]struct{}), inTime: make(map[peer.ID]struct{}), gates: make(map[peer.ID]gate),
 	}
 }
 
@@ -68,7 +72,7 @@ type load struct {
 	parcels []*Parcel
 	places  []int // of the peer in To of each
 	over    bool  // its outcomes have been read
-	slow    bool  // a part of it took longer than patience
+	late    int   // how many times patience was over before a part of it had ended
 	ended   bool  // all of it has been sent, or given up
 }
 
@@ -89,7 +93,7 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			defer context.AfterFunc(closing, func() { cancel(kaderr.ErrClosed) })()
-			_ = b.laneOf(l.to.ID).use(ctx, func(free func()) error {
+			_ = b.gateOf(l.to.ID).use(ctx, func(free func()) error {
 				return b.gate.pass(ctx, patience, func() error {
 					left := func() { done(); free() }
 					b.send(ctx, l, func(send func()) {
@@ -131,17 +135,17 @@ func loadsOf(parcels []*Parcel) (loads []*load) {
 	return loads
 }
 
-// laneOf returns the lane of a peer. What it is sent at a time is answered in the time of one
-// answer: it may keep a pace.
-func (b *Bulk) laneOf(id peer.ID) gate {
+// gateOf returns the gate of a peer, which lets one load through at a time. A peer that keeps a
+// pace answers them one after the other: of two at a time, the second would be late.
+func (b *Bulk) gateOf(id peer.ID) gate {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	lane, ok := b.lanes[id]
+	g, ok := b.gates[id]
 	if !ok {
-		lane = newGate(1)
-		b.lanes[id] = lane
+		g = newGate(1)
+		b.gates[id] = g
 	}
-	return lane
+	return g
 }
 
 // watch calls left when a part of a load takes longer than patience, and is not waited for. It
@@ -161,14 +165,14 @@ func (b *Bulk) watch(part context.Context, patience time.Duration, l *load, left
 }
 
 // leave reports whether a load, whose peer is late, is not waited for any more. While no peer
-// has stored one of its parcels, it is: slow is not absent. While most peers are late too, it is:
-// then it is the machine, or the network.
+// has stored one of its parcels, it is: slow is not absent. While most peers are late too, it is,
+// for up to maxLate times patience: then it is the machine, or the network.
 func (b *Bulk) leave(l *load) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l.slow = true
+	l.late++
 	delete(b.inTime, l.to.ID)
-	if l.ended || l.lacks() || len(b.late) >= len(b.inTime) {
+	if l.ended || l.lacks() || l.late <= maxLate && len(b.late) >= len(b.inTime) {
 		return false
 	}
 	b.late[l.to.ID] = struct{}{}
@@ -202,7 +206,7 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 		defer b.mu.Unlock()
 		l.ended = true
 		delete(b.late, l.to.ID)
-		if answered && !l.slow {
+		if answered && l.late == 0 {
 			b.inTime[l.to.ID] = struct{}{}
 		}
 	}()
@@ -229,13 +233,16 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 			alone = append(alone, at) // it takes one at a time
 		}
 		for some := range slices.Chunk(alone, bulkAlone) {
+			errs := slices.Repeat([]error{errUnsettled}, len(some))
 			patiently(func() {
 				_ = tasks.Each(ctx, bulkAlone, slices.Values(some), func(ctx context.Context, i int) error {
-					b.settle(l, i, b.sender.One(ctx, b.turn, l.to, reqs[i]))
+					err := b.sender.One(ctx, b.turn, l.to, reqs[i])
+					errs[slices.Index(some, i)] = err
+					b.settle(l, i, err)
 					return nil
 				})
 			})
-			if errs := b.outcomes(l, some); !reached(errs) && !errors.Is(errs[0], kaderr.ErrBusy) {
+			if !reached(errs) {
 				b.settleRest(l, errs[0])
 				return
 			}
@@ -247,16 +254,6 @@ func (b *Bulk) send(ctx context.Context, l *load, patiently func(send func())) {
 // reached reports whether a peer was there to answer some requests that were sent together.
 func reached(errs []error) bool {
 	return slices.ContainsFunc(errs, func(err error) bool { return err == nil || errors.Is(err, kaderr.ErrRefused) })
-}
-
-// outcomes returns those of some parcels of a load.
-func (b *Bulk) outcomes(l *load, of []int) (errs []error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, i := range of {
-		errs = append(errs, l.parcels[i].outcomes[l.places[i]])
-	}
-	return errs
 }
 
 // settle records the outcome of a parcel of a load.

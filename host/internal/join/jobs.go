@@ -107,8 +107,8 @@ func (j *Joiner) joinDue(now time.Time, start *tasks.Start) time.Time {
 		}
 		s.after = routing.JoinAfter(s.after)
 		s.next = now.Add(tasks.Jittered(s.after))
-		s.failed++
 		if offline, _ := j.cfg.Table.Offline(); err != nil && !offline { // which is told already
+			s.failed++
 			j.cfg.Observer.Tell(events.JoinFailed{Reason: err.Error(), Bootstrap: len(j.entry()), Attempt: s.failed, Again: s.next.Sub(now)})
 		}
 		log.Debugw("join", "error", err, "again", s.next)
