@@ -42,7 +42,7 @@ type state struct {
 	found   bool          // the last join failed although a peer had answered
 	after   time.Duration // how long to wait after the next failed join
 	next    time.Time     // no join before
-	failed  int           // joins that failed since the node had contacts
+	failed  int           // joins that failed since the node had contacts, and are told
 	again   time.Time     // when to look ourselves up once more; zero if that is done
 	pause   time.Duration // how long to wait for that after the next time
 	refresh time.Time     // no bucket before
