@@ -42,11 +42,51 @@ func TestCensusPlaces(t *testing.T) {
 	if got, want := chosen(), []string{"first half again", "of a group", "second quarter", "third"}; !slices.Equal(got, want) {
 		t.Errorf("asked are %q, want %q", got, want)
 	}
-	for _, name := range []peer.ID{"third", "second quarter", "first half", "first half again"} {
-		l.known[name].state = failed
+	about := &candidate{Contact: placed("about", 50)}
+	l.paths[0].again = []*candidate{{Contact: l.known["first half again"].Contact, state: slow, about: about}}
+	if got, want := chosen(), []string{"first half", "of a group", "second quarter", "third"}; !slices.Equal(got, want) {
+		t.Errorf("while one is asked about a gap, asked are %q, want %q", got, want)
 	}
-	if got, want := chosen(), []string{"of a group"}; !slices.Equal(got, want) {
-		t.Errorf("asked are %q, want %q", got, want)
+	l.known["first half"].state = answered
+	l.census = l.newCensus(0x1p-30)
+	for _, c := range l.census.places {
+		l.paths[0].again = append(l.paths[0].again, &candidate{Contact: c.Contact, state: slow, about: about})
+	}
+	if c := l.poll(l.paths[0]); c != nil {
+		t.Errorf("%q is asked, which is being asked about a gap", c.ID)
+	}
+}
+
+// A census whose answers would be too few to count asks no contact.
+func TestCensusThatCannotCount(t *testing.T) {
+	for _, tt := range []struct{ k, seeds, want int }{{3, 8, 0}, {4, 8, 4}, {4, 3, 0}, {20, 3, 3}, {20, 2, 0}} {
+		var seeds []Contact
+		for i := range tt.seeds {
+			seeds = append(seeds, placed(fmt.Sprint("far ", i), i))
+		}
+		l := NewLookup("self", target, seeds, LookupConfig{K: tt.k, Size: Estimate{Nodes: 100, Error: 0.05}})
+		if got := len(l.newCensus(0x1p-30).places); got != tt.want {
+			t.Errorf("with k = %d and %d seeds, %d are asked, want %d", tt.k, tt.seeds, got, tt.want)
+		}
+	}
+}
+
+// Contacts that name a thousand others near the target do not keep a census from the seeds that
+// are far from it.
+func TestCensusOfForgottenSeeds(t *testing.T) {
+	var seeds []Contact
+	for i := range 4 {
+		seeds = append(seeds, placed(fmt.Sprint("far ", i), i))
+	}
+	l := NewLookup("self", target, seeds, LookupConfig{Size: Estimate{Nodes: 100, Error: 0.05}})
+	many := near(target, 256)
+	for i := range 4 * len(many) {
+		c := many[i%len(many)]
+		c.ID, c.Key[30] = peer.ID(fmt.Sprint("near ", i)), byte(i/len(many))
+		l.hear(l.paths[0], l.known["far 0"], []Contact{c})
+	}
+	if got := len(l.newCensus(0x1p-30).places); got != len(seeds) {
+		t.Errorf("%d seeds are asked, want %d", got, len(seeds))
 	}
 }
 
@@ -59,9 +99,10 @@ func TestCensusCount(t *testing.T) {
 			t.Errorf("after %d answers the size is %v", i, got)
 		}
 		s := &candidate{Contact: placed(fmt.Sprint("place ", i), i)}
+		s.about = &candidate{Contact: Contact{ID: "beside", Key: s.Key.flip(200)}}
 		near, far := s.Contact, s.Contact
 		near.ID, near.Key = "near", s.Key.flip(100)
-		far.ID, far.Key = "far", s.Key.flip(width)
+		far.ID, far.Key = "far", s.about.Key.flip(width)
 		beyond := Contact{ID: "beyond", Key: s.Key.flip(1)}
 		c.count(s, nil, 2)
 		c.count(s, []Contact{s.Contact}, 2)
@@ -96,8 +137,8 @@ func TestCensusUnanswered(t *testing.T) {
 			if a.About.ID == "" {
 				l.Answered(a.Contact.ID, nil)
 				delete(asked, a.Contact.ID)
-			} else if about++; a.About.ID != a.Contact.ID {
-				t.Errorf("%q is asked about %q", a.Contact.ID, a.About.ID)
+			} else if about++; a.About.Key == a.Contact.Key || a.About.Key.CPL(a.Contact.Key) < 5 || a.About.Key != KeyOf([]byte(a.About.ID)) {
+				t.Errorf("%v is asked about %v, want a key that shares 5 bits: 16 nodes, eight times as many, and 4 of them", a.Contact.Key, a.About.Key)
 			}
 		case Wait:
 			now = a.Until

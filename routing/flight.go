@@ -87,8 +87,8 @@ func (l *Lookup) move(c *candidate, to state) {
 	if c.Recent && to != answered {
 		l.changed = true
 	}
-	if c.polls() && to != answered && c.about.state == fresh {
-		c.about.state = failed // it is not asked for the target while it may still answer
+	if place := l.known[c.ID]; c.polls && to != answered && place.state == fresh {
+		place.state = failed // it is not asked for the target while it may still answer
 	}
 	c.settleNaming(to)
 	c.state = to

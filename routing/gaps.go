@@ -48,7 +48,7 @@ func (l *Lookup) askAgain(p *path) *candidate {
 func (l *Lookup) gap(p *path) (widest *candidate) {
 	reaches := p.reaches
 	for _, s := range p.again {
-		if s.state == waiting && !s.polls() {
+		if s.state == waiting && !s.polls {
 			far := float64(l.k) * l.answering() / l.nodes()
 			reaches = append(slices.Clip(reaches), reach{s.Key, s.about.Key, far})
 		}
@@ -106,8 +106,8 @@ func quarters(from, to Key) [4]Key {
 const minGap = 0.001
 
 // hasAskedAgain reports whether a path has asked c about another peer than the target. No
-// other path does then: of two such requests to one contact that are under way, an answer
-// would not show which one it belongs to.
+// other path does then, and no census: of two such requests to one contact that are under way,
+// an answer would not show which one it belongs to.
 func (l *Lookup) hasAskedAgain(c *candidate) bool {
 	return slices.ContainsFunc(l.paths, func(p *path) bool {
 		return slices.ContainsFunc(p.again, func(s *candidate) bool { return s.ID == c.ID })
@@ -117,7 +117,7 @@ func (l *Lookup) hasAskedAgain(c *candidate) bool {
 // gapRequests returns how many contacts p has asked once more because of gaps.
 func (p *path) gapRequests() (n int) {
 	for _, s := range p.again {
-		if !s.polls() {
+		if !s.polls {
 			n++
 		}
 	}
@@ -145,7 +145,7 @@ func (l *Lookup) againOf(id peer.ID) *candidate {
 // answeredAgain takes in the contacts that s named, which are closest to the peer that it was
 // asked about.
 func (l *Lookup) answeredAgain(p *path, s *candidate, closer []Contact) {
-	if s.polls() {
+	if s.polls {
 		l.census.count(s, closer, l.k)
 		l.events++
 		return

@@ -10,7 +10,8 @@ import (
 )
 
 // No target in a network that has grown at once seems crowded, be it small or large: a lookup
-// asks elsewhere first. Its size is known from then on.
+// asks elsewhere first. Its size is known from then on. As in go-libp2p-kad-dht, a contact that
+// is asked about itself names itself alone.
 func TestGrownNetworkIsNoCrowd(t *testing.T) {
 	long(t)
 	const k, lookups = 20, 50
@@ -21,7 +22,12 @@ func TestGrownNetworkIsNoCrowd(t *testing.T) {
 			for range lookups {
 				target := randomKey(rng)
 				seeds := net.tables[net.nodes[0].Key].Closest(target, SeedFactor*k)
-				r := driven(NewLookup(net.nodes[0].ID, target, seeds, p.Tune(LookupConfig{K: k}, Key{}, nil)), target, net.answer)
+				r := driven(NewLookup(net.nodes[0].ID, target, seeds, p.Tune(LookupConfig{K: k}, Key{}, nil)), target, func(c Contact, about Key) []Contact {
+					if about == c.Key {
+						return []Contact{c}
+					}
+					return net.answer(c, about)
+				})
 				p.Learn(time.Time{}, target, r)
 				requests += float64(r.Requests) / lookups
 				if r.Crowded {
@@ -42,8 +48,8 @@ func TestGrownNetworkIsNoCrowd(t *testing.T) {
 	}
 }
 
-// Where the contacts that are asked elsewhere do not answer about themselves, the results of
-// some crowded lookups that are even show the growth.
+// Where the contacts that are asked elsewhere name no others, the results of some crowded
+// lookups that are even show the growth.
 func TestGrowthWithoutCensus(t *testing.T) {
 	long(t)
 	const k, lookups = 20, 60
@@ -55,7 +61,7 @@ func TestGrowthWithoutCensus(t *testing.T) {
 			target := randomKey(rng)
 			seeds := net.tables[net.nodes[0].Key].Closest(target, SeedFactor*k)
 			r := driven(NewLookup(net.nodes[0].ID, target, seeds, p.Tune(LookupConfig{K: k}, Key{}, nil)), target, func(c Contact, about Key) []Contact {
-				if about == c.Key {
+				if about != target {
 					return []Contact{c}
 				}
 				return net.answer(c, about)
@@ -109,8 +115,8 @@ func TestCensusOfLiars(t *testing.T) {
 				switch {
 				case about == target:
 					return around[:k]
-				case lies[c.Key] && about == c.Key:
-					return near(c.Key, k)
+				case lies[c.Key]:
+					return near(about, k)
 				case net.tables[c.Key] == nil:
 					return around[:k]
 				}
@@ -170,5 +176,24 @@ func TestCrowdsLeaveSize(t *testing.T) {
 		} else {
 			t.Logf("crowds %s: the estimate is %.2f of the truth", tt.name, share)
 		}
+	}
+}
+
+// The results that follow correct a size that a false census has made a thousand times too large.
+func TestFalseGrowthFades(t *testing.T) {
+	const nodes, k = 300, 20
+	rng := seeded(t, 1)
+	net := newNetwork(nodes, rng)
+	var p Paces
+	p.Learn(time.Time{}, target, Result{grown: Size{ranks: 80, reach: 80.0 / (1000 * nodes)}})
+	var shares []float64
+	for range 10 {
+		target := randomKey(rng)
+		p.Learn(time.Time{}, target, net.find(net.nodes[0], target, p.Tune(LookupConfig{K: k}, Key{}, nil)))
+		shares = append(shares, p.size.Estimate().Nodes/nodes)
+	}
+	t.Logf("after each of ten results the estimate is %.2f of the truth", shares)
+	if shares[0] > 8 || shares[4] > 2.2 || shares[9] > 1.6 {
+		t.Errorf("after each of ten results the estimate is %.2f of the truth", shares)
 	}
 }

@@ -333,7 +333,7 @@ func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 		ask.Contact.Namer = c.namer.ID
 	}
 	if c.about != nil {
-		if c.polls() {
+		if c.polls {
 			l.census.places = l.census.places[1:]
 		}
 		p.again = append(p.again, c)

@@ -63,7 +63,7 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 		s.over = s.over && s.next == nil && !p.asksAgain()
 	}
 	if s.next == nil && l.census != nil {
-		s.next = l.census.next(p)
+		s.next = l.poll(p)
 		s.over = s.over && s.next == nil && !p.asksAgain()
 	}
 	if s.over || s.next == nil || p.waiting-s.gone >= l.slots(p, s.next) || l.waiting() >= l.most() {

@@ -126,8 +126,13 @@ const (
 // after the other finds one, and its contacts are spread evenly, the network has grown, and
 // their results are the first to count for its new size. Without that, all targets in a
 // network that grew from 40 nodes to 200 at once would seem crowded for good, and lookups
-// would ask 90 peers in place of 24. Sybils that are to pass for growth have to lie around six
-// targets, and no longer nearer to each than all other peers.
+// would ask 90 peers in place of 24. Sybils that are to pass for growth so have to lie around
+// six targets, and no longer nearer to each than all other peers.
+//
+// A census that shows growth replaces the size at once. For a false one, all of the three or
+// four contacts that have answered it must lie. The next results correct it, since a size is
+// made of sums: one that was a thousand times too large is 4 to 6 times too large after one result
+// of 20 contacts, and 1.6 to 1.8 times after five (TestFalseGrowthFades).
 func (p *Paces) Learn(recalled time.Time, key Key, r Result) {
 	if r.grown != (Size{}) {
 		p.size, p.crowded = r.grown, nil

@@ -27,6 +27,7 @@ const (
 type candidate struct {
 	Contact
 	state    state
+	polls    bool          // it is asked by a census
 	path     int           // the path that asked it
 	paths    int           // how many remember it
 	depth    int           // hops to it, on the shortest way known when it was asked
@@ -183,13 +184,14 @@ func (l *Lookup) add(p *path, by *candidate, c Contact) bool {
 }
 
 // forgetFarthest drops the last candidate of p. Asked ones stay known to the
-// lookup, so that none is asked twice.
+// lookup, so that none is asked twice, and seeds for a census: contacts that name a thousand
+// others near the target do not choose by that which of them it asks.
 func (l *Lookup) forgetFarthest(p *path) {
 	last := len(p.candidates) - 1
 	c := p.candidates[last]
 	p.candidates = slices.Delete(p.candidates, last, last+1)
 	c.paths--
-	if c.paths == 0 && c.state == fresh {
+	if c.paths == 0 && c.state == fresh && c.depth > 1 {
 		delete(l.known, c.ID)
 	}
 }

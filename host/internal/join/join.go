@@ -162,7 +162,7 @@ func (j *Joiner) once(ctx context.Context) error {
 	}
 	for _, cpl := range j.cfg.Table.LoneCPLs() {
 		if err := j.refresh(ctx, cpl); err != nil {
-			return err
+			return err // all contacts have left meanwhile, or ctx has ended
 		}
 	}
 	return j.fill(ctx)

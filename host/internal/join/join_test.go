@@ -15,6 +15,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -102,6 +103,34 @@ func TestFillEnds(t *testing.T) {
 		defer cancel()
 		if err := n.fill(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a fill without time: %v", err)
+		}
+	})
+}
+
+// A lookup beside that of our own key which no peer answers does not end the join.
+func TestJoinWithoutLoneLookup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var other []peer.ID // the half of the key space that this node is not in
+		self := routing.KeyOf([]byte(calltest.ID(0)))
+		for i := 1; len(other) < testK; i++ {
+			if id := calltest.ID(i); self.CPL(routing.KeyOf([]byte(id))) == 0 {
+				other = append(other, id)
+			}
+		}
+		n := newNode(t, through(other...), "")
+		knows := calltest.Knows(testK, other...)
+		n.serve(t, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if target := req.(protocol.FindNode).Target; self.CPL(routing.KeyOf(target)) == 1 {
+				return protocol.Response{}, errors.New("not that one")
+			}
+			return knows(ctx, req)
+		}, other...)
+		if err := n.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lone := n.table.LoneCPLs()
+		if got := n.asked(); !slices.Equal(lone, []int{1, 2}) || count(got, 1) == 0 || count(got, 2) == 0 {
+			t.Errorf("asked for %v, want CPL 1, which no peer answers, and CPL 2 after it; %v are lone", got, lone)
 		}
 	})
 }
