@@ -17,7 +17,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/libp2p/go-libp2p"
@@ -116,11 +115,7 @@ func serveCost() (err error) {
 	defer func() { _ = end() }()
 	fmt.Printf("%s/p2p/%s\n", h.Addrs()[0], h.ID())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		var used syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-			return err
-		}
-		fmt.Println((used.Utime.Nano()+used.Stime.Nano())/1000, served()+echoed.Load())
+		fmt.Println(processTime().Microseconds(), served()+echoed.Load())
 	}
 	return nil
 }

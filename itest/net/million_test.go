@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -105,13 +104,6 @@ func publishNumbers(ctx context.Context) error {
 	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests-requests,
 		(processTime() - used).Milliseconds(), time.Since(began).Milliseconds())
 	return out.Flush()
-}
-
-// processTime returns the time of processors that the process has had.
-func processTime() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // residentMemory returns the memory of the process without parts of files, and the most that it

@@ -18,7 +18,11 @@ func TestOddRequests(t *testing.T) {
 	}
 	for _, e := range endpoints() {
 		for _, name := range append([]string{"none"}, e.params...) {
-			for _, value := range odd {
+			values := odd
+			if name == "none" {
+				values = odd[:1] // no endpoint reads it
+			}
+			for _, value := range values {
 				what := e.method + " " + e.path + "?timeout=20ms&" + url.Values{name: {value}}.Encode()
 				r := n.do(what, value)
 				if r.status < 200 || r.status > 599 || r.header.Get("Content-Type") == "" {

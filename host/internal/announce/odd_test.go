@@ -46,7 +46,7 @@ func TestOddAddrs(t *testing.T) {
 	}
 }
 
-// What was read from a store, whatever it is, is told in a form that can be read, or not.
+// What was read from a store, whatever it is, is told without a panic.
 func FuzzKept(f *testing.F) {
 	now := time.Unix(1_700_000_000, 0)
 	good := Kept{now, Encode(protocol.Peer{ID: aPeer, Addrs: roomtest.Addrs(public, private, loopback)}), []byte("proof")}.Marshal()

@@ -29,7 +29,8 @@
 //   - Context: to check one takes several times as long as all else that an announcement takes,
 //     and the connection proves the sender. One of some 20 holders passes it on, in hours.
 //   - Decision: the holder that passes it on checks it, and the one that receives it so.
-//   - Consequence: a false signature is held, harms its provider alone, and goes nowhere.
+//   - Consequence: a false signature harms its provider alone, and goes nowhere: the holder
+//     that looks at it drops it, and keeps the announcement as one without a signature.
 //   - It would change if requesters were given signatures.
 //
 // A withdrawal is an announcement with a negative lifetime and without addresses.

@@ -82,7 +82,8 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 }
 
 // Copies returns the requests that give what is held under a key to another peer,
-// without announcements that have no proof, or a false one. If age is above 0, the entries
+// without announcements that have no proof, or a false one: such a proof is dropped, so that
+// no other pass verifies it again. If age is above 0, the entries
 // are left out that arrived within it, and our own announcements. The values of a key are
 // copied together, if one of them arrived before.
 func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
@@ -110,13 +111,39 @@ func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age ti
 		if !old(p.Received) || len(kept.Proof) == 0 {
 			continue
 		}
-		if _, err := announce.Verify(kept.Proof, peer.ID(p.ID), h.cfg.Protocol, key); err == nil {
-			requests = append(requests, protocol.AddProvider{
-				Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
-			})
+		if _, err := announce.Verify(kept.Proof, peer.ID(p.ID), h.cfg.Protocol, key); err != nil {
+			if err := h.dropProof(ctx, key, p.ID, kept.Proof, now); err != nil {
+				log.Debugw("a false proof is kept", "key", key, "provider", peer.ID(p.ID), "error", err)
+			}
+			continue
 		}
+		requests = append(requests, protocol.AddProvider{
+			Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
+		})
 	}
 	return requests, err
+}
+
+// dropProof takes a proof out of the announcement that has it: it is told as before, and not
+// passed on.
+func (h *Holder) dropProof(ctx context.Context, key []byte, provider string, proof []byte, now time.Time) error {
+	return h.amend(ctx, key, provider, proof, now, func(p *store.Provider) {
+		kept := announce.ParseKept(p.Addrs)
+		kept.Proof = nil
+		p.Addrs = kept.Marshal()
+	})
+}
+
+// amend changes the announcement of a provider that has a proof. If it is gone, or was replaced
+// by one with another proof, that is left as it is.
+func (h *Holder) amend(ctx context.Context, key []byte, provider string, proof []byte, now time.Time, change func(p *store.Provider)) error {
+	defer h.announcing.Lock(key).Unlock()
+	p, err := h.cfg.Store.Provider(ctx, key, provider, now)
+	if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, proof) {
+		return nil // it is gone, or there is another one now
+	}
+	change(&p)
+	return h.cfg.Store.AddProvider(ctx, key, p)
 }
 
 // remaining returns the time until something expires; 0 if it never does.
@@ -132,13 +159,7 @@ func remaining(expires, now time.Time) time.Duration {
 func (h *Holder) MarkSent(ctx context.Context, req protocol.Request) error {
 	now := time.Now()
 	if add, ok := req.(protocol.AddProvider); ok {
-		defer h.announcing.Lock(add.Key).Unlock()
-		p, err := h.cfg.Store.Provider(ctx, add.Key, string(add.Providers[0].ID), now)
-		if err != nil || !bytes.Equal(announce.ParseKept(p.Addrs).Proof, add.Proof) {
-			return nil // it is gone, or there is another one now
-		}
-		p.Received = now
-		return h.cfg.Store.AddProvider(ctx, add.Key, p)
+		return h.amend(ctx, add.Key, string(add.Providers[0].ID), add.Proof, now, func(p *store.Provider) { p.Received = now })
 	}
 	put, _ := req.(protocol.PutValue)
 	key := put.Record.Key

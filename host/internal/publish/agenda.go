@@ -2,6 +2,7 @@ package publish
 
 import (
 	"container/heap"
+	"crypto/rand"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -22,13 +23,15 @@ func (id publicationID) name() string { return string([]byte{byte(id.kind)}) + i
 // idOf returns the ID with a name.
 func idOf(name string) publicationID { return publicationID{store.Kind(name[0]), name[1:]} }
 
-// A fingerprint stands for a name: no two are found that have the same.
+// A fingerprint stands for a name in one agenda. A stranger who does not know the salt of that
+// agenda finds no two names with the same one; by chance, two of a million have it once in
+// 10^17 agendas.
 type fingerprint [12]byte
 
-// fingerprintOf returns that of a name.
-func fingerprintOf(name string) fingerprint {
-	var room [64]byte // for most names
-	sum := sha256.Sum256(append(room[:0], name...))
+// fingerprint returns that of a name.
+func (a *agenda) fingerprint(name string) fingerprint {
+	var room [96]byte // for the salt and most names
+	sum := sha256.Sum256(append(append(room[:0], a.salt[:]...), name...))
 	return fingerprint(sum[:])
 }
 
@@ -37,6 +40,7 @@ func fingerprintOf(name string) fingerprint {
 type agenda struct {
 	mu      sync.Mutex
 	start   time.Time // the monotonic times of the slots count from it
+	salt    [16]byte  // of the fingerprints: made with numbers
 	numbers map[fingerprint]uint32
 	heap    dueHeap
 	count   uint32 // of calls of add
@@ -66,12 +70,13 @@ func (a *agenda) fill(f func(now time.Time, add func(id publicationID, at time.T
 func (a *agenda) set(id publicationID, at time.Time) uint32 {
 	if a.numbers == nil {
 		a.numbers, a.start = make(map[fingerprint]uint32), at
+		_, _ = rand.Read(a.salt[:]) // it never fails
 	}
 	if a.count++; a.count == 0 {
 		a.count++
 	}
 	name := id.name()
-	of := fingerprintOf(name)
+	of := a.fingerprint(name)
 	n, known := a.numbers[of]
 	if !known {
 		n = a.heap.slots.take(name)
@@ -91,7 +96,7 @@ func (a *agenda) set(id publicationID, at time.Time) uint32 {
 func (a *agenda) drop(id publicationID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	of := fingerprintOf(id.name())
+	of := a.fingerprint(id.name())
 	n, known := a.numbers[of]
 	if !known {
 		return
@@ -110,7 +115,7 @@ func (a *agenda) drop(id publicationID) {
 func (a *agenda) current(t ticket) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, known := a.numbers[fingerprintOf(t.name())]
+	n, known := a.numbers[a.fingerprint(t.name())]
 	return known && a.heap.slots.at(n).count == t.count
 }
 
@@ -118,7 +123,7 @@ func (a *agenda) current(t ticket) bool {
 func (a *agenda) has(id publicationID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, known := a.numbers[fingerprintOf(id.name())]
+	_, known := a.numbers[a.fingerprint(id.name())]
 	return known
 }
 

@@ -94,6 +94,19 @@ func TestAgendaOrder(t *testing.T) {
 	})
 }
 
+// Each agenda has fingerprints of its own: names that a stranger has made to have the same one
+// have two here.
+func TestAgendaIsSalted(t *testing.T) {
+	var a, b agenda
+	id := publicationID{store.KindProvider, "key"}
+	for _, a := range []*agenda{&a, &b} {
+		a.add(id, time.Unix(0, 0))
+	}
+	if a.fingerprint(id.name()) == b.fingerprint(id.name()) {
+		t.Error("two agendas have the same fingerprint of a name")
+	}
+}
+
 // A million publications take at most 100 MB. What was dropped makes room for others.
 func TestAgendaMemory(t *testing.T) {
 	const count = 100_000

@@ -3,10 +3,13 @@ package publish
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/call"
@@ -34,14 +37,29 @@ type node struct {
 	net    *calltest.Network
 	group  *tasks.Group
 	holder *holder.Holder
+	home   *home
 	peers  []peer.ID
+}
+
+// A home is the host of a node, at an address that changes.
+type home struct {
+	lhost.Host
+	addr atomic.Pointer[multiaddr.Multiaddr] // nil: that of Host
+}
+
+func (h *home) Addrs() []multiaddr.Multiaddr {
+	if a := h.addr.Load(); a != nil {
+		return []multiaddr.Multiaddr{*a}
+	}
+	return h.Host.Addrs()
 }
 
 // newNode returns a node with count peers in its table, which know each other.
 func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
 	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
-	h := n.net.Host()
+	n.home = &home{Host: n.net.Host()}
+	h := n.home
 	rules := validate.Rules{"v": roomtest.Digits{}, "s": authors{}}
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,

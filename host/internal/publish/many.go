@@ -14,7 +14,6 @@ import (
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
-	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -197,18 +196,25 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 	if slices.ContainsFunc(all, func(k *kept) bool { return k.Kind == store.KindProvider }) {
 		noAddr = p.cfg.Reach.AwaitAddr(ctx)
 	}
-	announcement := p.cfg.Holder.Announcements()
 	for _, k := range all {
 		if k.Err == nil && k.Kind == store.KindProvider {
 			k.Err = noAddr
 		}
 		if k.Err == nil {
-			if k.Err = p.address(ctx, now, r, announcement, k); k.parcel == nil {
+			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
 				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
 			}
 		}
 		if k.parcel != nil {
 			sent, parcels = append(sent, k), append(parcels, k.parcel)
+		}
+	}
+	announcement := p.cfg.Holder.Announcements() // after the lookups, which take seconds: the host may have moved
+	for i, k := range sent {
+		if k.Kind == store.KindProvider {
+			parcels[i].Req = announcement(k.Key, 0, now)
+		} else {
+			parcels[i].Req = holder.PutOf(p.records(now, k.Item))
 		}
 	}
 	for i, receipt := range r.bulk.Deliver(ctx, parcels) {
@@ -217,12 +223,9 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 	}
 }
 
-// address makes a parcel of an item, for the peers closest to it. Where this node is the only
-// server, the item is published by being held here.
-func (p *Publisher) address(
-	ctx context.Context, now time.Time, r *run,
-	announcement func(key []byte, lifetime time.Duration, now time.Time) protocol.AddProvider, k *kept,
-) error {
+// address makes a parcel for an item, without the request, to the peers closest to it. Where this
+// node is the only server, the item is published by being held here.
+func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept) error {
 	parcel := new(deliver.Parcel)
 	add := func(_ context.Context, to ...routing.Contact) {
 		first := len(parcel.To) == 0 // each of them once
@@ -244,10 +247,6 @@ func (p *Publisher) address(
 		return err
 	}
 	routing.SortByDistance(routing.KeyOf(k.Key), parcel.To)
-	if k.parcel = parcel; k.Kind == store.KindProvider {
-		parcel.Req = announcement(k.Key, 0, now)
-	} else {
-		parcel.Req = holder.PutOf(p.records(now, k.Item))
-	}
+	k.parcel = parcel
 	return nil
 }

@@ -70,6 +70,32 @@ func TestMany(t *testing.T) {
 	})
 }
 
+// Announcements have the addresses that the host has when they are sent: it may move while the
+// peers are looked up.
+func TestManyFromElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20, 22*time.Hour)
+		moved := calltest.Addr(calltest.ID(500))
+		others := calltest.Knows(testK, n.peers...)
+		n.will(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			n.home.addr.Store(&moved)
+			return others(ctx, req)
+		})
+		for range n.Many(t.Context(), slices.Values(items(10, 0))) {
+		}
+		synctest.Wait()
+		writes := n.writes()
+		for _, req := range writes {
+			if add := req.(protocol.AddProvider); len(add.Providers[0].Addrs) != 1 || !add.Providers[0].Addrs[0].Equal(moved) {
+				t.Fatalf("%q is announced at %v, want %v", add.Key, add.Providers[0].Addrs, moved)
+			}
+		}
+		if len(writes) != 10*testK {
+			t.Errorf("%d announcements, want %d", len(writes), 10*testK)
+		}
+	})
+}
+
 // What was read and not published is published by the node, also if the reader stops early,
 // or nobody has stored it at first.
 func TestManyIsNotLost(t *testing.T) {
