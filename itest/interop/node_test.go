@@ -177,9 +177,16 @@ func (n *ourNode) admitted(ctx context.Context, id peer.ID) error {
 
 func (n *ourNode) refresh(ctx context.Context) error { return n.Bootstrap(ctx) }
 
+// closest looks the peers up again while one of them was late: on a busy machine, others may
+// be, and a lookup leaves them out.
 func (n *ourNode) closest(ctx context.Context, key []byte) ([]peer.ID, error) {
-	infos, err := n.ClosestPeers(ctx, key)
-	return idsOf(infos), err
+	for {
+		traced, trace := kad.WithTrace(ctx)
+		infos, err := n.ClosestPeers(traced, key)
+		if trace.Stats().Late == 0 || ctx.Err() != nil {
+			return idsOf(infos), err
+		}
+	}
 }
 
 func (n *ourNode) announce(ctx context.Context, c cid.Cid) error { return n.Provide(ctx, c, true) }
