@@ -53,6 +53,7 @@ func testOddAddrs(t *testing.T) {
 	for i, at := range roomtest.Addrs("/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.1/tcp/1", "/ip4/8.8.8.8/tcp/1") {
 		serve(len(odd)+i, at, protocol.GetProviders{Key: []byte("key")}, protocol.FindNode{Target: []byte(calltest.ID(7))})
 	}
+	synctest.Wait() // each is counted until its handler has returned
 	if d.Len() > 0 {
 		t.Errorf("%d streams are left", d.Len())
 	}
