@@ -83,9 +83,9 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 
 // Copies returns the requests that give what is held under a key to another peer,
 // without announcements that have no proof, or a false one: such a proof is dropped, so that
-// no other pass verifies it again. If age is above 0, the entries
-// are left out that arrived within it, and our own announcements. The values of a key are
-// copied together, if one of them arrived before.
+// no other pass verifies it again. If age is above 0, the entries are left out that arrived
+// within it, and our own announcements. The values of a key are copied together, if one of
+// them arrived before.
 func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
 	now := time.Now()
 	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age || aheadOf(now, received) }
