@@ -133,8 +133,8 @@ type Config struct {
 	// RepublishInterval is how often our own records and announcements are
 	// published again, so that they do not expire, and are held by the peers that
 	// are closest by then. Each key has its time in the interval, so that the work is
-	// spread over it: the first time comes earlier than after the interval. If zero, 22h, or half of RecordAge if that is less. If
-	// negative, they are not.
+	// spread over it: the first time comes earlier than after the interval. If zero, 22h, or
+	// half of RecordAge if that is less. If negative, they are not.
 	RepublishInterval time.Duration
 
 	// PublisherOnly leaves it to the publisher of a record to keep it alive, as the
