@@ -19,7 +19,7 @@ import (
 // the disk when it returns, whatever ends the process or the machine afterwards;
 // opening it again needs no repair.
 //
-// Readers wait for nobody. Writers that come while a write is under way are
+// Readers do not wait. Writes that are requested while a write is under way are
 // written together, with one synchronisation of the disk. A write that has begun
 // is not cut short by its context.
 //
@@ -39,7 +39,7 @@ type Disk struct {
 
 	queue struct {
 		sync.Mutex
-		writes []*write // those that nobody has taken yet
+		writes []*write // the ones that no writer has taken yet
 	}
 	writing sync.Mutex // held by the one that writes what is queued
 
@@ -56,13 +56,12 @@ const (
 	// the last of them.
 	maxTogether = 256
 
-	// sweepBatch is how many entries a sweep removes in one commit, because those
-	// who write wait for it. Each is three pages to be written in a store of a
-	// million.
+	// sweepBatch is how many entries a sweep removes in one commit, because writers
+	// wait for it. Each is three pages to be written in a store of a million.
 	sweepBatch = 8
 
-	// sweepRest is how long a sweep rests at most after a commit, so that those who
-	// write meanwhile take its next part along.
+	// sweepRest is how long a sweep rests at most after a commit, so that writers
+	// that come meanwhile take its next part along.
 	sweepRest = 8 * time.Millisecond
 
 	// chunkRows is how many rows a reader visits at once, because a file that

@@ -8,9 +8,9 @@ import (
 )
 
 // Expire implements [Store]. It removes values and providers in the order in
-// which they expired, a few at a time, so that nobody waits long. Between
-// commits it rests for as long as they take, and if somebody writes meanwhile,
-// the next part of the sweep is committed together with that.
+// which they expired, a few at a time, so that writers do not wait long. Between
+// commits it rests for as long as they take. If there is a write meanwhile, the next
+// part of the sweep is committed together with it.
 func (d *Disk) Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error) {
 	err = d.view(ctx, func(tx *bbolt.Tx) error {
 		next = nextExpiry(tx.Bucket(bucketExpiry()))

@@ -37,13 +37,13 @@ type Limits struct {
 
 	// ProviderBytes is how many bytes the announcements take together, each with
 	// its key and its peer ID. It is not part of ValueBytes: announcements are much
-	// more frequent and much less precious, and a flood of them must not keep
-	// values out. If zero, 256 MiB in memory, and 1 GiB on a disk.
+	// more frequent, and a flood of them must not keep values out. If zero, 256 MiB
+	// in memory, and 1 GiB on a disk.
 	ProviderBytes int
 
-	// ProvidersPerKey is how many providers one key has. No answer names more of
-	// them than fit a message, and every further one makes an announcement for the
-	// key slower. If zero, 1000.
+	// ProvidersPerKey is how many providers one key has. An answer names as many as fit
+	// a message, and each further one makes an announcement for the key slower. If
+	// zero, 1000.
 	ProvidersPerKey int
 
 	// EntryBytes is how many bytes one value takes with its key and publisher, or

@@ -17,8 +17,8 @@ var (
 	ErrFull = errors.New("kad: store: full")
 
 	// ErrKeyFull reports that an announcement was refused because its key has as many
-	// providers as it may have, and none of them yields. It is an [ErrFull] that
-	// room elsewhere does not help.
+	// providers as it may have, and none of them makes room. It is an [ErrFull] for which
+	// it does not help to remove entries of other keys.
 	ErrKeyFull = fmt.Errorf("%w: too many providers of one key", ErrFull)
 
 	// ErrTooLarge reports that an entry was refused because of its own size. It
@@ -97,7 +97,7 @@ const (
 	// KindValue is a value.
 	KindValue Kind = iota + 1
 
-	// KindProvider is an announcement that we provide something.
+	// KindProvider is an announcement that this node provides something.
 	KindProvider
 )
 
@@ -110,7 +110,7 @@ func (k Kind) String() string {
 }
 
 // A Publication is something that this node published itself, and publishes
-// again from time to time until it is told not to.
+// again from time to time until [Store.Unpublish].
 type Publication struct {
 	Kind Kind
 	Key  []byte
@@ -159,28 +159,28 @@ type Store interface {
 	// there is none.
 	DeleteValue(ctx context.Context, key []byte) error
 
-	// Values returns values that have not expired at now, at most limit of them and
-	// no more once they take 1 MiB together. They come in the order of the key
-	// space, which is that of [Place], from the first one whose place is not before
-	// from: any bytes, for instance the beginning of a hash; nil for the very first
-	// one. [After] of the last key is where to go on, whether or not that is held
-	// any more. No values and no error is the end. If limit is 0 or negative, only
-	// their size limits them.
+	// Values returns values that have not expired at now, in the order of [Place],
+	// which is that of the key space: from the first one whose place is at or after
+	// from. That is any bytes, for instance the beginning of a hash, or nil for the
+	// very first value. It returns at most limit values, and no more once they take
+	// 1 MiB together; if limit is 0 or negative, only their size limits them. To go
+	// on, call it with [After] of the last key, even if that is not held any more. No
+	// values and no error is the end.
 	//
-	// A value that is held from the first call to the last is returned once, if
-	// it was replaced meanwhile in its old form or in its new one. Values keeps
-	// nobody waiting for longer than a sweep does.
+	// A value that is held from the first call to the last is returned once, in its
+	// old form or in its new one if it was replaced meanwhile. No writer waits for
+	// Values for longer than for a sweep.
 	Values(ctx context.Context, now time.Time, from []byte, limit int) ([]KeyedValue, error)
 
 	// AddProvider adds p to the providers of key. An announcement of the same ID
 	// is replaced, whichever of the two was received first.
 	//
-	// If the key has as many providers as it may have, one of the [Provider.Origin] with the
-	// most of them yields, p counted too: the one that expires first; among equals, the one
-	// received first. One that never expires does not yield, nor does any to an announcement
-	// that would expire earlier, unless its origin has fewer: AddProvider
-	// then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
-	// reached. What has expired at p.Received is not in the way. The error is
+	// If the key has as many providers as it may have, an announcement makes room. It is of
+	// the [Provider.Origin] with the most of them, p included: the one that expires first;
+	// among equals, the one received first. One that never expires does not make room. Nor
+	// does one that expires later than p, unless the origin of p has fewer announcements:
+	// AddProvider then returns [ErrKeyFull]. It returns [ErrFull] when another limit is
+	// reached. Entries that have expired at p.Received do not count. The error is
 	// [ErrTooLarge] if p itself is over a limit.
 	AddProvider(ctx context.Context, key []byte, p Provider) error
 
@@ -237,16 +237,16 @@ type Store interface {
 	// come with it.
 	Publications(ctx context.Context, kind Kind, after []byte, limit int) ([]Publication, error)
 
-	// Expire removes what has expired at now, at most limit entries; if limit is 0
-	// or negative, all. It costs as much as what it removes, however much the
-	// store holds, but may make others wait for that long.
+	// Expire removes entries that have expired at now: at most limit of them, or all if
+	// limit is 0 or negative. Its cost grows with the entries that it removes, and not with
+	// those that the store holds. Writers may wait for it.
 	//
-	// It returns how many entries it removed, and when the next one expires: not
-	// after now if the limit left some, zero if none ever will.
+	// It returns how many entries it removed, and when the next one expires: at or before
+	// now if the limit left some, zero if no entry will ever expire.
 	Expire(ctx context.Context, now time.Time, limit int) (removed int, next time.Time, err error)
 
-	// Len returns how many values and provider announcements are held, including
-	// those which have expired and were not swept yet. It is zero after Close.
+	// Len returns how many values and provider announcements are held, including the
+	// ones that have expired and were not swept yet. Both are zero after Close.
 	Len() (values, providers int)
 
 	// Close releases what the store holds. What was accepted by then is kept, if
