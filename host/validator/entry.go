@@ -23,8 +23,8 @@ type Entry struct {
 // [SignedSet].
 //
 // The error says if the key has no namespace, if key or value are larger than
-// [MaxKey] and [MaxValue], or why priv does not sign. Whether the owner may write
-// there is for the validator to say.
+// [MaxKey] and [MaxValue], or why priv does not sign. Sign does not check whether the
+// owner may write there: the validator does.
 func Sign(priv crypto.PrivKey, key string, seq uint64, data []byte) ([]byte, error) {
 	if _, _, err := split(key); err != nil {
 		return nil, err
@@ -43,11 +43,11 @@ func Sign(priv crypto.PrivKey, key string, seq uint64, data []byte) ([]byte, err
 	return value, nil
 }
 
-// Open returns what a value of [Sign] says under a key, and who says so. It
-// fails if the value was changed, or signed for another key.
+// Open returns what a value of [Sign] says under a key, and its owner, which has signed it.
+// It fails if the value was changed, or signed for another key.
 //
 // Whether that owner may write under the key depends on the validator, and a
-// value from the DHT has passed it. For one from elsewhere, call Validate.
+// value from the DHT has passed it. For a value from elsewhere, call Validate.
 func Open(key string, value []byte) (Entry, error) {
 	if _, _, err := split(key); err != nil {
 		return Entry{}, err

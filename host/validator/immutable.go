@@ -8,8 +8,8 @@ import (
 )
 
 // Immutable validates values that are named by their hash: "/ns/" and the
-// SHA-256 multihash of the value in base58, as [ImmutableKey] makes it. Nobody can
-// put another value under such a key, and nobody can change it.
+// SHA-256 multihash of the value in base58, as [ImmutableKey] makes it. No peer can
+// put another value under such a key, and no peer can change it.
 type Immutable struct{}
 
 // ImmutableKey returns the key of a value in a namespace, which has no slash.

@@ -28,7 +28,7 @@ type SignedSet struct {
 func (s SignedSet) Limits() (values, size int) { return s.MaxValues, s.MaxBytes }
 
 // Validate says why a value may not stand under a key: it is not what [Sign]
-// makes for this key, or Allow refuses who signed it.
+// makes for this key, or Allow refuses its owner.
 func (s SignedSet) Validate(key string, value []byte) error {
 	entry, err := Open(key, value)
 	if err != nil {
@@ -41,9 +41,9 @@ func (s SignedSet) Validate(key string, value []byte) error {
 }
 
 // Select returns the index of one entry: the one with the highest sequence
-// number, whoever it is of. Of two with the same one, the greater bytes win. It is
-// for those who ask for one value only. All values are valid; it fails on one that cannot
-// be read, and without values.
+// number, of any owner. Of two with the same number, the greater bytes win. It is for a get
+// of one value only. The values have passed Validate; it fails on one that cannot be read,
+// and without values.
 func (SignedSet) Select(key string, values [][]byte) (int, error) {
 	return newest(key, values)
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Signed validates values with one owner, who is named in the key: see
-// [SignedKey]. Nobody else can put a value there, and the owner replaces it with one
-// of a higher sequence number. A replay of an older one is worse than what a
-// holder has, and the DHT refuses it.
+// Signed validates values with one owner, which the key names: see [SignedKey]. No other
+// peer can put a value there, and the owner replaces it with a value of a higher sequence
+// number. An older value that is put again is worse than the one that a holder has, and the
+// DHT refuses it.
 //
 // Make values with [Sign] and read them with [Open].
 type Signed struct{}
