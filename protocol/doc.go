@@ -67,63 +67,74 @@
 // # Decisions
 //
 // Messages are read and written with protowire, without generated code.
-// Context: proto.Unmarshal allocates 60 bytes for each byte of a hostile message.
-// Decision: the limits are applied to the bytes, before anything is allocated.
-// Consequence: some hundred lines of our own, compared with generated code by tests.
-// What would change it: a protobuf decoder with limits.
+//
+//   - Context: proto.Unmarshal allocates 60 bytes for each byte of a hostile message.
+//   - Decision: the limits are applied to the bytes, before anything is allocated.
+//   - Consequence: some hundred lines of our own, compared with generated code by tests.
+//   - What would change it: a protobuf decoder with limits.
 //
 // A message that was read does not refer to the bytes it was read from.
-// Context: a slice of ten bytes that is kept from a frame of 4 MiB keeps the frame.
-// Decision: copy.
-// Consequence: one small allocation for each key, and buffers can be used again.
-// What would change it: a profile with these copies in it.
+//
+//   - Context: a slice of ten bytes that is kept from a frame of 4 MiB keeps the frame.
+//   - Decision: copy.
+//   - Consequence: one small allocation for each key, and buffers can be used again.
+//   - What would change it: a profile with these copies in it.
 //
 // Bad entries are skipped on reading and left out on writing.
-// Context: js-libp2p loses an answer over one address or ID that it cannot decode.
-// Decision: addresses are decoded both ways; an ID has one of three specified forms.
-// Consequence: a decode for each address written, which [EncodedPeer] does in advance.
-// What would change it: a new kind of key for peer IDs.
+//
+//   - Context: js-libp2p loses an answer over one address or ID that it cannot decode.
+//   - Decision: addresses are decoded both ways; an ID has one of three specified forms.
+//   - Consequence: a decode for each address written, which [EncodedPeer] does in advance.
+//   - What would change it: a new kind of key for peer IDs.
 //
 // "/p2p/" and the peer's own ID are removed from the end of an address.
-// Context: js-libp2p adds the ID, Go does not; with another ID we would dial a third peer.
-// A dial of a peer through itself waits for itself, for 5 s.
-// Decision: an address that ends in another ID, or whose relay is the peer, is no address of it.
-// Consequence: one form for each address, so that duplicates show.
-// What would change it: addresses that mean something with another ID.
+//
+//   - Context: js-libp2p adds the ID, Go does not; with another ID we would dial a third peer. A
+//     dial of a peer through itself waits for itself, for 5 s.
+//   - Decision: an address that ends in another ID, or whose relay is the peer, is no address of
+//     it.
+//   - Consequence: one form for each address, so that duplicates show.
+//   - What would change it: addresses that mean something with another ID.
 //
 // An empty key is refused in every request.
-// Context: for FIND_NODE, js-libp2p answers it, and Go resets the stream.
-// Decision: as Go.
-// Consequence: a mistake in a client shows.
-// What would change it: a use for an empty key.
+//
+//   - Context: for FIND_NODE, js-libp2p answers it, and Go resets the stream.
+//   - Decision: as Go.
+//   - Consequence: a mistake in a client shows.
+//   - What would change it: a use for an empty key.
 //
 // A record under another key than the requested one fails the whole response.
-// Context: only a broken or a malicious peer sends one.
-// Decision: its closer peers, which may be fine, are not read.
-// Consequence: a lookup treats the peer as failed, and does not follow its peers.
-// What would change it: an implementation that leaves the key out of its records.
+//
+//   - Context: only a broken or a malicious peer sends one.
+//   - Decision: its closer peers, which may be fine, are not read.
+//   - Consequence: a lookup treats the peer as failed, and does not follow its peers.
+//   - What would change it: an implementation that leaves the key out of its records.
 //
 // Records beside the best one are in a field of their own, moreRecords.
-// Context: the field record comes once; if it comes twice, readers merge both into one.
-// Decision: the same type, without its key; all values together share MaxValue.
-// Consequence: others see one valid record, and of a PUT_VALUE they keep that alone.
-// What would change it: a specification of sets.
+//
+//   - Context: the field record comes once; if it comes twice, readers merge both into one.
+//   - Decision: the same type, without its key; all values together share MaxValue.
+//   - Consequence: others see one valid record, and of a PUT_VALUE they keep that alone.
+//   - What would change it: a specification of sets.
 //
 // The proof of an announcement is opaque here.
-// Context: a holder that hands an announcement over is another peer than its provider.
-// Decision: up to MaxProof bytes beside the first provider; package host checks them.
-// Consequence: others ignore the proof, and refuse what its provider did not send itself.
-// What would change it: a signature over key and time in the specification.
+//
+//   - Context: a holder that hands an announcement over is another peer than its provider.
+//   - Decision: up to MaxProof bytes beside the first provider; package host checks them.
+//   - Consequence: others ignore the proof, and refuse what its provider did not send itself.
+//   - What would change it: a signature over key and time in the specification.
 //
 // Certified addresses stand before the other addresses of a peer.
-// Context: an answer with fewer addresses is copied from the start of the full message.
-// Decision: the order is id, certified, addrs, with MaxCertified bytes at most.
-// Consequence: a reader that may not see all certified addresses gets its own message.
-// What would change it: a field in the specification.
+//
+//   - Context: an answer with fewer addresses is copied from the start of the full message.
+//   - Decision: the order is id, certified, addrs, with MaxCertified bytes at most.
+//   - Consequence: a reader that may not see all certified addresses gets its own message.
+//   - What would change it: a field in the specification.
 //
 // The least TTL that is written is one second.
-// Context: seconds are whole, and 0 means no TTL: the next holder would keep the record.
-// Decision: round down to 1 at least, for a time that is over as well.
-// Consequence: a record lives a second longer for each time it is sent at its very end.
-// What would change it: a TTL in smaller units.
+//
+//   - Context: seconds are whole, and 0 means no TTL: the next holder would keep the record.
+//   - Decision: round down to 1 at least, for a time that is over as well.
+//   - Consequence: a record lives a second longer for each time it is sent at its very end.
+//   - What would change it: a TTL in smaller units.
 package protocol

@@ -38,62 +38,74 @@
 // # Decisions
 //
 // Only answers put a contact in the table.
-// Context: a node that merely asks us, or that others name, may be unreachable.
-// Decision: [Table.Seen] alone adds a contact; [Table.Wants] says which are worth a probe.
-// Consequence: all contacts handed to others have answered us.
-// What would change it: probes of strangers as most of the traffic.
+//
+//   - Context: a node that merely asks us, or that others name, may be unreachable.
+//   - Decision: [Table.Seen] alone adds a contact; [Table.Wants] says which are worth a probe.
+//   - Consequence: all contacts handed to others have answered us.
+//   - What would change it: probes of strangers as most of the traffic.
 //
 // A newcomer to a full bucket waits, and the head of the bucket is probed.
-// Context: the paper drops the newcomer if the head is alive, and long-lived nodes stay.
-// Decision: 10 newcomers wait per bucket, newest first; Due names a challenged head once.
-// Consequence: a crowd of newcomers costs one probe, instead of one each.
-// What would change it: churn that is seen to empty buckets of their replacements.
+//
+//   - Context: the paper drops the newcomer if the head is alive, and long-lived nodes stay.
+//   - Decision: 10 newcomers wait per bucket, newest first; Due names a challenged head once.
+//   - Consequence: a crowd of newcomers costs one probe, instead of one each.
+//   - What would change it: churn that is seen to empty buckets of their replacements.
 //
 // A miss counts when another contact answers.
-// Context: our own connection may be down; one lookup without it emptied the table once.
-// Decision: we are offline when 8 contacts, or all, missed and none answered for 3 s.
-// Consequence: 5 minutes of outage among 1 000 nodes cost no contact, and end within 2.1 s.
-// What would change it: nodes that lose their uplink while a local network still answers.
+//
+//   - Context: our own connection may be down; one lookup without it emptied the table once.
+//   - Decision: we are offline when 8 contacts, or all, have missed and, for 3 s, fewer than a
+//     quarter as many have answered.
+//   - Consequence: 5 minutes of outage among 1 000 nodes cost no contact, and end within 2.1 s.
+//   - What would change it: an operating system that says that the network is gone.
 //
 // Joining fills buckets, instead of looking up a key in each.
-// Context: a lookup asks known contacts again, 292 requests for 0.95 of the places.
-// Decision: a [Fill] asks the nodes named in the range of a bucket, three sources at once.
-// Consequence: 154 requests for all places among 1 000 nodes, in 1.8 s, 2.0 s at most.
-// What would change it: a network in which few nodes answer strangers.
+//
+//   - Context: a lookup asks known contacts again, 292 requests for 0.95 of the places.
+//   - Decision: a [Fill] asks the nodes named in the range of a bucket, three sources at once.
+//   - Consequence: 154 requests for all places among 1 000 nodes, in 1.8 s, 2.0 s at most.
+//   - What would change it: a network in which few nodes answer strangers.
 //
 // A slow request frees its slot, and its late answer still counts.
-// Context: a dial of a dead peer takes seconds, and the next contact could be asked.
-// Decision: a request is slow after the round trip of its contact and 3 to 6 variations.
-// Consequence: with a fifth dead, a lookup takes 0.4 s; with a constant of 1 s, 1.4 s.
-// What would change it: round trips that vary more than they do on the Internet.
+//
+//   - Context: a dial of a dead peer takes seconds, and the next contact could be asked.
+//   - Decision: a request is slow after the round trip of its contact and 3 to 6 variations.
+//   - Consequence: with a fifth dead, a lookup takes 0.4 s; with a constant of 1 s, 1.4 s.
+//   - What would change it: round trips that vary more than they do on the Internet.
 //
 // Far from the target few are asked at once, near it many.
-// Context: far away, an answer only shows the way; near the target, all K must answer.
-// Decision: half of Alpha beyond rank 4 K; twice Alpha after two answers without progress.
-// Consequence: 25 requests among 1 000 nodes instead of 29; 276 ms instead of 295 ms.
-// What would change it: networks of unknown size, in which ranks are unknown.
+//
+//   - Context: far away, an answer only shows the way; near the target, all K must answer.
+//   - Decision: half of Alpha beyond rank 4 K; twice Alpha after two answers without progress.
+//   - Consequence: 25 requests among 1 000 nodes instead of 29; 276 ms instead of 295 ms.
+//   - What would change it: networks of unknown size, in which ranks are unknown.
 //
 // A lookup goes on until it is confident.
-// Context: answers name nodes that are gone, and leave out the ones that take their place.
-// Decision: below 0.99, near contacts are asked once more, for the peers in the gaps.
-// Consequence: a fifth dead, old tables: 0.998 of the closest found, not 0.943, for 43 requests.
-// What would change it: answers that leave out nodes that do not answer.
+//
+//   - Context: answers name nodes that are gone, and leave out the ones that take their place.
+//   - Decision: below 0.99, near contacts are asked once more, for the peers in the gaps.
+//   - Consequence: a fifth dead, old tables: 0.998 of the closest found, not 0.943, for 43
+//     requests.
+//   - What would change it: answers that leave out nodes that do not answer.
 //
 // A peer is believed as far as the contacts that it names answer.
-// Context: invented contacts, each closer to the target, would hold up a lookup for ever.
-// Decision: 5 unanswered per namer, 5 more with each answer; 8 K requests in all.
-// Consequence: a liar costs 10 requests; 4 liars among 30 nodes 0.5 s instead of 50 s.
-// What would change it: honest networks in which lookups end as [Overrun].
+//
+//   - Context: invented contacts, each closer to the target, would hold up a lookup for ever.
+//   - Decision: 5 unanswered per namer, 5 more with each answer; 8 K requests in all.
+//   - Consequence: a liar costs 10 requests; 4 liars among 30 nodes 0.5 s instead of 50 s.
+//   - What would change it: honest networks in which lookups end as [Overrun].
 //
 // One path is the default.
-// Context: 8 disjoint paths reach the closest honest node among a fifth of liars always.
-// Decision: Paths is 1; it reaches 0.91, and a caller that must be sure sets 8.
-// Consequence: 336 ms a lookup among honest nodes instead of 414 ms.
-// What would change it: attacks that are seen.
+//
+//   - Context: 8 disjoint paths reach the closest honest node among a fifth of liars always.
+//   - Decision: Paths is 1; it reaches 0.91, and a caller that must be sure sets 8.
+//   - Consequence: 336 ms a lookup among honest nodes instead of 414 ms.
+//   - What would change it: attacks that are seen.
 //
 // The result of a lookup is used again for five minutes.
-// Context: the same key, or one near it, is often looked up soon after.
-// Decision: three contacts of an earlier result are asked; if two confirm it, it holds.
-// Consequence: 3 requests and 105 ms; one newcomer or loss, and all are asked.
-// What would change it: networks whose neighbourhoods change within minutes.
+//
+//   - Context: the same key, or one near it, is often looked up soon after.
+//   - Decision: three contacts of an earlier result are asked; if two confirm it, it holds.
+//   - Consequence: 3 requests and 105 ms; one newcomer or loss, and all are asked.
+//   - What would change it: networks whose neighbourhoods change within minutes.
 package routing

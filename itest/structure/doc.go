@@ -14,14 +14,19 @@
 // # Decisions
 //
 // Types, not text.
-// Context: a word such as Go or Now stands in comments, strings and names of other packages.
-// Decision: packages are type-checked with go/types; what they import comes compiled from the Go command.
-// Consequence: no library is needed; a run takes 3 s once the module is compiled.
-// What would change it: golang.org/x/tools/go/packages as a dependency for another reason.
+//
+//   - Context: a word such as Go or Now stands in comments, strings and names of other packages.
+//   - Decision: packages are type-checked with go/types; what they import comes compiled from
+//     the Go command.
+//   - Consequence: no library is needed; a run takes 3 s once the module is compiled.
+//   - What would change it: golang.org/x/tools/go/packages as a dependency for another reason.
 //
 // An arrow never crosses a box.
-// Context: drawing tools place boxes anew when one import changes, and need installing.
-// Decision: groups of rooms are columns, each package is above what it imports, and arrows run between boxes at right angles.
-// Consequence: 300 lines of layout; the same imports give the same bytes, so that a test can compare them.
-// What would change it: more packages than fit a page.
+//
+//   - Context: drawing tools place boxes anew when one import changes, and need installing.
+//   - Decision: groups of rooms are columns, each package is above what it imports, and arrows
+//     run between boxes at right angles.
+//   - Consequence: 300 lines of layout; the same imports give the same bytes, so that a test can
+//     compare them.
+//   - What would change it: more packages than fit a page.
 package structure

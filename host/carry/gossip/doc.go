@@ -35,22 +35,27 @@
 // # Decisions
 //
 // Numbers instead of acknowledgements.
-// Context: what was under way when a connection broke is lost or arrives late.
-// Decision: number the messages of a peer, repeat the last 32 KiB, let receivers drop and sort.
-// Consequence: no state for each receiver, 10 bytes a message; a gap holds up later messages for 2 s.
-// Would change it: topics in which 100 messages pass within the seconds of a reconnection.
+//
+//   - Context: what was under way when a connection broke is lost or arrives late.
+//   - Decision: number the messages of a peer, repeat the last 32 KiB, let receivers drop and
+//     sort.
+//   - Consequence: no state for each receiver, 10 bytes a message; a gap holds up later messages
+//     for 2 s.
+//   - Would change it: topics in which 100 messages pass within the seconds of a reconnection.
 //
 // Flood publishing, one validator.
-// Context: topics here are small, and the first message matters most.
-// Decision: send to all connected peers at once, and validate in the order of arrival.
-// Consequence: no wait for the mesh of GossipSub (1 s heartbeat); CPU of one core.
-// Would change it: topics with hundreds of connected peers.
+//
+//   - Context: topics here are small, and the first message matters most.
+//   - Decision: send to all connected peers at once, and validate in the order of arrival.
+//   - Consequence: no wait for the mesh of GossipSub (1 s heartbeat); CPU of one core.
+//   - Would change it: topics with hundreds of connected peers.
 //
 // A tracer that counts.
-// Context: pubsub v0.19.0 drops messages for a peer to which it has no stream yet, and
-// does not report when its queues are empty.
-// Decision: derive both from the events of its tracer.
-// Consequence: a peer counts as present when a message will be written to it; Close
-// waits up to 1 s for the queues.
-// Would change it: pubsub reporting it.
+//
+//   - Context: pubsub v0.19.0 drops messages for a peer to which it has no stream yet, and does
+//     not report when its queues are empty.
+//   - Decision: derive both from the events of its tracer.
+//   - Consequence: a peer counts as present when a message will be written to it; Close waits up
+//     to 1 s for the queues.
+//   - Would change it: pubsub reporting it.
 package gossip

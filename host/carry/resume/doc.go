@@ -38,29 +38,35 @@
 // # Decisions
 //
 // Offsets, and not messages.
-// Context: what was written to a connection that breaks may have arrived or not.
-// Decision: each side says on a new path up to which byte it has received; the other one goes
-// on from there.
-// Consequence: nothing is lost and nothing comes twice; 13 bytes more for each 32 KiB.
-// Would change it: streams of libp2p that migrate by themselves.
+//
+//   - Context: what was written to a connection that breaks may have arrived or not.
+//   - Decision: each side says on a new path up to which byte it has received; the other one
+//     goes on from there.
+//   - Consequence: nothing is lost and nothing comes twice; 13 bytes more for each 32 KiB.
+//   - Would change it: streams of libp2p that migrate by themselves.
 //
 // What is read is acknowledged, and that is also the flow control.
-// Context: the sender has to keep what may have to be sent again, and the receiver what is
-// not read yet.
-// Decision: one window bounds both; it moves when the application reads.
-// Consequence: Flush means that the application has it; a round trip carries a window at most.
-// Would change it: a use for streams faster than a window per round trip.
+//
+//   - Context: the sender has to keep what may have to be sent again, and the receiver what is
+//     not read yet.
+//   - Decision: one window bounds both; it moves when the application reads.
+//   - Consequence: Flush means that the application has it; a round trip carries a window at
+//     most.
+//   - Would change it: a use for streams faster than a window per round trip.
 //
 // The side that opened a stream attaches it.
-// Context: two sides that both attach a stream can undo what the other one has done.
-// Decision: both look for the other one; the opener alone opens paths, when a
-// connection is there.
-// Consequence: a peer behind a NAT comes back by connecting to the opener.
-// Would change it: nothing that is known.
+//
+//   - Context: two sides that both attach a stream can undo what the other one has done.
+//   - Decision: both look for the other one; the opener alone opens paths, when a connection is
+//     there.
+//   - Consequence: a peer behind a NAT comes back by connecting to the opener.
+//   - Would change it: nothing that is known.
 //
 // A limited connection carries a little, and then waits.
-// Context: a stream of 5 MB ended after 262 kB, between two peers that could punch a hole.
-// Decision: a quarter of the limit at once, the rest after 10 s, which is enough for most holes.
-// Consequence: messages are not held up, and a file goes over the direct connection.
-// Would change it: relays that say how much is left.
+//
+//   - Context: a stream of 5 MB ended after 262 kB, between two peers that could punch a hole.
+//   - Decision: a quarter of the limit at once, the rest after 10 s, which is enough for most
+//     holes.
+//   - Consequence: messages are not held up, and a file goes over the direct connection.
+//   - Would change it: relays that say how much is left.
 package resume
