@@ -177,9 +177,10 @@ func Concurrency(alpha int) Option { return set(func(c *config) { c.Alpha = alph
 // A DiversityFilter bounds how many contacts of one network of addresses the routing table has.
 type DiversityFilter struct{ perBucket int }
 
-// NewRTPeerDiversityFilter returns a filter that lets so many contacts of one network (IPv4 /24,
-// IPv6 /48) into a bucket of the routing table; 2 without it. The host and the bound for all
-// buckets together are without effect: an attacker gains by a bucket.
+// NewRTPeerDiversityFilter returns a filter that lets up to maxPerCpl contacts of one network
+// (IPv4 /24, IPv6 /48) into a bucket of the routing table; without the filter, 2. The other
+// arguments, the host and the bound for the whole table, have no effect: the table has a bound
+// of its own.
 func NewRTPeerDiversityFilter(_ lhost.Host, maxPerCpl, _ int) DiversityFilter {
 	return DiversityFilter{maxPerCpl}
 }
@@ -195,7 +196,7 @@ func RoutingTablePeerDiversityFilter(f DiversityFilter) Option {
 	}
 }
 
-// MaxRecordAge sets how long records last; 0 or less: for ever.
+// MaxRecordAge sets how long records and announcements last; 0 or less: for ever.
 func MaxRecordAge(d time.Duration) Option {
 	return set(func(c *config) {
 		if c.RecordAge = d; d <= 0 {
@@ -204,20 +205,22 @@ func MaxRecordAge(d time.Duration) Option {
 	})
 }
 
-// RoutingTableRefreshPeriod sets the age at which a bucket is looked up again.
+// RoutingTableRefreshPeriod sets how long after its last lookup a bucket is looked up again.
 func RoutingTableRefreshPeriod(d time.Duration) Option {
 	return set(func(c *config) { c.RefreshInterval = d })
 }
 
-// DisableAutoRefresh ends refreshes of the routing table.
+// DisableAutoRefresh has the node refresh no buckets, and probe no silent contacts.
 func DisableAutoRefresh() Option { return set(func(c *config) { c.RefreshInterval = -1 }) }
 
 // The next options tune what works differently here. They have no effect.
 
-// Resiliency has no effect: a lookup waits for the k closest, or until it is confident.
+// Resiliency has no effect: a lookup ends when the k closest peers have answered, or when it is
+// confident to have found them.
 func Resiliency(int) Option { return set(func(*config) {}) }
 
-// LookupCheckConcurrency has no effect: introductions are bounded.
+// LookupCheckConcurrency has no effect: up to 16 peers at a time are asked before they enter the
+// routing table.
 func LookupCheckConcurrency(int) Option { return set(func(*config) {}) }
 
 // RoutingTableRefreshQueryTimeout has no effect: [kad.Config.RequestTimeout] bounds requests.
@@ -226,8 +229,8 @@ func RoutingTableRefreshQueryTimeout(time.Duration) Option { return set(func(*co
 // RoutingTableLatencyTolerance has no effect: a slow contact keeps its place.
 func RoutingTableLatencyTolerance(time.Duration) Option { return set(func(*config) {}) }
 
-// EnableOptimisticProvide has no effect: an announcement begins before its lookup has ended,
-// always.
+// EnableOptimisticProvide has no effect: each announcement is sent to the first peers before
+// its lookup has ended.
 func EnableOptimisticProvide() Option { return set(func(*config) {}) }
 
 // OptimisticProvideJobsPoolSize has no effect.
