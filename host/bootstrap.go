@@ -20,10 +20,9 @@ const (
 )
 
 // DNSBootstrap returns a function for Config.FindBootstrap that resolves addresses such as
-// /dnsaddr/bootstrap.example.org, whose TXT records list the addresses of peers. It may also
-// be given addresses that end in /p2p/ID. The error says which address has no peers, if none
-// has; peers that are behind one address are used although another one fails. It takes at
-// most 256 addresses from a name.
+// /dnsaddr/bootstrap.example.org, whose TXT records list the addresses of peers. Addresses
+// that end in /p2p/ID may be among them. The function fails only if no address leads to a
+// peer; the error then says why, for each address. It takes at most 256 addresses from a name.
 func DNSBootstrap(addrs ...string) func(context.Context) ([]peer.AddrInfo, error) {
 	return dnsBootstrap(madns.DefaultResolver, addrs)
 }
@@ -136,13 +135,13 @@ func ParseAddrs(addrs ...string) ([]peer.AddrInfo, error) {
 	return others(infos, ""), nil
 }
 
-// Bootstrap joins the network: it connects to the bootstrap peers, looks up our
-// own ID, and fills every bucket farther away than the closest neighbours.
-// It returns when that is done, or a [*NotReadyError] if no peer answered.
+// Bootstrap joins the network: it asks connected peers and contacts of an earlier time, and
+// the bootstrap peers if none of these answers within a second; then it looks up the ID of
+// this node, and fills the buckets that are farther away than its closest neighbours. It
+// returns nil when that is done, and a [*NotReadyError] if no peer answered.
 //
-// There is no need to call it: a DHT joins by itself, tries again while its
-// routing table is empty or it is offline, and every operation waits until that
-// is over.
+// There is no need to call it: a DHT joins by itself, and tries again while its routing
+// table is empty or it is offline. Operations wait for the first join: see [DHT.Ready].
 //
 // Spec: libp2p kad-dht, "Bootstrap process".
 func (d *DHT) Bootstrap(ctx context.Context) error {

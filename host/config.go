@@ -21,7 +21,8 @@ import (
 )
 
 // A Config configures a [DHT]. Only Network is required; the zero value of any
-// other field means its default. New copies the Config.
+// other field means its default. A negative value has a meaning only where the field says
+// so: New refuses any other. New copies the Config.
 type Config struct {
 	// Network names the network, for example "/chat"; its protocol is then
 	// "/chat/kad/1.0.0". It is required: two applications that shared a default
@@ -34,10 +35,10 @@ type Config struct {
 	// host is connected to a peer of the network.
 	Bootstrap []peer.AddrInfo
 
-	// FindBootstrap, if not nil, names bootstrap peers besides those of Bootstrap. It is
+	// FindBootstrap, if not nil, returns bootstrap peers besides those of Bootstrap. It is
 	// called before each attempt to dial bootstrap peers, so that it may read a file, or ask
-	// a service; see [DNSBootstrap] for peers that are listed in the DNS. It returns when its
-	// context ends, at the latest after 10s. If it fails, the peers that it named before
+	// a service; see [DNSBootstrap] for peers that are listed in the DNS. Its context ends
+	// after 10s, and it must return then. If it fails, the peers that it returned before
 	// remain. An address such as /dnsaddr/example.org/p2p/12D3KooW... in Bootstrap needs no
 	// function: the host resolves it at each dial.
 	FindBootstrap func(context.Context) ([]peer.AddrInfo, error)
@@ -46,11 +47,11 @@ type Config struct {
 	Mode Mode
 
 	// Accept, if not nil, reports whether this node deals with a peer: takes it as a contact,
-	// asks it in lookups, and names it to other peers. The addresses are the ones that are
-	// known, those of its connections first; in the answer of another peer, the ones that it
-	// claims. Accept is called again for each answer of a contact, so that one that is refused
-	// later leaves the table. It is called often, by several goroutines at once: it returns at
-	// once, and does not call the DHT. If nil, all peers are accepted.
+	// asks it in lookups, and names it to other peers. The addresses are the ones that the
+	// host knows, first the addresses of connections. Of a peer that another peer names,
+	// they are the ones in its answer. Accept is called again for each answer of a contact: a
+	// contact that it refuses then leaves the table. It is called often, by several goroutines
+	// at once: it must return at once, and must not call the DHT. If nil, all peers are accepted.
 	//
 	// A bootstrap peer is dialled in any case. The requests of a refused peer are answered, and
 	// what it announces is held: OnRequest decides about that.
@@ -58,21 +59,22 @@ type Config struct {
 
 	// OnRequest, if not nil, is called with each request of another peer that can be read,
 	// before it is handled: one of protocol.FindNode, GetValue, PutValue, GetProviders,
-	// AddProvider and Ping. If it returns an error, the request is refused, nothing of it is
-	// stored, and the peer is told that a rule of this node refuses it, or, if the error is
-	// [ErrInvalidRecord] or [ErrOldRecord], that. The error is in the log of level debug. Other
-	// implementations see that the stream is reset. Records that other holders pass on come as
-	// requests, too; what this node publishes itself does not.
+	// AddProvider and Ping. If it returns an error, the request is refused, and nothing of it
+	// is stored. The peer learns that a rule of this node refuses it; or that the record is
+	// invalid or old, if the error is [ErrInvalidRecord] or [ErrOldRecord]. Another
+	// implementation sees only that the stream is reset. The log has the error at level debug.
+	// Records that other holders pass on come as requests, too; what this node publishes
+	// itself does not.
 	//
 	// It is called by several goroutines at once. While it runs, the requests of other peers
-	// may have to wait, so it returns soon. It does not change the request.
+	// may have to wait, so it must return soon. It must not change the request.
 	OnRequest func(from network.Conn, req protocol.Request) error
 
 	// Validators check the values that are put and got, by namespace: a key is
 	// "/namespace/rest". Without an entry for its namespace, a value is refused. A
 	// validator that is a [Reducer] has keys that hold several values. Of two values of
 	// which Select prefers neither, the one that was put later wins. Package
-	// host/validator has the validators that most need, and more on that.
+	// host/validator has the validators that most applications need, and says more on that.
 	Validators map[string]record.Validator
 
 	// Store keeps records and providers; Close does not close it. If nil, they
@@ -80,9 +82,9 @@ type Config struct {
 	Store store.Store
 
 	// Dir is a directory for what is to outlive the process: records and
-	// announcements, unless there is a Store for them, and the contacts that the
-	// node comes back through. It belongs to the DHT alone, and is made if it does
-	// not exist. If empty, there is none.
+	// announcements, unless there is a Store for them, and the contacts through which the
+	// node joins again after a restart. It belongs to the DHT alone, and is made if it does
+	// not exist. If empty, nothing outlives the process, except in Store.
 	Dir string
 
 	// K is the replication parameter: contacts per bucket, contacts per answer,
@@ -92,86 +94,91 @@ type Config struct {
 	// Spec: libp2p kad-dht, "Replication parameter (k)".
 	K int
 
-	// Alpha is the number of requests in flight per lookup. If zero, 10.
+	// Alpha is the number of requests in flight per lookup. If zero, 10; at most 128.
 	//
 	// Spec: libp2p kad-dht, "Alpha concurrency parameter (α)".
 	Alpha int
 
-	// RequestTimeout bounds one request, from opening the connection to the
-	// last byte of the answer; a wait while the peer has no room does not count, and ends when
-	// no request to the peer has found room for as long. If zero, 10s. If negative, only the
-	// context bounds it.
+	// RequestTimeout bounds one request, from the beginning of the dial to the last byte of
+	// the answer. A dial alone has 10s at most. While the peer is busy, or this machine lacks
+	// streams or memory, the request waits, and that does not count; the wait ends when no
+	// request has found room for RequestTimeout. If zero, 10s. If negative, only the context
+	// bounds the request.
 	RequestTimeout time.Duration
 
-	// SlowAfter is when a request of a lookup frees its slot for the next contact, at
-	// the latest; a late answer still counts. Once round trips have been measured, a
-	// request frees its slot when its answer is overdue by the round trips of the peer,
-	// or, if the peer has never answered, by those of all peers. A dial and its answer
-	// each have that time. If zero, 1s. Use more where peers take longer.
+	// SlowAfter is how long a request of a lookup keeps its slot at most: then the lookup
+	// asks the next contact as well, and a late answer still counts. Once round trips have
+	// been measured, a request frees its slot earlier: when its answer is overdue by the
+	// round trips of the peer, or of all peers if this peer has never answered. A dial and its
+	// answer each have that time. If zero, 1s. Use more where peers take longer.
 	SlowAfter time.Duration
 
-	// MaxDials bounds the dials that are in flight at a time. Dials that hang are bounded
-	// in rate, too: to 20 a second, after 200. More than a home router can bear would take
-	// other devices of the home off the internet. Lookups take turns, and wait for theirs.
-	// If zero, 64. If negative, there is no bound, nor one of the rate. What [DHT.Connect]
-	// dials does not count, nor do peers that are checked for being relays.
+	// MaxDials bounds the dials that are in flight at a time: more of them than a home router
+	// can bear would take other devices of the home off the internet. Dials that hang are
+	// bounded in rate, too: after 200 of them, 20 may begin each second. A lookup waits for
+	// its turn to dial. If zero, 64. If negative, neither the number nor the rate is bounded.
+	// Dials of [DHT.Connect], and those that check whether a peer is a relay, do not count.
 	MaxDials int
 
-	// RefreshInterval is the age at which a bucket is looked up again, and at
-	// which a contact that was silent for so long is probed. Both grow up to eight
-	// times while nothing changes in the bucket, and the contact answers. If zero, 10m.
-	// If negative, neither is done.
+	// RefreshInterval is how long after its last lookup a bucket is looked up again, and
+	// how long after its last answer a contact is probed. For a bucket in which nothing
+	// changes, and for a contact that answers its probes, it doubles each time, up to eight
+	// times as long. If zero, 10m. If negative, neither is done.
 	RefreshInterval time.Duration
 
 	// RecordAge is how long a record or an announcement lasts after its publisher
-	// published it for the last time. Those that are passed on take with them what
-	// is left of that. If zero, 48h. If negative, for ever.
+	// published it for the last time. A copy that a holder passes on lasts for the rest of
+	// that time. If zero, 48h. If negative, for ever.
 	//
 	// Source: Kademlia paper, section 2.5, which has 24h.
 	RecordAge time.Duration
 
-	// RepublishInterval is how often our own records and announcements are
-	// published again, so that they do not expire, and are held by the peers that
-	// are closest by then. Each key has its time in the interval, so that the work is
-	// spread over it: the first time comes earlier than after the interval. If zero, 22h, or
-	// half of RecordAge if that is less. If negative, they are not.
+	// RepublishInterval is how often the node publishes its own records and announcements
+	// again, so that they do not expire, and are held by the peers that are closest by then.
+	// Each key has its place in the interval, so that the work is spread over it: the first
+	// time comes after half of the interval on average. If zero, 22h, or half of RecordAge if
+	// that is less. If negative, nothing is published again, nor kept for that.
 	RepublishInterval time.Duration
 
 	// PublisherOnly leaves it to the publisher of a record to keep it alive, as the
 	// public IPFS network does: holders neither replicate it nor hand it over, gets
-	// leave no copies, and all records last equally long. If false, the network keeps
-	// records alive: see "The life of a record".
+	// leave no copies, and all records last equally long. If false, the holders keep
+	// records alive: see "The life of a record" in the documentation of the package.
 	PublisherOnly bool
 
-	// ReplicateInterval is how often a record or an announcement that the node holds is
-	// sent to the k peers closest to it, by the first of its holders: a holder that was
-	// sent it within that time does nothing. A record that is not passed on is lost when its
-	// holders leave one after the other. If zero, 1h. If negative, nothing is passed on.
+	// ReplicateInterval is how often one of the holders of a record or an announcement
+	// sends it to the k peers closest to its key. A holder that has received it within that
+	// time sends nothing. Without that, a record is lost when its holders vanish one after the
+	// other. If zero, 1h. If negative, the node sends nothing in intervals; it still hands
+	// records over to peers that become one of the k closest, and in [DHT.Leave].
 	//
 	// Source: Kademlia paper, section 2.5.
 	ReplicateInterval time.Duration
 
-	// MaxBytesPerPeer bounds what one peer adds to the store within RecordAge, its own and
-	// what it hands over. A value costs 1 KiB besides its bytes; what is held already, nothing.
-	// The peers of a public IPv4 /24, or IPv6 /48, have two such shares together. Announcements
-	// are taken beyond that while they fill less than half of the store, if that is a
-	// [store.Gauge]. If zero, 16 MiB. If negative, there is no bound.
+	// MaxBytesPerPeer bounds the bytes that one peer adds to the store within RecordAge: with
+	// records of its own, and with those that it passes on. A value counts 1 KiB more than
+	// its bytes; a record that is held already counts nothing. All peers of a public IPv4 /24,
+	// or IPv6 /48, have two such shares together. Announcements beyond a share are accepted
+	// while announcements fill less than half of the store, if that is a [store.Gauge]. If
+	// zero, 16 MiB. If negative, there is no bound.
 	MaxBytesPerPeer int
 
 	// DisablePresence keeps a node that does not serve from announcing its addresses.
 	// If false, the k servers closest to its ID hold a record with its addresses, those
 	// through relays included, so that [DHT.Locate] finds it. It is sent once there
-	// are addresses that others on the network can use, again within a second when
-	// they change, and every 25m; it lasts for 1h after that. [DHT.Close] withdraws
-	// it, as far as holders know how: other implementations keep the addresses for
-	// up to 24h. A server is found without it.
+	// are addresses that other peers of the network can use, every 25m, and within a second
+	// of a change of addresses; if they go on changing, the pauses grow to a minute. It
+	// lasts for 1h after it was sent. [DHT.Close] withdraws it from holders that run this
+	// package; other implementations keep the addresses for up to 24h. A server is found
+	// without it.
 	DisablePresence bool
 
 	// DisableProtection leaves all connections to the connection manager of the host. If
-	// false, the DHT protects the k contacts closest to the node, and three of each bucket, from
-	// being disconnected, under the tag "kad " and Network: a lookup that has to dial takes
-	// many round trips more. These connections count for the watermarks of the manager, and
-	// are not closed: K + 3 for each doubling of the network at most, 50 in one of 100 000.
+	// false, the DHT protects its connections to the k contacts closest to the node, and to
+	// three contacts of each bucket, under the tag "kad " and Network: a lookup that has to
+	// dial takes many round trips more. The manager counts these connections towards its
+	// watermarks, and does not close them. There are K of them, and 3 for each doubling of the
+	// network beyond K nodes: about 60 in a network of 100 000.
 	DisableProtection bool
 
 	// MaxInbound bounds the streams that are served at a time. One more takes the place of
@@ -183,11 +190,11 @@ type Config struct {
 	// itself, so leave out libp2p.EnableRelayService, which waits for AutoNAT.
 	OfferRelay bool
 
-	// AppendAnnounce are addresses of the host that are announced beside those that it
-	// finds itself: what a router forwards, or a DNS name, such as
-	// /ip4/192.0.2.7/tcp/4001. At most 8. A public one counts as a sign that the host can
-	// be dialled, until AutoNAT finds that it cannot. Only [Traversal] can do this; on a
-	// host of your own, give libp2p.AddrsFactory to libp2p.New.
+	// AppendAnnounce are up to 8 addresses, such as /ip4/192.0.2.7/tcp/4001, that the host
+	// announces besides those that it finds itself: an address that a router forwards to it,
+	// or a DNS name. A public one counts as a sign that the host can be dialled, until AutoNAT
+	// finds that it cannot. Only [Traversal] takes them: [New] fails, because the host exists
+	// by then. There, give libp2p.AddrsFactory to libp2p.New.
 	AppendAnnounce []multiaddr.Multiaddr
 
 	// Relay bounds what a relay gives others. Its zero value has defaults that are
@@ -199,8 +206,9 @@ type Config struct {
 	Tracer Tracer
 
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a bucket, against
-	// an attacker that runs many peers in one place; routing.TableConfig has the limits of the
-	// table that follow. Private addresses are exempt. If zero, 2. If negative, there is no bound.
+	// an attacker that runs many peers in one place. The whole table has bounds, too: see
+	// routing.TableConfig. Private addresses are exempt. If zero, 2. If negative, neither a
+	// bucket nor the table has a bound.
 	MaxPerGroup int
 }
 
@@ -365,33 +373,4 @@ func (l RelayLimits) valid() bool {
 	const most = 1 << 31 * time.Second
 	return l.Duration >= time.Second && l.Duration < most && l.Bytes > 0 &&
 		l.Reservations > 0 && l.ReservationsPerIP > 0 && l.Circuits > 0
-}
-
-// A Mode says whether a node answers the requests of other peers (a server, which
-// sits in their tables) or only asks (a client, which sits in none).
-type Mode uint8
-
-const (
-	// ModeAuto serves while other peers can reach the node. On a loopback or private network,
-	// that is at once, if the host listens on an address. On the public network, it is when the
-	// host says that it is reachable, or listens on a public IPv4 address itself.
-	ModeAuto Mode = iota
-
-	// ModeClient never serves.
-	ModeClient
-
-	// ModeServer always serves.
-	ModeServer
-)
-
-// String returns auto, client or server.
-func (m Mode) String() string {
-	switch m {
-	case ModeClient:
-		return "client"
-	case ModeServer:
-		return "server"
-	default:
-		return "auto"
-	}
 }

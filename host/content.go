@@ -31,8 +31,8 @@ func providerKey(c cid.Cid) ([]byte, error) {
 }
 
 // Provide announces that this node has the content of c. With broadcast, it is
-// [DHT.Announce] without the receipt. Without, the announcement is stored on this node
-// alone, which gives it to peers that ask.
+// [DHT.Announce] without the receipt. Without broadcast, the announcement is stored on this
+// node alone, which gives it to peers that ask.
 func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) (err error) {
 	if broadcast {
 		_, err = d.Announce(ctx, c)
@@ -52,12 +52,13 @@ func (d *DHT) Provide(ctx context.Context, c cid.Cid, broadcast bool) (err error
 
 // Announce announces to the k peers closest to c that this node has its content. The
 // receipt says which peers stored that, and why others did not. Announce returns when
-// three quarters of k have, and the others had as long as answers take; the rest goes on:
-// see [Receipt.Wait]. The error is a [*PutError] if no peer stored it.
+// three quarters of k peers have stored it, and the others had the time in which answers
+// usually come; the rest goes on: see [Receipt.Wait]. The error is a [*PutError] if no
+// peer stored it.
 //
 // An announcement is published again every Config.RepublishInterval, until
-// [DHT.StopProviding]. It names the addresses of the host that a peer can use; a peer
-// on the public internet refuses one without any.
+// [DHT.StopProviding]. Each peer is sent the addresses of the host that it can use; a peer
+// on the public internet refuses an announcement without any.
 //
 // Spec: libp2p kad-dht, "Content provider advertisement".
 func (d *DHT) Announce(ctx context.Context, c cid.Cid) (receipt Receipt, err error) {
@@ -123,19 +124,19 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 }
 
 // WithSelf returns a context with which Providers, FindProvidersAsync, Discover and FindPeers
-// yield this node too, first, while it provides what is looked for itself. Without it, they
-// yield other peers only: a program knows what it has announced, and need not dial itself.
+// yield this node, too, while it provides what is looked for. Without it, they yield other
+// peers only: a program knows what it has announced, and need not dial itself.
 func WithSelf(ctx context.Context) context.Context { return find.WithSelf(ctx) }
 
-// Providers looks for the peers that announced that they have the content of c, and
-// yields each once, as they are found, without this node: see [WithSelf]. It ends when
-// the k closest peers have been asked, or, if count is above 0, when so many are found.
-// An error comes last: [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
+// Providers looks for the peers that announced that they have the content of c. It yields
+// each once, as soon as it is found, but not this node: see [WithSelf]. It ends when the k
+// closest peers have been asked or, if count is above 0, when count providers are found.
+// An error comes last: a [*NotReadyError], the cause of ctx, or [ErrUnanswered] if no
 // provider was found, and at most half of the closest peers answered. So an end without a
 // provider and without an error says that there is none.
 //
-// Providers that were named without an address are looked up before they are yielded;
-// those that cannot be found come last, without addresses.
+// Providers that no peer names with an address come last: up to 32 of them, with the
+// addresses that a lookup finds, or without any.
 //
 // Spec: libp2p kad-dht, "Content provider discovery".
 func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[peer.AddrInfo, error] {
@@ -160,8 +161,8 @@ func (d *DHT) Providers(ctx context.Context, c cid.Cid, count int) iter.Seq2[pee
 	}
 }
 
-// advertiseTTL is for how long an advertisement is good if the caller does not
-// say; the routing discovery of go-libp2p uses the same.
+// advertiseTTL is how long an advertisement lasts if the caller does not say; the
+// routing discovery of go-libp2p uses the same.
 const advertiseTTL = 3 * time.Hour
 
 // NamespaceCID returns the CID under which the peers of a rendezvous namespace
@@ -171,8 +172,8 @@ func NamespaceCID(ns string) (cid.Cid, error) { return find.NamespaceCID(ns) }
 
 // Advertise announces that this node can be found under a namespace, and returns for
 // how long: the option TTL, 3h by default, at most Config.RecordAge. Advertise again
-// before that is over: unlike an announcement of [DHT.Announce], an advertisement is not
-// published again by itself. Peers with another implementation may keep it for longer.
+// before that is over: unlike [DHT.Announce], the node does not repeat an advertisement by
+// itself; [DHT.Join] does. Peers with another implementation may keep it for longer.
 //
 // The error is that of [DHT.Announce]: a [*PutError] if no peer stored it.
 func (d *DHT) Advertise(ctx context.Context, ns string, opts ...discovery.Option) (time.Duration, error) {
@@ -209,10 +210,9 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 	return receiptOf(sent), ttl, nil
 }
 
-// FindPeers looks for peers that advertise a namespace, without this node. The channel
-// is closed when the k closest peers have been asked, or when as many are found
-// as the option Limit says. It waits for readiness first, and fails with a
-// [*NotReadyError]; to see later errors, use [DHT.Discover]. Cancel ctx if you do
+// FindPeers is [DHT.Discover] as a channel; the option Limit is the most peers to find. The
+// channel is closed at the end. FindPeers waits until the node is ready first, and fails with
+// a [*NotReadyError] if it is not; to see later errors, use Discover. Cancel ctx if you do
 // not read to the end.
 func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option) (<-chan peer.AddrInfo, error) {
 	var o discovery.Options
@@ -228,9 +228,10 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 	return channel(ctx, d.tasks, d.Discover(ctx, ns, o.Limit)), nil
 }
 
-// Discover yields the peers that advertise a namespace, each once, without this node;
-// if limit is above 0, no more than that. An error comes last, as in [DHT.Providers]. It
-// looks once: peers that come later are found by calling it again.
+// Discover yields the peers that advertise a namespace, each once, but not this node: see
+// [WithSelf]. If limit is above 0, it yields at most so many. An error comes last, as in
+// [DHT.Providers]. It searches once: to find peers that come later, call it again, or use
+// [DHT.Join].
 func (d *DHT) Discover(ctx context.Context, ns string, limit int) iter.Seq2[peer.AddrInfo, error] {
 	c, err := NamespaceCID(ns)
 	if err != nil {

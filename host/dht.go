@@ -323,9 +323,10 @@ func (d *DHT) Close() error {
 }
 
 // Leave is [DHT.Close] for a node that does not come back soon. Before it closes, it
-// gives each record that it holds to the peer that is among the k closest to it once
-// the node is gone, for as long as ctx lasts; 10s if that has no deadline. Without
-// Leave, the other holders of the same records do that within Config.ReplicateInterval.
+// gives each record that it holds to the peer that will be one of the k closest to it once
+// the node is gone. That lasts until ctx ends, or 10s if ctx has no deadline. Without Leave,
+// another holder of the record does it, within about Config.ReplicateInterval. With
+// Config.PublisherOnly, Leave only closes.
 //
 // The error is that of Close. A record that was not handed over in time is not an error.
 func (d *DHT) Leave(ctx context.Context) error {
@@ -343,41 +344,22 @@ func (d *DHT) Leave(ctx context.Context) error {
 }
 
 // Ready waits until lookups will work: until a peer in the routing table has answered,
-// and the node is not offline. It waits as long as ctx, at most 10s if ctx has no
-// deadline, or up to a minute on a machine that is late itself (see Stats.Lateness). Then it
-// returns a [*NotReadyError], which says why they do not: there are no bootstrap peers,
-// they could not be dialled, they speak other protocols, a filter keeps them out, or the
-// node is offline, since no contact answers. The DHT goes on trying.
+// and the node is not offline. It waits until ctx ends; if ctx has no deadline, at most 10s,
+// or up to a minute on a machine that is late itself (see Stats.Lateness). Then it
+// returns a [*NotReadyError], which says why lookups do not work: there are no bootstrap
+// peers, they could not be dialled, they speak other protocols, a filter keeps them out, or
+// the node is offline, since no contact answers. The DHT goes on trying.
 //
 // The only server of a network is ready, too: a server without bootstrap peers that has
-// served a client, has never had a contact, and has found no other server for 40s. See
-// Stats.Single. What it puts and announces is stored by itself alone, as the receipt says,
-// and handed to the servers that come. A server that has lost its network is not ready.
+// served a client, remembers no contact of the last day, and has found no other server for
+// 40s. See Stats.Single. What it puts and announces is stored by itself alone, as the receipt
+// says, and handed to the servers that come. A server that has lost its network is not ready.
 //
-// All operations call Ready first, so there is no need to. Within the same time, an
-// operation then waits for the end of the first join, so that it finds the closest peers.
+// There is no need to call Ready: each operation that asks peers waits in the same way
+// first, for 10s at most, or up to a minute on a late machine, however long its context is.
+// Within that time, it also waits for the end of the first join, so that it finds the
+// closest peers.
 func (d *DHT) Ready(ctx context.Context) error { return public(d.table.Ready(ctx)) }
-
-// Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and
-// the reason in words.
-func (d *DHT) Mode() (Mode, string) {
-	mode, reason := d.reach.Mode()
-	return Mode(mode), reason
-}
-
-// SetMode changes the mode at run time. When it returns, the node serves or
-// does not, as [DHT.Mode] tells; peers are notified by identify within a round
-// trip. The error is [ErrClosed], or that there is no such mode.
-func (d *DHT) SetMode(m Mode) error {
-	if m > ModeServer {
-		return errUnknownMode
-	}
-	if d.tasks.Closed() {
-		return ErrClosed
-	}
-	d.reach.SetMode(reach.Mode(m))
-	return nil
-}
 
 // ID returns the ID of the host's peer, which is the node's.
 func (d *DHT) ID() peer.ID { return d.host.ID() }

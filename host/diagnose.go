@@ -32,52 +32,53 @@ const (
 
 // A Diagnosis says how well a node can be found and reached, and why.
 type Diagnosis struct {
-	// Reachability is what is known of whether other peers can dial the host, and
-	// ReachabilitySource where that is known from, in words.
+	// Reachability says whether other peers can dial the host, as far as it is known;
+	// ReachabilitySource says in words how that is known.
 	Reachability       network.Reachability
 	ReachabilitySource string
 
-	// Reachable, Unreachable and Unverified are the addresses of the host that
-	// AutoNAT v2 has, or has not yet, found out about. They are empty without it.
+	// Reachable, Unreachable and Unverified are the addresses of the host, by what AutoNAT v2
+	// has found out about them; Unverified are those that it has not checked yet. They are
+	// empty without AutoNAT v2.
 	Reachable, Unreachable, Unverified []multiaddr.Multiaddr
 
 	Mode       Mode // ModeServer or ModeClient
 	ModeReason string
 
-	// NAT is how the router maps ports, as far as the host has found out, which takes
-	// connections to two public peers: the less favourable of NATTCP and NATUDP.
+	// NATTCP and NATUDP say how the router maps ports, as far as the host has found out, which
+	// takes connections to two public peers. NAT is the less favourable of both.
 	// EndpointDependent means that hole punching fails with most other peers of this kind.
 	NAT, NATTCP, NATUDP network.NATDeviceType
 
-	// Filtering is which peers the router, or a firewall, lets in, as far as it is known.
+	// Filtering says which peers the router, or a firewall, lets in, as far as it is known.
 	Filtering Filtering
 
-	// UDPBlocked means that peers are reached over TCP alone, and that no probe of their UDP
-	// ports was answered; SmallMTU that small ones were, and none of the size with which QUIC
-	// begins.
+	// UDPBlocked means that peers are reached over TCP only, and that no probe of their UDP
+	// ports was answered. SmallMTU means that small probes were answered, and none of the size
+	// with which QUIC begins.
 	UDPBlocked, SmallMTU bool
 
-	// ClockOff is how far the clock of this machine is ahead of that of its peers at least, if
-	// lookups do not work for that reason; it is negative if the clock is behind.
+	// ClockOff is how far the clock of this machine is ahead of the clocks of its peers, at
+	// least, if lookups do not work for that reason; negative if it is behind; else 0.
 	ClockOff time.Duration
 
 	// Offline means that no peer answers any more: the machine seems to have lost its network.
 	Offline bool
 
-	// Relays are the relays that the host has a reservation with, and that answer; Addrs the
-	// addresses that it announces.
+	// Relays are the relays that have a reservation for the host, and that answer. Addrs are
+	// the addresses that the host announces.
 	Relays []peer.ID
 	Addrs  []multiaddr.Multiaddr
 
-	// Asked is how many of the peers closest to this node have answered a request for
-	// its addresses, and Told how many of them named an address that it announces now.
+	// Asked is how many of the 5 peers closest to this node have answered a request for
+	// its addresses, and Told how many of these named an address that it announces now.
 	Asked, Told int
 
 	// NotReady is why lookups do not work; nil if they do.
 	NotReady error
 
-	// Advice says what would improve it, each in a sentence, what helps most first. It is
-	// empty if all is well.
+	// Advice has sentences that say what would improve the diagnosis, what helps most
+	// first. It is empty if all is well.
 	Advice []string
 }
 
@@ -88,11 +89,11 @@ const (
 	// FilteringUnknown means that it is not known.
 	FilteringUnknown = Filtering(reach.FilteringUnknown)
 
-	// FilteringNone means that a peer has come in that the host had not dialled.
+	// FilteringNone means that a peer has connected which the host had not dialled.
 	FilteringNone = Filtering(reach.FilteringNone)
 
-	// FilteringDialled means that other peers have tried in vain: those come in that the host
-	// dials, which makes hole punching necessary.
+	// FilteringDialled means that other peers could not connect. Only a peer that the host
+	// dials as well gets through, so that hole punching is necessary.
 	FilteringDialled = Filtering(reach.FilteringDialled)
 )
 

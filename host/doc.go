@@ -16,13 +16,12 @@
 //
 // # Lifecycle
 //
-// [New] attaches to a host and joins the network by itself; while no peer is
-// known it tries again, after 0.2 s to 30 s, through the peers of Config.Bootstrap and
-// those that Config.FindBootstrap names by then. [DHT.Ready] waits until lookups
+// [New] attaches to a host, and the node joins the network by itself. While no peer is
+// known, it tries again after 0.2 s, then after ever longer times up to 30 s, through
+// the peers of Config.Bootstrap and Config.FindBootstrap. [DHT.Ready] waits until lookups
 // will work, or says why they will not; operations wait for that themselves, up
-// to 10 s. [DHT.Close] ends everything that was started, and waits for it: within a second,
-// or longer on a machine that is so busy that what ends has no turn. The
-// host is never closed.
+// to 10 s. [DHT.Close] ends everything that was started, and waits for it: less than a second,
+// or longer on a machine that has too little processor time for it. The host is never closed.
 //
 // A node that other peers can reach is a server: it answers requests and sits in
 // their tables. Any other node is a client. [Mode] says how that is decided.
@@ -30,53 +29,54 @@
 // # Concurrency
 //
 // All methods can be called at the same time. An idle DHT has one goroutine, and a
-// lookup has one for each request and dial in flight; requests that are left when it has
-// its result go on for a second. Every operation ends with its context, or with Close.
-// An operation that yields, as Providers does, runs in the goroutine that ranges over it.
+// lookup has one for each request and dial in flight. When a lookup has its result, its
+// unanswered requests go on for a second. Every operation ends with its context, or with
+// Close. An operation that yields, as Providers does, runs in the goroutine that ranges
+// over it.
 //
-// To follow lookups, give an operation the context of RegisterForQueryEvents of
-// libp2p's core/routing, and read the channel that comes with it: as with every
-// libp2p router, a lookup waits until its events are read. To count what an
-// operation cost, use [WithTrace]; for spans of OpenTelemetry, set Config.Tracer.
+// To follow a lookup, call RegisterForQueryEvents of libp2p's core/routing, give the
+// operation the context that it returns, and read its channel: as with every libp2p
+// router, a lookup waits until its events are read. To count what an operation costs, use
+// [WithTrace]; for spans of OpenTelemetry, set Config.Tracer.
 //
 // # The life of a record
 //
 // A record, or an announcement, lasts for Config.RecordAge after its publisher last
-// published it: a holder that passes it on states its remaining lifetime. In that time
-// the network keeps it alive while peers come and go:
+// published it: a holder that passes it on states its remaining lifetime. Within that time
+// it survives while peers come and go:
 //
 //   - The publisher publishes it again every Config.RepublishInterval, until
 //     [DHT.StopPublishing] or [DHT.StopProviding], also after a restart with
 //     Config.Dir.
 //   - One of its holders sends it to the k closest peers every
-//     Config.ReplicateInterval. The other holders receive it, and do nothing.
+//     Config.ReplicateInterval. The other holders receive it, and then send nothing.
 //   - A peer that has become one of the k closest receives it from the closest of the
-//     earlier holders, at most 50 records a second, and from a holder that leaves with
-//     [DHT.Leave].
-//   - A get corrects holders of a worse value, and leaves a copy with a peer on its way.
-//     The more peers are closer to the key, the shorter a copy lives.
+//     earlier holders, which sends at most 50 records a second, and from a holder that
+//     leaves with [DHT.Leave].
+//   - A get sends the best value to holders of a worse one, and leaves a copy with a peer on
+//     its way. The more peers are closer to the key, the shorter a copy lives.
 //
 // A key holds one value, the best; or several, if its validator is a [Reducer]: see
-// [DHT.GetValues]. Only a provider can make an announcement of itself; it signs it, so
-// that holders can pass it on.
+// [DHT.GetValues]. Only a provider can announce itself. It signs its announcement, so that
+// holders can pass it on.
 //
-// A node stores what any peer sends, wherever it is in the key space, within the
+// A node stores what any peer sends, wherever its key is in the key space, within the
 // limits of its store and of Config.MaxBytesPerPeer. When the store is full, the record
-// farthest from the node goes first; a record that is still farther is refused.
+// farthest from the node makes room; a new record that is still farther is refused.
 //
 // The public IPFS network (package host/amino) has rules of its own
-// (Config.PublisherOnly): a record lives for 48h wherever it is, holders do not
-// replicate or hand over, and gets leave no copies. Announcements of other
-// implementations are not signed, and so not passed on; their publishers make them again.
+// (Config.PublisherOnly): a record lives for 48h with each holder, holders do not
+// replicate it or hand it over, and gets leave no copies. In any network, announcements of
+// other implementations are not signed, so holders do not pass them on.
 //
 // # Being found and being reached
 //
-// A server is found in the tables of others. A client, such as a node behind a NAT,
-// keeps a presence: a provider record under its own ID, with the k servers that are
+// A server is found in the tables of other peers. A client, such as a node behind a NAT,
+// keeps a presence: a provider record under its own ID, held by the k servers that are
 // closest to it, whatever implementation they run. It has the addresses of the host that
 // other peers can use, including relayed ones; it is announced at once when they change,
-// and renewed every 25 minutes. Nodes of this package also keep the client's signature,
-// and forget the presence after an hour, or when it is withdrawn: see
+// and renewed every 25 minutes. Servers of this package also keep the client's signature,
+// and forget the presence an hour after its last renewal, or when it is withdrawn: see
 // Config.DisablePresence.
 //
 // [DHT.Locate] asks for a peer and for its presence, and says where each address comes
@@ -86,10 +86,10 @@
 //
 // # NAT
 //
-// [Traversal] is one option of libp2p.New with which a host is found and reached also
-// behind a NAT: through relays at once, then directly through a punched hole. Relays
-// come from the DHT; a node that can be dialled becomes one with Config.OfferRelay. On a
-// host that exists already, [CheckTraversal] names what it lacks. [DHT.Diagnose] says
+// [Traversal] is one option of libp2p.New with which a host can be found and reached behind
+// a NAT, too: through relays at once, then directly through a punched hole. It finds relays
+// in the DHT; a node that can be dialled becomes one with Config.OfferRelay. For a host
+// that exists already, [CheckTraversal] names the options that it lacks. [DHT.Diagnose] says
 // how the node can be found and reached, and what would improve that.
 //
 // # Errors
@@ -99,17 +99,16 @@
 // [ErrOldRecord], [ErrRefused], [ErrClosed]; or with the cause of the context. An
 // [*UnansweredError] says how many of the closest peers have answered, a
 // [*PutError] and a [*NotReadyError] have the reasons by peer, and a [*ConnectError]
-// has them by step. An empty result is never the sign of a failure: nothing is there only
-// if more than half of the k closest peers that are known have answered.
+// has them by step. A failure never looks like an empty result: that nothing is there, an
+// operation says only if more than half of the k closest peers that it knows have answered.
 //
 // # Trust
 //
 // Only a peer that has answered a request of this node enters its table. What a peer
 // sends is bounded by the limits of package protocol, and the work that it causes by the
-// limits of this package. An address is believed, and given to other peers, only as far
-// as it reaches: a peer on the public internet cannot name a private address, except
-// behind a DNS name, which is not resolved. If that matters, give the host a connection
-// gater.
+// limits of this package. A private or loopback address is neither accepted from a peer on
+// the public internet, nor given to one. A DNS name is not resolved to check that: if it must
+// not lead to a private address, give the host a connection gater.
 //
 // # Decisions
 //

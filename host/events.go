@@ -73,10 +73,10 @@ func (r *rooms) asked(conn network.Conn) {
 
 // Events yields what happens in the DHT from now on: changes of its state, contacts, what it
 // publishes, and lookups as they go; see package host/events. It ends with ctx, when the DHT is
-// closed, or when the loop over it is left. Read it once, and end ctx if you do not read it.
+// closed, or when the loop over it is left. Range over the result once; end ctx if you do not.
 //
-// Up to 1024 events wait for a reader. A slower one loses the oldest, and Missed of the next
-// event says how many. Without a reader, no events are made, except changes of state.
+// Up to 1024 events wait for a reader. A slower reader loses the oldest ones, and Missed of
+// the next event says how many. Without a reader, only changes of state are made into events.
 func (d *DHT) Events(ctx context.Context) iter.Seq[events.Event] {
 	return d.observer.Events(ctx, d.tasks.Context())
 }

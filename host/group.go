@@ -27,7 +27,7 @@ const (
 	groupLimit = 32
 )
 
-// A Group is what [DHT.Join] returns: the node as a member of a namespace. Its methods
+// A Group is the membership of the node in a namespace: see [DHT.Join]. Its methods
 // are safe for concurrent use.
 type Group struct {
 	dht    *DHT
@@ -46,11 +46,11 @@ type Group struct {
 type GroupEventKind uint8
 
 const (
-	// PeerConnected is a peer of the group that is connected now. For each peer,
+	// PeerConnected means that a peer of the group is connected now. For each peer,
 	// PeerConnected and PeerGone alternate.
 	PeerConnected GroupEventKind = iota + 1
 
-	// PeerGone is a peer of the group to which the last connection has ended.
+	// PeerGone means that the last connection to a peer of the group has ended.
 	PeerGone
 
 	// GroupWorks means that an announcement or a search has succeeded: the first one,
@@ -85,14 +85,14 @@ type GroupEvent struct {
 	Err  error   // of GroupFails
 }
 
-// A GroupState says how a [Group] stands.
+// A GroupState is the state of a [Group].
 type GroupState struct {
 	Announced time.Time // when the last announcement was stored; zero: none was yet
 	Searched  time.Time // when the last search came to its end; zero: none did yet
 	Receipt   Receipt   // of the last announcement, also if it failed
 	Err       error     // of the last announcement or search; nil if it succeeded
-	Found     int       // peers that are remembered, 1 000 at most
-	Connected int       // peers of these that are connected
+	Found     int       // members that are remembered, 1 000 at most
+	Connected int       // of these, the ones that are connected
 }
 
 // Join makes the node a member of a namespace, and connects it to the other members. It
@@ -100,18 +100,19 @@ type GroupState struct {
 //
 //   - It announces the node under the namespace, as [DHT.Advertise] does, and again
 //     every 10 s to 5 min; after a failure it tries again within 10 s.
-//   - It searches the other members, twice a second while none is connected, later every
-//     5 s to 30 s, and at once when a connection to a member has ended.
+//   - It searches for the other members: while none is connected, twice a second, and after
+//     ten seconds up to every 5 s; later every 5 s to 30 s, and at once when a connection to
+//     a member has ended.
 //   - It connects to each as [DHT.Connect] does, and protects the connection from the
 //     connection manager. A member that cannot be reached is tried ever less often, down to
 //     every 10 min.
 //
-// [Group.Events] yields the members as they come and go. Options: Limit is the number of
-// members to connect to, 32 by default; TTL is how long an announcement lasts after the
-// node is gone, 1 h by default, at most Config.RecordAge.
+// [Group.Events] yields the members as they come and go. Options: Limit is the most members
+// to connect to, 32 by default; TTL is how long an announcement lasts, 1 h by default, at
+// most Config.RecordAge. A node that vanishes is found for that long.
 //
-// Other implementations find the members with the routing discovery of go-libp2p, and
-// are found.
+// A program with another DHT implementation finds the members, and is found by them, if it
+// uses the routing discovery of go-libp2p with the same namespace.
 func (d *DHT) Join(ctx context.Context, ns string, opts ...discovery.Option) (*Group, error) {
 	o := discovery.Options{Limit: groupLimit, Ttl: groupTTL}
 	if err := o.Apply(opts...); err != nil {
@@ -218,10 +219,10 @@ func (g *Group) follow(ctx context.Context, sub event.Subscription) {
 	}
 }
 
-// Events yields what happens from now on, members that are connected already first, until
-// the group is closed. Events that have not been read take no room: only the last error
-// is kept, and a member that has come and gone between is left out. Several readers share
-// the events.
+// Events yields what happens from now on, beginning with the members that are connected
+// already, until the group is closed. A slow reader gets the newest state only: of several
+// errors the last one, and nothing of a member that has come and gone in between. If there are
+// several readers, each event goes to one of them.
 func (g *Group) Events() iter.Seq[GroupEvent] {
 	return func(yield func(GroupEvent) bool) {
 		for {
@@ -246,7 +247,7 @@ func groupEventOf(c rendezvous.Change) GroupEvent {
 	}
 }
 
-// State returns how the group stands.
+// State returns the state of the group.
 func (g *Group) State() GroupState {
 	report, found, here := g.rendezvous.State()
 	g.mu.Lock()
@@ -258,7 +259,7 @@ func (g *Group) State() GroupState {
 }
 
 // Close ends the membership, and waits until its goroutines have ended. The node does
-// not answer for the group any more; other holders forget the announcement after its
+// not name itself as a member any more; other holders forget the announcement after its
 // TTL. Connections stay open. Closing twice is fine.
 func (g *Group) Close() error {
 	g.cancel()

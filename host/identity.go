@@ -11,10 +11,11 @@ import (
 )
 
 // LoadIdentity returns the private key in a file, for libp2p.Identity, so that a node is the
-// same peer after a restart. If there is no such file, it makes an Ed25519 key, and keeps it
-// there, in the encoding of libp2p. It makes the file, and the directory if that is missing,
-// for their owner alone; the file is there whole or not at all, whenever the process ends.
-// Each node has a key of its own: two with the same key are one peer, and fail.
+// same peer after a restart. If there is no such file, it makes an Ed25519 key, and writes it
+// to the file in the encoding of libp2p. Only its owner can read the file, and the directory
+// if LoadIdentity makes it. The file is whole or does not exist, even if the process ends
+// meanwhile. Give each node a key of its own: two nodes with one key are the same peer to
+// others, and fail.
 func LoadIdentity(file string) (crypto.PrivKey, error) {
 	key, err := readIdentity(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,14 +6,14 @@ import (
 	"github.com/go-kad/kad/host/internal/serve"
 )
 
-// AddLimits adds to the limits of libp2p's resource manager those that fit a DHT with this
-// Config: twice as many incoming streams as it serves, so that it decides which of them end,
-// and 85 MiB for the large requests and answers of all peers, on a machine of any size. One peer
-// has 64 streams and 32 MiB at most. Call it once for each DHT of a host, before the manager
-// is made.
+// AddLimits adds the limits that fit a DHT with this Config to the limits of libp2p's resource
+// manager: twice as many incoming streams as the DHT serves, so that the DHT decides which of
+// them end, and 85 MiB for the large requests and answers of all peers, on a machine of any
+// size. One peer has at most 64 incoming streams and 32 MiB. Call it once for each DHT of a
+// host, before the manager is made.
 //
-// Without it, libp2p's own limits hold. On a machine with less than 2 GiB, these refuse large
-// requests when 51 MiB of them are under way, whichever peer they come from.
+// Without it, libp2p's own limits apply. On a machine with less than 2 GiB, they refuse large
+// requests while 51 MiB of them are under way, whichever peer they come from.
 func AddLimits(limits *rcmgr.ScalingLimitConfig, cfg Config) {
 	serve.AddLimits(limits, cfg.protocolID(), cfg.withDefaults().MaxInbound)
 }

@@ -22,18 +22,19 @@ type Published struct {
 
 // AnnounceMany is [DHT.Announce] for any number of contents. It yields what became of each,
 // in no order, as soon as that is known, and reads the next contents as fast as the results
-// are read. It keeps up to 32 768 contents in memory, sorts them by the key space, and looks
-// up a part of the key space once for all contents in it. All that are for one peer go there
-// together, in one message if the peer takes that: in a network of 200 nodes, 10 000 contents
-// take 0.22 requests each, and 20.04 if no peer takes it, where Announce takes 45.
+// are read. It holds up to 32 768 contents in memory, sorts them by the key space, and looks
+// up each part of the key space once for all contents in it. All announcements for one peer
+// are sent together, in one message if the peer accepts that: in a network of 200 nodes,
+// 10 000 contents take 0.22 requests each, or 20.04 if no peer accepts it. Announce takes 45.
 //
-// Each content is kept before it is announced, and announced again every
-// Config.RepublishInterval until it is withdrawn. If an announcement fails, or the node stops
-// before it was made, it is tried again within 10 minutes, or, with Config.Dir, after the
-// restart. So a content whose result was yielded is not lost. AnnounceMany ends with ctx, when
-// the node is closed, or when its reader stops; contents without a result until then, of
-// which up to 32 768 have been read, are to be given again. A content that is given again
-// while it is under way has one result.
+// Each content is kept in the store before it is announced, and announced again every
+// Config.RepublishInterval, until [DHT.StopProviding]. If an announcement fails, or the node
+// stops before it was made, it is tried again within about 10 minutes, or, with Config.Dir,
+// after the restart. So a content whose result was yielded is not lost.
+//
+// AnnounceMany ends with ctx, when the node is closed, or when its reader stops. Give the
+// contents again that have no result by then: up to 32 768 of them have been read. A content
+// that is given twice while its result is awaited has one result.
 func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
 		cids := make(map[string]cid.Cid) // of the announcements under way
@@ -63,7 +64,7 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 }
 
 // PutMany is [DHT.Put] for any number of values, each with its key, without options. It
-// works as [DHT.AnnounceMany] does.
+// works as [DHT.AnnounceMany] does, and holds up to 16 MiB of keys and values in memory.
 func (d *DHT) PutMany(ctx context.Context, values iter.Seq2[string, []byte]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
 		publishMany(ctx, d, yield, func(item publish.Item) Published {
@@ -96,7 +97,7 @@ func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, name f
 }
 
 // StopProvidingMany is [DHT.StopProviding] for any number of contents. It goes on after a
-// failure, and returns all of them, joined. It ends with ctx.
+// failure, and returns all failures, joined. It ends with ctx.
 func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid]) error {
 	var errs []error
 	for c := range contents {

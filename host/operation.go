@@ -10,13 +10,14 @@ import (
 	"github.com/go-kad/kad/host/internal/observe"
 )
 
-// A Tracer begins a span, for a tool that shows what an operation consists of: the operations
-// that users call, and below them lookups, and the requests that are sent. It returns the
-// context of what belongs to the span, and a function that ends it, with the error of what it
-// was about, or nil. Package host/tracing makes one that uses OpenTelemetry.
+// A Tracer begins a span, for a tool that shows what an operation consists of: the operation
+// that the user calls, below it its lookups, and below these the requests to peers. It returns
+// the context for what belongs to the span, and a function that ends the span, with the error
+// of the operation, lookup or request, or nil. Package host/tracing makes a Tracer that uses
+// OpenTelemetry.
 //
-// It is called by several goroutines at once, and must not block. A request may end after
-// the span that it belongs to.
+// It is called by several goroutines at once, and must not block. The span of a request may
+// end after the span that it belongs to.
 type Tracer func(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(err error, attrs ...slog.Attr))
 
 // The outcomes of operations.

@@ -14,10 +14,10 @@ type (
 	directKey struct{}
 )
 
-// Quorum is an option of Put, PutValue, GetValue and SearchValue. A get returns
-// as soon as n peers, the node itself included, have given the best value; a
-// put fails unless n peers have stored it. If 0, which is the default, a get asks
-// all of the k closest, and a put needs one.
+// Quorum is an option of Put, PutValue, GetValue, GetValues and SearchValue. A get returns
+// as soon as n peers, this node included, have given the best value that was found; a
+// put fails unless n other peers have stored it. If 0, which is the default, a get asks
+// all of the k closest peers, and a put needs one.
 func Quorum(n int) lrouting.Option {
 	return func(o *lrouting.Options) error {
 		if n < 0 {
@@ -30,12 +30,12 @@ func Quorum(n int) lrouting.Option {
 
 // Paths is an option of Put, PutValue, GetValue, GetValues and SearchValue: the number
 // of disjoint paths of its lookup (the d of S/Kademlia), from 1 to Config.Alpha. Peers
-// that lie mislead only the paths that ask them, and a quorum must agree on each path.
-// If 0, there is one path.
+// that lie mislead only the paths that ask them; with a [Quorum], each path needs an answer
+// of its own that agrees. If 0, there is one path.
 //
-// Where a fifth of 10 000 nodes lie and name accomplices next to the key, a simulated
-// lookup reaches the honest peer closest to it in 92 % with one path or two, in 97 % with
-// four and always with eight, which take 58 requests in place of 42.
+// In simulations with 10 000 nodes, of which a fifth lie and name accomplices next to the
+// key, the lookup reaches the honest peer closest to the key in 92 % of cases with one path
+// or two, in 97 % with four, and always with eight, which take 58 requests instead of 42.
 func Paths(n int) lrouting.Option {
 	return func(o *lrouting.Options) error {
 		if n < 0 {
@@ -46,10 +46,10 @@ func Paths(n int) lrouting.Option {
 	}
 }
 
-// WaitDirect is an option of Connect. It is how long a peer that was reached through a
-// relay has until there is a direct connection, by hole punching. That takes under a
-// second where both sides have common routers; 11s to 21s where the first two attempts
-// fail, as with some symmetric ones; or never happens. With 0, Connect does not wait.
+// WaitDirect is an option of Connect: how long it waits for a direct connection, by hole
+// punching, to a peer that it has reached through a relay. A hole takes less than a second
+// where both sides have common routers, and 11s to 21s where the first two attempts fail, as
+// with some symmetric routers; with others it never succeeds. With 0, Connect does not wait.
 // Without the option, 15s.
 func WaitDirect(d time.Duration) lrouting.Option {
 	return func(o *lrouting.Options) error {

@@ -23,14 +23,15 @@ import (
 type Source uint8
 
 const (
-	// SourceConnected is the peer itself, over a connection: the address that the
-	// connection leads to, and what the peer has signed of itself on it.
+	// SourceConnected is the peer itself, over a connection: the address at the other end of
+	// the connection, and the addresses that the peer has signed and sent on it.
 	SourceConnected Source = iota
 
-	// SourceCertified is the signature of the peer: the newest that a peer holds.
+	// SourceCertified is the signature of the peer, which a holder of its presence has: of
+	// several, the newest counts.
 	SourceCertified
 
-	// SourcePresence is a holder of the peer's presence, without a signature. An
+	// SourcePresence is a holder of the peer's presence that has no signature of it. An
 	// address that more holders name comes first.
 	SourcePresence
 
@@ -52,8 +53,8 @@ type LocatedAddr struct {
 	// From is the peer that named it first; it may be this node itself.
 	From peer.ID
 
-	// Age is how long ago the peer stated it: 0 if it is connected, and negative if
-	// that is not known, as with SourcePresence and SourceHearsay.
+	// Age is how long ago the peer stated it: 0 with SourceConnected, and negative if it is
+	// not known, as with SourcePresence and SourceHearsay.
 	Age time.Duration
 }
 
@@ -81,25 +82,24 @@ func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (info peer.AddrInfo, err
 
 // Locate looks for a peer, and returns its addresses and where each comes from. One
 // lookup asks for both the peer and its presence: a peer that does not serve keeps a
-// presence with the peers closest to it. The lookup ends when
+// presence with the peers closest to it. The lookup ends with the first of these:
 //
-//   - the peer is connected, as when it is in a routing table and then answers itself;
-//   - three of the k closest that are known have given the same certified presence, and
-//     no peer a newer one;
-//   - half of the k closest that are known have answered, three of them have the peer
+//   - the peer is connected, for instance because the lookup has dialled and asked it;
+//   - three of the k closest peers that are known have given the same certified presence,
+//     and no peer has given a newer one;
+//   - half of the k closest peers that are known have answered, three of them have the peer
 //     in their tables at the same address, and no peer has given a presence: a peer that
 //     serves has none;
-//   - the peers closest to it have answered.
+//   - the k peers closest to it have answered.
 //
-// So no single peer ends it, and fewer than three of the closest do not. An address
-// that is not certified may be a lie wherever it comes from.
+// So it takes at least three of the closest peers to end a lookup early. An address that the
+// peer has not certified may be false, whichever peer names it.
 //
-// Of the addresses that the peer has certified within the last hour, those of the
-// newest signature are returned. Private ones are not believed across the public
-// network.
+// A signature counts for an hour, and only the addresses of the newest one are returned.
+// Private addresses are not accepted across the public network.
 //
-// The error is [ErrNotFound] if most of the closest peers have answered, and none knows it;
-// [ErrUnanswered] if fewer have.
+// The error is [ErrNotFound] if more than half of the closest peers have answered, and none
+// knows the peer; [ErrUnanswered] if fewer have answered.
 func (d *DHT) Locate(ctx context.Context, id peer.ID) (location Location, err error) {
 	ctx, op, err := begin(ctx, d, observe.FindPeer)
 	if err != nil {
@@ -118,12 +118,14 @@ func (d *DHT) Locate(ctx context.Context, id peer.ID) (location Location, err er
 }
 
 // ClosestPeers returns the k peers closest to a key that answer, the closest first,
-// with the addresses they were reached at, without this node. Peers that answered a
-// lookup near that key within 5 minutes are asked again only if something has changed.
-// The key is what is hashed: the bytes of a peer ID, a record key, or a multihash.
+// with the addresses at which they were reached. This node is not among them. If a lookup
+// near that key ended less than 5 minutes ago, it is enough that two of its peers confirm
+// its result. The key is given before it is hashed: the bytes of a peer ID, a record key, or
+// a multihash.
 //
 // It waits for late peers, within Config.RequestTimeout, until more than half of the k closest
-// that are known have answered. If fewer do, it returns them with the error [ErrUnanswered].
+// peers that are known have answered. If fewer answer, it returns these with the error
+// [ErrUnanswered].
 func (d *DHT) ClosestPeers(ctx context.Context, key []byte) (infos []peer.AddrInfo, err error) {
 	ctx, op, err := begin(ctx, d, observe.ClosestPeers)
 	if err != nil {
@@ -162,18 +164,19 @@ func connectedAddrs(h lhost.Host, id peer.ID) []multiaddr.Multiaddr {
 	return at
 }
 
-// Connect connects to a peer, wherever it is: with the addresses that the host knows,
-// and with those of [DHT.Locate] if there are none, if they fail, or if they have not
-// led to it after half a second; if those fail too, it looks the peer up once more. It
-// dials directly and, if that has not succeeded after a moment, through the relays of
-// the peer as well; then it waits for a direct connection, which the peer makes by hole
-// punching, for as long as [WaitDirect] says. If none comes, the connection stays
-// relayed, and that is no error. A peer punches when it is connected: a relayed
-// connection that was there before leads only to a dial of the addresses that are known
-// or found.
+// Connect connects to a peer, wherever it is. It dials the addresses that the host knows. If
+// there are none, if they fail, or if they have not led to the peer after half a second, it
+// also looks the peer up with [DHT.Locate], and dials the addresses that it finds; if these
+// fail too, it looks the peer up once more. It dials directly and, if that has not succeeded
+// after a moment, through the relays of the peer as well.
 //
-// The error is a [*ConnectError] that says what was tried. Connect takes as long as
-// ctx lasts, at most; without a deadline, some minutes where all dials hang.
+// Over a relayed connection, the peer begins to punch a hole, and Connect waits for the
+// direct connection for as long as [WaitDirect] says. If none comes, the connection stays
+// relayed, and that is no error. A peer punches only when a relayed connection is new: with
+// an older one, Connect only dials the addresses that are known or found.
+//
+// The error is a [*ConnectError] that says what was tried. Connect ends with ctx; if ctx has
+// no deadline and all dials hang, it takes some minutes.
 func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) (connection Connection, err error) {
 	ctx, op, err := begin(ctx, d, observe.Connect)
 	if err != nil {
@@ -188,17 +191,17 @@ func (d *DHT) Connect(ctx context.Context, id peer.ID, opts ...lrouting.Option) 
 	return Connection{Via: Via(conn.Via), Addr: conn.Addr, Steps: stepsOf(conn.Steps)}, op.public(err)
 }
 
-// RelaySource proposes relays: give it to libp2p.EnableAutoRelayWithPeerSource, as
-// [Traversal] does, which has the options that it goes well with. They are servers of
-// this network: first those that the host is connected to, then those that announce
-// themselves (Config.OfferRelay). All were reached at a public address and speak the
-// relay protocol; a low round trip comes first, and a relay of a network (IPv4 /16, IPv6
-// /32) in which this node has no other relay yet.
+// RelaySource proposes relays: give it to libp2p.EnableAutoRelayWithPeerSource. [Traversal]
+// does so, with the options that go with it. The relays are servers of this network: first
+// those that the host is connected to, then those that announce themselves
+// (Config.OfferRelay). All were reached at a public address, and speak the relay protocol. A
+// relay with a low round trip comes first, and one in a network (IPv4 /16, IPv6 /32) in which
+// this node has no relay yet.
 //
-// It proposes as many as are missing to two reservations, and at most num, since
-// AutoRelay takes any of them. While none is missing, or the host can be reached
-// without, it proposes none, and waits. Then it closes the channel, at the latest when
-// ctx ends or the DHT is closed.
+// It proposes as many relays as the node lacks until it has two reservations, and at most
+// num, since AutoRelay takes any of them. It waits while the node lacks none, or can be
+// reached without a relay. It closes the channel when it has proposed some, when ctx ends,
+// or when the DHT is closed.
 func (d *DHT) RelaySource(ctx context.Context, num int) <-chan peer.AddrInfo {
 	return d.relay.Source(ctx, num)
 }

@@ -60,18 +60,17 @@ func outside(err error) error {
 	return nil
 }
 
-// A Receipt says what became of a record that was sent to its k closest peers. If
-// a [Quorum] was asked for, it is made when that is reached, and the peers that are
-// in neither Stored nor Failed have not answered by then: see [Receipt.Wait].
+// A Receipt says what became of a record that was sent to the k peers closest to its key.
+// Peers that are in neither Stored nor Failed have not answered yet: see [Receipt.Wait].
 type Receipt struct {
 	Stored []peer.ID         // the peers that stored it, closest to the key first; this node alone if it is the only server
 	Failed map[peer.ID]error // why each of the others refused or failed
 	Wanted int               // how many peers should store it: k, or as many as are known if the network has fewer
 
-	// Crowded says that more peers are near the key than chance brings there, one time in
-	// 10 000 without liars: they may be there to deny what is stored. Then Wanted is more
-	// than k, up to 4 k, so that k other peers are among them as a rule. It is known when
-	// the lookup has ended: see [Receipt.Wait].
+	// Crowded says that more peers are near the key than chance brings there: without an
+	// attack, it is true once in 10 000 times. The peers may be there to deny what is
+	// stored. Then Wanted is more than k, up to 4 k, so that as a rule k other peers are among
+	// them. It is known when the lookup has ended: see [Receipt.Wait].
 	Crowded bool
 
 	rest *deliver.Receipt // not nil: it may go on
@@ -82,7 +81,7 @@ func receiptOf(r deliver.Receipt) Receipt {
 	return Receipt{Stored: r.Stored, Failed: r.Failed, Wanted: r.Wanted, Crowded: r.Crowded, rest: &r}
 }
 
-// Wait returns the receipt when all peers have answered: at once if they have.
+// Wait waits until all peers have answered or failed, and returns the receipt as it is then.
 // If ctx ends before that, it returns what is known by then, and the cause.
 func (r Receipt) Wait(ctx context.Context) (Receipt, error) {
 	if r.rest == nil {
@@ -92,8 +91,7 @@ func (r Receipt) Wait(ctx context.Context) (Receipt, error) {
 	return receiptOf(rest), err
 }
 
-// A PutError is returned when a record was stored by none of the peers it is
-// for, or by fewer than its [Quorum].
+// A PutError is returned when no peer has stored a record, or fewer peers than its [Quorum].
 type PutError struct {
 	Receipt
 }
@@ -108,8 +106,8 @@ func (e *PutError) Error() string {
 func (e *PutError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
 
 // An UnansweredError says that a lookup has found nothing, and that at most half of the k
-// closest peers that are known have answered. So the record, or the peer, may be there. It
-// wraps [ErrUnanswered].
+// closest peers that are known have answered. So what was looked for may exist all the same.
+// It wraps [ErrUnanswered].
 type UnansweredError struct {
 	Closest  int // the k closest peers that are known; fewer if there are fewer
 	Answered int // of them, the ones that answered
@@ -130,8 +128,8 @@ func (e *UnansweredError) Unwrap() error { return ErrUnanswered }
 // A NotReadyError says why lookups cannot work: the routing table is empty, and
 // nothing that was tried has filled it, or the node is offline. It wraps [ErrNoContacts].
 type NotReadyError struct {
-	Offline   bool                       // no contact has answered for 3s, or more than four fifths of them have not
-	Hindered  error                      // why requests fail here, such as a lack of file descriptors, while Offline; nil if they do not
+	Offline   bool                       // for 3s, no contact has answered, or fewer than one for each four that have not
+	Hindered  error                      // while Offline: why requests fail on this machine, such as a lack of file descriptors; nil if they do not
 	Protocol  lprotocol.ID               // what other peers would have to speak
 	Bootstrap int                        // how many bootstrap peers are configured
 	Unnamed   error                      // why Config.FindBootstrap failed; nil if it did not
@@ -154,12 +152,12 @@ const (
 	// ViaDirect is a connection that was direct from the beginning.
 	ViaDirect Via = iota + 1
 
-	// ViaPunched is a direct connection to an address of the internet that came after a
-	// relayed one, as by hole punching. One in a local network is ViaDirect.
+	// ViaPunched is a direct connection over the internet that came after a relayed one,
+	// for instance by hole punching. One in a local network is ViaDirect.
 	ViaPunched
 
-	// ViaRelayed is a connection through a relay. It is limited, as a rule: streams on
-	// it need network.WithAllowLimitedConn, and it ends after some minutes and bytes.
+	// ViaRelayed is a connection through a relay. As a rule, the relay limits it: streams on
+	// it need network.WithAllowLimitedConn, and it ends after some time or some bytes.
 	ViaRelayed
 )
 
@@ -180,8 +178,8 @@ func (v Via) String() string {
 // A Connection says how a peer was reached.
 type Connection struct {
 	Via   Via                 // 0 if it was not reached
-	Addr  multiaddr.Multiaddr // of the peer, as the connection has it
-	Steps []Step              // what was done for it, in the order in which it began
+	Addr  multiaddr.Multiaddr // of the peer, at the other end of the connection
+	Steps []Step              // what was tried, in the order in which it began
 }
 
 // A Step is a part of [DHT.Connect].
@@ -191,8 +189,8 @@ type Step struct {
 	// the wait for a direct connection after that.
 	Name string
 
-	Addrs []multiaddr.Multiaddr // that were known, found or dialled; none for punch
-	Took  time.Duration         // steps overlap
+	Addrs []multiaddr.Multiaddr // the addresses that were known, found or dialled; none for punch
+	Took  time.Duration         // several steps may run at the same time
 	Err   error                 // nil if it succeeded
 }
 
@@ -212,7 +210,7 @@ func (s Step) String() string {
 type ConnectError struct {
 	ID    peer.ID
 	Steps []Step // what was tried with which addresses, and why it failed
-	Cause error  // of the context, if that has ended; else nil
+	Cause error  // the cause of the context, if that has ended; else nil
 }
 
 // Error says what was tried, and why it failed.
@@ -270,8 +268,8 @@ var (
 	// that no lookup can start. The error is a [*NotReadyError], which says why.
 	ErrNoContacts = kaderr.ErrNoContacts
 
-	// ErrRefused is wrapped by the error of a peer that answered, and did not
-	// accept what it was asked to store.
+	// ErrRefused is wrapped by the error of a peer that answered, and refused the request,
+	// for instance to store a record.
 	ErrRefused = kaderr.ErrRefused
 
 	// ErrInvalidRecord is returned when a value does not pass the validator of
@@ -282,7 +280,7 @@ var (
 	// validator, is already known.
 	ErrOldRecord = kaderr.ErrOldRecord
 
-	// ErrClosed is returned by every method after Close.
+	// ErrClosed is returned by operations after Close, and by operations that Close ends.
 	ErrClosed = kaderr.ErrClosed
 )
 

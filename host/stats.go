@@ -20,34 +20,35 @@ import (
 // Stats are the counters of a DHT since it was made, and its gauges now.
 type Stats struct {
 	Lookups        uint64 // lookups started
-	Requests       uint64 // requests sent by lookups and writes
-	RequestsFailed uint64 // of them, those that were not answered
+	Requests       uint64 // requests to peers, except probes
+	RequestsFailed uint64 // of these, the ones that were refused or had no answer
 	Probes         uint64 // requests that check whether a peer serves
 	Joins          uint64 // attempts to join the network
-	Corrections    uint64 // records sent to holders of a worse one or none
+	Corrections    uint64 // holders of a worse record, or of none, that have stored a better one
 	Cached         uint64 // copies left with peers that a get passed
-	Republished    uint64 // records and announcements of ours published again
-	Replicated     uint64 // records and announcements of other peers sent to the peers closest to them
+	Republished    uint64 // records and announcements of this node published again
+	Replicated     uint64 // records and announcements that this node, as a holder, sent to the peers closest to them
 	HandedOver     uint64 // records and announcements given to peers that became one of the k closest
 	Shed           uint64 // records and announcements dropped from a full store for nearer ones
 	Expired        uint64 // records and announcements removed from the store since their time was over
 
-	LookupHops       uint64  // the hops of all lookups that have ended, added up
-	LookupConfidence float64 // their confidence, added up: see [LookupStats]
+	LookupHops       uint64  // the sum of the hops of all lookups that have ended
+	LookupConfidence float64 // the sum of their confidence: see [LookupStats]
 
 	// Dials begun by requests and by the upkeep. Those of [DHT.Connect] do not count.
 	Dials       uint64
 	DialsFailed uint64
 
-	// How often a bound was reached: a stream found all places taken, or the memory of streams
-	// was used up, or a request had no turn in time; a sender had used up its share of the
-	// store, or all of it was full, with no entry farther away; an address was not dialled, as
-	// too many peers that others had named at it were not there.
-	LimitStreams, LimitMemory, LimitTurns uint64
-	LimitShare, LimitStore, LimitNamed    uint64
+	// How often a bound was reached.
+	LimitStreams uint64 // a stream of a peer found all places taken
+	LimitMemory  uint64 // the memory for the streams of peers was used up
+	LimitTurns   uint64 // a request of a peer waited too long for its turn
+	LimitShare   uint64 // a peer had used up its share of the store
+	LimitStore   uint64 // the store was full, and had no entry farther away
+	LimitNamed   uint64 // an address was not dialled: too many peers named at its IP address were not there
 
-	// Bytes of messages received and sent, in requests and answers of both directions. What the
-	// host adds to carry them, some 100 bytes for a new stream, does not count.
+	// Bytes of messages received and sent, in requests and answers of both directions. The
+	// bytes that the host adds to carry them, some 100 for a new stream, do not count.
 	BytesIn, BytesOut uint64
 
 	InboundFindNode     uint64 // requests answered, by kind
@@ -56,20 +57,20 @@ type Stats struct {
 	InboundGetProviders uint64
 	InboundAddProvider  uint64
 	InboundPing         uint64
-	InboundRefused      uint64 // streams reset: too many, malformed, or a refused record
+	InboundRefused      uint64 // requests, of any kind, that were malformed, too many, or refused for their record
 
 	Contacts       int  // in the routing table
-	Suspects       int  // of them, those that did not answer when they were last asked
+	Suspects       int  // of these, the ones that did not answer when they were last asked
 	Pending        int  // peers that wait for a place in it
 	Offline        bool // no contact answers, or more than four fifths of them do not: see DHT.Ready
 	Single         bool // this node is the only server of its network: see DHT.Ready
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
-	Publications   int  // records and announcements of ours, to be published again
-	Server         bool // whether the node serves
-	DialsUnderWay  int  // of Dials
-	DialsQueued    int  // dials that wait: see Config.MaxDials
+	Publications   int  // records and announcements of this node, to be published again
+	Server         bool // the node serves
+	DialsUnderWay  int  // of Dials, the ones that have not ended
+	DialsQueued    int  // dials that wait for their turn: see Config.MaxDials
 	Relays         int  // relays that have a reservation for this node
 
 	// What this node gives other peers as their relay: see Config.OfferRelay. A relay that the
@@ -82,12 +83,12 @@ type Stats struct {
 	Reachability network.Reachability  // whether other peers can dial the host, as [DHT.Diagnose] has it
 	NAT          network.NATDeviceType // how the router maps ports, as [DHT.Diagnose] has it
 
-	NetworkSize float64 // how many nodes serve in the network, by an estimate; 0 if unknown
+	NetworkSize float64 // an estimate of how many nodes serve in the network; 0 if it is unknown
 
 	// Lateness is how late the timers of this node fire while requests are under way; 0 if
-	// none is. From about 0.1 s on, the machine has too little processor time: requests
-	// have more time then, up to 6 times Config.RequestTimeout, and so has Ready; it takes
-	// longer until contacts that do not answer show that the node is offline.
+	// no request is. From about 0.1 s on, the machine has too little processor time. Requests
+	// then have more time, up to 6 times Config.RequestTimeout, and so has Ready; and it takes
+	// longer until missing answers show that the node is offline.
 	Lateness time.Duration
 
 	Due []Due // what the node does by itself next, the first one first
@@ -96,11 +97,11 @@ type Stats struct {
 	Served   []Timed // requests of peers, until their answer was ready
 	LookedUp []Timed // lookups, by the kind of their requests
 
-	Operations []Timed // what was called: put, get, announce, providers, find_peer, closest_peers or connect
+	Operations []Timed // calls of the user: put, get, announce, providers, find_peer, closest_peers or connect
 }
 
-// A Due is when a job of the node is due at the latest. Jobs that wait for something to happen,
-// or are under way, have none.
+// A Due is when a job of the node is due at the latest. A job that waits for something to
+// happen, or is under way, has no Due.
 type Due struct {
 	Job string // refresh, republish, replicate, expire, presence, check, reunite, ...
 	At  time.Time
@@ -113,24 +114,24 @@ const Intervals = observe.Intervals
 // 200 µs, and so on, to 13.1 s.
 func TimesBound(i int) time.Duration { return observe.Bound(i) }
 
-// Times say how long things took that happened Count times.
+// Times say how long something took that happened Count times.
 type Times struct {
 	Count  uint64
 	Sum    time.Duration
 	Within [Intervals]uint64 // how many took [TimesBound] of the index, or less
 }
 
-// A Timed has the times of what is of one kind and had one outcome. There is none without
-// a time.
+// A Timed has the times of one kind with one outcome. Kinds and outcomes that have not
+// occurred are left out of the lists of [Stats].
 type Timed struct {
-	// Kind is find_node, get_value, put_value, get_providers, add_provider or ping; of
-	// Stats.Operations, what is named there.
+	// Kind is find_node, get_value, put_value, get_providers, add_provider or ping; in
+	// Stats.Operations, one of the names there.
 	Kind string
 
-	// Outcome is, of Stats.Sent: answered, refused, silent, late, not_sent or own_failure; of
-	// Stats.Served: answered or refused; of Stats.LookedUp: how the lookup ended, such as
-	// converged, or given_up; of Stats.Operations: done, not_found, unanswered, not_ready,
-	// not_stored, given_up or failed.
+	// Outcome is one of these. In Stats.Sent: answered, refused, silent, late, not_sent or
+	// own_failure. In Stats.Served: answered or refused. In Stats.LookedUp: how the lookup
+	// ended, such as converged, or given_up. In Stats.Operations: done, not_found, unanswered,
+	// not_ready, not_stored, given_up or failed.
 	Outcome string
 
 	Times
@@ -251,7 +252,7 @@ type Bucket struct {
 
 // A Contact is a peer in the routing table.
 type Contact struct {
-	peer.AddrInfo               // its addresses, as they are told to others
+	peer.AddrInfo               // its addresses, as other peers are given them
 	LastSeen      time.Time     // when it last answered
 	RTT           time.Duration // round trip, smoothed by the host; 0 if unknown
 	Suspect       bool          // it did not answer when it was last asked
@@ -276,8 +277,8 @@ func (d *DHT) Table() []Bucket {
 
 // A Trace counts what the lookups of an operation cost. Give the context of
 // [WithTrace] to one operation, and read the trace when it has returned. A put or an
-// announcement may return before its lookup has ended: its trace is of the time up to
-// then, and is complete when [Receipt.Wait] has returned.
+// announcement may return before its lookup has ended: its trace is complete when
+// [Receipt.Wait] has returned.
 type Trace struct{ trace *lookup.Trace }
 
 // LookupStats says what lookups cost.
@@ -287,14 +288,14 @@ type LookupStats struct {
 	Answered int // how many of them answered in time
 	Refused  int // how many of them refused
 	Late     int // how many of them had not answered when the lookup ended, or were overdue
-	Unasked  int // how many requests failed here: no stream, memory or file descriptor was left
-	Hops     int // the longest way from a contact of ours to a peer that answered
+	Unasked  int // how many requests failed on this machine: no stream, memory or file descriptor was left
+	Hops     int // the longest way from a contact of this node, which counts 1, to a peer that answered
 
 	// Confidence is how likely the peers that were found are the closest ones that
 	// are alive, from 0 to 1, by the estimated size of the network; of several
-	// lookups, the lowest. It is low if a lookup was ended before it had converged, as by
-	// the first value of a get, or took over what an earlier one had found. It is 0 without
-	// lookups, and while the size of the network is unknown.
+	// lookups, the lowest. It is low if a lookup was ended before it had converged, for
+	// instance by the [Quorum] of a get, or took over the result of an earlier lookup. It is 0
+	// without lookups, and while the size of the network is unknown.
 	Confidence float64
 
 	// Crowded says that more peers are near the key of a lookup than chance brings there:

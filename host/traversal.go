@@ -42,18 +42,19 @@ const directDialTimeout = 2 * time.Second
 //	var d *kad.DHT
 //	h, err := libp2p.New(kad.Traversal(&d, kad.Config{Network: "/chat", Bootstrap: peers}))
 //
-// It is the routing of the host, so that host.Connect finds a peer of which only the
-// ID is known. Relays come from the DHT ([DHT.RelaySource]), and are looked for at
-// once, while reachability is unknown, not when AutoNAT has found out. It also enables
-// hole punching, port mapping, AutoNAT of both versions, for this host and for other
-// hosts, and dials over TCP now and then, so that the host learns its address on both
-// transports.
+// The DHT is the routing of the host, so that host.Connect finds a peer of which only the
+// ID is known. The host takes its relays from the DHT ([DHT.RelaySource]), and looks for
+// them at once, without waiting until AutoNAT has found out whether it is reachable.
+// Traversal also enables hole punching, port mapping, and AutoNAT of both versions, for this
+// host and for other hosts. It dials over TCP now and then, so that the host learns its
+// address on both transports.
 //
-// What libp2p takes once, it has: leave out libp2p.Routing and NATPortMap; an error of
-// libp2p.New says so. Of the others, such as SwarmOpts, the option that comes last wins.
+// libp2p.New fails if an option is given twice that it takes once. So leave out
+// libp2p.Routing and libp2p.NATPortMap and, with Config.AppendAnnounce,
+// libp2p.AddrsFactory. Of other options, such as SwarmOpts, the last one wins.
 //
 // Closing the host that libp2p.New returned closes the DHT. To hand records over, call
-// [DHT.Leave] before. [DHT.Host] is a part of that host, without routing: closing it
+// [DHT.Leave] before that. [DHT.Host] is a part of that host, without routing: closing it
 // alone leaves the rest running. On a host that exists already, use [New],
 // and [CheckTraversal].
 func Traversal(d **DHT, cfg Config) libp2p.Option {
@@ -184,12 +185,12 @@ func (t *traversal) relaySource(ctx context.Context, num int) <-chan peer.AddrIn
 }
 
 // CheckTraversal returns what a host lacks to be found and reached behind a NAT, and to
-// help other hosts with that, each with the option that adds it; nil if it lacks nothing
-// that can be seen from outside. Whether AutoRelay asks the DHT for relays cannot be
-// seen: [DHT.Diagnose] says it.
+// help other hosts with that, each in a sentence with the option that adds it; nil if it
+// finds nothing. It cannot see whether AutoRelay asks the DHT for relays: [DHT.Diagnose]
+// says that.
 //
-// Hole punching begins when a peer on the internet has given the host its address.
-// Check after that.
+// Call it when the host has been connected to a peer on the internet for some seconds:
+// hole punching begins when such a peer has told the host its public address.
 func CheckTraversal(h lhost.Host) []string { return missing(h, false) }
 
 // missing is CheckTraversal. A whole host was made with Traversal: it has all options, and can

@@ -17,14 +17,14 @@ import (
 // it, a key holds one value, the one that Select prefers.
 //
 // Reduce merges the values that arrived for a key, each of them valid, into the values
-// that it is to hold, for instance the newest of each author. The result must be
-// the same in whatever order they arrived, and reducing it again must change
-// nothing. Select then says which one a get of a single value returns.
+// that the key is to hold, for instance the newest of each author. The result must not
+// depend on the order in which they arrived, and reducing the result again must not change
+// it. Select then says which of them GetValue returns.
 //
 // A Reducer that also has the method Limits() (values, size int) bounds what one key
 // holds: how many values, and how many bytes together. A put that would exceed that is
-// refused. 0, or no such method, means 64 values and 64 KiB; at most 256 values and 1 MiB
-// count, which is what a message holds.
+// refused. Without the method, and for a limit of 0, it is 64 values and 64 KiB. More than
+// 256 values and 1 MiB have no effect, since a message holds no more.
 type Reducer interface {
 	record.Validator
 
@@ -43,14 +43,15 @@ func (d *DHT) PutValue(ctx context.Context, key string, value []byte, opts ...lr
 // The error is [ErrInvalidRecord] if the validator of the namespace does not accept
 // the value, or there is none; [ErrOldRecord] if this node holds a better one; and a
 // [*PutError] if fewer peers stored it than [Quorum] asks for, or none. Without a
-// Quorum, Put returns when three quarters of k have stored it, and the others had as
-// long as answers take; with one, when that is reached. The rest goes on: see
-// [Receipt.Wait].
+// Quorum, Put returns when three quarters of k peers have stored it, and the others had the
+// time in which answers usually come; with a Quorum, as soon as that is reached. The rest
+// goes on: see [Receipt.Wait].
 //
-// A value that a peer has stored is published again every Config.RepublishInterval,
-// until it is withdrawn or superseded.
+// Once a peer has stored the value, the node publishes it again every
+// Config.RepublishInterval, until [DHT.StopPublishing], or until there is a better value.
 //
-// With the option Offline, the value is stored on this node alone.
+// With the option Offline of core/routing, the value is stored on this node alone, and not
+// published again.
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval".
 func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lrouting.Option) (receipt Receipt, err error) {
@@ -70,10 +71,11 @@ func (d *DHT) Put(ctx context.Context, key string, value []byte, opts ...lroutin
 	return receiptOf(sent), op.public(err)
 }
 
-// GetPublicKey returns the public key of a peer: at once if its ID contains it, or if the
-// host knows it, as of every connected peer. Else it is the value under "/pk/" and the ID,
-// which needs the validator of that namespace: PublicKey of package host/validator. The
-// errors are those of GetValue. It makes a DHT a routing.PubKeyFetcher of go-libp2p.
+// GetPublicKey returns the public key of a peer: at once if its ID contains the key, or if
+// the host knows it, as it does for every connected peer. Else it gets the value under
+// "/pk/" and the ID, which needs the validator of that namespace: PublicKey of package
+// host/validator. The errors are those of GetValue. With this method, a DHT is a
+// routing.PubKeyFetcher of go-libp2p.
 func (d *DHT) GetPublicKey(ctx context.Context, id peer.ID) (crypto.PubKey, error) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
@@ -95,7 +97,7 @@ func (d *DHT) GetPublicKey(ctx context.Context, id peer.ID) (crypto.PubKey, erro
 }
 
 // StopPublishing ends the publication of a value of this node: it is not published
-// again, and holders keep it until it expires.
+// again. Holders, this node among them, keep it until it expires.
 func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
@@ -107,17 +109,19 @@ func (d *DHT) StopPublishing(ctx context.Context, key string) error {
 
 // GetValue returns the best value under a key, by the order of the validator
 // of its namespace. It asks the k closest peers, or stops at the [Quorum].
-// Afterwards, in the background, holders of a worse value, and those of the k closest
-// that have none, are sent the best one, and a copy is left with a peer on the way:
-// see Config.PublisherOnly.
+// Afterwards, in the background, the best value is sent to holders of a worse one, and to
+// those of the k closest peers that have none, and a copy is left with a peer on the way,
+// unless Config.PublisherOnly is set.
 //
-// The error is [ErrNotFound] if most of the closest peers answered, and none has a valid
-// value; [ErrUnanswered] if fewer answered; and the cause of ctx if that ends first: what
-// was found by then may not be the best. While the node has no network, it returns the value
-// that it holds itself, if it does, after Config.SlowAfter. A get that has found nothing
-// waits for the closest peers that are connected, however late, within
-// Config.RequestTimeout. With the option Offline, only what this node holds counts; with
-// Expired, also what it holds that has expired.
+// The error is [ErrNotFound] if more than half of the closest peers answered, and none has a
+// valid value; [ErrUnanswered] if fewer answered; and the cause of ctx if that ends first,
+// even if a value was found: there may be a better one. While the node has no network,
+// GetValue returns the value that this node holds itself, if there is one, after
+// Config.SlowAfter. A get that has found nothing waits for late answers of the closest peers
+// that are connected, within Config.RequestTimeout.
+//
+// Options of core/routing: with Offline, only what this node holds counts; with Expired, also
+// what it holds that has expired.
 func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option) ([]byte, error) {
 	values, err := d.GetValues(ctx, key, opts...)
 	if err != nil {
@@ -127,9 +131,9 @@ func (d *DHT) GetValue(ctx context.Context, key string, opts ...lrouting.Option)
 }
 
 // GetValues is [DHT.GetValue] for a key that holds several values, since its
-// validator is a [Reducer]: it collects what the peers have and merges it. The
+// validator is a [Reducer]: it collects the values that the peers have, and merges them. The
 // first value is the one that GetValue returns. With a [Quorum], it returns as
-// soon as so many peers have all of what was found.
+// soon as so many peers have given all values that were found.
 func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option) (values [][]byte, err error) {
 	ctx, op, err := begin(ctx, d, observe.Get)
 	if err != nil {
@@ -149,10 +153,10 @@ func (o options) values(improved func([]byte)) find.ValuesOptions {
 	return find.ValuesOptions{Quorum: o.quorum, Paths: o.paths, Offline: o.Offline, Expired: o.Expired, Improved: improved}
 }
 
-// SearchValue is [DHT.GetValue] with the values as they are found: each that
-// the channel yields is better than the one before. It is closed at the end. A slow
-// reader misses values in between, never the last one. SearchValue waits for
-// readiness first, and fails with a [*NotReadyError].
+// SearchValue is [DHT.GetValue] as a channel of the values as they are found: each is
+// better than the one before. The channel is closed at the end. A slow reader misses values
+// in between, never the last one. SearchValue waits until the node is ready first, and fails
+// with a [*NotReadyError] if it is not.
 func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Option) (<-chan []byte, error) {
 	if _, err := d.rules.Of([]byte(key)); err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ type Joined struct {
 }
 
 // JoinFailed says that an attempt to join the network has failed. The log has the first,
-// the second, the fourth, the eighth, and so on. None is told of a node that is [Offline].
+// the second, the fourth, the eighth, and so on. While the node is [Offline], there is none.
 type JoinFailed struct {
 	Reason    string
 	Bootstrap int           // bootstrap peers that are configured
@@ -31,8 +31,8 @@ type JoinFailed struct {
 	Again     time.Duration // when the next attempt is due
 }
 
-// Offline says that none of the contacts answers, or almost none: the node takes itself for
-// offline.
+// Offline says that none of the contacts answers, or almost none, so that the node is
+// probably offline. It removes no contact until it is [Back].
 type Offline struct {
 	Contacts int    // in the routing table
 	Hindered string // why requests fail here; empty if they do not
@@ -44,30 +44,29 @@ type Back struct{}
 // Single says that the node is the only server of its network, as far as it can know.
 type Single struct{}
 
-// ModeChanged says that the node serves other peers now, or does not, or that it is known
-// now whether peers on the internet can dial it.
+// ModeChanged says that Mode or Reachable has changed.
 type ModeChanged struct {
 	Mode      string // "server" or "client"
 	Reachable bool   // peers on the internet can dial the node, as far as is known
 	Reason    string
 }
 
-// RelaysChanged says through which relays the node can be reached now.
+// RelaysChanged says that the relays have changed through which the node can be reached.
 type RelaysChanged struct {
 	Relays []peer.ID // that have a reservation for it
 }
 
-// PresenceTold says that peers hold the addresses of a node that does not serve, after these
-// have changed.
+// PresenceTold says that peers hold the addresses of the node, which does not serve, after
+// these have changed.
 type PresenceTold struct {
 	Holders int // peers that have stored them
 	Addrs   int // how many addresses
 }
 
-// LimitReached says that a bound of the node was reached. It is told the first, the second,
-// the fourth, the eighth time, and so on; Stats of the DHT counts all.
+// LimitReached says that a bound of the node was reached. There is one for the first, the
+// second, the fourth, the eighth time, and so on; Stats of the DHT counts all.
 type LimitReached struct {
-	Limit string // streams, memory, turns, share, store or named, as the metrics have it
+	Limit string // streams, memory, turns, share, store or named, as in the metrics
 	Times uint64 // since the node was started
 }
 

@@ -13,7 +13,7 @@ type Event struct {
 	What   What
 }
 
-// What is what has happened: one of the types of this package whose comment says so.
+// What is what has happened: one of the types of this package that have a method Type.
 //
 //sumtype:decl
 type What interface {
@@ -40,7 +40,7 @@ type LookupAsked struct {
 type LookupAnswered struct {
 	Lookup uint64
 	Peer   peer.ID
-	Closer []peer.ID // that it named as closer to the key, without the ones that cannot be dialled
+	Closer []peer.ID // the peers that it named as closer to the key, except those that cannot be dialled
 }
 
 // LookupFailed says that a peer has not answered a lookup, and why.
@@ -57,7 +57,7 @@ type LookupEnded struct {
 	Closest    []peer.ID // the closest peers that have answered, closest first
 	Requests   int       // peers that were asked
 	Answered   int       // peers that answered in time
-	Hops       int       // the longest way from a contact of ours to a peer that answered
+	Hops       int       // the longest way from a contact of this node, which counts 1, to a peer that answered
 	Confidence float64   // how likely the closest peers were found, from 0 to 1; 0: unknown
 	Crowded    bool      // more peers are near the target than chance brings there
 }

@@ -5,9 +5,8 @@
 //
 // grafana.json beside it is a dashboard for Grafana with all of them.
 //
-// The names begin with kad_. Nothing is counted twice: the DHT counts in any case, and
-// the collector reads its Stats and Table when Prometheus asks. The serving path does no
-// work for it.
+// The names begin with kad_. The DHT counts in any case, and the collector reads its Stats
+// and Table when Prometheus asks: to answer requests costs nothing more.
 package metrics
 
 import (
@@ -43,7 +42,7 @@ type collector struct {
 
 // New returns a collector of the counters and gauges of d. To register those of several
 // DHTs in one registry, wrap it with prometheus.WrapRegistererWith and a label for each.
-// After d is closed, it tells the last values.
+// After d is closed, it returns the last values.
 func New(d *kad.DHT) prometheus.Collector {
 	return &collector{
 		dht:        d,
@@ -115,12 +114,12 @@ func counters() []metric {
 	const kind = prometheus.CounterValue
 	list := []metric{
 		one(kind, "kad_lookups_total", "Lookups started.", func(s kad.Stats) float64 { return float64(s.Lookups) }),
-		one(kind, "kad_requests_total", "Requests sent by lookups and writes.", func(s kad.Stats) float64 { return float64(s.Requests) }),
-		one(kind, "kad_requests_failed_total", "Requests sent that were not answered.", func(s kad.Stats) float64 { return float64(s.RequestsFailed) }),
+		one(kind, "kad_requests_total", "Requests to peers, except probes.", func(s kad.Stats) float64 { return float64(s.Requests) }),
+		one(kind, "kad_requests_failed_total", "Requests sent that were refused or had no answer.", func(s kad.Stats) float64 { return float64(s.RequestsFailed) }),
 		one(kind, "kad_probes_total", "Requests that check whether a peer serves.", func(s kad.Stats) float64 { return float64(s.Probes) }),
 		one(kind, "kad_joins_total", "Attempts to join the network.", func(s kad.Stats) float64 { return float64(s.Joins) }),
 		one(kind, "kad_records_shed_total", "Records and announcements dropped from a full store for nearer ones.", func(s kad.Stats) float64 { return float64(s.Shed) }),
-		one(kind, "kad_inbound_refused_total", "Streams reset: too many, malformed, or a refused record.", func(s kad.Stats) float64 { return float64(s.InboundRefused) }),
+		one(kind, "kad_inbound_refused_total", "Requests of peers that were malformed, too many, or refused for their record.", func(s kad.Stats) float64 { return float64(s.InboundRefused) }),
 	}
 	list = append(list,
 		one(kind, "kad_records_expired_total", "Records and announcements removed since their time was over.", func(s kad.Stats) float64 { return float64(s.Expired) }),
@@ -180,7 +179,7 @@ func gauges() []metric {
 		one(kind, "kad_dials_under_way", "Dials that have begun and not ended.", func(s kad.Stats) float64 { return float64(s.DialsUnderWay) }),
 		one(kind, "kad_dials_queued", "Dials that wait for others to end.", func(s kad.Stats) float64 { return float64(s.DialsQueued) }),
 		one(kind, "kad_inbound_streams", "Streams being served.", func(s kad.Stats) float64 { return float64(s.InboundStreams) }),
-		one(kind, "kad_publications", "Records and announcements of ours, to be published again.", func(s kad.Stats) float64 { return float64(s.Publications) }),
+		one(kind, "kad_publications", "Records and announcements of this node, to be published again.", func(s kad.Stats) float64 { return float64(s.Publications) }),
 	}
 	return append(list, split(kind, "kad_records_held", "Records in the store, by kind.", "kind",
 		part{"value", func(s kad.Stats) float64 { return float64(s.Values) }},

@@ -11,10 +11,10 @@
 //	kad.target, kad.requests, kad.answered, kad.hops, kad.confidence   of a lookup
 //	kad.peer                                             of a request: the peer that is asked, or that asks
 //
-// What the node does of itself, such as to publish again, has no operation: its lookups
-// and requests are at the top. A node of 1 000 sends some requests a minute when it is idle, and a
-// lookup some 40, so use a provider that samples. A DHT without a Tracer does no work for
-// all this, and does not link OpenTelemetry.
+// What the node does by itself, for example publish again, has no operation: its lookups and
+// requests are at the top. An idle node in a network of 1 000 sends some requests a minute,
+// and a lookup sends some 40, so use a provider that samples. A DHT without a Tracer does no
+// work for all this, and does not link OpenTelemetry.
 package tracing
 
 import (

@@ -15,22 +15,29 @@
 //
 //   - Messages that are published while no peer is there are kept (TopicConfig.Keep),
 //     and sent to the first that comes.
-//   - A peer that was away gets the last 50 to 256 messages again, of 32 KiB on the wire.
-//     Peers that have received them drop them.
-//   - A peer that has joined gets a hello of the others (TopicConfig.Hello).
+//   - When a peer comes back, the others repeat their last messages: 50 each, or up to 256
+//     while they take 32 KiB on the wire. Peers that have received them drop them.
+//   - A peer that has joined gets a hello from the others (TopicConfig.Hello).
 //
 // All peers of a topic need this package: messages carry numbers. Peers are connected
 // by the application, for instance with Join of the DHT.
 //
 // # Limits
 //
-// A message is lost if more than 50 newer ones were published (100, if they are short)
-// before its connection was replaced, if more than TopicConfig.Keep were while no peer was
-// there, if a peer does not keep up with 1024 messages at once, or if a peer has left for good.
-// [Topic.Publish] is no acknowledgement. Data through a relay counts against the limits
-// of the relay, gossip of a few hundred bytes a minute included: by default a relay of
-// the DHT carries 16 MiB an hour for each connection, others often 128 KiB in 2 minutes.
-// At the limit the connection ends, the peer leaves, and can be found again.
+// A message is lost for a peer
+//
+//   - if more than 50 newer ones (100, if they are short) were published before its broken
+//     connection was replaced,
+//   - if it is one of the oldest of more than TopicConfig.Keep that were published while no
+//     peer was there,
+//   - if the peer is more than 1024 messages behind, or
+//   - if the peer has left for good.
+//
+// A nil error of [Topic.Publish] does not mean that a peer has received the message. Data
+// through a relay, and gossip of a few hundred bytes a minute, count against the limits of
+// the relay: by default, a relay of the DHT carries 16 MiB an hour for each connection, other
+// relays often 128 KiB in 2 minutes. At the limit the connection ends, the peer leaves, and
+// can be found again.
 //
 // # Decisions
 //

@@ -72,9 +72,9 @@ type TopicConfig struct {
 	// use the topic.
 	Validate func(from peer.ID, data []byte) bool
 
-	// Keep is how many messages are kept while no peer is there, which is also as long as
-	// connections are looked for again after a failure. They have 1 MiB at most. If zero,
-	// 256; if negative, none.
+	// Keep is how many messages are kept while no peer is there, for example until the peers
+	// are connected again after a failure. They have 1 MiB together at most. If zero, 256; if
+	// negative, none.
 	Keep int
 }
 
