@@ -4,11 +4,12 @@
 //
 // # Decisions
 //
-// Auto mode trusts three signs of being reachable on the public network.
+// Auto mode trusts four signs of being reachable on the public network.
 //
 //   - Context: the first nodes of a network have no peer that runs AutoNAT.
 //   - Decision: the host's own finding wins. Without one, a connection from a stranger on
-//     the internet counts, and a public IPv4 address of a socket.
+//     the internet counts, a public address that Config.AppendAnnounce has, and a public
+//     IPv4 address of a socket.
 //   - Consequence: a host behind a firewall with a public address serves until AutoNAT
 //     refutes it.
 //   - It would change if AutoNAT answered within seconds everywhere.
