@@ -7,9 +7,9 @@ import (
 	kad "github.com/go-kad/kad/host"
 )
 
-// Kill ends nodes without a word to the others, as when a process is killed. The
-// operating system is still there: connections are seen to end, and dials are refused.
-// Where it is gone, too, unplug the nodes first.
+// Kill ends nodes without notice to the others, as when a process is killed. The
+// operating system goes on: it ends the connections, and refuses dials. To have the whole
+// machine fail, unplug the nodes first.
 func (n *Network) Kill(nodes ...*Node) {
 	n.t.Helper()
 	for _, d := range nodes {
@@ -39,9 +39,8 @@ func (n *Network) Kill(nodes ...*Node) {
 }
 
 // Restart kills nodes, if they run, and starts them again, with the same keys,
-// addresses and Config. What they know is what the Store or Dir of that Config has
-// kept. They have another host and DHT after that, and lack the handlers that a test has
-// set.
+// addresses and Config. They know what the Store or Dir of that Config has kept. They have
+// another host and DHT after that, without the handlers that a test has set.
 func (n *Network) Restart(nodes ...*Node) {
 	n.t.Helper()
 	for _, d := range nodes {

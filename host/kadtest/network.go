@@ -19,15 +19,15 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
-// A Config configures a [Network]. Its zero value is of use.
+// A Config configures a [Network]. The zero value of a field means its default.
 type Config struct {
 	// Seed decides the IDs of the nodes, the latency of each link, and what is left to
 	// chance: through which nodes a node joins, which nodes are picked or replaced, and
 	// what is lost.
 	Seed uint64
 
-	// Latency is how long a message takes to arrive, on average over all links. That of
-	// one link lies between half of it and one and a half, and does not change. If zero,
+	// Latency is how long a message takes to arrive, on average over all links. The latency
+	// of one link is from half to one and a half of it, and does not change. If zero,
 	// 25ms.
 	Latency time.Duration
 
@@ -292,9 +292,9 @@ func (n *Network) Pick(count int, except ...*Node) []*Node {
 	return picked
 }
 
-// Closest returns the nodes that are closest to a key, the closest first: what a lookup
-// of that key is to find. They run, and serve a DHT. A lookup never finds the node that
-// makes it: give that one as an exception.
+// Closest returns the count nodes closest to a key that run and serve a DHT, the closest
+// first: what a lookup of that key should find. A lookup never finds the node that makes it:
+// name that node in except.
 func (n *Network) Closest(key string, count int, except ...*Node) []*Node {
 	target := routing.KeyOf([]byte(key))
 	var all []*Node
