@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"sync"
 	"time"
 
@@ -138,10 +139,13 @@ func (s *Server) handle(stream network.Stream, many bool) {
 
 var errLeft = errors.New("the peer has not taken the answer")
 
-// left reports whether a stream failed because its peer has left, which refuses nothing.
+// left reports whether a stream failed because its peer has left, or because its connection
+// has ended, which refuses nothing.
 func left(err error) bool {
-	reset, ok := errors.AsType[*network.StreamError](err)
-	return errors.Is(err, errLeft) || ok && reset.Remote
+	if reset, ok := errors.AsType[*network.StreamError](err); ok && !errors.Is(err, errLeft) {
+		return reset.Remote
+	}
+	return errors.Is(err, errLeft) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
 }
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.

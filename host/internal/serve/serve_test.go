@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -179,6 +180,28 @@ func testServeRefuses(t *testing.T) {
 		}
 		if got := d.Refused(); got != uint64(i+1) {
 			t.Errorf("%s: %d refusals are counted, want %d", tt.name, got, i+1)
+		}
+	}
+}
+
+// A peer that leaves, with its stream or with its connection, is refused nothing.
+func TestLeft(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{&network.StreamError{Remote: true}, true},
+		{fmt.Errorf("%w: connection closed: connection reset by peer", network.ErrReset), true}, // yamux, over TCP
+		{&network.ConnError{Remote: true}, true},
+		{fmt.Errorf("timeout: no recent network activity: %w", net.ErrClosed), true}, // QUIC
+		{fmt.Errorf("%w: %w", errLeft, &network.StreamError{}), true},
+		{&network.StreamError{}, false}, // the server has ended it
+		{protocol.ErrMalformed, false},
+		{kaderr.ErrBusy, false},
+		{io.ErrUnexpectedEOF, false},
+	} {
+		if got := left(tt.err); got != tt.want {
+			t.Errorf("left(%v) = %v", tt.err, got)
 		}
 	}
 }
