@@ -85,6 +85,18 @@ type GroupEvent struct {
 	Err  error   // of GroupFails
 }
 
+// String returns the event in words: its kind, and its peer or its error.
+func (e GroupEvent) String() string {
+	switch {
+	case e.Err != nil:
+		return e.Kind.String() + ": " + e.Err.Error()
+	case e.Peer != "":
+		return e.Kind.String() + " " + e.Peer.String()
+	default:
+		return e.Kind.String()
+	}
+}
+
 // A GroupState is the state of a [Group].
 type GroupState struct {
 	Announced time.Time // when the last announcement was stored; zero: none was yet

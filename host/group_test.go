@@ -181,3 +181,21 @@ func testJoinLimit(t *testing.T) {
 		t.Errorf("State() = %+v", s)
 	}
 }
+
+// An event prints as what has happened.
+func TestGroupEventString(t *testing.T) {
+	id, err := peer.Decode("12D3KooWHvLp7Pb2jCaeugAkUGW1XgqNPimeE2TiqGZF8kCvPZJP")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, e := range map[string]GroupEvent{
+		"works":                    {Kind: GroupWorks},
+		"connected " + id.String(): {Kind: PeerConnected, Peer: id},
+		"gone " + id.String():      {Kind: PeerGone, Peer: id},
+		"fails: kad: closed":       {Kind: GroupFails, Err: ErrClosed},
+	} {
+		if got := e.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
