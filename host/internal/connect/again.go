@@ -82,7 +82,7 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 			due = r.soon
 		}
 		if now.Before(due) {
-			next = earliest(next, due)
+			next = tasks.Earliest(next, due)
 			continue
 		}
 		if start.Room() == 0 {
@@ -96,14 +96,6 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 		})
 	}
 	return next
-}
-
-// earliest returns the earlier of two times, of which the first may be zero.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // hasDirect reports whether a peer is connected without a relay.
