@@ -160,8 +160,7 @@ func (d *DHT) Diagnose(ctx context.Context) (Diagnosis, error) {
 		Relays: answering(ctx, d.call, d.relay.Held()), Addrs: d.host.Addrs(),
 		Filtering: Filtering(d.reach.Filtering()),
 	}
-	g.NATTCP, g.NATUDP = d.reach.NAT()
-	g.NAT = max(g.NATTCP, g.NATUDP)
+	g.NATTCP, g.NATUDP, g.NAT = d.reach.NAT()
 	g.Mode, g.ModeReason = d.Mode()
 	g.Reachability, g.ReachabilitySource = d.reach.Verdict()
 	if h, ok := d.host.(interface {

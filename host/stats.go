@@ -175,7 +175,7 @@ func (d *DHT) Stats() Stats {
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
 	reachability, _ := d.reach.Verdict()
-	tcp, udp := d.reach.NAT()
+	_, _, nat := d.reach.NAT()
 	s := Stats{
 		Lookups:        d.lookup.Lookups(),
 		Requests:       requests,
@@ -210,7 +210,7 @@ func (d *DHT) Stats() Stats {
 		Server:         mode == ModeServer,
 		Relays:         len(d.relay.Held()),
 		Reachability:   reachability,
-		NAT:            max(tcp, udp),
+		NAT:            nat,
 		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.pulse.Lateness(),
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -233,7 +235,18 @@ func testInspection(t *testing.T, a, _, _ *running) {
 			t.Errorf("bucket = %v; want %s", bucket, name)
 		}
 	}
-	for name, v := range a.get("GET /v1/stats", "") {
+	stats := a.get("GET /v1/stats", "")
+	words := regexp.MustCompile(`([a-z])([A-Z])`)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[kad.Stats]()) { // all counters and gauges are there
+		name := strings.ToLower(words.ReplaceAllString(f.Name, "${1}_${2}"))
+		if f.Type == reflect.TypeFor[time.Duration]() {
+			name += "_ms"
+		}
+		if _, ok := stats[name]; !ok && f.Type.Kind() != reflect.Slice {
+			t.Errorf("stats has no %s", name)
+		}
+	}
+	for name, v := range stats {
 		switch v.(type) {
 		case float64, bool:
 		default:

@@ -225,6 +225,7 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"shed":            s.Shed,
 		"expired":         s.Expired,
 
+		"lookup_hops": s.LookupHops, "lookup_confidence": s.LookupConfidence,
 		"bytes_in": s.BytesIn, "bytes_out": s.BytesOut,
 		"dials": s.Dials, "dials_failed": s.DialsFailed, "dials_under_way": s.DialsUnderWay, "dials_queued": s.DialsQueued,
 		"limit_streams": s.LimitStreams, "limit_memory": s.LimitMemory, "limit_turns": s.LimitTurns,
@@ -241,7 +242,8 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"inbound_ping":          s.InboundPing,
 		"inbound_refused":       s.InboundRefused,
 
-		"contacts":        s.Contacts,
+		"contacts": s.Contacts, "suspects": s.Suspects, "pending": s.Pending,
+		"offline": s.Offline, "single": s.Single,
 		"inbound_streams": s.InboundStreams,
 		"values":          s.Values,
 		"providers":       s.Providers,
@@ -251,6 +253,7 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"reachability":    int(s.Reachability), // 0 unknown, 1 public, 2 private
 		"nat":             int(s.NAT),          // 0 unknown, 1 and 2 as in kad_nat_type
 		"network_size":    math.Round(s.NetworkSize),
+		"lateness_ms":     s.Lateness.Milliseconds(),
 
 		"uptime_ms":   time.Since(c.started).Milliseconds(),
 		"connections": len(c.host.Network().Conns()),

@@ -222,6 +222,6 @@ func OneLine(err error) string {
 		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
 		"in Config.Validators", "(--open-namespace adds one)",
 		"libp2p.PrivateNetwork", "--swarm-key",
-		"Config.", "",
+		"Config.Dir", "--data", "Config.", "",
 	).Replace(strings.Join(lines, "; "))
 }

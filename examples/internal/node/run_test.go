@@ -166,19 +166,21 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// What keeps a node from starting is one line, and not a matter of usage.
+// What keeps a node from starting is one line, which names the flag, and not a matter of usage.
 func TestStartFails(t *testing.T) {
-	first := start(t)
+	dir := t.TempDir()
+	first := start(t, "--data", dir)
 	tests := map[string][]string{
 		"port of the API in use": {"--api", strings.TrimPrefix(first.API, "http://")},
+		"directory in use":       {"--data", dir, "--listen", "/ip4/127.0.0.1/tcp/0"},
 		"foreign address":        {"--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/203.0.113.1/tcp/0"},
 	}
 	for name, args := range tests {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := Run(t.Context(), append([]string{"--network", "/test", "--log", "error"}, args...), &stdout, &stderr)
-			if code != 1 || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 {
-				t.Errorf("code %d, stdout %q, stderr %q; want 1, nothing and a line", code, &stdout, &stderr)
+			if code != 1 || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), args[0]) {
+				t.Errorf("code %d, stdout %q, stderr %q; want 1, nothing and a line about %s", code, &stdout, &stderr, args[0])
 			}
 		})
 	}

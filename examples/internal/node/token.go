@@ -22,7 +22,7 @@ const (
 func ReadToken(file string) (string, error) {
 	f, err := os.Open(file) //nolint:gosec // the file that the user named
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: name a file whose first line is the token, such as that of: openssl rand -hex 32", err)
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxToken+2))

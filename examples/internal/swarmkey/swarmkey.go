@@ -20,7 +20,7 @@ const maxFile = 1 << 10
 func Read(file string) (pnet.PSK, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: name the file that has the key; `kad swarm-key` makes one", err)
 	}
 	if info.Size() > maxFile {
 		return nil, notKey(file)

@@ -1,6 +1,7 @@
 package swarmkey
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, key, err)
 		}
 	}
-	if _, err := Read(filepath.Join(dir, "none")); !os.IsNotExist(err) {
+	if _, err := Read(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that there is not: %v", err)
 	}
 }

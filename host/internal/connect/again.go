@@ -3,11 +3,12 @@ package connect
 // Workaround of go-libp2p v0.52.0.
 //
 // What is wrong: for each relayed connection, the end to which it has come in punches three
-// times, within 8 s of its beginning, and never again. Where that was in vain, since the address
-// of a NAT had just changed, or a network was down, the two peers stay relayed as long as the
-// connection lasts, which is up to an hour. Nothing of the host can be asked to punch then, so
-// that end speaks the protocol here: when an address of one of both has changed, and after
-// pauses that double.
+// times, within 8 s of its beginning, and never again; and not at all while a direct connection
+// seems to be open. Where that was in vain, since the address of a NAT had just changed, or a
+// network was down, or where the direct connection was dead, the two peers stay relayed as long
+// as the connection lasts, which is up to an hour. Nothing of the host can be asked to punch
+// then, so that end speaks the protocol here: when the direct connection has ended, when an
+// address of one of both has changed, and after pauses that double.
 //
 // It can go when the service of the host tries again.
 
@@ -58,12 +59,17 @@ func (c *Connector) PunchJob() tasks.Job {
 	return tasks.Job{Name: "punch", Limit: punchesAtOnce, Due: c.punchDue}
 }
 
-// cameIn takes in a relayed connection whose peer is known now.
+// cameIn takes in a relayed connection whose peer is known now. A peer that has moved comes so
+// before its direct connection is found to be dead: then the service of the host does nothing.
 func (c *Connector) cameIn(conn network.Conn) {
-	if c.relayedIn[conn] == nil {
-		done := conn.Stat().Opened.Add(hostPunches)
-		c.relayedIn[conn] = &relayedIn{next: done, soon: done}
+	if c.relayedIn[conn] != nil {
+		return
 	}
+	done := conn.Stat().Opened
+	if !c.hasDirect(conn.RemotePeer()) {
+		done = done.Add(hostPunches)
+	}
+	c.relayedIn[conn] = &relayedIn{next: done, soon: done}
 }
 
 func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time) {
@@ -74,7 +80,11 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 	ours := c.seenAs()
 	for conn, r := range c.relayedIn {
 		id := conn.RemotePeer()
-		if r.runs || c.hasDirect(id) {
+		if r.runs {
+			continue
+		}
+		if c.hasDirect(id) { // when that ends, the peer is punched at once
+			r.next, r.pause = r.soon, 0
 			continue
 		}
 		due, known := r.next, punched(ours, public(c.cfg.Host.Peerstore().Addrs(id)))
@@ -82,7 +92,7 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 			due = r.soon
 		}
 		if now.Before(due) {
-			next = earliest(next, due)
+			next = tasks.Earliest(next, due)
 			continue
 		}
 		if start.Room() == 0 {
@@ -96,14 +106,6 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 		})
 	}
 	return next
-}
-
-// earliest returns the earlier of two times, of which the first may be zero.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // hasDirect reports whether a peer is connected without a relay.

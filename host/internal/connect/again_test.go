@@ -34,7 +34,14 @@ type punches struct {
 // target, which answers with addresses. Dials fail.
 func punching(t *testing.T, answers ...string) (*node, *punches) {
 	t.Helper()
+	return punchingAfter(t, func(*node) {}, answers...)
+}
+
+// punchingAfter is punching of a node that something happens to before.
+func punchingAfter(t *testing.T, before func(*node), answers ...string) (*node, *punches) {
+	t.Helper()
 	n, p := atHome(t), &punches{began: time.Now()}
+	before(n)
 	n.host.addrs = nil
 	n.host.net.dir = network.DirInbound
 	if err := n.host.Peerstore().AddProtocols(target, holepunch.Protocol); err != nil {
@@ -142,6 +149,34 @@ func testPunchAgain(t *testing.T) {
 	p.mu.Unlock()
 	time.Sleep(time.Hour)
 	expect("connected directly", 10*time.Second, 16*time.Second, 27*time.Second, 40*time.Second, 50*time.Second)
+}
+
+// A peer that has moved comes through a relay while its direct connection seems to be open. It is
+// punched as soon as that is closed, since the host does not; a direct connection that ends
+// again and again is punched for once in a while.
+func TestPunchAfterDeadConnection(t *testing.T) { synctest.Test(t, testPunchAfterDeadConnection) }
+
+func testPunchAfterDeadConnection(t *testing.T) {
+	var dead network.Conn
+	n, p := punchingAfter(t, func(n *node) { dead = n.host.net.open(target, publicAddr) }, otherSeen)
+	closes := func(when string, conn network.Conn, want int) {
+		t.Helper()
+		_ = conn.Close()
+		n.cfg.Wake()
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.after) != want {
+			t.Fatalf("%s: punched after %v, want %d times", when, p.after, want)
+		}
+	}
+	time.Sleep(time.Second)
+	n.host.net.dial = func(context.Context, []multiaddr.Multiaddr, bool) (string, error) { return otherSeen, nil }
+	closes("the dead connection is closed", dead, 1)
+	punched := func() network.Conn { return n.host.net.ConnsToPeer(target)[1] }
+	closes("the new one ends too", punched(), 1)
+	time.Sleep(2*minPunchPause + time.Second)
+	closes("the next one ends later", punched(), 3)
 }
 
 // Nothing is done for a connection that has ended, a peer that does not punch, and one that

@@ -47,10 +47,12 @@
 //
 // A peer that stays relayed is punched again.
 //
-//   - Context: libp2p punches when a relayed connection comes in, and never again; where an
-//     address had just changed, the two stayed relayed for up to an hour.
-//   - Decision: the same end punches when an address of one of both has changed, and after
-//     pauses that double from 5 s to 5 min; it offers the addresses that peers have seen last.
+//   - Context: libp2p punches when a relayed connection comes in, and never again, and not while
+//     a direct connection seems to be open; where an address had just changed, or a peer that
+//     had moved came back before its old connection was closed, the two stayed relayed.
+//   - Decision: the same end punches when the direct connection has ended, when an address of
+//     one of both has changed, and after pauses that double from 5 s to 5 min; it offers the
+//     addresses that peers have seen last.
 //   - Consequence: direct 3 to 97 s after a router was replaced by one that permits it; a pair
 //     that cannot be direct exchanges three messages in 5 min.
 //   - It would change if libp2p tried again.

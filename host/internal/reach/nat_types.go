@@ -6,8 +6,8 @@ package reach
 
 import "github.com/libp2p/go-libp2p/core/network"
 
-// NAT returns how the router maps ports of TCP, and of UDP.
-func (r *Reach) NAT() (tcp, udp network.NATDeviceType) {
+// NAT returns how the router maps ports of TCP, and of UDP, and the less favourable of both.
+func (r *Reach) NAT() (tcp, udp, worse network.NATDeviceType) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of := func(found network.NATDeviceType, transport string) network.NATDeviceType {
@@ -16,7 +16,8 @@ func (r *Reach) NAT() (tcp, udp network.NATDeviceType) {
 		}
 		return found
 	}
-	return of(r.nat.tcp, transportTCP), of(r.nat.udp, transportUDP)
+	tcp, udp = of(r.nat.tcp, transportTCP), of(r.nat.udp, transportUDP)
+	return tcp, udp, max(tcp, udp)
 }
 
 // natTypes is what the host has found out about its NAT. The caller of its methods holds the

@@ -192,10 +192,7 @@ func (r *Reach) settle(now time.Time) time.Time {
 	if r.since.IsZero() {
 		return next
 	}
-	if lasted := r.since.Add(r.patience(now)); next.IsZero() || lasted.Before(next) {
-		next = lasted
-	}
-	return next
+	return tasks.Earliest(next, r.since.Add(r.patience(now)))
 }
 
 // follow makes the decision, unless a finding must last first. The caller holds the

@@ -64,8 +64,8 @@ func TestNAT(t *testing.T) {
 	r := New(Config{})
 	check := func(tcp, udp network.NATDeviceType) {
 		t.Helper()
-		if gotTCP, gotUDP := r.NAT(); gotTCP != tcp || gotUDP != udp {
-			t.Errorf("TCP %v, UDP %v; want %v, %v", gotTCP, gotUDP, tcp, udp)
+		if gotTCP, gotUDP, worse := r.NAT(); gotTCP != tcp || gotUDP != udp || worse != max(tcp, udp) {
+			t.Errorf("TCP %v, UDP %v, the worse %v; want %v, %v", gotTCP, gotUDP, worse, tcp, udp)
 		}
 	}
 	check(unknown, unknown)

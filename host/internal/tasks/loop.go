@@ -121,11 +121,17 @@ func (l *Loop) ask(now time.Time) (next time.Time) {
 			continue
 		}
 		l.start[i].next.Store(t.UnixNano())
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
+		next = Earliest(next, t)
 	}
 	return next
+}
+
+// Earliest returns the earlier of two times. The zero time is none.
+func Earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // A Due is when a job is due.

@@ -16,6 +16,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// The zero time is no time.
+func TestEarliest(t *testing.T) {
+	none, a, b := time.Time{}, time.Unix(1, 0), time.Unix(2, 0)
+	for _, tt := range [][3]time.Time{{none, none, none}, {none, b, b}, {a, none, a}, {a, b, a}, {b, a, a}} {
+		if got := Earliest(tt[0], tt[1]); !got.Equal(tt[2]) {
+			t.Errorf("Earliest(%v, %v) = %v", tt[0], tt[1], got)
+		}
+	}
+}
+
 // Goroutines end with the group, with its cause; after that, none starts.
 func TestGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
