@@ -39,44 +39,22 @@ const maxRemembered = 512
 // Parse is [ParseRequest]. The Providers of announcements can share memory with those of
 // earlier ones: they must not be changed.
 func (p *RequestParser) Parse(msg []byte) (Request, error) {
-	e, ok := open(msg, maxRequestFields)
-	msg = e.msg
-	switch {
-	case !ok:
+	var e envelope
+	if !e.open(msg, maxRequestFields) {
 		return nil, fmt.Errorf("%w: not protobuf", ErrMalformed)
-	case e.kind < 0 || e.kind > pb.Message_PING:
-		return nil, fmt.Errorf("%w: unknown type %d", ErrMalformed, e.kind)
 	}
-	s := sizes{key: len(e.key)}
-	switch e.kind {
-	case pb.Message_PUT_VALUE:
-		s.records, s.values = 1+e.more, len(e.record.value)+e.moreValues
-	case pb.Message_ADD_PROVIDER:
-		s.proof = len(e.proof)
-	case pb.Message_GET_VALUE, pb.Message_GET_PROVIDERS, pb.Message_FIND_NODE, pb.Message_PING:
-	}
-	if err := s.check(e.kind); err != nil {
+	if err := e.checkRequest(); err != nil {
 		return nil, err
 	}
 	switch e.kind {
 	case pb.Message_PUT_VALUE:
-		switch {
-		case !e.hasRecord || e.badRecord:
-			return nil, fmt.Errorf("%w: %v without a record", ErrMalformed, e.kind)
-		case !bytes.Equal(e.key, e.record.key):
-			return nil, errOtherKey(e.kind)
-		}
-		put := PutValue{Record: e.record.record()}
-		if put.More = parseMore(msg, &put.Record, e.more); len(put.More) < e.more {
-			return nil, fmt.Errorf("%w: %v with a malformed record, or one of another key", ErrMalformed, e.kind)
-		}
-		return put, nil
+		return e.put()
 	case pb.Message_GET_VALUE:
 		return GetValue{Key: bytes.Clone(e.key)}, nil
 	case pb.Message_ADD_PROVIDER:
 		return AddProvider{
 			Key:       bytes.Clone(e.key),
-			Providers: p.announced(msg),
+			Providers: p.announced(e.msg),
 			Proof:     clone(e.proof),
 		}, nil
 	case pb.Message_GET_PROVIDERS:
@@ -86,6 +64,37 @@ func (p *RequestParser) Parse(msg []byte) (Request, error) {
 	case pb.Message_PING:
 	}
 	return Ping{}, nil
+}
+
+// checkRequest returns why a message is no request, or over a limit.
+func (e *envelope) checkRequest() error {
+	if e.kind < 0 || e.kind > pb.Message_PING {
+		return fmt.Errorf("%w: unknown type %d", ErrMalformed, e.kind)
+	}
+	s := sizes{key: len(e.key)}
+	switch e.kind {
+	case pb.Message_PUT_VALUE:
+		s.records, s.values = 1+e.more, len(e.record.value)+e.moreValues
+	case pb.Message_ADD_PROVIDER:
+		s.proof = len(e.proof)
+	case pb.Message_GET_VALUE, pb.Message_GET_PROVIDERS, pb.Message_FIND_NODE, pb.Message_PING:
+	}
+	return s.check(e.kind)
+}
+
+// put returns the request that stores the records of a message.
+func (e *envelope) put() (Request, error) {
+	switch {
+	case !e.hasRecord || e.badRecord:
+		return nil, fmt.Errorf("%w: %v without a record", ErrMalformed, e.kind)
+	case !bytes.Equal(e.key, e.record.key):
+		return nil, errOtherKey(e.kind)
+	}
+	put := PutValue{Record: e.record.record()}
+	if put.More = parseMore(e.msg, &put.Record, e.more); len(put.More) < e.more {
+		return nil, fmt.Errorf("%w: %v with a malformed record, or one of another key", ErrMalformed, e.kind)
+	}
+	return put, nil
 }
 
 // announced returns the providers of an announcement that was opened.
@@ -137,7 +146,8 @@ func onlyField(msg []byte, num protowire.Number) (value []byte, one bool) {
 func ParseResponse(req Request, msg []byte) (Response, error) {
 	var resp Response
 	want := kindOf(req)
-	e, ok := open(msg, maxResponseFields(want))
+	var e envelope
+	ok := e.open(msg, maxResponseFields(want))
 	msg = e.msg
 	switch {
 	case !ok:

@@ -26,7 +26,8 @@ func checkOpen(t rapid.TB, msg []byte) {
 	}
 	var want pb.Message
 	err := proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(msg, &want)
-	got, ok := open(msg, maxRequestFields)
+	var got envelope
+	ok := got.open(msg, maxRequestFields)
 	if err != nil {
 		return
 	}

@@ -131,7 +131,8 @@ func checkRequest(t rapid.TB, msg []byte) {
 
 func checkResponse(t rapid.TB, msg []byte) {
 	t.Helper()
-	e, ok := open(msg, maxRequestFields)
+	var e envelope
+	ok := e.open(msg, maxRequestFields)
 	if !ok {
 		return
 	}

@@ -228,8 +228,9 @@ func TestMoreInResponse(t *testing.T) {
 
 			// Left out on writing, so that it is all there is.
 			written := AppendResponse(nil, get, Response{Record: tt.first, More: tt.give})
-			if got, _ := open(written, len(written)); got.more != len(tt.want) {
-				t.Errorf("wrote %d further records, want %d", got.more, len(tt.want))
+			var e envelope
+			if e.open(written, len(written)); e.more != len(tt.want) {
+				t.Errorf("wrote %d further records, want %d", e.more, len(tt.want))
 			}
 			if got, err = ParseResponse(get, written); err != nil {
 				t.Fatal(err)

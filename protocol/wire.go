@@ -137,7 +137,7 @@ type envelope struct {
 // open takes a message apart, and reports whether it is one. It looks at so many fields at
 // most. Fields may come in any order; of one that comes twice, the last counts, and records
 // merge, as protobuf has it.
-func open(msg []byte, most int) (e envelope, ok bool) {
+func (e *envelope) open(msg []byte, most int) (ok bool) {
 	f := walk(msg, most)
 	for f.next() {
 		if v, ok := f.varint(fieldType); ok {
@@ -157,7 +157,7 @@ func open(msg []byte, most int) (e envelope, ok bool) {
 		}
 	}
 	e.msg = msg[:len(msg)-len(f.rest)]
-	return e, !f.bad
+	return !f.bad
 }
 
 // clone copies b. An empty b gives nil: for protobuf it is the same as an absent field.

@@ -160,17 +160,9 @@ func (m *Memory) Providers(ctx context.Context, key []byte, now time.Time, limit
 	if len(found) == 0 {
 		return nil, nil
 	}
-	// All bytes are copied into one allocation, without the lock.
-	size := 0
-	for _, e := range found {
-		size += len(e.data)
-	}
 	out := make([]Provider, len(found))
-	buf := make([]byte, 0, size)
-	for i, e := range found {
-		start := len(buf)
-		buf = append(buf, e.data...)
-		out[i] = Provider{ID: e.id, Addrs: buf[start:len(buf):len(buf)], Received: e.received, Expires: e.expires, Origin: e.origin}
+	for i, e := range found { // entries never change, so the reader shares their bytes
+		out[i] = Provider{ID: e.id, Addrs: slices.Clip(e.data), Received: e.received, Expires: e.expires, Origin: e.origin}
 	}
 	return out, nil
 }

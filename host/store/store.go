@@ -126,7 +126,8 @@ type Publication struct {
 // itself. Each of the three has its own keys: a value and a provider under the
 // same key have nothing to do with each other.
 //
-// Keys are any bytes, and an empty one is a key too. Data is copied in and out.
+// Keys are any bytes, and an empty one is a key too. Data is copied in and out, but the
+// Addrs of a list of providers are only to be read: the store may hold the same bytes.
 // Times are kept to the nanosecond, without their monotonic reading and
 // possibly without their location: compare them with [time.Time.Equal].
 //

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -86,7 +84,14 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 // no other pass verifies it again. If age is above 0, the entries are left out that arrived
 // within it, and our own announcements. The values of a key are copied together, if one of
 // them arrived before.
-func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
+func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) ([]protocol.Request, error) {
+	requests, err := h.Candidates(ctx, kind, key, age)
+	return slices.DeleteFunc(requests, func(req protocol.Request) bool { return !h.genuine(ctx, req) }), err
+}
+
+// Candidates is Copies with the announcements that have a false proof: to verify one takes
+// 70 µs of CPU.
+func (h *Holder) Candidates(ctx context.Context, kind store.Kind, key []byte, age time.Duration) (requests []protocol.Request, err error) {
 	now := time.Now()
 	old := func(received time.Time) bool { return age <= 0 || now.Sub(received) >= age || aheadOf(now, received) }
 	if kind == store.KindValue {
@@ -107,21 +112,29 @@ func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age ti
 			}
 			continue
 		}
-		kept := announce.ParseKept(p.Addrs)
-		if !old(p.Received) || len(kept.Proof) == 0 {
-			continue
+		if kept := announce.ParseKept(p.Addrs); old(p.Received) && len(kept.Proof) > 0 {
+			requests = append(requests, protocol.AddProvider{
+				Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
+			})
 		}
-		if _, err := announce.Verify(kept.Proof, peer.ID(p.ID), h.cfg.Protocol, key); err != nil {
-			if err := h.dropProof(ctx, key, p.ID, kept.Proof, now); err != nil {
-				log.Debugw("a false proof is kept", "key", key, "provider", peer.ID(p.ID), "error", err)
-			}
-			continue
-		}
-		requests = append(requests, protocol.AddProvider{
-			Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
-		})
 	}
 	return requests, err
+}
+
+// genuine reports whether a candidate may be passed on. It drops the proof if that is false.
+func (h *Holder) genuine(ctx context.Context, req protocol.Request) bool {
+	add, ok := req.(protocol.AddProvider)
+	if !ok || add.Providers[0].ID == h.self {
+		return true
+	}
+	id := add.Providers[0].ID
+	if _, err := announce.Verify(add.Proof, id, h.cfg.Protocol, add.Key); err == nil {
+		return true
+	}
+	if err := h.dropProof(ctx, add.Key, string(id), add.Proof, time.Now()); err != nil {
+		log.Debugw("a false proof is kept", "key", add.Key, "provider", id, "error", err)
+	}
+	return false
 }
 
 // dropProof takes a proof out of the announcement that has it: it is told as before, and not

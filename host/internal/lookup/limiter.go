@@ -18,8 +18,9 @@ const (
 	limitLeast = 4
 
 	// limitStep is how often the limit changes while lookups wait. It is doubled if timers are
-	// late by less than a step.
-	limitStep = 50 * time.Millisecond
+	// late by less than limitLate.
+	limitStep = 20 * time.Millisecond
+	limitLate = 50 * time.Millisecond
 )
 
 // errWaiting is why a lookup that has not begun has found nothing.
@@ -123,7 +124,7 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 // step changes the limit while timers are late by some time.
 func (l *limiter) step(late time.Duration, starved bool) {
 	switch {
-	case late < limitStep:
+	case late < limitLate:
 		l.limit *= 2
 	case l.ended > 0 && starved:
 		l.limit = max(limitLeast, min(l.limit, l.underWay)/2)

@@ -87,6 +87,33 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// A machine that keeps up runs 256 lookups at once after a tenth of a second: most of what they
+// take is the time of their answers.
+func TestBurstBeginsSoon(t *testing.T) {
+	const lookups = 256
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		for _, id := range ids {
+			n.net.Add(id, calltest.After(250*time.Millisecond, calltest.Knows(testK, ids...)))
+		}
+		n.bound(t, 0)
+		find := n.Closest(0)
+		var all sync.WaitGroup
+		for i := range lookups {
+			all.Go(func() {
+				if _, err := find(t.Context(), fmt.Append(nil, "key ", i), nil); err != nil {
+					t.Errorf("lookup %d: %v", i, err)
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := n.underWay(); got != lookups {
+			t.Errorf("%d lookups are under way, want %d", got, lookups)
+		}
+		all.Wait()
+	})
+}
+
 // Lookups whose readers begin others, and wait for them, do not wait for each other for ever.
 func TestReaderBeginsLookups(t *testing.T) {
 	for _, late := range []time.Duration{0, 100 * time.Millisecond, time.Second} {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/announce"
@@ -190,6 +192,7 @@ func TestAnnouncementsAreReplicated(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		verified := countVerified(t)
 		time.Sleep(time.Hour)
 		n.net.Asked()
 		n.run()
@@ -207,6 +210,9 @@ func TestAnnouncementsAreReplicated(t *testing.T) {
 		slices.Sort(want)
 		if !slices.Equal(to, want) {
 			t.Errorf("replicated to %d peers, want %d", len(to), len(want))
+		}
+		if n := verified(); n != 1 {
+			t.Errorf("the signature was verified %d times, want once", n)
 		}
 	})
 }
@@ -273,4 +279,34 @@ func TestFasterHolder(t *testing.T) {
 			t.Errorf("%d requests, want a lookup and no put", len(asked))
 		}
 	})
+}
+
+// countVerified counts the signatures with a key like that of a new peer which are verified
+// from now on, until the test ends.
+func countVerified(t *testing.T) func() int64 {
+	t.Helper()
+	var count atomic.Int64
+	_, id := roomtest.NewPeer(t)
+	key, err := id.ExtractPublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := crypto.PubKeyUnmarshallers[key.Type()]
+	crypto.PubKeyUnmarshallers[key.Type()] = func(data []byte) (crypto.PubKey, error) {
+		key, err := before(data)
+		return countedKey{key, &count}, err
+	}
+	t.Cleanup(func() { crypto.PubKeyUnmarshallers[key.Type()] = before })
+	return count.Load
+}
+
+// A countedKey counts the signatures that it verifies.
+type countedKey struct {
+	crypto.PubKey
+	count *atomic.Int64
+}
+
+func (k countedKey) Verify(data, signature []byte) (bool, error) {
+	k.count.Add(1)
+	return k.PubKey.Verify(data, signature)
 }

@@ -42,14 +42,10 @@ const (
 // address that stands for an IPv4 address has the scope of the latter. A DNS name is
 // public unless it is a local name; it is not resolved.
 func Of(addr multiaddr.Multiaddr) Scope {
-	if ip, err := manet.ToIP(addr); err == nil {
-		if v4 := embedded(ip); v4 != nil {
-			if addr, err = manet.FromIP(v4); err != nil {
-				return Private
-			}
-		}
-	}
+	addr, err := unembedded(addr)
 	switch {
+	case err != nil:
+		return Private
 	case manet.IsIPLoopback(addr):
 		return Loopback
 	case manet.IsPublicAddr(addr):
@@ -57,6 +53,19 @@ func Of(addr multiaddr.Multiaddr) Scope {
 	default:
 		return Private
 	}
+}
+
+// unembedded returns the IPv4 address that an IPv6 address stands for; addr itself if it is no
+// such address.
+func unembedded(addr multiaddr.Multiaddr) (multiaddr.Multiaddr, error) {
+	ip, err := manet.ToIP(addr)
+	if err != nil {
+		return addr, nil
+	}
+	if v4 := embedded(ip); v4 != nil {
+		return manet.FromIP(v4)
+	}
+	return addr, nil
 }
 
 // embedded returns the IPv4 address that an IPv6 address of NAT64 (RFC 6052) or

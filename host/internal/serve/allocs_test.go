@@ -39,7 +39,7 @@ func TestAllocations(t *testing.T) {
 		{protocol.GetValue{Key: []byte("/v/key")}, 7},
 		{protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}}, 14},
 		{add, 8},
-		{protocol.GetProviders{Key: key}, 5},
+		{protocol.GetProviders{Key: key}, 4},
 	} {
 		alone := objects(t, n, far, tt.req)
 		n.cfg.Observer = observe.New(nil)
@@ -75,6 +75,35 @@ func objects(t *testing.T, n *node, from network.Conn, req protocol.Request) flo
 	_ = near.Close()
 	n.Done().Wait()
 	return got
+}
+
+// How many objects a stream with one request takes, from its begin to its end: its buffers are
+// those of an earlier stream. The two ends of it in the test are among them.
+func TestAllocationsOfStream(t *testing.T) {
+	if roomtest.RaceEnabled {
+		t.Skip("the race detector allocates, too")
+	}
+	n := newNode(t, 256)
+	acquaint(n, 150, "/ip4/192.0.2.1/tcp/4001", "/ip4/192.0.2.1/udp/4001/quic-v1")
+	from := roomtest.NewConn(aPeer, multiaddr.StringCast("/ip4/1.2.3.4/tcp/1"))
+	frame := protocol.AppendRequestFrame(nil, protocol.FindNode{Target: []byte(calltest.ID(5000))})
+	r, buf := bufio.NewReader(nil), []byte(nil)
+	got := testing.AllocsPerRun(1000, func() {
+		near, theirs := roomtest.NewStream(roomtest.NewConn(n.host.ID(), nil), from)
+		var err error
+		if _, err = near.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		_ = near.CloseWrite()
+		n.Handle(theirs)
+		r.Reset(near)
+		if buf, err = protocol.ReadFrameInto(r, buf, protocol.MaxFrame); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 30 {
+		t.Errorf("%.0f objects, want at most 30", got)
+	}
 }
 
 // A stream that is in use for long has at least the time of its limits, less slack, for each

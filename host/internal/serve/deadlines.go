@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/go-kad/kad/protocol"
 )
 
 const (
@@ -57,6 +59,16 @@ func (d *deadlines) noticing(now time.Time) bool {
 	}
 	d.noticed = now
 	return true
+}
+
+// of returns the context of a request.
+func (d *deadlines) of(req protocol.Request, now time.Time) context.Context {
+	switch req.(type) {
+	case protocol.FindNode, protocol.Ping: // they are answered from memory
+		return d.node
+	default:
+		return d.working(now)
+	}
 }
 
 // working returns the context of a request that may block.

@@ -284,7 +284,9 @@ func TestQueue(t *testing.T) {
 	q := queue{places: 1}
 	in := func(id int, addr string) *inbound {
 		_, far := roomtest.NewStream(nil, roomtest.NewConn(calltest.ID(id), multiaddr.StringCast(addr)))
-		return &inbound{stream: far, peer: calltest.ID(id)}
+		in := &inbound{stream: far, peer: calltest.ID(id)}
+		in.locate()
+		return in
 	}
 	first := in(0, netAddr(0))
 	q.begin(first)

@@ -24,7 +24,7 @@ type inbound struct {
 	many    bool // each of its messages has many requests
 	peer    peer.ID
 	network string // of the address of its connection, and
-	subnet  string // the smaller one in it; both are empty before locate
+	subnet  string // the smaller one in it
 
 	since time.Time // when its last message was read, or the stream began
 	busy  int       // requests of it that are being answered, or wait for their turn
@@ -49,6 +49,7 @@ func (in *inbound) Write(b []byte) (int, error) { return in.traffic.Write(in.str
 // stream of another peer is ended, if there is one that may be.
 func (s *Server) add(stream network.Stream, now time.Time) *inbound {
 	in := &inbound{stream: stream, traffic: &s.traffic, peer: stream.Conn().RemotePeer(), since: now, took: minCost}
+	in.locate()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine, all := s.streamsOf(in.peer) >= maxInboundPerPeer, len(s.streams) >= s.cfg.MaxInbound
@@ -75,15 +76,12 @@ func (s *Server) streamsOf(id peer.ID) int {
 	return 0
 }
 
-// locate reads in which networks the address of the connection is, with its first request, or when
-// there are too many streams. A private address says nothing: each of its peers counts as a
-// network.
+// locate reads in which networks the address of the connection is. A private address says
+// nothing: each of its peers counts as a network.
 func (in *inbound) locate() {
-	if in.network == "" {
-		addr := in.stream.Conn().RemoteMultiaddr()
-		in.network = cmp.Or(scope.Wide(addr), string(in.peer))
-		in.subnet = cmp.Or(scope.Group(addr), string(in.peer))
-	}
+	addr := in.stream.Conn().RemoteMultiaddr()
+	in.network = cmp.Or(scope.Wide(addr), string(in.peer))
+	in.subnet = cmp.Or(scope.Group(addr), string(in.peer))
 }
 
 // minIdle is how long a stream is idle before it counts as not in use: a request may be on
@@ -99,9 +97,7 @@ const minIdle = 100 * time.Millisecond
 // the newcomer is a contact of the table. Contacts lose none to strangers.
 func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	networks, subnets := make(map[string]int), make(map[string]int)
-	newcomer.locate()
 	for in := range s.streams {
-		in.locate()
 		networks[in.network]++
 		subnets[in.subnet]++
 	}

@@ -14,14 +14,14 @@ var errNoStore = fmt.Errorf("%w: many requests can only store something", protoc
 // respondMany answers a message that has many requests, and was read now, each as if it had come
 // alone: each waits for its turn, and has the limits, the quotas and the refusals that it has
 // alone. For what is left when the time of an answer is over, the node is busy.
-func (s *Server) respondMany(in *inbound, requests [][]byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
+func (s *Server) respondMany(in *inbound, requests [][]byte, buf *buffers, now time.Time) (answer []byte, ready time.Time, err error) {
 	codes := make([]uint32, len(requests))
 	ready = now
 	for i, one := range requests {
 		if err = kaderr.ErrBusy; ready.Sub(now) < answerTimeout {
-			_, ready, err = s.respond(in, one, buf, limits, ready)
+			_, ready, err = s.respond(in, one, buf, ready)
 		}
-		if limits.node.Err() != nil {
+		if buf.limits.node.Err() != nil {
 			return nil, ready, kaderr.ErrBusy
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 
@@ -8,7 +9,10 @@ import (
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/protocol"
 )
 
 const (
@@ -109,9 +113,7 @@ func (s *Server) has(in *inbound) bool {
 // stream of a contact of the table is not ended for a stranger.
 func (s *Server) evictLargest(newcomer *inbound, size int) bool {
 	networks, peers := make(map[string]int), make(map[string]int)
-	newcomer.locate()
 	for in := range s.streams {
-		in.locate()
 		networks[in.network] += in.memory
 		peers[string(in.peer)] += in.memory
 	}
@@ -144,4 +146,49 @@ func compareMemory(networks, peers map[string]int, a, b *inbound) int {
 		cmp.Compare(peers[string(a.peer)], peers[string(b.peer)]),
 		cmp.Compare(a.memory, b.memory),
 	)
+}
+
+// buffers are what the requests of one stream share, and then those of a later stream. What
+// request and answer take is reserved when it is more than they keep.
+type buffers struct {
+	reader          *bufio.Reader
+	request, answer []byte
+	reserve         func(size int) error
+
+	limits deadlines
+	from   holder.From
+	parser protocol.RequestParser
+	last   announce.Last
+}
+
+// encode returns the frame of the answer to a request of so many bytes. It is good until the next
+// one.
+func (b *buffers) encode(request int, req protocol.Request, reply Reply) ([]byte, error) {
+	if size := request + reply.size(); size > maxReused {
+		if err := b.reserve(size); err != nil {
+			return nil, err
+		}
+	}
+	answer := protocol.AppendEncodedResponseFrame(b.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
+	b.answer = reusable(answer)
+	return answer, nil
+}
+
+// free ends the use of buffers by a stream. Only their memory is used again.
+func (s *Server) free(buf *buffers) {
+	buf.limits.end()
+	buf.reader.Reset(nil)
+	*buf = buffers{reader: buf.reader, request: buf.request, answer: buf.answer}
+	s.buffers.Put(buf)
+}
+
+// maxReused is the largest buffer that a stream keeps while it is idle: most messages fit.
+const maxReused = 8 << 10
+
+// reusable returns a buffer if it is to be kept.
+func reusable(buf []byte) []byte {
+	if cap(buf) > maxReused {
+		return nil
+	}
+	return buf
 }

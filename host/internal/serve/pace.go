@@ -150,7 +150,6 @@ func (a *accounts) bound(now time.Time) {
 
 // paceOf returns the pace that a request has to keep, which was read now; nil if there is none.
 func (s *Server) paceOf(in *inbound, now time.Time) *pace {
-	in.locate()
 	others := s.used.asks(in.peer, now)
 	if in.presses {
 		return &s.pressed

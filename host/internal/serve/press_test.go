@@ -92,7 +92,9 @@ func TestContactsHaveMoreTurns(t *testing.T) {
 	q := queue{places: 1}
 	in := func(id int, known bool) *inbound {
 		_, far := roomtest.NewStream(nil, roomtest.NewConn(calltest.ID(id), roomtest.Addrs(netAddr(id))[0]))
-		return &inbound{stream: far, peer: calltest.ID(id), known: known}
+		in := &inbound{stream: far, peer: calltest.ID(id), known: known}
+		in.locate()
+		return in
 	}
 	running := in(0, false)
 	q.begin(running)

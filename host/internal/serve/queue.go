@@ -64,7 +64,6 @@ func (l *level) user(name string) *user {
 
 // find returns the networks and the peer of a stream.
 func (q *queue) find(in *inbound) [3]*user {
-	in.locate()
 	return [3]*user{q.levels[0].user(in.network), q.levels[1].user(in.subnet), q.levels[2].user(string(in.peer))}
 }
 

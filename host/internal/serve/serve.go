@@ -69,8 +69,9 @@ type Server struct {
 	limits  Limits
 	done    sync.WaitGroup // the goroutines that serve
 
-	rooms sync.Pool        // of *room
-	times observe.Requests // of requests, until the answer was ready, by Answered and Refused
+	buffers sync.Pool        // of *buffers
+	rooms   sync.Pool        // of *room
+	times   observe.Requests // of requests, until the answer was ready, by Answered and Refused
 
 	traffic observe.Traffic
 }
@@ -87,6 +88,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, streams: make(map[*inbound]struct{}), shares: make(map[peer.ID]*share),
 		queue:   newQueue(),
 		pressed: pace{queue: queue{places: 1}, share: pressedShare, burst: pressedBurst},
+		buffers: sync.Pool{New: func() any { return &buffers{reader: bufio.NewReader(nil)} }},
 		rooms:   sync.Pool{New: func() any { return newRoom(cfg.K) }},
 	}
 }
@@ -114,20 +116,16 @@ func (s *Server) handle(stream network.Stream, many bool) {
 		_ = stream.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	r := bufio.NewReader(in)
-	limits := &deadlines{stream: stream, node: s.cfg.Tasks.Context()}
-	defer limits.end()
-	buf := buffers{reserve: func(size int) error { return s.reserve(in, size) }}
+	buf := s.buffers.Get().(*buffers)
+	defer s.free(buf)
+	buf.limits = deadlines{stream: stream, node: s.cfg.Tasks.Context()}
+	buf.reader.Reset(in)
+	buf.reserve = func(size int) error { return s.reserve(in, size) }
 	buf.from = holder.From{ID: in.peer, At: scope.OfConn(stream.Conn()), Last: &buf.last}
 	for {
 		var err error
-		if now, err = s.serveOne(in, r, &buf, limits, now); err != nil {
-			code := kaderr.CodeOf(err)
-			log.Debugw("stream reset", "peer", stream.Conn().RemotePeer(), "error", err, "code", code)
-			if !left(err) {
-				s.refuse()
-			}
-			_ = stream.ResetWithError(code)
+		if now, err = s.serveOne(in, buf, now); err != nil {
+			s.fail(in, err)
 			return
 		}
 		if now.IsZero() {
@@ -135,6 +133,16 @@ func (s *Server) handle(stream network.Stream, many bool) {
 			return
 		}
 	}
+}
+
+// fail ends a stream with an error.
+func (s *Server) fail(in *inbound, err error) {
+	code := kaderr.CodeOf(err)
+	log.Debugw("stream reset", "peer", in.peer, "error", err, "code", code)
+	if !left(err) {
+		s.refuse()
+	}
+	_ = in.stream.ResetWithError(code)
 }
 
 var errLeft = errors.New("the peer has not taken the answer")
@@ -150,9 +158,9 @@ func left(err error) bool {
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
 // It returns when the answer was ready; the zero time if the other side has no more.
-func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *deadlines, idle time.Time) (ready time.Time, err error) {
-	limits.reading(idle)
-	msg, err := protocol.ReadFrameWithin(r, buf.request, maxRequest, buf.reserve)
+func (s *Server) serveOne(in *inbound, buf *buffers, idle time.Time) (ready time.Time, err error) {
+	buf.limits.reading(idle)
+	msg, err := protocol.ReadFrameWithin(buf.reader, buf.request, maxRequest, buf.reserve)
 	if errors.Is(err, io.EOF) {
 		return time.Time{}, nil
 	}
@@ -167,16 +175,16 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 		}
 	}
 	now := time.Now()
-	s.active(in, now, max(1, len(requests)), r.Buffered())
+	s.active(in, now, max(1, len(requests)), buf.reader.Buffered())
 	defer s.idle(in)
 	var answer []byte
 	if in.many {
-		answer, ready, err = s.respondMany(in, requests, buf, limits, now)
+		answer, ready, err = s.respondMany(in, requests, buf, now)
 	} else {
-		answer, ready, err = s.respond(in, msg, buf, limits, now)
+		answer, ready, err = s.respond(in, msg, buf, now)
 	}
 	if err == nil && answer != nil {
-		limits.writing(ready)
+		buf.limits.writing(ready)
 		if _, err := in.Write(answer); err != nil {
 			return ready, fmt.Errorf("%w: %w", errLeft, err)
 		}
@@ -189,63 +197,63 @@ func (s *Server) serveOne(in *inbound, r *bufio.Reader, buf *buffers, limits *de
 
 // respond answers the request of a frame, which was read now, when it has its turn. It returns
 // the frame of the answer, which is nil if there is none, and when it was ready.
-func (s *Server) respond(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
-	if now, err = s.wait(in, limits, now); err != nil {
+func (s *Server) respond(in *inbound, msg []byte, buf *buffers, now time.Time) (answer []byte, ready time.Time, err error) {
+	if now, err = s.wait(in, &buf.limits, now); err != nil {
 		return nil, now, err
 	}
-	answer, ready, err = s.answer(in, msg, buf, limits, now)
+	ready = now
+	req, err := buf.parser.Parse(msg) // a copy
+	switch {
+	case err != nil:
+	case in.many && !stores(req):
+		err = errNoStore
+	default:
+		answer, ready, err = s.answer(in, req, len(msg), buf, now)
+	}
 	s.served(in, now, ready)
 	return answer, ready, err
 }
 
-// answer answers the request of a frame, which was read now. It returns the frame of the
-// answer, which is nil if there is none, and when it was ready.
-func (s *Server) answer(in *inbound, msg []byte, buf *buffers, limits *deadlines, now time.Time) (answer []byte, ready time.Time, err error) {
-	req, err := buf.parser.Parse(msg) // a copy
-	if err != nil {
-		return nil, now, err
-	}
-	ctx := limits.node
-	_, put := req.(protocol.PutValue)
-	_, add := req.(protocol.AddProvider)
-	if in.many && !put && !add {
-		return nil, now, errNoStore
-	}
-	switch req.(type) {
-	case protocol.FindNode, protocol.Ping: // they are answered from memory
-	default:
-		ctx = limits.working(now)
-	}
-	ctx, traced := s.span(ctx, in.peer, req)
+// answer answers a request that came in so many bytes, and was read now. It returns the frame of
+// the answer, which is nil if there is none, and when it was ready.
+func (s *Server) answer(in *inbound, req protocol.Request, size int, buf *buffers, now time.Time) (answer []byte, ready time.Time, err error) {
+	ctx, traced := s.span(buf.limits.of(req, now), in.peer, req)
 	room := s.rooms.Get().(*room)
 	defer s.rooms.Put(room)
 	var reply Reply
 	if err = s.allow(in.stream.Conn(), req); err == nil {
-		reply, err = s.reply(ctx, room, buf.from, req, now)
+		reply, err = s.reply(ctx, room, &buf.from, req, now)
 	}
 	ready = time.Now()
+	outcome := Answered
+	if err != nil {
+		outcome = Refused // counted when the stream is reset
+	}
+	s.times.Add(req, outcome, ready.Sub(now))
 	if traced != nil {
 		traced(err)
 	}
 	if err != nil {
-		s.times.Add(req, Refused, ready.Sub(now))
-		return nil, ready, err // counted when the stream is reset
+		return nil, ready, err
 	}
-	s.times.Add(req, Answered, ready.Sub(now))
-	if limits.noticing(now) {
+	if buf.limits.noticing(now) {
 		s.cfg.Asked(in.stream.Conn())
 	}
-	if add || in.many {
+	if _, add := req.(protocol.AddProvider); add || in.many {
 		return nil, ready, nil // it has no answer of its own
 	}
-	if size := len(msg) + reply.size(); size > maxReused {
-		if err := buf.reserve(size); err != nil {
-			return nil, ready, err
-		}
+	answer, err = buf.encode(size, req, reply)
+	return answer, ready, err
+}
+
+// stores reports whether a request stores something.
+func stores(req protocol.Request) bool {
+	switch req.(type) {
+	case protocol.PutValue, protocol.AddProvider:
+		return true
+	default:
+		return false
 	}
-	answer = protocol.AppendEncodedResponseFrame(buf.answer[:0], req, reply.Records, reply.Closer, reply.Providers)
-	buf.answer = reusable(answer)
-	return answer, ready, nil
 }
 
 // span begins a span for a request of a peer, and returns what ends it. Without a Tracer, there
@@ -275,28 +283,6 @@ func (s *Server) allow(conn network.Conn, req protocol.Request) error {
 	return nil
 }
 
-// buffers are what the requests of one stream share. What request and answer take is reserved
-// when it is more than they keep.
-type buffers struct {
-	request, answer []byte
-	reserve         func(size int) error
-
-	from   holder.From
-	parser protocol.RequestParser
-	last   announce.Last
-}
-
-// maxReused is the largest buffer that a stream keeps while it is idle: most messages fit.
-const maxReused = 8 << 10
-
-// reusable returns a buffer if it is to be kept.
-func reusable(buf []byte) []byte {
-	if cap(buf) > maxReused {
-		return nil
-	}
-	return buf
-}
-
 // A Reply is the answer to a request, its peers encoded already.
 type Reply struct {
 	Records   []protocol.Record // the best one first
@@ -319,7 +305,7 @@ func (r Reply) size() (bytes int) {
 
 // Answer handles one request that arrived just now. It needs no stream.
 func (s *Server) Answer(ctx context.Context, from holder.From, req protocol.Request, now time.Time) (Reply, error) {
-	return s.reply(ctx, newRoom(s.cfg.K), from, req, now)
+	return s.reply(ctx, newRoom(s.cfg.K), &from, req, now)
 }
 
 // A room is where a Reply has its peers: requests share a few of them.
@@ -334,25 +320,33 @@ func newRoom(k int) *room {
 }
 
 // reply is Answer with the room of the Reply.
-func (s *Server) reply(ctx context.Context, in *room, from holder.From, req protocol.Request, now time.Time) (Reply, error) {
+func (s *Server) reply(ctx context.Context, in *room, from *holder.From, req protocol.Request, now time.Time) (Reply, error) {
 	switch req := req.(type) {
 	case protocol.FindNode:
 		return Reply{Closer: s.closerTo(in, from, req.Target, true)}, nil
 	case protocol.GetValue:
 		records, err := s.cfg.Holder.Records(ctx, req.Key, now)
 		return Reply{Records: records, Closer: s.closerTo(in, from, req.Key, false)}, err
-	case protocol.PutValue:
-		return Reply{}, s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
 	case protocol.GetProviders:
-		providers, err := s.cfg.Holder.Providers(ctx, in.providers[:0], from, req.Key, now)
+		providers, err := s.cfg.Holder.Providers(ctx, in.providers[:0], *from, req.Key, now)
 		in.providers = providers
 		return Reply{Providers: providers, Closer: s.closerTo(in, from, req.Key, false)}, err
-	case protocol.AddProvider:
-		return Reply{}, s.cfg.Holder.Announced(ctx, from, req, now)
 	case protocol.Ping:
 		return Reply{}, nil
 	default:
-		return Reply{}, fmt.Errorf("kad: request %T has no handler", req)
+		return Reply{}, s.take(ctx, from, req, now)
+	}
+}
+
+// take stores what a request brings.
+func (s *Server) take(ctx context.Context, from *holder.From, req protocol.Request, now time.Time) error {
+	switch req := req.(type) {
+	case protocol.PutValue:
+		return s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
+	case protocol.AddProvider:
+		return s.cfg.Holder.Announced(ctx, *from, req, now)
+	default:
+		return fmt.Errorf("kad: request %T has no handler", req)
 	}
 }
 
@@ -362,7 +356,7 @@ func (s *Server) reply(ctx context.Context, in *room, from holder.From, req prot
 // it is the requester or us. That is how peers that do not serve are found.
 //
 // Spec: libp2p kad-dht, "Peer routing".
-func (s *Server) closerTo(in *room, from holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
+func (s *Server) closerTo(in *room, from *holder.From, preimage []byte, isPeer bool) []protocol.EncodedPeer {
 	peers := in.closer[:0]
 	room := s.cfg.K
 	target := peer.ID("")
@@ -377,7 +371,8 @@ func (s *Server) closerTo(in *room, from holder.From, preimage []byte, isPeer bo
 	key := routing.KeyOf(preimage)
 	closest := s.cfg.Table.FillClosest(in.contacts, key)
 	for most := false; ; most = true {
-		for _, c := range closest {
+		for i := range closest { // a Contact is large
+			c := &closest[i]
 			if c.ID == from.ID || c.ID == target {
 				continue
 			}

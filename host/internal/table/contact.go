@@ -150,13 +150,22 @@ func (t *Table) KeepDialled(conn network.Conn) {
 // refuses the peer.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
-		addrs := t.cfg.Host.Addrs()
-		return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.ownProved(addrs)...)
+		return t.ownAnnouncement()
 	}
 	if id.Validate() != nil || t.refuses(id) {
 		return nil
 	}
-	return announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)}, t.Proved(id)...)
+	addrs := t.cfg.Host.Peerstore().Addrs(id)
+	if len(addrs) == 0 {
+		return nil // as for most targets of FIND_NODE: there is no connection to look for
+	}
+	return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.Proved(id)...)
+}
+
+// ownAnnouncement is Announcement of this node.
+func (t *Table) ownAnnouncement() announce.Wire {
+	addrs := t.cfg.Host.Addrs()
+	return announce.Encode(protocol.Peer{ID: t.cfg.Host.ID(), Addrs: addrs}, t.ownProved(addrs)...)
 }
 
 // Proved returns the addresses of a peer that connections to it prove.

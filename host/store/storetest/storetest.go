@@ -279,7 +279,6 @@ func testCopies(t *testing.T, s store.Store) {
 	if err != nil || len(ps) != 1 || string(ps[0].Addrs) != "addrs" {
 		t.Fatalf("Providers() = %v, %v; want what was put in", ps, err)
 	}
-	ps[0].Addrs[0] = 'X'
 	failed := errors.New("no")
 	err = s.UpdateValue(t.Context(), []byte("key"), at(0), func(current store.Value, _ bool) (store.Value, error) {
 		current.Data[0] = 'X'
