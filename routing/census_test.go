@@ -69,6 +69,17 @@ func TestCensusThatCannotCount(t *testing.T) {
 			t.Errorf("with k = %d and %d seeds, %d are asked, want %d", tt.k, tt.seeds, got, tt.want)
 		}
 	}
+	near, grouped, other := placed("near", 30), placed("far 2", 2), placed("far 3", 3)
+	grouped.Group, other.Group = "g", "g"
+	for _, seeds := range [][]Contact{
+		{placed("far 0", 0), placed("far 1", 1), near},
+		{placed("far 0", 0), grouped, other},
+	} {
+		l := NewLookup("self", target, seeds, LookupConfig{Size: Estimate{Nodes: 100, Error: 0.05}})
+		if got := len(l.newCensus(0x1p-30).places); got > 0 {
+			t.Errorf("%d are asked, of two that are far from the target and of different groups", got)
+		}
+	}
 }
 
 // Contacts that name a thousand others near the target do not keep a census from the seeds that
