@@ -69,6 +69,17 @@ func TestCensusThatCannotCount(t *testing.T) {
 			t.Errorf("with k = %d and %d seeds, %d are asked, want %d", tt.k, tt.seeds, got, tt.want)
 		}
 	}
+	near, grouped, other := placed("near", 30), placed("far 2", 2), placed("far 3", 3)
+	grouped.Group, other.Group = "g", "g"
+	for _, seeds := range [][]Contact{
+		{placed("far 0", 0), placed("far 1", 1), near},
+		{placed("far 0", 0), grouped, other},
+	} {
+		l := NewLookup("self", target, seeds, LookupConfig{Size: Estimate{Nodes: 100, Error: 0.05}})
+		if got := len(l.newCensus(0x1p-30).places); got > 0 {
+			t.Errorf("%d are asked, of two that are far from the target and of different groups", got)
+		}
+	}
 }
 
 // Contacts that name a thousand others near the target do not keep a census from the seeds that
@@ -150,5 +161,44 @@ func TestCensusUnanswered(t *testing.T) {
 	}
 	if r := l.Result(); !r.Crowded || about != censusPlaces {
 		t.Errorf("crowded %v, after %d requests of a census", r.Crowded, about)
+	}
+}
+
+// A contact that has not answered a census counts as one that has failed, unless it has answered
+// for the target before.
+func TestCensusFails(t *testing.T) {
+	for before, want := range map[state]state{fresh: failed, answered: answered} {
+		l := NewLookup("self", target, []Contact{placed("place", 0)}, LookupConfig{})
+		place := l.known["place"]
+		place.state = before
+		l.move(&candidate{Contact: place.Contact, state: waiting, polls: true, about: new(candidate)}, failed)
+		if place.state != want {
+			t.Errorf("a contact in the state %d is in %d then, want %d", before, place.state, want)
+		}
+	}
+}
+
+// What a census asks is no question about a gap: it takes none of their number, and its answers
+// fill no gap.
+func TestCensusFillsNoGap(t *testing.T) {
+	var seeds []Contact
+	for i := range 4 {
+		seeds = append(seeds, placed(fmt.Sprint("live ", i), 6-i)) // 1, 2, 4 and 8 parts of 128 away
+	}
+	l := NewLookup("self", target, seeds, LookupConfig{K: 4, Size: Estimate{Nodes: 128, Error: 0.05}})
+	p := l.paths[0]
+	for _, polls := range []bool{true, false} {
+		want, asked := "live 3", 0
+		if !polls {
+			want, asked = "live 2", 1
+		}
+		about := &candidate{Contact: placed("about", 4, 5)} // in the middle of the widest gap
+		p.again = []*candidate{{Contact: placed("asked", 4, 5, 200), state: waiting, polls: polls, about: about}}
+		if got := l.gap(p); got == nil || string(got.ID) != want {
+			t.Errorf("polls %v: the widest gap is near %v, want %s", polls, got, want)
+		}
+		if got := p.gapRequests(); got != asked {
+			t.Errorf("polls %v: %d are asked about gaps, want %d", polls, got, asked)
+		}
 	}
 }

@@ -128,10 +128,53 @@ func TestWithin(t *testing.T) {
 			t.Errorf("%d contacts where 64 should be are a crowd: %v", count, got)
 		}
 	}
+	one := Estimate{Nodes: 16} // where six or more are by chance in 6 of 10 000, and seven in 0.8
+	if one.CrowdedCount(target, key, 6) || !one.CrowdedCount(target, key, 7) {
+		t.Error("7 contacts where one should be are the fewest that are a crowd")
+	}
 	if got := size.Within(target, key); got < 25 || got > 64 {
 		t.Errorf("%v nodes at least are that close, want 64 less two deviations", got)
 	}
 	if got := (Estimate{}).Within(target, key); got != 0 || (Estimate{}).CrowdedCount(target, key, 1000) {
 		t.Errorf("%v nodes in a network of unknown size", got)
+	}
+}
+
+// A lookup of a crowded target goes on for all contacts that are as near as K are on average:
+// for one more than K at least, and four times as many at most. What has failed, is not believed,
+// or is farther away does not count.
+func TestWiden(t *testing.T) {
+	const k = 4
+	for _, tt := range []struct{ answered, fresh, failed, made, want int }{
+		{k, 3, 0, 0, 7},
+		{k, 3, 5, 0, 7},
+		{k, 3, 0, 5, 7},
+		{k, 0, 0, 0, 5},
+		{k, 40, 0, 0, 16},
+		{k - 1, 10, 0, 0, 0},
+	} {
+		seeds := near(target, tt.answered+tt.fresh+tt.failed+tt.made)
+		for i := range seeds {
+			seeds[i].ID = peer.ID(fmt.Sprint("near ", i))
+		}
+		l := NewLookup("self", target, append(seeds, placed("far", 0), placed("less far", 1, 2)), LookupConfig{K: k, Size: Estimate{Nodes: 16, Error: 0.05}})
+		liar := &candidate{naming: naming{bad: 2 * maxUnanswered}}
+		for i, c := range l.paths[0].candidates[:len(seeds)] {
+			switch {
+			case i < tt.answered:
+				c.state = answered
+				l.answered = append(l.answered, c)
+			case i < tt.answered+tt.fresh:
+			case i < tt.answered+tt.fresh+tt.failed:
+				c.state = failed
+			default:
+				c.namers = []*candidate{liar}
+			}
+		}
+		l.census = new(census) // which nobody has answered
+		goesOn := l.widen()
+		if want := max(tt.want, k); goesOn != (tt.want > 0) || l.cfg.K != want || l.cfg.Beta != want {
+			t.Errorf("%+v: it goes on: %v, for %d and %d", tt, goesOn, l.cfg.K, l.cfg.Beta)
+		}
 	}
 }

@@ -158,7 +158,7 @@ func (l *Lookup) crowdedOut() *candidate {
 	if len(l.overdue) == 0 || l.waiting()+len(l.overdue) < l.most() {
 		return nil
 	}
-	if !l.persists {
+	if !l.persists() {
 		return l.overdue[0]
 	}
 	near := l.inReach()

@@ -283,7 +283,8 @@ func (d *siegeDriver) event(in *tape, until time.Time) {
 			l.StopPath(id)
 		}
 	case 10:
-		l.Persist(in.flag(2))
+		lacks := in.flag(2)
+		l.Persist(func() bool { return lacks })
 	default:
 		d.outstanding = slices.Delete(d.outstanding, i, i+1)
 		d.answered[id] = l.Answered(id, in.names()) || d.answered[id]

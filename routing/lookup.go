@@ -109,9 +109,9 @@ type Lookup struct {
 	failed   int
 	hops     int
 	end      End
-	full     bool // an answer held K contacts, or more
-	persists bool // see Persist
-	events   int  // requests that began, changed or ended, from 1 on
+	full     bool        // an answer held K contacts, or more
+	lacks    func() bool // see Persist; may be nil
+	events   int         // requests that began, changed or ended, from 1 on
 
 	// Of the recent contacts: asked, answered, and whether there is news of them.
 	checked   int

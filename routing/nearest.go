@@ -60,19 +60,25 @@ func (l *Lookup) Poll() (known, told int) {
 	return len(near), told
 }
 
-// Persist sets whether the lookup goes on while one of the closest contacts that have not
-// failed may still answer, however late: its caller has found nothing yet, and what it looks
-// for may be there. Such a request is not dropped for another one. Its caller bounds how long
-// a request lasts.
+// Persist has the lookup go on while one of the closest contacts that have not failed may
+// still answer, however late, as long as lacks reports true: its caller has found nothing yet,
+// and what it looks for may be there. Such a request is not dropped for another one. Its
+// caller bounds how long a request lasts.
 //
 // A contact that is dialled still is awaited only until more than half of the closest have
 // answered: dead contacts hang in dials for seconds.
-func (l *Lookup) Persist(on bool) { l.persists = on }
+//
+// lacks is asked when it matters, since more than answers changes it: contacts that were
+// presumed to answer may be late. It must not change the lookup.
+func (l *Lookup) Persist(lacks func() bool) { l.lacks = lacks }
+
+// persists reports whether something lacks: see Persist.
+func (l *Lookup) persists() bool { return l.lacks != nil && l.lacks() }
 
 // awaitsNear reports whether the lookup persists for one of the closest contacts, which is
 // late.
 func (l *Lookup) awaitsNear() bool {
-	if !l.persists || len(l.overdue) == 0 || l.stopped() {
+	if len(l.overdue) == 0 || l.stopped() || !l.persists() {
 		return false
 	}
 	known, told := l.Poll()

@@ -83,7 +83,7 @@ func TestLookupPollsNoInventions(t *testing.T) {
 func TestLookupPersists(t *testing.T) {
 	now := time.Unix(0, 0)
 	l := NewLookup("self", target, ps(1, 2, 3, 9), LookupConfig{K: 3, Alpha: 1, SlowAfter: time.Second})
-	l.Persist(true)
+	l.Persist(func() bool { return true })
 	for range 4 {
 		asks(l, now)
 		now = now.Add(time.Second)
@@ -112,11 +112,11 @@ func TestLookupPersists(t *testing.T) {
 	}
 
 	l = NewLookup("self", target, ps(1, 9), LookupConfig{K: 3, SlowAfter: time.Second})
-	l.Persist(true)
+	l.Persist(func() bool { return true })
 	asks(l, now)
 	l.Answered(p(9).ID, nil)
 	l.Next(now.Add(time.Second))
-	l.Persist(false)
+	l.Persist(func() bool { return false })
 	if a := l.Next(now.Add(time.Second)); a.Kind != Done {
 		t.Errorf("it says %v when its caller has what it wants", a.Kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -232,12 +233,13 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 }
 
 // connectionEnded reports whether a request failed because its connection has ended, and not
-// its stream alone: we reset that when the time of a request is over.
+// its stream alone: we reset that when the time of a request is over. QUIC says it by errors of
+// its own, as after an idle timeout, or when the peer has started anew; they wrap net.ErrClosed.
 func connectionEnded(err error) bool {
 	if _, stream := errors.AsType[*network.StreamError](err); stream {
 		return false
 	}
-	return errors.Is(err, network.ErrReset) || errors.Is(err, swarm.ErrConnClosed)
+	return isAny(err, network.ErrReset, swarm.ErrConnClosed, net.ErrClosed)
 }
 
 // wait waits for a pause. It reports false if ctx ends before that, or the turn is left.

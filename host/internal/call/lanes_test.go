@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -216,24 +218,29 @@ func TestLaneIsLeft(t *testing.T) {
 
 // A request whose old connection turns out to be dead is asked again over a new one, once.
 func TestOldConnectionIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCaller(t, Config{})
-		asks, dead := 0, 1
-		c.net.Add(calltest.ID(asked), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
-			if asks++; asks <= dead {
-				return protocol.Response{}, fmt.Errorf("%w: connection closed", network.ErrReset)
+	for _, ended := range []error{
+		fmt.Errorf("%w: connection closed", network.ErrReset), swarm.ErrConnClosed,
+		fmt.Errorf("failed to open stream: %w", &quic.IdleTimeoutError{}), &quic.StatelessResetError{}, &quic.TransportError{},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCaller(t, Config{})
+			asks, dead := 0, 1
+			c.net.Add(calltest.ID(asked), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				if asks++; asks <= dead {
+					return protocol.Response{}, ended
+				}
+				return calltest.Names()(ctx, req)
+			})
+			if err := c.Connect(t.Context(), calltest.ID(asked)); err != nil {
+				t.Fatal(err)
 			}
-			return calltest.Names()(ctx, req)
+			if _, err := c.ask(t.Context(), asked); err != nil || asks != 2 || c.doubts(calltest.ID(asked)) {
+				t.Errorf("%v: %v after %d requests", ended, err, asks)
+			}
+			asks, dead = 0, 10
+			if _, err := c.ask(t.Context(), asked); OutcomeOf(err) != table.Silent || asks != 2 {
+				t.Errorf("%v: %v after %d requests, want silent after 2", ended, err, asks)
+			}
 		})
-		if err := c.Connect(t.Context(), calltest.ID(asked)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.ask(t.Context(), asked); err != nil || asks != 2 || c.doubts(calltest.ID(asked)) {
-			t.Errorf("%v after %d requests", err, asks)
-		}
-		asks, dead = 0, 10
-		if _, err := c.ask(t.Context(), asked); OutcomeOf(err) != table.Silent || asks != 2 {
-			t.Errorf("%v after %d requests, want silent after 2", err, asks)
-		}
-	})
+	}
 }

@@ -73,6 +73,37 @@ func latePulse(late time.Duration) *tasks.Pulse {
 	return p
 }
 
+// A machine that was late for a moment is taken for late as long as what was sent then is under
+// way, however many timers fire in time after that; a minute later it is not.
+func TestLatenessIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pulse := latePulse(time.Second)
+		c := newCaller(t, Config{Pulse: pulse})
+		c.net.Add(calltest.ID(asked), calltest.After(12*time.Second, calltest.Names()))
+		inTime := time.NewTicker(50 * time.Millisecond)
+		defer inTime.Stop()
+		over := make(chan struct{})
+		defer close(over)
+		go func() {
+			for {
+				select {
+				case now := <-inTime.C:
+					pulse.Fired(now, now)
+				case <-over:
+					return
+				}
+			}
+		}()
+		if _, err := c.ask(t.Context(), asked); err != nil {
+			t.Errorf("the request ended with %v", err)
+		}
+		time.Sleep(time.Minute)
+		if got := pulse.Lateness(); got > time.Millisecond {
+			t.Errorf("late by %v a minute later", got)
+		}
+	})
+}
+
 // On a late machine, a connection has more time to answer until it counts as dead, up to six
 // times as much.
 func TestLateMachineClosesNoConnection(t *testing.T) {

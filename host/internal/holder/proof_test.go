@@ -94,3 +94,20 @@ func TestUnsignedIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// An announcement whose own lifetime is over is refused, also by a holder that keeps records for
+// ever.
+func TestExpiredForHolderWithoutAge(t *testing.T) {
+	h := newHolder(t, Config{RecordAge: -1})
+	key, id := roomtest.NewPeer(t)
+	for lifetime, want := range map[time.Duration]error{time.Hour: kaderr.ErrExpired, 3 * time.Hour: nil, 0: nil} {
+		content := []byte("for " + lifetime.String())
+		add := protocol.AddProvider{
+			Key: content, Providers: []protocol.Peer{{ID: id, Addrs: addrOf(1)}},
+			Proof: announce.Proof{Network: testProtocol, Key: content, Published: time.Now().Add(-2 * time.Hour), Lifetime: lifetime}.Sign(key),
+		}
+		if err := receive(t, h, "another", add); !errors.Is(err, want) {
+			t.Errorf("announced for %v 2 h ago: %v, want %v", lifetime, err, want)
+		}
+	}
+}

@@ -92,6 +92,16 @@ func TestQuotaGivesBackWhatItCharged(t *testing.T) {
 	}
 }
 
+// The peers of one network have the shares of two peers together.
+func TestQuotaOfNetwork(t *testing.T) {
+	q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) string { return "192.0.2.0" }}
+	for i, id := range []peer.ID{"a", "b", "c"} {
+		if _, err := q.charge(time.Unix(0, 0), id, 1000, false); (err == nil) != (i < 2) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
 // The peers that are remembered are bounded, and the peer that uses most is among
 // them.
 func TestQuotaForgets(t *testing.T) {

@@ -2,6 +2,7 @@ package holder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -294,5 +295,40 @@ func TestFullDiskDropsNothing(t *testing.T) {
 	}
 	if level := h.used("another peer"); level != 0 {
 		t.Errorf("the sender is charged for %v bytes", level)
+	}
+}
+
+// equals is a validator that takes all values for equal.
+type equals struct{}
+
+func (equals) Validate(string, []byte) error { return nil }
+
+func (equals) Select(string, [][]byte) (int, error) { return 0, nil }
+
+// Of values that the validator takes for equal, the one that was put last is held. A copy that
+// another holder passes on replaces none of about the same time.
+func TestLastPutOfEqualValues(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		from      peer.ID // empty: this node
+		publisher string
+		want      string
+	}{
+		{"from its publisher", "a", "a", "1"},
+		{"without a publisher", "a", "", "1"},
+		{"of this node", "", "b", "1"},
+		{"a copy", "a", "b", "2"},
+	} {
+		h := newHolder(t, Config{Rules: validate.Rules{"e": equals{}}})
+		from := cmp.Or(tt.from, h.self)
+		for _, rec := range []protocol.Record{{Value: []byte("2")}, {Value: []byte("1"), Publisher: []byte(tt.publisher)}} {
+			rec.Key = []byte("/e/x")
+			if err := h.Store(t.Context(), time.Now(), from, rec); err != nil && !errors.Is(err, kaderr.ErrOldRecord) {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		}
+		if got := held(t, h, "/e/x"); got != tt.want {
+			t.Errorf("%s: %q is held, want %q", tt.name, got, tt.want)
+		}
 	}
 }

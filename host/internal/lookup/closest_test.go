@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -129,15 +131,28 @@ func TestClosestForSink(t *testing.T) {
 		}
 		for _, step := range []struct {
 			taken bool
+			late  bool // one of the closest was late meanwhile
 			gone  bool // one of the closest has disconnected
-			asked int  // at least; 0: none
-		}{{taken: true, asked: testK}, {taken: true}, {asked: testK}, {taken: true, gone: true, asked: testK}} {
+			paths int
+			asked int // at least; 0: none
+		}{
+			{taken: true, asked: testK},
+			{taken: true},
+			{taken: true, paths: 2, asked: testK},
+			{taken: true},
+			{taken: true, late: true, asked: testK},
+			{asked: testK},
+			{taken: true, gone: true, asked: testK},
+		} {
 			adds, taken = 0, step.taken
+			if step.late {
+				n.table.Heard(calltest.Contact(nearest("key", ids)[0]), table.Late, 0)
+			}
 			if step.gone {
 				n.net.Disconnect(nearest("key", ids)[0])
 			}
 			n.net.Asked()
-			found, err := n.Closest(0)(t.Context(), []byte("key"), sink)
+			found, err := n.Closest(step.paths)(t.Context(), []byte("key"), sink)
 			if err != nil || !slices.Equal(peersOf(found), nearest("key", ids)) {
 				t.Errorf("found %v, %v; want %v", peersOf(found), err, nearest("key", ids))
 			}
@@ -264,4 +279,68 @@ func TestClosestNeedsAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Peers that an earlier lookup found count as if they had answered only while the ones that are
+// asked again may answer in time. Once one of these is late, all are waited for, like in any lookup.
+func TestLateAfterRecall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		n.closestTo(t, n.Closest(0), "key", ids)
+		near := nearest("key", ids)
+		for _, id := range ids {
+			if id != near[0] {
+				n.net.Add(id, calltest.After(8*time.Second, calltest.Knows(testK, ids...)))
+			}
+		}
+		found, err := n.Closest(0)(t.Context(), []byte("key"), nil)
+		if err != nil || len(found) <= testK/2 || !slices.Contains(peersOf(found), near[0]) {
+			t.Errorf("found %v, %v; want most of %v", peersOf(found), err, near)
+		}
+	})
+}
+
+// Where fewer than k peers answer, a sink gets the contacts, too, that have entered the table
+// meanwhile.
+func TestFewForSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3)
+		newcomer, entered := calltest.ID(9), false
+		n.net.Add(calltest.ID(1), func(context.Context, protocol.Request) (resp protocol.Response, _ error) {
+			if !entered {
+				entered = true
+				n.admit(t, newcomer, calltest.Names())
+			}
+			return resp, nil
+		})
+		var late []peer.ID
+		found, err := n.Closest(0)(t.Context(), []byte("key"), &Sink{
+			Add:   func(context.Context, ...routing.Contact) {},
+			Late:  func(_ context.Context, to ...routing.Contact) { late = append(late, peersOf(to)...) },
+			Taken: func(context.Context) bool { return true },
+		})
+		if err != nil || len(found) != 3 || !slices.Contains(late, newcomer) {
+			t.Errorf("found %v, %v; late %v, want %v among them", peersOf(found), err, late, newcomer)
+		}
+	})
+}
+
+// While peers cannot be asked for a reason of our own, a survey looks each key up, once, and
+// knows nothing.
+func TestSurveyWithoutResources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ids := newNetwork(t)
+		for _, id := range nearest("key", ids)[:2] {
+			n.net.Add(id, calltest.Fails(syscall.EMFILE))
+		}
+		s := n.NewSurvey()
+		for i := range 3 {
+			if _, err := s.Closest(t.Context(), []byte("key"), nil); err != nil {
+				t.Error(err)
+			}
+			if got := n.Lookups(); got != uint64(i+1) || s.Known([]byte("key")) {
+				t.Errorf("%d lookups for the key %d times; it is known: %v", got, i+1, s.Known([]byte("key")))
+			}
+		}
+	})
 }

@@ -133,5 +133,14 @@ func TestCrowdedKey(t *testing.T) {
 		if s.Known([]byte("key")) {
 			t.Error("a survey knows a crowded key without a lookup")
 		}
+		var near []routing.Contact
+		for _, id := range crowd[:testK] {
+			near = append(near, calltest.Contact(id))
+		}
+		s.region.Add(key, near) // by lookups of keys around it, which are not crowded
+		before := n.Lookups()
+		if r, err := s.find(t.Context(), []byte("key")); err != nil || !r.Crowded || n.Lookups() != before+1 {
+			t.Errorf("a survey that knows a crowd alone: crowded %v, %v, after %d lookups", r.Crowded, err, n.Lookups()-before)
+		}
 	})
 }

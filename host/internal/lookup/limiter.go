@@ -39,7 +39,8 @@ type limiter struct {
 	underWay int
 	ended    int // since the last step
 	waiting  []chan struct{}
-	next     time.Time // when the next step is due; zero: none is
+	next     time.Time     // when the next step is due; zero: none is
+	late     time.Duration // of the last steps, half as much with each
 }
 
 // enter waits until one more lookup may be under way. The error is the cause of ctx if that
@@ -83,7 +84,7 @@ func (l *limiter) leave() {
 	defer l.mu.Unlock()
 	l.ended++
 	if l.underWay--; l.underWay == 0 {
-		l.limit = 0
+		l.limit, l.late = 0, 0
 	}
 	l.admit()
 }
@@ -111,7 +112,9 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 		return l.next
 	}
 	if !l.next.IsZero() && len(l.waiting) > 0 {
-		l.step(l.pulse.Fired(l.next, now), l.pulse.Starved())
+		l.pulse.Fired(l.next, now)
+		l.late = max(now.Sub(l.next), l.late/2)
+		l.step()
 		l.admit()
 	}
 	l.ended, l.next = 0, time.Time{}
@@ -121,12 +124,12 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 	return l.next
 }
 
-// step changes the limit while timers are late by some time.
-func (l *limiter) step(late time.Duration, starved bool) {
+// step changes the limit.
+func (l *limiter) step() {
 	switch {
-	case late < limitLate:
+	case l.late < limitLate:
 		l.limit *= 2
-	case l.ended > 0 && starved:
+	case l.ended > 0 && l.late >= tasks.StarvedAfter:
 		l.limit = max(limitLeast, min(l.limit, l.underWay)/2)
 	default:
 		l.limit = max(l.limit, l.underWay) + 1

@@ -110,7 +110,8 @@ type Search struct {
 	Heard func(from routing.Contact, resp protocol.Response)
 
 	// Lacks, if not nil, reports whether what is looked for was not found yet: then the
-	// lookup waits for the closest peers, however late. See [routing.Lookup.Persist].
+	// lookup waits for the closest peers, however late. See [routing.Lookup.Persist]. The
+	// goroutine of Run calls it.
 	Lacks func() bool
 
 	engine  *Engine
@@ -151,7 +152,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 		ctx, traced = e.cfg.Observer.Span(ctx, "kad.lookup", slog.String("kad.type", observe.KindOf(s.req)), slog.String("kad.target", hex.EncodeToString(s.key[:])))
 	}
 	s.tellBegan()
-	s.persist()
+	s.lookup.Persist(s.Lacks)
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
@@ -229,14 +230,6 @@ func (s *Search) settle(ctx context.Context, a answer) {
 	}
 	if s.Heard != nil && a.about == "" {
 		s.Heard(a.from, a.resp)
-	}
-	s.persist()
-}
-
-// persist sets whether the lookup waits for late peers.
-func (s *Search) persist() {
-	if s.Lacks != nil {
-		s.lookup.Persist(s.Lacks())
 	}
 }
 

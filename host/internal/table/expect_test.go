@@ -149,3 +149,42 @@ func TestStale(t *testing.T) {
 		}
 	})
 }
+
+// Peers that crowd around a key next to this node count as no more than there should be, so that
+// it stays a holder of what is stored under the key. Where there is no crowd, all count.
+func TestCountCloser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const k, nodes, shared = 20, 500, 7
+		f := newTable(t, Config{K: k})
+		var all []routing.Contact
+		for i := range nodes {
+			all = append(all, routing.ContactOf(calltest.ID(i+1)))
+		}
+		for i := range 8 { // lookups, which show the size of the network
+			key := routing.KeyOf([]byte{byte(i)})
+			routing.SortByDistance(key, all)
+			f.Found(time.Time{}, key, routing.Result{End: routing.Converged, Closest: all[:k]})
+		}
+		for _, c := range all {
+			f.Heard(c, Answered, 0)
+		}
+		var near routing.Key // one of the crowd
+		for i, crowd := nodes, 0; crowd < k; i++ {
+			if c := routing.ContactOf(calltest.ID(i + 1)); c.Key.CPL(f.Self()) == shared {
+				f.Heard(c, Answered, 0)
+				near, crowd = c.Key, crowd+1
+			}
+		}
+		want := int(f.Size().Within(near, f.Self()))
+		if got := f.CountCloser(near); got != want || want < 1 || want >= k/2 {
+			t.Errorf("next to this node %d count, want %d", got, want)
+		}
+		far := near
+		for i := range far {
+			far[i] = ^f.Self()[i]
+		}
+		if got := f.CountCloser(far); got != f.Stats().Contacts {
+			t.Errorf("far from this node %d of %d count", got, f.Stats().Contacts)
+		}
+	})
+}

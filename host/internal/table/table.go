@@ -266,7 +266,9 @@ func (t *Table) Changed() uint64 {
 
 // CountCloser returns how many contacts are closer to key than this node. Peers that crowd
 // around key count as no more than there should be that close, by the size of the network:
-// else they could have the other holders of a record keep it for a minute.
+// else they could have the other holders of a record keep it for a minute. Where the network has
+// grown, and the size is that of before, fewer count than there are: a node that is no holder
+// any more keeps a record for longer then.
 func (t *Table) CountCloser(key routing.Key) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -10,14 +11,18 @@ const (
 	// pulseAfter is how often the lateness is measured while something is under way.
 	pulseAfter = 500 * time.Millisecond
 
+	// pulseMemory is in what time a lateness comes to count half as much. What was sent while
+	// timers were late is under way for seconds after: a transport gives up a dial after 5 s.
+	pulseMemory = 5 * time.Second
+
 	// pulseHops is for how many times the lateness whatever is under way has more time. So many
 	// goroutines, here and at a peer on the same machine, work on a request and its answer
 	// one after the other, and each waits for a processor as long as a timer does.
 	pulseHops = 32
 
-	// starved is from which lateness on the machine is starved: connections that are well end then,
-	// and dials fail, by the time limits of their transports, which do not know of it.
-	starved = 250 * time.Millisecond
+	// StarvedAfter is from which lateness on the machine is starved: connections that are well end
+	// then, and dials fail, by the time limits of their transports, which do not know of it.
+	StarvedAfter = 250 * time.Millisecond
 
 	// pulseMost is how many times its limit something may have in addition.
 	pulseMost = 5
@@ -31,7 +36,13 @@ type Pulse struct {
 	wake     func()
 	underWay atomic.Int64 // calls of Begin without End
 	beats    atomic.Bool  // the job measures, or is about to
-	late     atomic.Int64 // a time.Duration
+	late     atomic.Pointer[lateness]
+}
+
+// A lateness is how late timers were at a time; nil if they were in time.
+type lateness struct {
+	by time.Duration
+	at time.Time
 }
 
 // NewPulse returns a Pulse. wake wakes the background loop, which runs [Pulse.Job]; it does not
@@ -62,19 +73,27 @@ func (p *Pulse) Lateness() time.Duration {
 	if p == nil {
 		return 0
 	}
-	return time.Duration(p.late.Load())
+	late := p.late.Load()
+	if late == nil {
+		return 0
+	}
+	return late.by
 }
 
 // Starved reports whether timers are so late that the machine has far too little processor time.
-func (p *Pulse) Starved() bool { return p.Lateness() >= starved }
+func (p *Pulse) Starved() bool { return p.Lateness() >= StarvedAfter }
 
-// Fired records that a timer has fired, and when it was due. It returns the lateness.
-func (p *Pulse) Fired(due, now time.Time) time.Duration {
-	late := max(now.Sub(due), p.Lateness()/2)
-	if p != nil {
-		p.late.Store(int64(late))
+// Fired records that a timer has fired, and when it was due.
+func (p *Pulse) Fired(due, now time.Time) {
+	if p == nil {
+		return
 	}
-	return late
+	late := now.Sub(due)
+	if before := p.late.Load(); before != nil {
+		faded := float64(before.by) * math.Exp2(-now.Sub(before.at).Seconds()/pulseMemory.Seconds())
+		late = max(late, time.Duration(faded))
+	}
+	p.late.Store(&lateness{late, now})
 }
 
 // More returns how much more time than on other machines something has: 32 times the lateness,
@@ -91,7 +110,7 @@ func (p *Pulse) Job() Job {
 		switch {
 		case p.underWay.Load() == 0:
 			p.beats.Store(false)
-			p.late.Store(0)
+			p.late.Store(nil)
 			next = time.Time{}
 			return next
 		case next.IsZero():
