@@ -131,16 +131,16 @@ func (h *Holder) genuine(ctx context.Context, req protocol.Request) bool {
 	if _, err := announce.Verify(add.Proof, id, h.cfg.Protocol, add.Key); err == nil {
 		return true
 	}
-	if err := h.dropProof(ctx, add.Key, string(id), add.Proof, time.Now()); err != nil {
+	if err := h.dropProof(ctx, add.Key, string(id), add.Proof); err != nil {
 		log.Debugw("a false proof is kept", "key", add.Key, "provider", id, "error", err)
 	}
 	return false
 }
 
-// dropProof takes a proof out of the announcement that has it: it is told as before, and not
-// passed on.
-func (h *Holder) dropProof(ctx context.Context, key []byte, provider string, proof []byte, now time.Time) error {
-	return h.amend(ctx, key, provider, proof, now, func(p *store.Provider) {
+// dropProof takes a proof out of the announcement that has it, expired or not: it is told as
+// before, and not passed on.
+func (h *Holder) dropProof(ctx context.Context, key []byte, provider string, proof []byte) error {
+	return h.amend(ctx, key, provider, proof, time.Time{}, func(p *store.Provider) {
 		kept := announce.ParseKept(p.Addrs)
 		kept.Proof = nil
 		p.Addrs = kept.Marshal()
@@ -148,7 +148,7 @@ func (h *Holder) dropProof(ctx context.Context, key []byte, provider string, pro
 }
 
 // amend changes the announcement of a provider that has a proof. If it is gone, or was replaced
-// by one with another proof, that is left as it is.
+// by one with another proof, that is left as it is. At the zero time, none has expired.
 func (h *Holder) amend(ctx context.Context, key []byte, provider string, proof []byte, now time.Time, change func(p *store.Provider)) error {
 	defer h.announcing.Lock(key).Unlock()
 	p, err := h.cfg.Store.Provider(ctx, key, provider, now)
