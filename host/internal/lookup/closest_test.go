@@ -305,12 +305,9 @@ func TestLateAfterRecall(t *testing.T) {
 func TestFewForSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 3)
-		newcomer, entered := calltest.ID(9), false
+		newcomer := calltest.ID(9)
 		n.net.Add(calltest.ID(1), func(context.Context, protocol.Request) (resp protocol.Response, _ error) {
-			if !entered {
-				entered = true
-				n.admit(t, newcomer, calltest.Names())
-			}
+			n.table.Heard(calltest.Contact(newcomer), table.Answered, 0)
 			return resp, nil
 		})
 		var late []peer.ID
