@@ -100,7 +100,8 @@ type Config struct {
 	Alpha int
 
 	// RequestTimeout bounds one request, from the beginning of the dial to the last byte of
-	// the answer. A dial alone has 10s at most. While the peer is busy, or this machine lacks
+	// the answer. A dial alone has 10s at most. While this machine is short of processor
+	// time, both have up to six times as much. While the peer is busy, or this machine lacks
 	// streams or memory, the request waits, and that does not count; the wait ends when no
 	// request has found room for RequestTimeout. If zero, 10s. If negative, only the context
 	// bounds the request.

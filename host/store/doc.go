@@ -15,8 +15,9 @@
 //     farthest entry. The one exception is a key with too many providers: see
 //     [Store.AddProvider].
 //
-// Everything is copied on the way in and on the way out: neither side can change
-// what the other holds.
+// Everything is copied on the way in and on the way out, so that neither side can change
+// what the other holds. The Addrs of a list of providers are not copied on the way out: they are
+// only to be read.
 //
 // [Open] opens a store in a directory on a disk, for a node that keeps its records over a
 // restart. [Wrap] makes a store of a go-datastore, for applications that have one.

@@ -74,7 +74,8 @@ type Provider struct {
 	// ID is the binary peer ID. A key has at most one announcement of an ID.
 	ID string
 
-	// Addrs is how the peer announced itself. It is opaque to the store.
+	// Addrs is how the peer announced itself. It is opaque to the store. In a list of
+	// providers, it is only to be read.
 	Addrs []byte
 
 	// Received is when this node received the announcement, by its own clock.

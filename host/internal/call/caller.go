@@ -236,7 +236,9 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 // its stream alone: we reset that when the time of a request is over. QUIC says it by errors of
 // its own, as after an idle timeout, or when the peer has started anew; they wrap net.ErrClosed.
 func connectionEnded(err error) bool {
-	if _, stream := errors.AsType[*network.StreamError](err); stream {
+	_, stream := errors.AsType[*network.StreamError](err)
+	_, dial := errors.AsType[*swarm.DialError](err) // there was none
+	if stream || dial {
 		return false
 	}
 	return isAny(err, network.ErrReset, swarm.ErrConnClosed, net.ErrClosed)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/quic-go/quic-go"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/observe"
@@ -206,6 +207,8 @@ func TestStarvedMachineTriesAgain(t *testing.T) {
 		{"its connections end", time.Second, network.ErrReset, 15 * time.Second, table.Answered, 15 * time.Second},
 		{"gone", time.Second, dial(handshake), 0, table.Silent, 42 * time.Second},
 		{"refuses", time.Second, dial(handshake, syscall.ECONNREFUSED), 15 * time.Second, table.Silent, 0},
+		{"refuses over QUIC", time.Second, dial(handshake, &quic.TransportError{Remote: true, ErrorCode: quic.ConnectionRefused}), 15 * time.Second, table.Silent, 0},
+		{"silent over QUIC", time.Second, dial(&quic.HandshakeTimeoutError{}), 15 * time.Second, table.Answered, 15 * time.Second},
 		{"in time", 100 * time.Millisecond, dial(handshake), 15 * time.Second, table.Silent, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

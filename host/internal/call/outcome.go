@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"syscall"
 	"time"
@@ -131,8 +132,17 @@ func unheard(err error) bool {
 		return errors.Is(err, context.DeadlineExceeded) || timedOut(err) || connectionEnded(err)
 	}
 	return len(failed.DialErrors) > 0 && !slices.ContainsFunc(failed.DialErrors, func(e swarm.TransportError) bool {
-		return !unheard(e.Cause) && !isAny(e.Cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
+		return !silentDial(e.Cause)
 	})
+}
+
+// silentDial reports whether a dial of one address failed for want of an answer, or was not made.
+// What the other end of a QUIC connection has sent to end it wraps net.ErrClosed, too.
+func silentDial(cause error) bool {
+	if errors.Is(cause, net.ErrClosed) && !timedOut(cause) {
+		return false
+	}
+	return unheard(cause) || isAny(cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
 }
 
 // isAny reports whether errors.Is holds for an error and one of some.

@@ -58,12 +58,10 @@ func Of(addr multiaddr.Multiaddr) Scope {
 // unembedded returns the IPv4 address that an IPv6 address stands for; addr itself if it is no
 // such address.
 func unembedded(addr multiaddr.Multiaddr) (multiaddr.Multiaddr, error) {
-	ip, err := manet.ToIP(addr)
-	if err != nil {
-		return addr, nil
-	}
-	if v4 := embedded(ip); v4 != nil {
-		return manet.FromIP(v4)
+	if ip, err := manet.ToIP(addr); err == nil {
+		if v4 := embedded(ip); v4 != nil {
+			return manet.FromIP(v4)
+		}
 	}
 	return addr, nil
 }

@@ -145,21 +145,33 @@ func (s *Server) fail(in *inbound, err error) {
 	_ = in.stream.ResetWithError(code)
 }
 
-var errLeft = errors.New("the peer has not taken the answer")
+var (
+	errLeft = errors.New("the peer has not taken the answer")
+	errIdle = errors.New("the peer has sent no further request")
+)
 
-// left reports whether a stream failed because its peer has left, or because its connection
-// has ended, which refuses nothing.
+// left reports whether a stream failed because its peer has left or sends nothing, or because
+// its connection has ended, which refuses nothing.
 func left(err error) bool {
 	if reset, ok := errors.AsType[*network.StreamError](err); ok && !errors.Is(err, errLeft) {
 		return reset.Remote
 	}
-	return errors.Is(err, errLeft) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, errLeft) || errors.Is(err, errIdle) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
+}
+
+// timedOut reports whether an error is that of a deadline.
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
 // It returns when the answer was ready; the zero time if the other side has no more.
 func (s *Server) serveOne(in *inbound, buf *buffers, idle time.Time) (ready time.Time, err error) {
 	buf.limits.reading(idle)
+	if _, err = buf.reader.Peek(1); timedOut(err) {
+		return time.Time{}, fmt.Errorf("%w: %w", errIdle, err)
+	}
 	msg, err := protocol.ReadFrameWithin(buf.reader, buf.request, maxRequest, buf.reserve)
 	if errors.Is(err, io.EOF) {
 		return time.Time{}, nil

@@ -245,10 +245,13 @@ func testServeIdle(t *testing.T) {
 	if idle > idleTimeout || idle < idleTimeout-slack {
 		t.Errorf("ended after %v, want %v", idle, idleTimeout)
 	}
+	if d.Refused() > 0 {
+		t.Error("the end of a stream that was idle counts as refused")
+	}
 
 	slow := dialIn(d, aPeer)
 	dribble := roomtest.Took(func() {
-		for d.Len() > 0 || d.Refused() == 1 {
+		for d.Len() > 0 || d.Refused() == 0 {
 			_, _ = slow.Write([]byte{'\x20'}) // the length of a frame, then a part of it
 			time.Sleep(9 * time.Second)
 		}

@@ -13,7 +13,11 @@ const (
 
 	// pulseMemory is in what time a lateness comes to count half as much. What was sent while
 	// timers were late is under way for seconds after: a transport gives up a dial after 5 s.
-	pulseMemory = 5 * time.Second
+	pulseMemory = 3 * time.Second
+
+	// mostLate is the most that a lateness counts: nothing has more time for more, and a process
+	// that was stopped for an hour is not starved for long after that.
+	mostLate = 2 * time.Second
 
 	// pulseHops is for how many times the lateness whatever is under way has more time. So many
 	// goroutines, here and at a peer on the same machine, work on a request and its answer
@@ -67,8 +71,8 @@ func (p *Pulse) End() {
 	}
 }
 
-// Lateness returns how late timers fired lately: the last ones count most. It is 0 if nothing
-// is under way.
+// Lateness returns how late timers fired lately, 2 s at most: the last ones count most. It is 0
+// if nothing is under way.
 func (p *Pulse) Lateness() time.Duration {
 	if p == nil {
 		return 0
@@ -88,7 +92,7 @@ func (p *Pulse) Fired(due, now time.Time) {
 	if p == nil {
 		return
 	}
-	late := now.Sub(due)
+	late := min(now.Sub(due), mostLate)
 	if before := p.late.Load(); before != nil {
 		faded := float64(before.by) * math.Exp2(-now.Sub(before.at).Seconds()/pulseMemory.Seconds())
 		late = max(late, time.Duration(faded))

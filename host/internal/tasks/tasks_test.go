@@ -194,3 +194,20 @@ func TestDue(t *testing.T) {
 		g.Wait(new(sync.WaitGroup))
 	})
 }
+
+// A process that was stopped, for however long, is starved for ten seconds after that.
+func TestStoppedForAnHour(t *testing.T) {
+	p := NewPulse(func() {})
+	now := time.Now()
+	p.Fired(now.Add(-time.Hour), now)
+	if !p.Starved() {
+		t.Error("not starved just after a stop")
+	}
+	for range int(10 * time.Second / pulseAfter) {
+		now = now.Add(pulseAfter)
+		p.Fired(now, now)
+	}
+	if p.Starved() {
+		t.Errorf("late by %v ten seconds later", p.Lateness())
+	}
+}
