@@ -95,11 +95,6 @@ func (greatest) Select(_ string, values [][]byte) (int, error) {
 	return best, nil
 }
 
-// latest is a validator that prefers what is put over what is held.
-type latest struct{ greatest }
-
-func (latest) Select(string, [][]byte) (int, error) { return 0, nil }
-
 // contentOf returns the CID of a text.
 func contentOf(t *testing.T, text string) cid.Cid {
 	t.Helper()

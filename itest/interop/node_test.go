@@ -80,6 +80,7 @@ type setup struct {
 	identity   uint64                      // a number that stands for a private key; 0 is a random one
 	validators map[string]record.Validator // beyond those that all have
 	bootstrap  []peer.AddrInfo             // ours only
+	quiet      bool                        // ours only: it hands nothing over to newcomers
 }
 
 // start starts a node, which ends with the test.
@@ -136,7 +137,7 @@ type ourNode struct{ *kad.DHT }
 func newOurs(t *testing.T, h lhost.Host, s setup, validators record.NamespacedValidator) *ourNode {
 	t.Helper()
 	cfg := kad.Config{
-		Network: network, Mode: kad.ModeServer, Validators: validators, Bootstrap: s.bootstrap,
+		Network: network, Mode: kad.ModeServer, Validators: validators, Bootstrap: s.bootstrap, PublisherOnly: s.quiet,
 		SlowAfter: 10 * time.Second, // who is right is the question here, not who is quick, on a machine that may be busy
 	}
 	if s.client {
