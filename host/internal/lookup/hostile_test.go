@@ -32,7 +32,7 @@ func inventing(net *calltest.Network, k int, oneIP bool) calltest.Answer {
 		defer mu.Unlock()
 		target := routing.KeyOf(find.Target)
 		for len(resp.Closer) < k {
-			id := calltest.ID(1<<20 + rnd.IntN(1<<40))
+			id := calltest.ID(1<<20 + rnd.IntN(1<<30))
 			if routing.KeyOf([]byte(id)).CPL(target) < 10 {
 				continue
 			}
