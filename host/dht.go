@@ -366,3 +366,24 @@ func (d *DHT) ID() peer.ID { return d.host.ID() }
 
 // Host returns the host that the DHT is attached to.
 func (d *DHT) Host() lhost.Host { return d.host }
+
+// Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and
+// the reason in words.
+func (d *DHT) Mode() (Mode, string) {
+	mode, reason := d.reach.Mode()
+	return Mode(mode), reason
+}
+
+// SetMode changes the mode at run time. When it returns, the node serves or does not serve,
+// as [DHT.Mode] says; identify tells the connected peers within a round trip. The error is
+// [ErrClosed], or says that there is no such mode.
+func (d *DHT) SetMode(m Mode) error {
+	if m > ModeServer {
+		return errUnknownMode
+	}
+	if d.tasks.Closed() {
+		return ErrClosed
+	}
+	d.reach.SetMode(reach.Mode(m))
+	return nil
+}

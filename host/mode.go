@@ -1,7 +1,5 @@
 package host
 
-import "github.com/go-kad/kad/host/internal/reach"
-
 // A Mode says whether a node is a server, which answers the requests of other peers and is in
 // their tables, or a client, which only asks and is in no table.
 type Mode uint8
@@ -32,25 +30,4 @@ func (m Mode) String() string {
 	default:
 		return "auto"
 	}
-}
-
-// Mode returns whether the node is a [ModeServer] or a [ModeClient] now, and
-// the reason in words.
-func (d *DHT) Mode() (Mode, string) {
-	mode, reason := d.reach.Mode()
-	return Mode(mode), reason
-}
-
-// SetMode changes the mode at run time. When it returns, the node serves or does not serve,
-// as [DHT.Mode] says; identify tells the connected peers within a round trip. The error is
-// [ErrClosed], or says that there is no such mode.
-func (d *DHT) SetMode(m Mode) error {
-	if m > ModeServer {
-		return errUnknownMode
-	}
-	if d.tasks.Closed() {
-		return ErrClosed
-	}
-	d.reach.SetMode(reach.Mode(m))
-	return nil
 }

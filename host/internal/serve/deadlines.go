@@ -2,6 +2,8 @@ package serve
 
 import (
 	"context"
+	"errors"
+	"net"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -86,4 +88,24 @@ func (d *deadlines) end() {
 	if d.cancel != nil {
 		d.cancel()
 	}
+}
+
+var (
+	errLeft = errors.New("the peer has not taken the answer")
+	errIdle = errors.New("the peer has sent no further request")
+)
+
+// left reports whether a stream failed because its peer has left or sends nothing, or because
+// its connection has ended, which refuses nothing.
+func left(err error) bool {
+	if reset, ok := errors.AsType[*network.StreamError](err); ok && !errors.Is(err, errLeft) {
+		return reset.Remote
+	}
+	return errors.Is(err, errLeft) || errors.Is(err, errIdle) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
+}
+
+// timedOut reports whether an error is that of a deadline.
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }

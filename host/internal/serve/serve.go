@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"sync"
 	"time"
 
@@ -143,26 +142,6 @@ func (s *Server) fail(in *inbound, err error) {
 		s.refuse()
 	}
 	_ = in.stream.ResetWithError(code)
-}
-
-var (
-	errLeft = errors.New("the peer has not taken the answer")
-	errIdle = errors.New("the peer has sent no further request")
-)
-
-// left reports whether a stream failed because its peer has left or sends nothing, or because
-// its connection has ended, which refuses nothing.
-func left(err error) bool {
-	if reset, ok := errors.AsType[*network.StreamError](err); ok && !errors.Is(err, errLeft) {
-		return reset.Remote
-	}
-	return errors.Is(err, errLeft) || errors.Is(err, errIdle) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
-}
-
-// timedOut reports whether an error is that of a deadline.
-func timedOut(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
 }
 
 // serveOne reads one request, on a stream that is idle since a time, and writes its answer.
