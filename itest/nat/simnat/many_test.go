@@ -4,9 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -106,16 +106,14 @@ func report(t *testing.T, pairs []pair, started, wall time.Duration) {
 		}
 	}
 	share := func(n int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(len(pairs))) }
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		t.Fatal(err)
-	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n| peers behind NATs | servers, of them relays | pairs | connected | direct | could be direct | to a connection: p50, p95 | to a direct one: p50, p95 | all have a relay after | wall | memory |\n")
 	fmt.Fprintf(&b, "|---|---|---|---|---|---|---|---|---|---|---|\n")
 	fmt.Fprintf(&b, "| %d | %d, %d | %d | %s | %s | %s | %s | %s | %.1f s | %.0f s | %.1f GiB |\n",
 		*peersFlag, publicServers, manyRelays, len(pairs), share(len(connected)), share(len(punched)), share(able),
-		quantiles(connected), quantiles(punched), started.Seconds(), wall.Seconds(), float64(usage.Maxrss)/(1<<20))
+		quantiles(connected), quantiles(punched), started.Seconds(), wall.Seconds(), float64(memory.Sys)/(1<<30))
 	t.Log(b.String())
 }
 
