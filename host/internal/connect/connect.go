@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,10 +157,13 @@ const (
 	keepPause = time.Second
 )
 
-// kept are the contacts that the connection manager is kept from disconnecting. It belongs to
-// the goroutine of the background loop.
+// kept are the contacts that the connection manager is kept from disconnecting. What mu does not
+// guard belongs to the goroutine of the background loop.
 type kept struct {
-	ids   map[peer.ID]bool
+	mu       sync.Mutex
+	ids      map[peer.ID]bool // guarded by mu
+	released bool             // guarded by mu
+
 	next  time.Time
 	table uint64 // the state of the table that they were chosen from
 }
@@ -188,7 +192,19 @@ func (c *Connector) keepDue(now time.Time, _ *tasks.Start) time.Time {
 			chosen[contact.ID] = true
 		}
 	}
-	manager := c.cfg.Host.ConnManager()
+	c.protect(chosen)
+	return time.Time{}
+}
+
+// protect has the connection manager keep the chosen contacts, and no others; with nil none, for
+// good.
+func (c *Connector) protect(chosen map[peer.ID]bool) {
+	k, manager := &c.kept, c.cfg.Host.ConnManager()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.released {
+		return
+	}
 	for id := range k.ids {
 		if !chosen[id] {
 			manager.Unprotect(id, c.cfg.Tag)
@@ -199,18 +215,12 @@ func (c *Connector) keepDue(now time.Time, _ *tasks.Start) time.Time {
 			manager.Protect(id, c.cfg.Tag)
 		}
 	}
-	k.ids = chosen
-	return time.Time{}
+	k.ids, k.released = chosen, chosen == nil
 }
 
-// Release gives all contacts back to the connection manager. Call it when the background loop
-// has ended.
-func (c *Connector) Release() {
-	for id := range c.kept.ids {
-		c.cfg.Host.ConnManager().Unprotect(id, c.cfg.Tag)
-	}
-	c.kept.ids = nil
-}
+// Release gives all contacts back to the connection manager, for good. On a busy machine the
+// background loop may still run.
+func (c *Connector) Release() { c.protect(nil) }
 
 // protected reports whether a service of the host protects a peer, besides this room.
 func (c *Connector) protected(id peer.ID) bool {
