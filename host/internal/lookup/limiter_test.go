@@ -33,12 +33,11 @@ func (n *node) underWay() int {
 	return n.limiter.underWay
 }
 
-// burst runs so many lookups at once, and returns how many were under way at most at any
-// moment of the first second, and how many after four. Enough peers answer each of them.
-func (n *node) burst(t *testing.T, lookups int) (most, later int) {
+// begin begins so many lookups at once, and returns what waits for their ends.
+func (n *node) begin(t *testing.T, lookups int) *sync.WaitGroup {
 	t.Helper()
 	find := n.Closest(0)
-	var all sync.WaitGroup
+	all := new(sync.WaitGroup)
 	for i := range lookups {
 		all.Go(func() {
 			if _, err := find(t.Context(), fmt.Append(nil, "key ", i), nil); err != nil {
@@ -46,6 +45,14 @@ func (n *node) burst(t *testing.T, lookups int) (most, later int) {
 			}
 		})
 	}
+	return all
+}
+
+// burst runs so many lookups at once, and returns how many were under way at most at any
+// moment of the first second, and how many after four. Enough peers answer each of them.
+func (n *node) burst(t *testing.T, lookups int) (most, later int) {
+	t.Helper()
+	all := n.begin(t, lookups)
 	for range 1000 {
 		time.Sleep(time.Millisecond)
 		most = max(most, n.underWay())
@@ -97,15 +104,7 @@ func TestBurstBeginsSoon(t *testing.T) {
 			n.net.Add(id, calltest.After(250*time.Millisecond, calltest.Knows(testK, ids...)))
 		}
 		n.bound(t, 0)
-		find := n.Closest(0)
-		var all sync.WaitGroup
-		for i := range lookups {
-			all.Go(func() {
-				if _, err := find(t.Context(), fmt.Append(nil, "key ", i), nil); err != nil {
-					t.Errorf("lookup %d: %v", i, err)
-				}
-			})
-		}
+		all := n.begin(t, lookups)
 		time.Sleep(100 * time.Millisecond)
 		if got := n.underWay(); got != lookups {
 			t.Errorf("%d lookups are under way, want %d", got, lookups)
