@@ -16,10 +16,10 @@
 // Types, not text.
 //
 //   - Context: a word such as Go or Now stands in comments, strings and names of other packages.
-//   - Decision: packages are type-checked with go/types; what they import comes compiled from
-//     the Go command.
-//   - Consequence: no library is needed; a run takes 3 s once the module is compiled.
-//   - What would change it: golang.org/x/tools/go/packages as a dependency for another reason.
+//   - Decision: golang.org/x/tools/go/packages type-checks the packages; what they import comes
+//     compiled from the Go command.
+//   - Consequence: a run takes 3 s once the module is compiled.
+//   - What would change it: figures that text alone shows.
 //
 // An arrow never crosses a box.
 //

@@ -1,21 +1,15 @@
 package structure
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"go/ast"
-	"go/importer"
-	"go/parser"
 	"go/token"
 	"go/types"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/tools/go/packages"
 )
 
 // A Module is the packages of a Go module without their tests, parsed and
@@ -45,20 +39,6 @@ type File struct {
 	syntax *ast.File
 }
 
-// listed is what the Go command says of a package.
-type listed struct {
-	ImportPath string
-	Dir        string
-	Export     string
-	GoFiles    []string
-	Imports    []string
-	Module     *struct {
-		Path string
-		Main bool
-	}
-	Error *struct{ Err string }
-}
-
 // shipped are the packages that are measured.
 var shipped = []string{"./host/...", "./routing/...", "./protocol/...", "./pb/..."} //nolint:gochecknoglobals // a constant
 
@@ -70,116 +50,54 @@ func Load(dir string) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := list(dir)
-	if err != nil {
-		return nil, err
-	}
 	m := &Module{fset: token.NewFileSet()}
-	exports := make(map[string]string) // compiled packages of others
-	checked := make(map[string]*types.Package)
-	compiled := importer.ForCompiler(m.fset, "gc", func(path string) (io.ReadCloser, error) {
-		if exports[path] == "" {
-			return nil, fmt.Errorf("structure: %s is not compiled", path)
-		}
-		return os.Open(exports[path])
-	})
-	imports := importFunc(func(path string) (*types.Package, error) {
-		if p := checked[path]; p != nil {
-			return p, nil
-		}
-		return compiled.Import(path)
-	})
-	for _, l := range all {
-		exports[l.ImportPath] = l.Export
+	loaded, err := packages.Load(&packages.Config{
+		Mode: packages.NeedName | packages.NeedImports | packages.NeedModule |
+			packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
+		Dir:  dir,
+		Fset: m.fset,
+	}, shipped...)
+	if err != nil {
+		return nil, fmt.Errorf("structure: %w", err)
 	}
-	for _, l := range all {
-		if l.Module == nil || !l.Module.Main {
+	for p := range packages.Postorder(loaded) {
+		if p.Module == nil || !p.Module.Main {
 			continue
 		}
-		if l.Error != nil {
-			return nil, errors.New(l.Error.Err)
+		if len(p.Errors) > 0 {
+			return nil, p.Errors[0]
 		}
-		m.Path = l.Module.Path
-		p, err := m.load(dir, l, imports)
-		if err != nil {
-			return nil, err
-		}
-		checked[l.ImportPath] = p.types
-		m.Packages = append(m.Packages, p)
+		m.Path = p.Module.Path
+		m.Packages = append(m.Packages, m.read(dir, p))
 	}
 	return m, nil
 }
 
-// list asks the Go command for packages; each comes after those that it imports.
-func list(dir string) ([]listed, error) {
-	args := []string{"list", "-e", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,Imports,Module,Error", "--"}
-	cmd := exec.Command("go", append(args, shipped...)...) //nolint:gosec // the arguments are ours
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("structure: go list: %w\n%s", err, stderr.String())
-	}
-	var all []listed
-	for d := json.NewDecoder(bytes.NewReader(out)); ; {
-		var l listed
-		if err := d.Decode(&l); errors.Is(err, io.EOF) {
-			return all, nil
-		} else if err != nil {
-			return nil, err
-		}
-		all = append(all, l)
-	}
-}
-
-// load parses and checks one package.
-func (m *Module) load(dir string, l listed, imports types.Importer) (*Package, error) {
-	p := &Package{Path: m.relative(l.ImportPath)}
-	for _, path := range l.Imports {
+// read returns what is measured of a package.
+func (m *Module) read(dir string, loaded *packages.Package) *Package {
+	p := &Package{Path: m.relative(loaded.PkgPath), types: loaded.Types, info: loaded.TypesInfo}
+	for path := range loaded.Imports {
 		if path == m.Path || strings.HasPrefix(path, m.Path+"/") {
 			p.Imports = append(p.Imports, m.relative(path))
 		}
 	}
 	slices.Sort(p.Imports)
-	files := make([]*ast.File, 0, len(l.GoFiles))
-	for _, name := range l.GoFiles {
-		path := filepath.Join(l.Dir, name)
-		syntax, err := parser.ParseFile(m.fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		short, err := filepath.Rel(dir, path)
-		if err != nil {
-			return nil, err
-		}
+	for _, syntax := range loaded.Syntax {
 		file := m.fset.File(syntax.Pos())
 		lines := file.LineCount()
 		if file.Offset(file.LineStart(lines)) == file.Size() {
 			lines-- // nothing follows the last newline
 		}
-		p.Files = append(p.Files, &File{Name: filepath.ToSlash(short), Lines: lines, syntax: syntax})
-		files = append(files, syntax)
+		name := strings.TrimPrefix(file.Name(), dir+string(filepath.Separator))
+		p.Files = append(p.Files, &File{Name: filepath.ToSlash(name), Lines: lines, syntax: syntax})
 	}
-	p.info = &types.Info{
-		Defs: make(map[*ast.Ident]types.Object), Uses: make(map[*ast.Ident]types.Object),
-		Types: make(map[ast.Expr]types.TypeAndValue), Selections: make(map[*ast.SelectorExpr]*types.Selection),
-	}
-	var err error
-	p.types, err = (&types.Config{Importer: imports}).Check(l.ImportPath, m.fset, files, p.info)
-	return p, err
+	return p
 }
 
 // relative returns the path of a package of the module without that of the module.
 func (m *Module) relative(path string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(path, m.Path), "/")
 }
-
-// importFunc is a [types.Importer].
-type importFunc func(path string) (*types.Package, error)
-
-// Import implements [types.Importer].
-func (f importFunc) Import(path string) (*types.Package, error) { return f(path) }
 
 // Package returns the package at a path relative to the module, or nil.
 func (m *Module) Package(path string) *Package {
