@@ -61,10 +61,8 @@ func (s *session) progress(ctx context.Context, doing string) *progress {
 	}
 	p.wg.Go(func() {
 		defer func() { _ = stream.Body.Close() }()
-		each(stream.Body, func(text []byte) bool {
-			p.set(f.take(text))
-			return true
-		})
+		// The operation goes on without them.
+		_ = each(stream.Body, func(text []byte) { p.set(f.take(text)) })
 	})
 	return p
 }
@@ -174,13 +172,15 @@ func (s *session) events(ctx context.Context) (*http.Response, error) {
 	return s.request(ctx, http.MethodGet, "/v1/events", nil, nil)
 }
 
-// each hands each event of a stream to take, as JSON, until that returns false.
-func each(stream io.Reader, take func(text []byte) bool) {
+// each hands each event of a stream to take, as JSON, until the stream ends: with an error if
+// it was cut off.
+func each(stream io.Reader, take func(text []byte)) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, 1<<20) // an event names up to 64 peers
 	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && !take([]byte(text)) {
-			return
+		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			take([]byte(text))
 		}
 	}
+	return lines.Err()
 }

@@ -96,18 +96,21 @@ func (c *cli) eventsCommand() *cobra.Command {
 			return err
 		}
 		defer func() { _ = stream.Body.Close() }()
-		each(stream.Body, func(text []byte) bool {
+		err = each(stream.Body, func(text []byte) {
 			if s.out.json {
 				s.out.raw(text)
 			} else {
 				s.showEvent(text, all)
 			}
-			return true
 		})
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("the events have ended: %w", err)
+		default:
 			return errors.New("the node has ended")
 		}
-		return nil
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "also each request of a lookup")
 	return cmd

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -103,7 +104,7 @@ func publishNumbers(ctx context.Context) error {
 	}
 	_, _ = fmt.Fprintln(out, "end", d.Stats().Publications, d.Stats().Requests-requests,
 		(processTime() - used).Milliseconds(), time.Since(began).Milliseconds())
-	return out.Flush()
+	return errors.Join(in.Err(), out.Flush())
 }
 
 // residentMemory returns the memory of the process without parts of files, and the most that it
