@@ -4,6 +4,7 @@ package stress
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -85,9 +86,19 @@ func (s start) run(ctx context.Context) (*process, error) {
 	}
 	if err != nil {
 		p.end(syscall.SIGKILL)
-		return nil, fmt.Errorf("the first line of a node is %q, see %s: %w", first, s.log, err)
+		return nil, fmt.Errorf("the first line of a node is %q: %w; the last one of its log: %s", first, err, lastLine(s.log))
 	}
 	return p, nil
+}
+
+// lastLine returns the last line of a file, or why it has none.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path) //nolint:gosec // the log of a process of ours
+	if err != nil {
+		return err.Error()
+	}
+	text = bytes.TrimSpace(text)
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
 // connsOf returns how many connections to its API a process is to have.
