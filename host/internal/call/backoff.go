@@ -64,7 +64,6 @@ const handshake = "failed to negotiate security protocol"
 // words of libp2p do not say that.
 func explained(err error) error {
 	var mismatch sec.ErrPeerIDMismatch
-	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &mismatch) || strings.Contains(err.Error(), "peer id mismatch"):
 		return fmt.Errorf("another peer has this address now, so use the ID that it has (%w)", err)
@@ -80,7 +79,7 @@ func explained(err error) error {
 		}
 	case !strings.Contains(err.Error(), handshake):
 		return err
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case kaderr.TimedOut(err):
 		return fmt.Errorf("what listens there accepts connections and says nothing: it hangs, or is no libp2p host, or one of the two hosts has another private network (libp2p.PrivateNetwork), or none (%w)", err)
 	default:
 		return fmt.Errorf("what listens there does not speak as this host does: it is no libp2p host, or one of the two hosts has another private network (libp2p.PrivateNetwork), or none (%w)", err)

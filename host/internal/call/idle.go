@@ -2,8 +2,6 @@ package call
 
 import (
 	"context"
-	"errors"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -113,19 +111,10 @@ func (s *stream) state() (open, ended bool) {
 	switch {
 	case kaderr.Ended(err):
 		return false, true
-	case err == nil || !timedOut(err): // something that was not asked for, or a reset
+	case err == nil || !kaderr.TimedOut(err): // something that was not asked for, or a reset
 		return false, false
 	}
 	return s.SetReadDeadline(time.Time{}) == nil, false
-}
-
-// timedOut reports whether an error is that of a deadline.
-func timedOut(err error) bool {
-	timeout, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return errors.Is(err, os.ErrDeadlineExceeded) || ok && timeout.Timeout()
 }
 
 // keep keeps a stream for a further request, and reports whether it does.

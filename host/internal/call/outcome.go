@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -129,7 +130,7 @@ func unheard(err error) bool {
 	}
 	failed, dial := errors.AsType[*swarm.DialError](err)
 	if !dial {
-		return errors.Is(err, context.DeadlineExceeded) || timedOut(err) || connectionEnded(err)
+		return errors.Is(err, context.DeadlineExceeded) || kaderr.TimedOut(err) || connectionEnded(err)
 	}
 	return len(failed.DialErrors) > 0 && !slices.ContainsFunc(failed.DialErrors, func(e swarm.TransportError) bool {
 		return !silentDial(e.Cause)
@@ -139,7 +140,7 @@ func unheard(err error) bool {
 // silentDial reports whether a dial of one address failed for want of an answer, or was not made.
 // What the other end of a QUIC connection has sent to end it wraps net.ErrClosed, too.
 func silentDial(cause error) bool {
-	if errors.Is(cause, net.ErrClosed) && !timedOut(cause) {
+	if errors.Is(cause, net.ErrClosed) && !kaderr.TimedOut(cause) {
 		return false
 	}
 	return unheard(cause) || isAny(cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
@@ -162,17 +163,6 @@ func isOwnFailure(err error) bool {
 // closed reports whether the node or its host is closed. Its connections end then, with
 // the same errors as if the peers had gone.
 func (c *Caller) closed() bool {
-	if c.cfg.Tasks.Closed() {
-		return true
-	}
 	s, ok := c.cfg.Host.Network().(interface{ Done() <-chan struct{} })
-	if !ok {
-		return false
-	}
-	select {
-	case <-s.Done():
-		return true
-	default:
-		return false
-	}
+	return c.cfg.Tasks.Closed() || ok && !tasks.Pending(s.Done())
 }

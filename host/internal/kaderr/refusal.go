@@ -68,6 +68,15 @@ func CodeOf(err error) network.StreamErrorCode {
 // wraps what the connection was read with.
 func Ended(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, network.ErrReset) }
 
+// TimedOut reports whether an error is that of a deadline.
+func TimedOut(err error) bool {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && timeout.Timeout()
+}
+
 // OfReset translates a reset of a stream by the other side into [ErrRefused], with the
 // reason if it gave one. Other errors are returned as they are: the end of a connection
 // resets its streams too, with an error that has no side, and refuses nothing.

@@ -103,9 +103,3 @@ func left(err error) bool {
 	}
 	return errors.Is(err, errLeft) || errors.Is(err, errIdle) || errors.Is(err, network.ErrReset) || errors.Is(err, net.ErrClosed)
 }
-
-// timedOut reports whether an error is that of a deadline.
-func timedOut(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
-}

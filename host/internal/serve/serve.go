@@ -148,7 +148,7 @@ func (s *Server) fail(in *inbound, err error) {
 // It returns when the answer was ready; the zero time if the other side has no more.
 func (s *Server) serveOne(in *inbound, buf *buffers, idle time.Time) (ready time.Time, err error) {
 	buf.limits.reading(idle)
-	if _, err = buf.reader.Peek(1); timedOut(err) {
+	if _, err = buf.reader.Peek(1); kaderr.TimedOut(err) {
 		return time.Time{}, fmt.Errorf("%w: %w", errIdle, err)
 	}
 	msg, err := protocol.ReadFrameWithin(buf.reader, buf.request, maxRequest, buf.reserve)
