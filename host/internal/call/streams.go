@@ -146,31 +146,25 @@ const maxKept = 8 << 10
 // A stream is one stream to a peer, with what its requests share. It has one request at a
 // time, and belongs to the goroutine of that.
 type stream struct {
-	network.Stream
+	observe.Counted
 
-	traffic *observe.Traffic
-	at      scope.Scope
-	r       *bufio.Reader
-	buf     []byte // of a request, and then of its answer
-	pulse   *tasks.Pulse
-	timer   *time.Timer  // runs late; see halfClose
-	waits   atomic.Int64 // for how long, as a time.Duration
-	used    bool         // an earlier request was answered
-	old     bool         // it was idle at the last sweep; guarded by the lock of idle
-	slow    atomic.Bool  // the writing side was ended because there was no answer
-	mute    atomic.Bool  // it was given up because there was none even then
+	at    scope.Scope
+	r     *bufio.Reader
+	buf   []byte // of a request, and then of its answer
+	pulse *tasks.Pulse
+	timer *time.Timer  // runs late; see halfClose
+	waits atomic.Int64 // for how long, as a time.Duration
+	used  bool         // an earlier request was answered
+	old   bool         // it was idle at the last sweep; guarded by the lock of idle
+	slow  atomic.Bool  // the writing side was ended because there was no answer
+	mute  atomic.Bool  // it was given up because there was none even then
 }
 
 func newStream(opened network.Stream, pulse *tasks.Pulse, traffic *observe.Traffic) *stream {
-	s := &stream{Stream: opened, pulse: pulse, traffic: traffic, at: scope.OfConn(opened.Conn())}
+	s := &stream{Counted: traffic.Of(opened), pulse: pulse, at: scope.OfConn(opened.Conn())}
 	s.r = bufio.NewReader(s)
 	return s
 }
-
-// Read and Write count what they move.
-func (s *stream) Read(b []byte) (int, error) { return s.traffic.Read(s.Stream, b) }
-
-func (s *stream) Write(b []byte) (int, error) { return s.traffic.Write(s.Stream, b) }
 
 func (s *stream) peer() peer.ID { return s.Conn().RemotePeer() }
 

@@ -20,8 +20,8 @@ const maxInboundPerPeer = 32
 // An inbound is a stream that is served.
 type inbound struct {
 	stream  network.Stream
-	traffic *observe.Traffic
-	many    bool // each of its messages has many requests
+	counted observe.Counted // stream
+	many    bool            // each of its messages has many requests
 	peer    peer.ID
 	network string // of the address of its connection, and
 	subnet  string // the smaller one in it
@@ -40,15 +40,10 @@ type inbound struct {
 	placed  bool     // a request has a place among the ones that are answered
 }
 
-// Read and Write count what they move.
-func (in *inbound) Read(b []byte) (int, error) { return in.traffic.Read(in.stream, b) }
-
-func (in *inbound) Write(b []byte) (int, error) { return in.traffic.Write(in.stream, b) }
-
 // add admits a stream; nil says that there are too many. When all places are taken, a
 // stream of another peer is ended, if there is one that may be.
 func (s *Server) add(stream network.Stream, now time.Time) *inbound {
-	in := &inbound{stream: stream, traffic: &s.traffic, peer: stream.Conn().RemotePeer(), since: now, took: minCost}
+	in := &inbound{stream: stream, counted: s.traffic.Of(stream), peer: stream.Conn().RemotePeer(), since: now, took: minCost}
 	in.locate()
 	s.mu.Lock()
 	defer s.mu.Unlock()

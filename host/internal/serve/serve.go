@@ -118,7 +118,7 @@ func (s *Server) handle(stream network.Stream, many bool) {
 	buf := s.buffers.Get().(*buffers)
 	defer s.free(buf)
 	buf.limits = deadlines{stream: stream, node: s.cfg.Tasks.Context()}
-	buf.reader.Reset(in)
+	buf.reader.Reset(&in.counted)
 	buf.reserve = func(size int) error { return s.reserve(in, size) }
 	buf.from = holder.From{ID: in.peer, At: scope.OfConn(stream.Conn()), Last: &buf.last}
 	for {
@@ -176,7 +176,7 @@ func (s *Server) serveOne(in *inbound, buf *buffers, idle time.Time) (ready time
 	}
 	if err == nil && answer != nil {
 		buf.limits.writing(ready)
-		if _, err := in.Write(answer); err != nil {
+		if _, err := in.counted.Write(answer); err != nil {
 			return ready, fmt.Errorf("%w: %w", errLeft, err)
 		}
 	}
