@@ -8,6 +8,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/routing"
 )
 
 // aheadOf reports whether a time of an entry that has arrived shows that the clock was ahead
@@ -57,34 +58,17 @@ var errAsItIs = errors.New("kad: nothing to correct")
 // correctTimes corrects the times of all entries. Without it, what arrived while the clock
 // was years ahead would be held for years, and be passed on by no round.
 func (h *Holder) correctTimes(ctx context.Context, correct correction) error {
-	var never time.Time // nothing counts as expired
-	for from := []byte(nil); ; {
-		values, err := h.cfg.Store.Values(ctx, never, from, eachBatch)
-		if err != nil {
+	return each(func(kind store.Kind, from []byte) ([][]byte, error) {
+		return h.keysAt(ctx, time.Time{}, kind, from, eachBatch)
+	}, routing.Key{}, 0, func(kind store.Kind, key []byte) error {
+		if kind == store.KindProvider {
+			return h.correctProviders(ctx, correct, key)
+		}
+		if err := tolerateFull(h.correctValue(ctx, correct, key)); !errors.Is(err, errAsItIs) {
 			return err
 		}
-		for _, v := range values {
-			if err := tolerateFull(h.correctValue(ctx, correct, v.Key)); err != nil && !errors.Is(err, errAsItIs) {
-				return err
-			}
-			from = store.After(v.Key)
-		}
-		if len(values) == 0 {
-			break
-		}
-	}
-	for from := []byte(nil); ; {
-		keys, err := h.cfg.Store.ProviderKeys(ctx, never, from, eachBatch)
-		if err != nil || len(keys) == 0 {
-			return err
-		}
-		for _, key := range keys {
-			if err := h.correctProviders(ctx, correct, key); err != nil {
-				return err
-			}
-			from = store.After(key)
-		}
-	}
+		return nil
+	})
 }
 
 // correctValue corrects the times of the values of a key; errAsItIs if there is no need.

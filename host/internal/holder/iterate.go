@@ -20,7 +20,11 @@ const eachBatch = 64
 // Keys returns keys of which something of a kind is held, in the order of the key
 // space, from a place on.
 func (h *Holder) Keys(ctx context.Context, kind store.Kind, from []byte, limit int) (keys [][]byte, err error) {
-	now := time.Now()
+	return h.keysAt(ctx, time.Now(), kind, from, limit)
+}
+
+// keysAt is Keys at a time. At the zero time, nothing has expired.
+func (h *Holder) keysAt(ctx context.Context, now time.Time, kind store.Kind, from []byte, limit int) (keys [][]byte, err error) {
 	if kind == store.KindProvider {
 		return h.cfg.Store.ProviderKeys(ctx, now, from, limit)
 	}
@@ -34,10 +38,19 @@ func (h *Holder) Keys(ctx context.Context, kind store.Kind, from []byte, limit i
 // Each calls visit with each key of which something is held and that begins with so
 // many bits of a prefix.
 func (h *Holder) Each(ctx context.Context, prefix routing.Key, bits int, visit func(kind store.Kind, key []byte) error) error {
+	return each(func(kind store.Kind, from []byte) ([][]byte, error) {
+		return h.Keys(ctx, kind, from, eachBatch)
+	}, prefix, bits, visit)
+}
+
+// each is Holder.Each for a store that has keys from a place on.
+func each(
+	keysFrom func(kind store.Kind, from []byte) ([][]byte, error), prefix routing.Key, bits int, visit func(kind store.Kind, key []byte) error,
+) error {
 	first := firstPlace(prefix, bits)
 	for _, kind := range []store.Kind{store.KindValue, store.KindProvider} {
 		err := inParts(first, func(from []byte) (last []byte, err error) {
-			keys, err := h.Keys(ctx, kind, from, eachBatch)
+			keys, err := keysFrom(kind, from)
 			if err != nil {
 				return nil, err
 			}
