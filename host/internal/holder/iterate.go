@@ -99,7 +99,12 @@ func firstPlace(prefix routing.Key, bits int) []byte {
 // them arrived before.
 func (h *Holder) Copies(ctx context.Context, kind store.Kind, key []byte, age time.Duration) ([]protocol.Request, error) {
 	requests, err := h.Candidates(ctx, kind, key, age)
-	return slices.DeleteFunc(requests, func(req protocol.Request) bool { return !h.genuine(ctx, req) }), err
+	return h.Genuine(ctx, requests), err
+}
+
+// Genuine returns candidates without the announcements that have a false proof: see Copies.
+func (h *Holder) Genuine(ctx context.Context, candidates []protocol.Request) []protocol.Request {
+	return slices.DeleteFunc(candidates, func(req protocol.Request) bool { return !h.genuine(ctx, req) })
 }
 
 // Candidates is Copies with the announcements that have a false proof: to verify one takes

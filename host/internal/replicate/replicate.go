@@ -239,7 +239,7 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 	if !turn && r.cfg.Table.CountCloser(key) >= r.cfg.K {
 		return false, nil
 	}
-	if due, err := r.due(ctx, h, r.cfg.Holder.Candidates); err != nil || len(due) == 0 {
+	if due, err := r.due(ctx, h); err != nil || len(due) == 0 {
 		return false, err
 	}
 	to, err := r.round.survey.Closest(ctx, h.key, nil)
@@ -247,7 +247,8 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 		return false, err
 	}
 	to = r.withUs(key, to)
-	due, err := r.due(ctx, h, r.cfg.Holder.Copies) // another holder may have been faster than the lookup
+	due, err := r.due(ctx, h) // another holder may have been faster than the lookup
+	due = r.cfg.Holder.Genuine(ctx, due)
 	if err != nil || len(due) == 0 || len(to) == 0 {
 		return false, err
 	}
@@ -276,12 +277,10 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 }
 
 // due returns the requests that replicate what is held under a key and no peer has sent
-// us for an interval, as a method of the Holder copies it. A value of ours has a clock of its
-// own, in the agenda.
-func (r *Replicator) due(
-	ctx context.Context, h held, copied func(context.Context, store.Kind, []byte, time.Duration) ([]protocol.Request, error),
-) ([]protocol.Request, error) {
-	due, err := copied(ctx, h.kind, h.key, r.cfg.Interval)
+// us for an interval, without a look at their proofs. A value of ours has a clock of its own,
+// in the agenda.
+func (r *Replicator) due(ctx context.Context, h held) ([]protocol.Request, error) {
+	due, err := r.cfg.Holder.Candidates(ctx, h.kind, h.key, r.cfg.Interval)
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
