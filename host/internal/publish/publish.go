@@ -157,15 +157,6 @@ func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
 // a lifetime. A lifetime of 0 means until StopProviding: once a peer has stored the
 // announcement, it is published again.
 func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
-	receipt, err := p.announce(ctx, now, p.cfg.Lookup.Closest(0), key, lifetime)
-	if lifetime == 0 && len(receipt.Stored) > 0 {
-		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil)
-	}
-	return receipt, err
-}
-
-// announce announces us to the k closest peers, and has us answer ourselves.
-func (p *Publisher) announce(ctx context.Context, now time.Time, closest lookup.Closest, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
 	if err := p.cfg.Holder.Provide(ctx, key, lifetime, now); err != nil {
 		return deliver.Receipt{}, err
 	}
@@ -173,11 +164,15 @@ func (p *Publisher) announce(ctx context.Context, now time.Time, closest lookup.
 		return deliver.Receipt{}, err
 	}
 	add := p.cfg.Holder.Announcement(key, lifetime, now)
-	receipt, err := p.cfg.Deliver.ToClosest(ctx, closest, key, add, 0, nil)
+	receipt, err := p.cfg.Deliver.ToClosest(ctx, p.cfg.Lookup.Closest(0), key, add, 0, nil)
 	if errors.Is(err, kaderr.ErrSingle) && p.cfg.Holder.Provides(ctx, key, now) {
 		receipt, err = p.byUs(), nil
 	}
-	return receipt, p.tell(ctx, "announcement", key, receipt, 0, err)
+	err = p.tell(ctx, "announcement", key, receipt, 0, err)
+	if lifetime == 0 && len(receipt.Stored) > 0 {
+		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil)
+	}
+	return receipt, err
 }
 
 // StopProviding takes back an announcement: we do not publish it again, and do not

@@ -97,7 +97,7 @@ func sortByPlace[T any](items []T, key func(T) []byte) {
 	slices.SortFunc(items, func(a, b T) int { return bytes.Compare(store.Place(key(a)), store.Place(key(b))) })
 }
 
-// republish publishes one publication again.
+// republish publishes a value again.
 func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t ticket) error {
 	now := time.Now()
 	pub, err := p.cfg.Store.Publication(ctx, t.kind, []byte(t.key))
@@ -167,14 +167,10 @@ func (p *Publisher) stillValid(pub store.Publication) [][]byte {
 	return slices.DeleteFunc(p.values(pub), func(v []byte) bool { return p.cfg.Rules.Check(pub.Key, v) != nil })
 }
 
-// publishAgain delivers a publication to the peers that are closest to it now, unless a get
+// publishAgain delivers a value to the peers that are closest to it now, unless a get
 // finds a better value, or one that the validator takes for equal and that was put later.
 // A put that is tried again is not in doubt.
 func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) error {
-	if pub.Kind == store.KindProvider {
-		_, err := p.announce(ctx, now, closest, pub.Key, 0)
-		return err
-	}
 	values := p.stillValid(pub)
 	if len(values) == 0 {
 		return kaderr.ErrInvalidRecord
