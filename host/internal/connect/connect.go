@@ -53,7 +53,7 @@ type Connector struct {
 	machine   machine                     // likewise
 	relayedIn map[network.Conn]*relayedIn // likewise
 	unpunched atomic.Bool                 // a hole could not be punched since the last renewal
-	lan       chan struct{}               // length lanAtOnce: the exchanges of local addresses that run
+	lan       tasks.Slots                 // of the exchanges of local addresses
 }
 
 // A relayedIn is a relayed connection that has come in. It belongs to the goroutine of the
@@ -71,7 +71,7 @@ const lanAtOnce = 16
 
 // New returns a Connector.
 func New(cfg Config) *Connector {
-	return &Connector{cfg: cfg, relayedIn: make(map[network.Conn]*relayedIn), lan: make(chan struct{}, lanAtOnce)}
+	return &Connector{cfg: cfg, relayedIn: make(map[network.Conn]*relayedIn), lan: make(tasks.Slots, lanAtOnce)}
 }
 
 // Via is the kind of a connection. It has the values of host.Via.

@@ -85,13 +85,7 @@ func (c *Connector) Identified(conn network.Conn) {
 func (c *Connector) exchange(
 	open func(context.Context) (network.Stream, error), side func(context.Context, peer.ID, io.ReadWriter) error,
 ) bool {
-	select {
-	case c.lan <- struct{}{}:
-	default:
-		return false
-	}
-	started := c.cfg.Tasks.Go(func(ctx context.Context) {
-		defer func() { <-c.lan }()
+	return c.lan.Try(c.cfg.Tasks, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, lanTimeout)
 		defer cancel()
 		s, err := open(ctx)
@@ -111,10 +105,6 @@ func (c *Connector) exchange(
 		}
 		_ = s.Close()
 	})
-	if !started {
-		<-c.lan
-	}
-	return started
 }
 
 // askLAN is the side that has dialled the relayed connection.

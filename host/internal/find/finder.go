@@ -39,14 +39,14 @@ type Config struct {
 type Finder struct {
 	cfg         Config
 	self        peer.ID
-	corrections corrections
+	corrections tasks.Slots // of gets whose holders are being corrected
 
 	corrected, cached atomic.Uint64
 }
 
 // New returns a Finder.
 func New(cfg Config) *Finder {
-	return &Finder{cfg: cfg, self: cfg.Host.ID(), corrections: make(corrections, maxCorrections)}
+	return &Finder{cfg: cfg, self: cfg.Host.ID(), corrections: make(tasks.Slots, maxCorrections)}
 }
 
 // Stats returns how many records were sent to holders of a worse one or none, and how

@@ -13,7 +13,6 @@ import (
 	"github.com/go-kad/kad/host/internal/holder"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
-	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -248,25 +247,6 @@ func hasValue(values [][]byte, value []byte) bool {
 // being cached. Beyond it, that is left to the next get.
 const maxCorrections = 8
 
-// corrections has a place for each get whose holders are being corrected.
-type corrections chan struct{}
-
-// try runs f in the background if there is a place.
-func (c corrections) try(t *tasks.Group, f func(ctx context.Context)) {
-	select {
-	case c <- struct{}{}:
-	default:
-		return
-	}
-	started := t.Go(func(ctx context.Context) {
-		defer func() { <-c }()
-		f(ctx)
-	})
-	if !started {
-		<-c
-	}
-}
-
 // correct sends what a get has found to the peers that should hold it. It goes on in
 // the background.
 func (f *Finder) correct(g *values, result lookup.Result) {
@@ -275,7 +255,7 @@ func (f *Finder) correct(g *values, result lookup.Result) {
 	if len(wrong) == 0 && !ourself && cache == nil {
 		return
 	}
-	f.corrections.try(f.cfg.Tasks, func(ctx context.Context) {
+	f.corrections.Try(f.cfg.Tasks, func(ctx context.Context) {
 		found := g.found(result.Ended)
 		if len(found) == 0 {
 			return

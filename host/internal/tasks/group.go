@@ -107,6 +107,27 @@ func Each[T any](ctx context.Context, limit int, items iter.Seq[T], f func(ctx c
 	return context.Cause(ctx)
 }
 
+// Slots bound how many goroutines of one kind run at a time: as many as the channel has places.
+type Slots chan struct{}
+
+// Try starts f in a goroutine of a group, and reports whether it did: there was a slot, and the
+// group is open.
+func (s Slots) Try(g *Group, f func(ctx context.Context)) bool {
+	select {
+	case s <- struct{}{}:
+	default:
+		return false
+	}
+	started := g.Go(func(ctx context.Context) {
+		defer func() { <-s }()
+		f(ctx)
+	})
+	if !started {
+		<-s
+	}
+	return started
+}
+
 // Poke wakes the goroutine that listens on wake, unless it is being woken. The channel
 // has a buffer of one.
 func Poke(wake chan<- struct{}) {
