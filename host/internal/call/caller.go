@@ -205,7 +205,7 @@ func (c *Caller) ask(
 			}
 			c.Redial(to.ID) // the swarm takes a dial that failed here for one that failed there
 		}
-		if !wait(ctx, turn, tasks.Jittered(pause)) {
+		if !tasks.Pause(ctx, tasks.Jittered(pause), turn.left()) {
 			return resp, took, err
 		}
 	}
@@ -242,19 +242,6 @@ func connectionEnded(err error) bool {
 		return false
 	}
 	return isAny(err, network.ErrReset, swarm.ErrConnClosed, net.ErrClosed)
-}
-
-// wait waits for a pause. It reports false if ctx ends before that, or the turn is left.
-func wait(ctx context.Context, turn *Turn, pause time.Duration) bool {
-	over := time.NewTimer(pause)
-	defer over.Stop()
-	select {
-	case <-over.C:
-		return true
-	case <-turn.left():
-	case <-ctx.Done():
-	}
-	return false
 }
 
 // attempt sends a request once to a peer that is connected or not, when there is room for it

@@ -162,9 +162,7 @@ func (c *Connector) punchAgain(ctx context.Context, id peer.ID) error {
 	if err != nil {
 		return fmt.Errorf("agreeing on a punch: %w", err)
 	}
-	heard, cancelled := context.WithTimeout(ctx, trip/2)
-	defer cancelled()
-	<-heard.Done() // the peer has heard it
+	tasks.Pause(ctx, trip/2, nil) // the peer has heard it then
 	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(network.WithSimultaneousConnect(ctx, false, "punch"), "punch"), punchDial)
 	defer cancel()
 	if err := c.cfg.Host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addrs}); err != nil {

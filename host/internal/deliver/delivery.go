@@ -175,20 +175,6 @@ func (v *delivery) allStored() (all, decided bool) {
 	return all, decided
 }
 
-// await waits until k peers have stored it, or all have been settled, and not for longer than
-// some time.
-func (v *delivery) await(ctx context.Context, patience time.Duration) {
-	if patience <= 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	select {
-	case <-v.whole.passed:
-	case <-ctx.Done():
-	}
-}
-
 // stores returns how many peers have stored it.
 func (v *delivery) stores() int {
 	v.mu.Lock()

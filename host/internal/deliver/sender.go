@@ -67,12 +67,11 @@ func (s *Sender) To(ctx context.Context, req protocol.Request, quorum int, befor
 		cancel(kaderr.ErrClosed)
 		v.run(sending, find)
 	}
-	if quorum > 0 {
-		patience = 0
-	}
 	select {
 	case <-v.enough.passed:
-		v.await(ctx, patience)
+		if quorum == 0 {
+			tasks.Pause(ctx, patience, v.whole.passed)
+		}
 		return v.receipt(), nil
 	case <-v.done:
 	case <-ctx.Done():

@@ -19,6 +19,7 @@ import (
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -171,14 +172,8 @@ func (l *locator) ask(
 		return protocol.Response{}, kaderr.ErrClosed
 	}
 	resp, err := l.finder.cfg.Call.Request(ctx, turn, to, req, reaches)
-	if err == nil {
-		waiting, stop := context.WithTimeout(asking, l.finder.cfg.SlowAfter)
-		defer stop()
-		select {
-		case <-done:
-		case <-waiting.Done():
-			cancel()
-		}
+	if err == nil && tasks.Pause(asking, l.finder.cfg.SlowAfter, done) {
+		cancel()
 	}
 	<-done
 	switch {

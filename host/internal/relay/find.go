@@ -282,12 +282,7 @@ func (r *Relays) missing(ctx context.Context, num int) []peer.AddrInfo {
 				return found
 			}
 		}
-		waiting, stop := context.WithTimeout(ctx, wait)
-		select {
-		case <-r.wake:
-		case <-waiting.Done():
-		}
-		stop()
+		tasks.Pause(ctx, wait, r.wake)
 	}
 	return nil
 }

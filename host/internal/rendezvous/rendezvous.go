@@ -300,11 +300,6 @@ func grow(first, limit time.Duration, n int) time.Duration {
 // sleep waits for d, more or less, so that nodes that started together do not stay
 // in step. It ends early when interrupt can be read, and is false if ctx has ended.
 func sleep(ctx context.Context, d time.Duration, interrupt <-chan struct{}) bool {
-	waiting, stop := context.WithTimeout(ctx, time.Duration(float64(d)*(0.8+0.4*rand.Float64())))
-	defer stop()
-	select {
-	case <-waiting.Done():
-	case <-interrupt:
-	}
+	tasks.Pause(ctx, time.Duration(float64(d)*(0.8+0.4*rand.Float64())), interrupt)
 	return ctx.Err() == nil
 }

@@ -81,12 +81,21 @@ func (g *Group) Wait(others *sync.WaitGroup) {
 		g.wg.Wait()
 		others.Wait()
 	}()
-	waiting, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
+	Pause(context.Background(), closeTimeout, done)
+}
+
+// Pause waits for a time, and reports whether that is over: else ctx has ended before, or over
+// could be read.
+func Pause(ctx context.Context, d time.Duration, over <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-done:
-	case <-waiting.Done():
+	case <-timer.C:
+		return true
+	case <-over:
+	case <-ctx.Done():
 	}
+	return false
 }
 
 // Each calls f with each item, up to limit at a time, and returns when all calls have
