@@ -24,12 +24,7 @@ func (r *Rendezvous) Update(id peer.ID, here bool) bool {
 		return false
 	}
 	p.here = here
-	if here {
-		r.here++
-	} else {
-		r.here--
-		p.broke = true
-	}
+	p.broke = p.broke || !here
 	if !p.queued {
 		p.queued = true
 		r.unread = append(r.unread, id)

@@ -46,7 +46,6 @@ type Rendezvous struct {
 	changed chan struct{} // buffered, length 1: there is a change to read
 
 	mu     sync.Mutex
-	here   int // peers that are connected
 	known  map[peer.ID]*member
 	unread []peer.ID // peers with a change to read
 	report Report    // of the operations
@@ -98,12 +97,7 @@ func (r *Rendezvous) background(f func()) {
 func (r *Rendezvous) Wait() {
 	r.running.Wait()
 	r.mu.Lock()
-	var here []peer.ID
-	for id, p := range r.known {
-		if p.here {
-			here = append(here, id)
-		}
-	}
+	here := r.here()
 	r.mu.Unlock()
 	for _, id := range here {
 		r.cfg.Protect(id, false)
@@ -163,7 +157,17 @@ func (r *Rendezvous) keepSearching(ctx context.Context) {
 func (r *Rendezvous) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.here
+	return len(r.here())
+}
+
+// here returns the peers that are connected. The caller holds the lock.
+func (r *Rendezvous) here() (ids []peer.ID) {
+	for id, p := range r.known {
+		if p.here {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // searchOnce looks once for the other nodes, and starts to connect to each as it is
@@ -263,7 +267,7 @@ func (r *Rendezvous) note(err error, success func(*Report, time.Time)) {
 func (r *Rendezvous) State() (report Report, known, here int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.report, len(r.known), r.here
+	return r.report, len(r.known), len(r.here())
 }
 
 // searchAfter is the pause before the next search: while the node is alone from
