@@ -154,8 +154,7 @@ var (
 //
 // Source: https://github.com/libp2p/specs/blob/master/relay/DCUtR.md
 func (c *Connector) punchAgain(ctx context.Context, id peer.ID) error {
-	known, err := c.cfg.Host.Peerstore().SupportsProtocols(id, holepunch.Protocol)
-	if err != nil || len(known) == 0 {
+	if !c.cfg.Table.Supports(id, holepunch.Protocol) {
 		return errNoPuncher
 	}
 	addrs, trip, err := c.agree(ctx, id)

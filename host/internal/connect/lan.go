@@ -70,8 +70,7 @@ func (c *Connector) Identified(conn network.Conn) {
 		return
 	}
 	id := conn.RemotePeer()
-	known, err := c.cfg.Host.Peerstore().SupportsProtocols(id, c.lanProtocol())
-	if err != nil || len(known) == 0 {
+	if !c.cfg.Table.Supports(id, c.lanProtocol()) {
 		return
 	}
 	c.exchange(func(ctx context.Context) (network.Stream, error) {

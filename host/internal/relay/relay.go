@@ -116,10 +116,7 @@ func (r *Relays) Seen(id peer.ID) {
 func (r *Relays) Wake() { tasks.Poke(r.wake) }
 
 // relays reports whether a peer says that it relays.
-func (r *Relays) relays(id peer.ID) bool {
-	known, err := r.cfg.Host.Peerstore().SupportsProtocols(id, circuit.ProtoIDv2Hop)
-	return err == nil && slices.Contains(known, circuit.ProtoIDv2Hop)
-}
+func (r *Relays) relays(id peer.ID) bool { return r.cfg.Table.Supports(id, circuit.ProtoIDv2Hop) }
 
 // namespace is the rendezvous namespace of the relays of the network.
 func (r *Relays) namespace() string { return string(r.cfg.Protocol) + "/relay" }

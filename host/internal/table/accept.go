@@ -50,5 +50,6 @@ func (t *Table) MayAsk(c routing.Contact, addrs []multiaddr.Multiaddr) bool {
 	if len(addrs) == 0 && t.cfg.Accept != nil {
 		addrs = t.cfg.Host.Peerstore().Addrs(c.ID)
 	}
-	return t.Dialable(c) && t.allows(c.ID, addrs)
+	known := c.Wire != nil || len(t.cfg.Host.Peerstore().Addrs(c.ID)) > 0
+	return known && t.allows(c.ID, addrs)
 }

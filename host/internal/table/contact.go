@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
@@ -22,8 +23,11 @@ func (t *Table) Connected(id peer.ID) bool {
 }
 
 // Speaks reports whether a peer says that it serves this network.
-func (t *Table) Speaks(id peer.ID) bool {
-	known, err := t.cfg.Host.Peerstore().SupportsProtocols(id, t.cfg.Protocol)
+func (t *Table) Speaks(id peer.ID) bool { return t.Supports(id, t.cfg.Protocol) }
+
+// Supports reports whether a peer says that it speaks a protocol.
+func (t *Table) Supports(id peer.ID, p lprotocol.ID) bool {
+	known, err := t.cfg.Host.Peerstore().SupportsProtocols(id, p)
 	return err == nil && len(known) > 0
 }
 
@@ -71,11 +75,7 @@ func (t *Table) Wants(id peer.ID) bool {
 		t.change(func(now time.Time) bool { return t.contacts.Update(now, c) }) // at its new address it is to be checked
 		return false
 	}
-	direct := false
-	for _, conn := range t.cfg.Host.Network().ConnsToPeer(id) {
-		direct = direct || !conn.Stat().Limited
-	}
-	if !direct {
+	if !slices.ContainsFunc(t.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool { return !conn.Stat().Limited }) {
 		t.noteFiltered(id, "it is reached through a relay only, which cannot carry lookups")
 		return false
 	}
@@ -114,11 +114,6 @@ func (t *Table) Disconnected(id peer.ID) {
 		}
 		return due
 	})
-}
-
-// Dialable reports whether an address of a contact is known: from its Wire, or to the host.
-func (t *Table) Dialable(c routing.Contact) bool {
-	return c.Wire != nil || len(t.cfg.Host.Peerstore().Addrs(c.ID)) > 0
 }
 
 // Learn gives the host addresses of a peer, for as long as it takes to connect: identify and
