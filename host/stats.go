@@ -11,7 +11,6 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/observe"
-	"github.com/go-kad/kad/host/internal/serve"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -149,13 +148,8 @@ func timed(r interface {
 	return list
 }
 
-// servedOutcome returns the name of an outcome of a request of a peer.
-func servedOutcome(o uint8) string {
-	if o == serve.Refused {
-		return "refused"
-	}
-	return "answered"
-}
+// outcome returns the name of an outcome of a request.
+func outcome(o uint8) string { return table.Outcome(o).String() }
 
 // lookupOutcome returns the name of an end of a lookup.
 func lookupOutcome(o uint8) string {
@@ -170,7 +164,7 @@ func (d *DHT) Stats() Stats {
 	requests, failed, probes := d.call.Stats()
 	corrected, cached := d.find.Stats()
 	replicated, handedOver := d.replicate.Stats()
-	answered := func(req protocol.Request) uint64 { return d.serve.Times().Of(req, serve.Answered).Count }
+	answered := func(req protocol.Request) uint64 { return d.serve.Times().Of(req, uint8(table.Answered)).Count }
 	contacts := d.table.Stats()
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
@@ -214,8 +208,8 @@ func (d *DHT) Stats() Stats {
 		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.pulse.Lateness(),
 
-		Sent:     timed(d.call.Times(), func(o uint8) string { return table.Outcome(o).String() }),
-		Served:   timed(d.serve.Times(), servedOutcome),
+		Sent:     timed(d.call.Times(), outcome),
+		Served:   timed(d.serve.Times(), outcome),
 		LookedUp: timed(d.lookup.Times(), lookupOutcome),
 
 		Operations: timed(&d.observer.Operations, operationOutcome),

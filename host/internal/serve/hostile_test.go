@@ -18,6 +18,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -271,7 +272,7 @@ func flooded(t *testing.T, req protocol.Request, networks int) (honest, flood in
 // served returns how many requests a node has answered.
 func served(d *node) (count int64) {
 	d.Times().Each(func(_ string, outcome uint8, times observe.Times) {
-		if outcome == Answered {
+		if outcome == uint8(table.Answered) {
 			count += int64(times.Count)
 		}
 	})

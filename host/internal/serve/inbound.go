@@ -214,7 +214,8 @@ func (s *Server) Len() int {
 	return len(s.streams)
 }
 
-// Times returns how long requests took until their answer was ready, by Answered and Refused.
+// Times returns how long requests took until their answer was ready, by table.Outcome:
+// Answered and Refused.
 func (s *Server) Times() *observe.Requests { return &s.times }
 
 // Traffic returns how many bytes of messages were received and sent.

@@ -70,16 +70,10 @@ type Server struct {
 
 	buffers sync.Pool        // of *buffers
 	rooms   sync.Pool        // of *room
-	times   observe.Requests // of requests, until the answer was ready, by Answered and Refused
+	times   observe.Requests // of requests, until the answer was ready, by table.Outcome
 
 	traffic observe.Traffic
 }
-
-// The outcomes of requests.
-const (
-	Answered uint8 = iota
-	Refused
-)
 
 // New returns a Server.
 func New(cfg Config) *Server {
@@ -216,11 +210,7 @@ func (s *Server) answer(in *inbound, req protocol.Request, size int, buf *buffer
 		reply, err = s.reply(ctx, room, &buf.from, req, now)
 	}
 	ready = time.Now()
-	outcome := Answered
-	if err != nil {
-		outcome = Refused // counted when the stream is reset
-	}
-	s.times.Add(req, outcome, ready.Sub(now))
+	s.times.Add(req, uint8(outcomeOf(err)), ready.Sub(now)) // a refusal is counted when the stream is reset
 	if traced != nil {
 		traced(err)
 	}
@@ -254,13 +244,15 @@ func (s *Server) span(ctx context.Context, from peer.ID, req protocol.Request) (
 		return ctx, nil
 	}
 	ctx, end := s.cfg.Observer.Span(ctx, "kad.serve", slog.String("kad.type", observe.KindOf(req)), slog.String("kad.peer", from.String()))
-	return ctx, func(err error) {
-		outcome := "answered"
-		if err != nil {
-			outcome = "refused"
-		}
-		end(err, slog.String("kad.outcome", outcome))
+	return ctx, func(err error) { end(err, slog.String("kad.outcome", outcomeOf(err).String())) }
+}
+
+// outcomeOf returns what became of a request of a peer, by its error.
+func outcomeOf(err error) table.Outcome {
+	if err != nil {
+		return table.Refused
 	}
+	return table.Answered
 }
 
 // allow returns why Config.OnRequest refuses a request; nil if it does not.
@@ -324,20 +316,12 @@ func (s *Server) reply(ctx context.Context, in *room, from *holder.From, req pro
 		return Reply{Providers: providers, Closer: s.closerTo(in, from, req.Key, false)}, err
 	case protocol.Ping:
 		return Reply{}, nil
-	default:
-		return Reply{}, s.take(ctx, from, req, now)
-	}
-}
-
-// take stores what a request brings.
-func (s *Server) take(ctx context.Context, from *holder.From, req protocol.Request, now time.Time) error {
-	switch req := req.(type) {
 	case protocol.PutValue:
-		return s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
+		return Reply{}, s.cfg.Holder.Store(ctx, now, from.ID, holder.RecordsIn(req)...)
 	case protocol.AddProvider:
-		return s.cfg.Holder.Announced(ctx, *from, req, now)
+		return Reply{}, s.cfg.Holder.Announced(ctx, *from, req, now)
 	default:
-		return fmt.Errorf("kad: request %T has no handler", req)
+		return Reply{}, fmt.Errorf("kad: request %T has no handler", req)
 	}
 }
 

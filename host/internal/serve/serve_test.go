@@ -26,6 +26,7 @@ import (
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -86,7 +87,7 @@ func testServePipelined(t *testing.T) {
 	}
 	kinds := 0
 	d.Times().Each(func(kind string, outcome uint8, times observe.Times) {
-		if kinds++; outcome != Answered || times.Count != 50 {
+		if kinds++; outcome != uint8(table.Answered) || times.Count != 50 {
 			t.Errorf("%s, outcome %d: %d; want 50 answered", kind, outcome, times.Count)
 		}
 	})
