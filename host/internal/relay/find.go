@@ -12,7 +12,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -140,13 +139,9 @@ func (r *Relays) announced(ctx context.Context, now time.Time) []candidate {
 	defer cancel()
 	lookup, stop := context.WithTimeout(ctx, findRelaysTimeout/2)
 	defer stop()
-	c, err := find.NamespaceCID(r.namespace())
-	if err != nil {
-		return nil
-	}
 	var infos []peer.AddrInfo
 	var named []peer.ID
-	for info, err := range r.cfg.Find.ProvidersOfEach(lookup, c.Hash(), maxAnnouncedRelays, max(1, maxAnnouncedRelays/r.cfg.K)) {
+	for info, err := range r.cfg.Find.ProvidersOfEach(lookup, r.key(), maxAnnouncedRelays, max(1, maxAnnouncedRelays/r.cfg.K)) {
 		if err != nil {
 			log.Debugw("looking for relays", "error", err)
 			break

@@ -8,7 +8,6 @@ import (
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
-	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
@@ -93,11 +92,7 @@ func (r *Relays) offerDue(now time.Time, start *tasks.Start) time.Time {
 
 // announce announces that the node relays.
 func (r *Relays) announce(ctx context.Context, now time.Time) error {
-	c, err := find.NamespaceCID(r.namespace())
-	if err != nil {
-		return err
-	}
-	_, err = r.cfg.Publish.Announce(ctx, now, c.Hash(), offerAge)
+	_, err := r.cfg.Publish.Announce(ctx, now, r.key(), offerAge)
 	return err
 }
 
@@ -114,8 +109,6 @@ func (r *Relays) Close() {
 		return
 	}
 	r.cfg.Tasks.Go(func(ctx context.Context) { // not if the node is closed: then no peer asks it
-		if c, err := find.NamespaceCID(r.namespace()); err == nil {
-			_ = r.cfg.Publish.StopProviding(ctx, c.Hash())
-		}
+		_ = r.cfg.Publish.StopProviding(ctx, r.key())
 	})
 }

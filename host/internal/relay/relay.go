@@ -118,8 +118,11 @@ func (r *Relays) Wake() { tasks.Poke(r.wake) }
 // relays reports whether a peer says that it relays.
 func (r *Relays) relays(id peer.ID) bool { return r.cfg.Table.Supports(id, circuit.ProtoIDv2Hop) }
 
-// namespace is the rendezvous namespace of the relays of the network.
-func (r *Relays) namespace() string { return string(r.cfg.Protocol) + "/relay" }
+// key is the key under which the relays of the network announce themselves: that of a namespace.
+func (r *Relays) key() []byte {
+	c, _ := find.NamespaceCID(string(r.cfg.Protocol) + "/relay") // it fails if that is empty
+	return c.Hash()
+}
 
 const (
 	// Reservations is how many relays a node behind a NAT holds: while one is lost and
