@@ -45,12 +45,12 @@ func (t *Trace) begin() func(Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := len(t.lookups)
-	t.lookups = append(t.lookups, Stats{Lookups: 1})
+	t.lookups = append(t.lookups, Stats{})
 	return func(r Result) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.lookups[i] = Stats{
-			Lookups: 1, Requests: r.Requests, Answered: len(r.Answered), Refused: r.Refused, Late: r.Late,
+			Requests: r.Requests, Answered: len(r.Answered), Refused: r.Refused, Late: r.Late,
 			Unasked: r.Unasked, Hops: r.Hops, Confidence: r.Confidence, Crowded: r.Crowded,
 		}
 	}
@@ -60,12 +60,11 @@ func (t *Trace) begin() func(Result) {
 func (t *Trace) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var sum Stats
+	sum := Stats{Lookups: len(t.lookups)}
 	for i, l := range t.lookups {
 		if i == 0 || l.Confidence < sum.Confidence {
 			sum.Confidence = l.Confidence
 		}
-		sum.Lookups++
 		sum.Requests += l.Requests
 		sum.Answered += l.Answered
 		sum.Refused += l.Refused
