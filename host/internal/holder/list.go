@@ -11,8 +11,8 @@ import (
 	"github.com/go-kad/kad/host/store"
 )
 
-// errEnough ends a list whose reader wants no more.
-var errEnough = errors.New("kad: the reader of the list wants no more")
+// ErrEnough ends a walk through the store whose reader wants no more.
+var ErrEnough = errors.New("kad: the reader of the store wants no more")
 
 // An Entry is a value or an announcement that is held: see host.Held.
 type Entry struct {
@@ -40,12 +40,12 @@ func (h *Holder) List(ctx context.Context, now time.Time) iter.Seq2[Entry, error
 				}
 				for _, e := range entries {
 					if !yield(e, nil) {
-						return nil, errEnough
+						return nil, ErrEnough
 					}
 				}
 				return last, nil
 			})
-			if err != nil && !errors.Is(err, errEnough) {
+			if err != nil && !errors.Is(err, ErrEnough) {
 				yield(Entry{}, err)
 			}
 			if err != nil {

@@ -146,21 +146,18 @@ func (r *Replicator) handOverLost(ctx context.Context, c routing.Contact) error 
 			return err
 		}
 		if asked, lacks = asked+1, lacks || !holds; lacks || asked == returnSample {
-			return errEnough
+			return holder.ErrEnough
 		}
 		return nil
 	})
 	if lacks {
 		return r.handOverTo(ctx, c)
 	}
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, holder.ErrEnough) {
 		return nil
 	}
 	return err
 }
-
-// errEnough ends the walk through the store of handOverLost.
-var errEnough = errors.New("kad: enough records were asked for")
 
 // forget makes room among the times of peers: it drops all that were an age ago, and at least
 // the oldest one.
