@@ -67,17 +67,16 @@ type Location struct {
 // FindPeer returns the addresses of [DHT.Locate].
 //
 // Spec: libp2p kad-dht, "Peer routing".
-func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (info peer.AddrInfo, err error) {
-	ctx, op, err := begin(ctx, d, observe.FindPeer)
+func (d *DHT) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	found, err := d.Locate(ctx, id)
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}
-	defer func() { op.ended(err) }()
-	found, err := d.find.Peer(ctx, id)
-	if err != nil {
-		return peer.AddrInfo{}, op.public(err)
+	info := peer.AddrInfo{ID: id}
+	for _, a := range found.Addrs {
+		info.Addrs = append(info.Addrs, a.Addr)
 	}
-	return found.Info(), nil
+	return info, nil
 }
 
 // Locate looks for a peer, and returns its addresses and where each comes from. One
