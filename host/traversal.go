@@ -221,18 +221,10 @@ func missing(h lhost.Host, whole bool) []string {
 	return missing
 }
 
-// machineAddrs returns the addresses of this machine.
-func machineAddrs() (ips []netip.Addr) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			ips = append(ips, p.Addr())
-		}
-	}
-	return ips
+// machineAddrs returns the addresses of this machine by which others reach it.
+func machineAddrs() []netip.Addr {
+	addrs, _ := net.InterfaceAddrs() // none if the system does not tell
+	return connect.Usable(addrs)
 }
 
 // punches reports whether the hole punching of a host has begun.

@@ -139,9 +139,7 @@ func (c *Connector) seenAs() []multiaddr.Multiaddr {
 
 // public returns the addresses on the internet that lead through no relay.
 func public(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {
-		return scope.Of(a) != scope.Public || scope.HasProtocol(a, multiaddr.P_CIRCUIT)
-	})
+	return scope.WithoutRelays(scope.Reaching(addrs, scope.Public))
 }
 
 var (

@@ -175,8 +175,7 @@ func (c *Connector) lanAddrs() []multiaddr.Multiaddr {
 	here := slices.DeleteFunc(slices.Clone(c.cfg.Host.Addrs()), func(a multiaddr.Multiaddr) bool {
 		return scope.Of(a) != scope.Private || len(a.Bytes()) > maxLANAddr || !isPlain(a)
 	})
-	ranked := scope.Rank(here, nil)
-	return ranked[:min(len(ranked), maxLANAddrs)]
+	return scope.Best(here, nil, maxLANAddrs)
 }
 
 // isNear reports whether an address is in a local network of this machine, and not its own.

@@ -99,7 +99,7 @@ func (m *machine) look(now time.Time, read func() ([]net.Addr, error)) {
 	if err != nil {
 		addrs = nil // as if the machine had no network
 	}
-	current := usable(addrs)
+	current := Usable(addrs)
 	if !m.looked.IsZero() {
 		slept := tasks.Jumped(m.looked, now) >= sleepAge
 		m.changed = m.changed || slept || !slices.Equal(current, m.addrs)
@@ -108,8 +108,8 @@ func (m *machine) look(now time.Time, read func() ([]net.Addr, error)) {
 	m.addrs, m.looked = current, now
 }
 
-// usable returns the addresses by which other machines are reached, sorted.
-func usable(addrs []net.Addr) []netip.Addr {
+// Usable returns the addresses by which other machines are reached, sorted.
+func Usable(addrs []net.Addr) []netip.Addr {
 	var ips []netip.Addr
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
