@@ -223,11 +223,7 @@ func (s *Server) Traffic() (in, out uint64) { return s.traffic.Bytes() }
 
 // Refused returns how many requests were refused: on a stream too many, malformed, or a record
 // that is not taken.
-func (s *Server) Refused() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused
-}
+func (s *Server) Refused() uint64 { return s.refused.Load() }
 
 // Limits count how often each bound of a Server was reached.
 type Limits struct {
@@ -241,11 +237,4 @@ func (s *Server) Limits() Limits {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.limits
-}
-
-// refuse counts a request that is refused.
-func (s *Server) refuse() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused++
 }

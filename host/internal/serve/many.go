@@ -25,7 +25,7 @@ func (s *Server) respondMany(in *inbound, requests [][]byte, buf *buffers, now t
 			return nil, ready, kaderr.ErrBusy
 		}
 		if err != nil {
-			s.refuse()
+			s.refused.Add(1)
 			codes[i] = uint32(kaderr.CodeOf(err))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -64,7 +65,6 @@ type Server struct {
 	pressed pace // of peers that press
 	used    accounts
 	closed  bool
-	refused uint64 // requests: a stream too many, a malformed one, or a refused record
 	limits  Limits
 	done    sync.WaitGroup // the goroutines that serve
 
@@ -73,6 +73,7 @@ type Server struct {
 	times   observe.Requests // of requests, until the answer was ready, by table.Outcome
 
 	traffic observe.Traffic
+	refused atomic.Uint64 // requests: a stream too many, a malformed one, or a refused record
 }
 
 // New returns a Server.
@@ -99,7 +100,7 @@ func (s *Server) handle(stream network.Stream, many bool) {
 	now := time.Now()
 	in := s.add(stream, now)
 	if in == nil {
-		s.refuse()
+		s.refused.Add(1)
 		_ = stream.ResetWithError(kaderr.CodeBusy)
 		return
 	}
@@ -133,7 +134,7 @@ func (s *Server) fail(in *inbound, err error) {
 	code := kaderr.CodeOf(err)
 	log.Debugw("stream reset", "peer", in.peer, "error", err, "code", code)
 	if !left(err) {
-		s.refuse()
+		s.refused.Add(1)
 	}
 	_ = in.stream.ResetWithError(code)
 }
