@@ -66,7 +66,7 @@ func (c *Connector) cameIn(conn network.Conn) {
 		return
 	}
 	done := conn.Stat().Opened
-	if !c.hasDirect(conn.RemotePeer()) {
+	if c.directTo(conn.RemotePeer()) == nil {
 		done = done.Add(hostPunches)
 	}
 	c.relayedIn[conn] = &relayedIn{next: done, soon: done}
@@ -83,7 +83,7 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 		if r.runs {
 			continue
 		}
-		if c.hasDirect(id) { // when that ends, the peer is punched at once
+		if c.directTo(id) != nil { // when that ends, the peer is punched at once
 			r.next, r.pause = r.soon, 0
 			continue
 		}
@@ -106,13 +106,6 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 		})
 	}
 	return next
-}
-
-// hasDirect reports whether a peer is connected without a relay.
-func (c *Connector) hasDirect(id peer.ID) bool {
-	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool {
-		return !conn.IsClosed() && !scope.Relayed(conn)
-	})
 }
 
 // punched returns the addresses by which a hole to a peer can be punched, as texts: those of

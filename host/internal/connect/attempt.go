@@ -58,15 +58,19 @@ func (a *attempt) watch() (stop func()) {
 
 // direct returns a connection to the peer that goes through no relay; nil if there is
 // none. A connection through a relay without limits is relayed too.
-func (a *attempt) direct() network.Conn {
-	return a.conn(func(conn network.Conn) bool { return !scope.Relayed(conn) })
-}
+func (a *attempt) direct() network.Conn { return a.directTo(a.id) }
 
 // relayed returns a connection to the peer through a relay; nil if there is none.
-func (a *attempt) relayed() network.Conn { return a.conn(scope.Relayed) }
+func (a *attempt) relayed() network.Conn { return a.connTo(a.id, scope.Relayed) }
 
-func (a *attempt) conn(suits func(network.Conn) bool) network.Conn {
-	for _, conn := range a.cfg.Host.Network().ConnsToPeer(a.id) {
+// directTo returns a connection to a peer that goes through no relay; nil if there is none.
+func (c *Connector) directTo(id peer.ID) network.Conn {
+	return c.connTo(id, func(conn network.Conn) bool { return !scope.Relayed(conn) })
+}
+
+// connTo returns an open connection to a peer that suits; nil if there is none.
+func (c *Connector) connTo(id peer.ID, suits func(network.Conn) bool) network.Conn {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
 		if !conn.IsClosed() && suits(conn) {
 			return conn
 		}
