@@ -18,6 +18,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// startNodes starts a node with its options on each host, which joins through the first one.
+func startNodes(t *testing.T, hosts []*kadtest.Node, optionsOf func(i int) []Option) []*IpfsDHT {
+	t.Helper()
+	nodes := make([]*IpfsDHT, len(hosts))
+	for i, h := range hosts {
+		d, err := New(h.Host, append(optionsOf(i), BootstrapPeers(hosts[0].Info()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Close() })
+		nodes[i] = d
+	}
+	return nodes
+}
+
 // Options come to the Config that does the same.
 func TestOptions(t *testing.T) {
 	a := peer.AddrInfo{ID: "a"}
@@ -78,21 +93,13 @@ func testMethods(t *testing.T) {
 	const size = 40
 	network := kadtest.New(t, kadtest.Config{})
 	store := dssync.MutexWrap(ds.NewMapDatastore())
-	var nodes []*IpfsDHT
-	for i, h := range network.AddHosts(size) {
+	nodes := startNodes(t, network.AddHosts(size), func(i int) []Option {
 		opts := []Option{ProtocolPrefix("/compat"), Mode(ModeServer), BucketSize(10)}
 		if i == 0 {
 			opts = append(opts, Datastore(store))
-		} else {
-			opts = append(opts, BootstrapPeers(peer.AddrInfo{ID: nodes[0].PeerID(), Addrs: nodes[0].Host().Addrs()}))
 		}
-		d, err := New(h.Host, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		nodes = append(nodes, d)
-	}
+		return opts
+	})
 	last := nodes[size-1]
 	for _, d := range nodes {
 		if err := d.Ready(t.Context()); err != nil {

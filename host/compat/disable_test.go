@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	kad "github.com/go-kad/kad/host"
@@ -20,21 +19,13 @@ func TestDisable(t *testing.T) { synctest.Test(t, testDisable) }
 
 func testDisable(t *testing.T) {
 	network := kadtest.New(t, kadtest.Config{})
-	var nodes []*IpfsDHT
-	for i, h := range network.AddHosts(3) {
+	nodes := startNodes(t, network.AddHosts(3), func(i int) []Option {
 		opts := []Option{ProtocolPrefix("/disable"), NamespacedValidator("v", validator.Immutable{})}
 		if i == 0 {
 			opts = append(opts, DisableProviders(), DisableValues())
-		} else {
-			opts = append(opts, BootstrapPeers(peer.AddrInfo{ID: nodes[0].PeerID(), Addrs: nodes[0].Host().Addrs()}))
 		}
-		d, err := New(h.Host, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		nodes = append(nodes, d)
-	}
+		return opts
+	})
 	for _, d := range nodes {
 		if err := d.Ready(t.Context()); err != nil {
 			t.Fatal(err)

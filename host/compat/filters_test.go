@@ -20,7 +20,6 @@ func TestFilters(t *testing.T) { synctest.Test(t, testFilters) }
 func testFilters(t *testing.T) {
 	network := kadtest.New(t, kadtest.Config{})
 	hosts := network.AddHosts(4)
-	first := hosts[0].Info()
 	refused := hosts[1].ID()
 	var calls atomic.Int32
 	may := func(d any, id peer.ID) bool {
@@ -35,15 +34,7 @@ func testFilters(t *testing.T) {
 		{QueryFilter(func(d any, info peer.AddrInfo) bool { return may(d, info.ID) })},
 		{RoutingTableFilter(may)},
 	}
-	var nodes []*IpfsDHT
-	for i, h := range hosts {
-		d, err := New(h.Host, append(filters[i], ProtocolPrefix("/compat"), Mode(ModeServer), BootstrapPeers(first))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = d.Close() }()
-		nodes = append(nodes, d)
-	}
+	nodes := startNodes(t, hosts, func(i int) []Option { return append(filters[i], ProtocolPrefix("/compat"), Mode(ModeServer)) })
 	time.Sleep(time.Minute)
 	for i, d := range nodes {
 		want := 3
