@@ -75,9 +75,6 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 		s.at = soon
 	}
 	s.ended = false
-	if values, providers := s.holder.Len(); values+providers == 0 {
-		s.at = soon
-	}
 	if now.Before(s.at) {
 		return s.at
 	}
