@@ -65,14 +65,14 @@ func TestExpire(t *testing.T) {
 type countedSweeps struct {
 	store.Store
 
-	sweeps  int
+	sweeps  atomic.Int32
 	removed int
 	next    func(now time.Time) time.Time
 	err     error
 }
 
 func (s *countedSweeps) Expire(_ context.Context, now time.Time, _ int) (int, time.Time, error) {
-	s.sweeps++
+	s.sweeps.Add(1)
 	return s.removed, s.next(now), s.err
 }
 
@@ -96,13 +96,39 @@ func TestSweepsAreRare(t *testing.T) {
 				loop.Run(group.Context(), nil, func(time.Time, any) {})
 			}()
 			time.Sleep(clockSettles + 10*expireAfter + time.Second)
-			if s.sweeps < 9 || s.sweeps > 12 {
-				t.Errorf("%s: %d sweeps in ten minutes", name, s.sweeps)
+			if sweeps := s.sweeps.Load(); sweeps < 9 || sweeps > 12 {
+				t.Errorf("%s: %d sweeps in ten minutes", name, sweeps)
 			}
 			group.Cancel()
 			<-done
 		})
 	}
+}
+
+// What a sweep has said of the next entry by a clock that was wrong does not delay the next sweep
+// once the clock is right.
+func TestSweepBeforeClockWasRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(t, Config{RecordAge: 2 * time.Hour})
+		s := &sweep{holder: h, clock: tasks.Evenness{Slept: h.slept}, ended: true, next: time.Now().Add(100 * time.Hour)}
+		group := tasks.NewGroup()
+		loop := tasks.NewLoop(group)
+		loop.Add(tasks.Job{Name: "expire", Due: s.due})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			loop.Run(group.Context(), nil, func(time.Time, any) {})
+		}()
+		if err := receive(t, h, "a peer", put(recordKey(0), "1")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2*time.Hour + 2*expireAfter)
+		if values, _ := h.Len(); values != 0 {
+			t.Error("a value is held after its time")
+		}
+		group.Cancel()
+		<-done
+	})
 }
 
 // A holder that k others are nearer than keeps a record for half as long, and our own
