@@ -302,6 +302,10 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		if send(next, other, protocol.Peer{ID: id}, sign(announce.Withdrawn)) == nil || len(providers(t, next, scope.Public, []byte(id))) != 1 {
 			t.Error("another peer has withdrawn it")
 		}
+		wrong := announce.Proof{Network: testProtocol, Key: []byte("another key"), Published: time.Now(), Lifetime: announce.Withdrawn}.Sign(key)
+		if err := send(next, id, self, wrong); err != nil || len(providers(t, next, scope.Public, []byte(id))) != 1 {
+			t.Errorf("it is withdrawn with the proof of another key: %v", err)
+		}
 		ahead = time.Hour
 		if err := send(next, id, protocol.Peer{ID: id}, sign(announce.Withdrawn)); err != nil || len(providers(t, next, scope.Public, []byte(id))) != 0 {
 			t.Errorf("it is not withdrawn: %v", err)
