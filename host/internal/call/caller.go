@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
@@ -232,16 +230,6 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.Pulse.Stretched(c.cfg.RequestTimeout)
 }
 
-// connectionEnded reports whether a request failed because its connection has ended, and not
-// its stream alone: we reset that when the time of a request is over. QUIC says it by errors of
-// its own, as after an idle timeout, or when the peer has started anew; they wrap net.ErrClosed.
-func connectionEnded(err error) bool {
-	_, stream := errors.AsType[*network.StreamError](err)
-	_, dial := errors.AsType[*swarm.DialError](err) // there was none
-	if stream || dial {
-		return false
-	}
-	return isAny(err, network.ErrReset, swarm.ErrConnClosed, net.ErrClosed)
 }
 
 // attempt sends a request once to a peer that is connected or not, when there is room for it

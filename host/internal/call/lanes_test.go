@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -221,6 +222,7 @@ func TestOldConnectionIsReplaced(t *testing.T) {
 	for _, ended := range []error{
 		fmt.Errorf("%w: connection closed", network.ErrReset), swarm.ErrConnClosed,
 		fmt.Errorf("failed to open stream: %w", &quic.IdleTimeoutError{}), &quic.StatelessResetError{}, &quic.TransportError{},
+		fmt.Errorf("%w: %w", errConnEnded, &network.StreamError{Remote: true}), fmt.Errorf("%w: %w", errConnEnded, errors.New("connection failed")),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCaller(t, Config{})

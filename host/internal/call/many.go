@@ -173,10 +173,10 @@ func (s *stream) exchangeMany(reqs []protocol.Request, inOne bool) (errs []error
 		}
 	}
 	if _, err := s.Write(frames); err != nil {
-		return nil, kaderr.OfReset(err)
+		return nil, s.failure(err)
 	}
 	if err := s.CloseWrite(); err != nil {
-		return nil, kaderr.OfReset(err)
+		return nil, s.failure(err)
 	}
 	if inOne {
 		return s.readOutcomes(len(sent))
@@ -193,7 +193,7 @@ func sameMemory(a, b []protocol.Peer) bool {
 func (s *stream) readOutcomes(requests int) ([]error, error) {
 	msg, err := protocol.ReadFrame(s.r, maxOutcomes)
 	if err != nil {
-		return nil, noAnswer(err)
+		return nil, s.noAnswer(err)
 	}
 	codes, err := protocol.ParseOutcomes(msg, requests)
 	if err != nil {
@@ -215,11 +215,11 @@ func (s *stream) readInRow(sent []protocol.Request) ([]error, error) {
 		}
 		msg, err := protocol.ReadFrame(s.r, protocol.MaxFrame)
 		if err != nil {
-			return nil, noAnswer(err)
+			return nil, s.noAnswer(err)
 		}
 		if _, err := protocol.ParseResponse(req, msg); err != nil {
 			return nil, err
 		}
 	}
-	return make([]error, len(sent)), readEnd(s.r)
+	return make([]error, len(sent)), s.readEnd()
 }

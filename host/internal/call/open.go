@@ -11,6 +11,7 @@ package call
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -38,12 +39,24 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 	return nil
 }
 
-// open opens a stream to a peer that is connected, also before the peer is identified.
+// open opens a stream to a peer that is connected, also before the peer is identified. It dials
+// nothing. The error wraps errConnEnded if a connection of the peer has ended, or there is none.
 func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (network.Stream, error) {
-	if !slices.ContainsFunc(s.host.Network().ConnsToPeer(to), func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
+	ctx = network.WithNoDial(ctx, "it is connected")
+	conns := s.host.Network().ConnsToPeer(to)
+	opened, err := s.openOn(ctx, conns, to, id)
+	if err != nil && (len(conns) == 0 || slices.ContainsFunc(conns, network.Conn.IsClosed)) {
+		return nil, fmt.Errorf("%w: %w", errConnEnded, err)
+	}
+	return opened, err
+}
+
+// openOn is open for a peer with some connections.
+func (s *Streams) openOn(ctx context.Context, conns []network.Conn, to peer.ID, id lprotocol.ID) (network.Stream, error) {
+	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
 		return s.host.NewStream(ctx, to, id)
 	}
-	raw, err := s.host.Network().NewStream(network.WithNoDial(ctx, "it is connected"), to)
+	raw, err := s.host.Network().NewStream(ctx, to)
 	if err != nil {
 		return nil, err
 	}

@@ -178,19 +178,19 @@ func (s *stream) exchange(req protocol.Request) (resp protocol.Response, again b
 	}
 	frame := protocol.AppendRequestFrame(s.buf[:0], req)
 	if _, err := s.Write(frame); err != nil {
-		return resp, false, kaderr.OfReset(err)
+		return resp, false, s.failure(err)
 	}
 	if announces {
 		if err := s.CloseWrite(); err != nil {
-			return resp, false, kaderr.OfReset(err)
+			return resp, false, s.failure(err)
 		}
-		return resp, false, readEnd(s.r)
+		return resp, false, s.readEnd()
 	}
 	s.halfClose()
 	msg, err := protocol.ReadFrameInto(s.r, frame[:0], protocol.MaxResponse(req))
 	inTime := s.timer.Stop() && !s.slow.Load()
 	if err != nil {
-		return resp, false, noAnswer(err)
+		return resp, false, s.noAnswer(err)
 	}
 	resp, err = protocol.ParseResponse(req, msg)
 	if err != nil {
@@ -218,19 +218,27 @@ func (s *stream) lost(err error) bool {
 	return s.mute.Load() || ok && reset.Remote || errors.Is(err, errNoAnswer) || errors.Is(err, kaderr.ErrBusy)
 }
 
-// noAnswer returns what an error that came in place of an answer says.
-func noAnswer(err error) error {
-	if kaderr.Ended(err) {
-		return errNoAnswer
+// failure returns what an error of the stream says about the request.
+func (s *stream) failure(err error) error {
+	if s.Conn().IsClosed() {
+		return fmt.Errorf("%w: %w", errConnEnded, err)
 	}
 	return kaderr.OfReset(err)
 }
 
+// noAnswer is failure for an error that came in place of an answer.
+func (s *stream) noAnswer(err error) error {
+	if kaderr.Ended(err) && !s.Conn().IsClosed() {
+		return errNoAnswer
+	}
+	return s.failure(err)
+}
+
 // readEnd waits until the other side ends the stream. ADD_PROVIDER has no answer: a clean
 // end says that the peer has handled it, a reset that it has not.
-func readEnd(r *bufio.Reader) error {
-	if _, err := r.ReadByte(); err != nil && !kaderr.Ended(err) {
-		return kaderr.OfReset(err)
+func (s *stream) readEnd() error {
+	if _, err := s.r.ReadByte(); err != nil && !kaderr.Ended(err) {
+		return s.failure(err)
 	}
 	return nil // the end, or an echo, which some implementations send
 }

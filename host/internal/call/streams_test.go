@@ -30,6 +30,7 @@ type scriptedStream struct {
 	end    sync.Once
 	sent   bytes.Buffer
 	in     io.Reader
+	closed bool // its connection
 }
 
 // endedBy reads to the end of b, and then fails with err.
@@ -50,7 +51,7 @@ func newScriptedStream(answer func(ended <-chan struct{}) ([]byte, error)) *scri
 	return &scriptedStream{answer: answer, ended: make(chan struct{})}
 }
 
-func (s *scriptedStream) Conn() network.Conn          { return &publicConn{} }
+func (s *scriptedStream) Conn() network.Conn          { return &publicConn{closed: s.closed} }
 func (s *scriptedStream) Write(b []byte) (int, error) { return s.sent.Write(b) }
 func (s *scriptedStream) CloseWrite() error           { s.end.Do(func() { close(s.ended) }); return nil }
 
@@ -63,7 +64,13 @@ func (s *scriptedStream) Read(b []byte) (int, error) {
 }
 
 // A publicConn is a connection to a public address.
-type publicConn struct{ network.Conn }
+type publicConn struct {
+	network.Conn
+
+	closed bool
+}
+
+func (c *publicConn) IsClosed() bool { return c.closed }
 
 func (*publicConn) RemoteMultiaddr() multiaddr.Multiaddr { return calltest.Addr(calltest.ID(1)) }
 
@@ -85,6 +92,7 @@ func TestExchange(t *testing.T) {
 		want   error
 		after  time.Duration
 		ended  bool // the writing side was ended
+		closed bool // the connection has ended
 	}{
 		{name: "answers", req: find, answer: says(frame, io.EOF)},
 		{name: "answers late", req: find, after: time.Second, ended: true, answer: func(<-chan struct{}) ([]byte, error) {
@@ -101,6 +109,13 @@ func TestExchange(t *testing.T) {
 		{name: "breaks off", req: find, answer: says(frame[:3], io.ErrUnexpectedEOF), want: io.ErrUnexpectedEOF},
 		{name: "loses the connection", req: find, answer: says(nil, broken), want: network.ErrReset},
 		{name: "loses the connection meanwhile", req: find, answer: says(frame[:3], broken), want: network.ErrReset},
+		{name: "loses a relayed connection", req: find, answer: says(nil, reset(0)), closed: true, want: errConnEnded},
+		{name: "loses a relayed connection for want of room there", req: find, answer: says(nil, reset(network.StreamResourceLimitExceeded)), closed: true, want: errConnEnded},
+		{name: "loses the connection and does not say it", req: find, answer: says(nil, errors.New("connection closed")), closed: true, want: errConnEnded},
+		{name: "ends without an answer, with its connection", req: find, answer: says(nil, io.EOF), closed: true, want: errConnEnded},
+		{name: "answers and ends the connection", req: find, answer: says(frame, io.EOF), closed: true},
+		{name: "loses a relayed connection with an announcement", req: add, answer: says(nil, reset(0)), closed: true, want: errConnEnded, ended: true},
+		{name: "takes an announcement and ends the connection", req: add, answer: says(nil, io.EOF), closed: true, ended: true},
 		{name: "sends something else", req: find, answer: says([]byte{1, 0xff}, io.EOF), want: protocol.ErrMalformed},
 		{name: "takes an announcement", req: add, answer: says(nil, io.EOF), ended: true},
 		{name: "echoes an announcement", req: add, answer: says(frame, io.EOF), ended: true},
@@ -110,6 +125,7 @@ func TestExchange(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScriptedStream(tt.answer)
+				s.closed = tt.closed
 				var err error
 				spent := roomtest.Took(func() { _, _, err = newStream(s, nil, new(observe.Traffic)).exchange(tt.req) })
 				if !errors.Is(err, tt.want) || spent != tt.after || errors.Is(err, kaderr.ErrRefused) != errors.Is(tt.want, kaderr.ErrRefused) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -195,6 +196,7 @@ func TestReceiptCheck(t *testing.T) {
 		{"none", t.Context(), none, 0, []error{errFull}},
 		{"given up", ended, none, 0, []error{errFull, kaderr.ErrClosed}},
 		{"stored, then given up", ended, one, 0, nil},
+		{"too few, then given up", ended, one, 2, []error{errFull}},
 	} {
 		err := tt.r.Check(tt.ctx, tt.quorum)
 		var put *PutError
@@ -206,8 +208,35 @@ func TestReceiptCheck(t *testing.T) {
 				t.Errorf("%s: %v, want it to wrap %v", tt.name, err, want)
 			}
 		}
+		if errors.Is(err, kaderr.ErrClosed) != slices.Contains(tt.want, kaderr.ErrClosed) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 	if text := (&PutError{}).Error(); text != "kad: stored by no peer: the lookup found none that answers" {
 		t.Error(text)
+	}
+	if text := (&PutError{none}).Error(); !strings.Contains(text, "0 of 1") || !strings.Contains(text, errFull.Error()) {
+		t.Error(text)
+	}
+}
+
+// A gate lets no call through whose context has ended, also if there is room.
+func TestGateOfEndedContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(kaderr.ErrClosed)
+	for range 50 { // of room and end, either may be seen first
+		err := newGate(1).pass(ctx, time.Second, func() error { t.Error("the call was let through"); return nil })
+		if !errors.Is(err, kaderr.ErrClosed) {
+			t.Errorf("pass() = %v", err)
+		}
+	}
+}
+
+// Without a quorum, three quarters of the peers are enough, rounded up.
+func TestEnough(t *testing.T) {
+	for k, want := range map[int]int{1: 1, 3: 3, 4: 3, 20: 15} {
+		if got := newDelivery(nil, routing.Key{}, 1, k, 0, time.Second, nil).enough.at; got != want {
+			t.Errorf("%d of %d are enough, want %d", got, k, want)
+		}
 	}
 }

@@ -218,13 +218,14 @@ func TestReadBack(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		reason error
-		stored bool
+		stored []protocol.Peer
 		asked  bool
 		want   error
 	}{
-		{"stored", network.ErrReset, true, true, nil},
-		{"not stored", network.ErrReset, false, true, kaderr.ErrRefused},
-		{"with a reason", nil, true, false, kaderr.ErrRefused},
+		{"stored", network.ErrReset, add.Providers, true, nil},
+		{"not stored", network.ErrReset, nil, true, kaderr.ErrRefused},
+		{"others stored", network.ErrReset, []protocol.Peer{{ID: calltest.ID(77)}}, true, kaderr.ErrRefused},
+		{"with a reason", nil, add.Providers, false, kaderr.ErrRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -237,10 +238,7 @@ func TestReadBack(t *testing.T) {
 						}
 						return protocol.Response{}, kaderr.OfReset(&network.StreamError{ErrorCode: kaderr.CodeOf(kaderr.ErrInvalidRecord), Remote: true})
 					}
-					if tt.stored {
-						return protocol.Response{Providers: add.Providers}, nil
-					}
-					return protocol.Response{}, nil
+					return protocol.Response{Providers: tt.stored}, nil
 				})
 				if err := n.One(t.Context(), nil, calltest.Contact(id), add); !errors.Is(err, tt.want) {
 					t.Errorf("One() = %v, want %v", err, tt.want)

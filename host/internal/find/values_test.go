@@ -200,6 +200,7 @@ func TestCorrectNothing(t *testing.T) {
 	}{
 		{"no copies", time.Hour, ValuesOptions{}, testK - 1},
 		{"expired values too", time.Hour, ValuesOptions{Expired: true}, 0},
+		{"read only", time.Hour, ValuesOptions{ReadOnly: true}, 0},
 		{"about to expire", 1500 * time.Millisecond, ValuesOptions{}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -34,11 +34,11 @@ func (h *Holder) Announced(ctx context.Context, from From, add protocol.AddProvi
 // announcedItself holds what a peer announces of itself.
 func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, add protocol.AddProvider, p protocol.Peer) error {
 	signed, err := announce.Read(add.Proof, h.cfg.Protocol, add.Key)
+	if err == nil && signed.Lifetime == announce.Withdrawn { // whatever the clock of the peer says
+		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
+	}
 	if err == nil {
 		signed, err = h.good(now, p.ID, signed)
-	}
-	if err == nil && signed.Lifetime == announce.Withdrawn {
-		return h.cfg.Store.RemoveProvider(ctx, add.Key, string(p.ID))
 	}
 	wire := from.Last.Brief(add.Key, p, from.At, now, h.cfg.Table.Proved(p.ID)...)
 	if wire.For(from.At) == nil || !announce.MayProvide(p.ID, add.Key) {
@@ -66,11 +66,8 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	if err == nil {
 		signed, err = h.good(now, p.ID, signed)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case signed.Lifetime == announce.Withdrawn:
-		return kaderr.ErrBadProof // only the provider itself may withdraw
 	}
 	if announce.IsPresence(p.ID, add.Key) {
 		p.Addrs = nil // it is all about them: only the peer itself may say where it is
@@ -103,13 +100,11 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 }
 
 // good returns what the provider has signed about its announcement, with the lifetime that it
-// has here, if that is not over.
+// has here, if that is not over. A withdrawal is not good, since only the provider itself may
+// withdraw.
 func (h *Holder) good(now time.Time, id peer.ID, signed announce.Proof) (announce.Proof, error) {
-	switch {
-	case signed.Published.After(now.Add(announce.MaxSkew)):
-		return signed, kaderr.ErrBadProof // it would outlive what a holder keeps
-	case signed.Lifetime == announce.Withdrawn:
-		return signed, nil
+	if signed.Published.After(now.Add(announce.MaxSkew)) || signed.Lifetime == announce.Withdrawn {
+		return signed, kaderr.ErrBadProof // it would outlive what a holder keeps, or came from another peer
 	}
 	age := h.cfg.RecordAge
 	if announce.IsPresence(id, signed.Key) && (age < 0 || age > announce.PresenceLifetime) {
@@ -167,9 +162,9 @@ func (h *Holder) roomy() bool {
 }
 
 // hold holds an announcement that came from a peer, for a lifetime; 0 means that
-// the peer gave none. A presence lasts for [announce.PresenceLifetime] at most.
+// the peer gave none. A presence lasts for [announce.PresenceLifetime] at most: see good.
 func (h *Holder) hold(ctx context.Context, now time.Time, from peer.ID, key []byte, p store.Provider, lifetime time.Duration) error {
-	if announce.IsPresence(peer.ID(p.ID), key) && (lifetime == 0 || lifetime > announce.PresenceLifetime) {
+	if announce.IsPresence(peer.ID(p.ID), key) && lifetime == 0 {
 		lifetime = announce.PresenceLifetime
 	}
 	p.Received, p.Expires = now, h.expiry(now, key, from, lifetime)

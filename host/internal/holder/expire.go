@@ -61,7 +61,7 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 		return settled
 	}
 	if !since.Equal(s.right) {
-		s.right, s.at = since, time.Time{}
+		s.right, s.at, s.ended = since, time.Time{}, false // what a sweep has said by the clock before is void
 		start.Run(func(ctx context.Context) error { return s.holder.correctTimes(ctx, correctedAt(now)) }, nil)
 		return time.Time{}
 	}
@@ -75,9 +75,6 @@ func (s *sweep) due(now time.Time, start *tasks.Start) time.Time {
 		s.at = soon
 	}
 	s.ended = false
-	if values, providers := s.holder.Len(); values+providers == 0 {
-		s.at = soon
-	}
 	if now.Before(s.at) {
 		return s.at
 	}

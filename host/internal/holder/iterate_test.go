@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -106,6 +107,9 @@ func TestCopies(t *testing.T) {
 		if len(named) != 2 || !slices.Contains(named, h.self) || !slices.Contains(named, provider) {
 			t.Errorf("announcements of %v, want ours and the signed one", named)
 		}
+		if candidates, err := h.Candidates(t.Context(), store.KindProvider, key, 0); err != nil || len(candidates) != len(adds) {
+			t.Errorf("candidates: %v, %v; want no unsigned one", candidates, err)
+		}
 		for _, req := range slices.Concat(values, adds) {
 			if err := receive(t, other, "a holder", req); err != nil {
 				t.Errorf("%T, passed on: %v", req, err)
@@ -170,10 +174,92 @@ func TestMarkSentOfReplaced(t *testing.T) {
 		if known, err := h.Known(t.Context(), key, time.Now()); err != nil || len(known) != 1 {
 			t.Errorf("the newer announcement is gone: %v, %v", known, err)
 		}
-		if err := h.MarkSent(t.Context(), put("/v/none", "1")); err != nil {
-			t.Errorf("of a record that is gone: %v", err)
+		err := h.cfg.Store.UpdateValue(t.Context(), []byte("/s/unreadable"), time.Now(), func(store.Value, bool) (store.Value, error) {
+			return store.Value{Data: []byte{0xff}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _ := h.Len()
+		for _, key := range []string{"/v/none", "/s/unreadable"} {
+			if err := h.MarkSent(t.Context(), put(key, "1")); err != nil {
+				t.Errorf("of a record that is gone: %v", err)
+			}
+		}
+		if after, _ := h.Len(); after != before {
+			t.Errorf("%d values are held, and %d after a record was marked that is gone", before, after)
 		}
 	})
+}
+
+// A hooked is a store that calls a function when announcements have been read, once.
+type hooked struct {
+	store.Store
+
+	read func()
+}
+
+func (s *hooked) Provider(ctx context.Context, key []byte, id string, now time.Time) (store.Provider, error) {
+	defer s.call()
+	return s.Store.Provider(ctx, key, id, now)
+}
+
+func (s *hooked) Providers(ctx context.Context, key []byte, now time.Time, limit int) ([]store.Provider, error) {
+	defer s.call()
+	return s.Store.Providers(ctx, key, now, limit)
+}
+
+func (s *hooked) call() {
+	if hook := s.read; hook != nil {
+		s.read = nil
+		hook()
+	}
+}
+
+// An announcement that arrives while the one before it is marked, or its times are corrected, is
+// not lost.
+func TestAnnouncedWhileChanged(t *testing.T) {
+	s := &hooked{Store: store.NewMemory(store.Limits{})}
+	h := newHolder(t, Config{Store: s})
+	for name, change := range map[string]func(ctx context.Context, old protocol.AddProvider) error{
+		"marked": func(ctx context.Context, old protocol.AddProvider) error { return h.MarkSent(ctx, old) },
+		"corrected": func(ctx context.Context, _ protocol.AddProvider) error {
+			return h.correctTimes(ctx, func(_ time.Duration, received, _ *time.Time) bool {
+				*received = received.Add(time.Second)
+				return true
+			})
+		},
+	} {
+		key, id := roomtest.NewPeer(t)
+		old := signedBy(key, id, []byte(name), 1)
+		if err := receive(t, h, id, old); err != nil {
+			t.Fatal(err)
+		}
+		newer := old
+		newer.Proof = announce.Proof{Network: testProtocol, Key: old.Key, Published: time.Now().Add(time.Minute)}.Sign(key)
+		held := make(chan error, 1)
+		s.read = func() {
+			go func() { held <- h.Announced(t.Context(), From{ID: id, At: scope.Private}, newer, time.Now()) }()
+			select {
+			case err := <-held:
+				held <- err
+			case <-time.After(20 * time.Millisecond): // it waits for its turn
+			}
+		}
+		if err := change(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-held; err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.Store.Provider(t.Context(), old.Key, string(id), time.Now())
+		if got := announce.ParseKept(p.Addrs).Published; err != nil || got.Before(time.Now().Add(30*time.Second)) {
+			t.Errorf("%s: the newer announcement is gone, held is one of %v, %v", name, got, err)
+		}
+		if err := s.RemoveProvider(t.Context(), old.Key, string(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // A slowStore lets other goroutines run between the read of an announcement and its

@@ -87,11 +87,34 @@ func TestUnsignedIsSaid(t *testing.T) {
 				t.Errorf("signs %v: announced with %d addresses and a proof of %d bytes", signs, len(add.Providers[0].Addrs), len(add.Proof))
 			}
 		}
+		if err := h.Provide(t.Context(), []byte("key"), 0, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if copies, err := h.Copies(t.Context(), store.KindProvider, []byte("key"), 0); err != nil || len(copies) != 1 {
+			t.Errorf("signs %v: passed on are %v, %v", signs, copies, err)
+		}
 		said := true
 		h.unsigned.Do(func() { said = false })
 		if said == signs {
 			t.Errorf("signs %v: said %v", signs, said)
 		}
+	}
+}
+
+// An announcement that was made for longer than this holder keeps any lasts, when it is passed
+// on, until this holder would have forgotten it.
+func TestLongAnnouncementIsPassedOn(t *testing.T) {
+	h := newHolder(t, Config{})
+	key, id := roomtest.NewPeer(t)
+	add := signedBy(key, id, []byte("a multihash"), 1)
+	now := time.Now()
+	add.Proof = announce.Proof{Network: testProtocol, Key: add.Key, Published: now.Add(-24 * time.Hour), Lifetime: 100 * time.Hour}.Sign(key)
+	if err := receive(t, h, "a holder", add); err != nil {
+		t.Fatal(err)
+	}
+	p, err := h.cfg.Store.Provider(t.Context(), add.Key, string(id), now)
+	if left := p.Expires.Sub(now).Round(time.Minute); err != nil || left != 24*time.Hour {
+		t.Errorf("it lives for %v, %v; want 24h", left, err)
 	}
 }
 

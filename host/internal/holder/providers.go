@@ -120,8 +120,8 @@ func (h *Holder) Providers(ctx context.Context, providers []protocol.EncodedPeer
 			continue // it knows itself; a requester of its own presence wants to know what is held
 		}
 		wire := announce.ParseKept(p.Addrs).For(now, from.At)
-		if id == h.self || wire == nil {
-			wire = h.cfg.Table.Announcement(id).For(from.At) // ours change; the host may know more of others
+		if wire == nil {
+			wire = h.cfg.Table.Announcement(id).For(from.At) // ours has none; the host may know more of others
 		}
 		if wire == nil {
 			wire = protocol.AppendPeer(nil, protocol.Peer{ID: id}) // the requester may find it

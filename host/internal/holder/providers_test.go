@@ -90,6 +90,42 @@ func TestManyProviders(t *testing.T) {
 	}
 }
 
+// The presence of the key's own peer comes first in an answer, wherever the store has it.
+func TestPresenceComesFirst(t *testing.T) {
+	h := newHolder(t, Config{})
+	own := calltest.ID(1)
+	if err := receive(t, h, own, protocol.AddProvider{Key: []byte(own), Providers: []protocol.Peer{{ID: own, Addrs: addrOf(1)}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i, lifetime := range []time.Duration{announce.PresenceLifetime / 2, 2 * announce.PresenceLifetime} { // one expires before it
+		key, id := roomtest.NewPeer(t)
+		add := protocol.AddProvider{Key: []byte(own), Providers: []protocol.Peer{{ID: id, Addrs: addrOf(2 + i)}}}
+		add.Proof = announce.Proof{Network: testProtocol, Key: add.Key, Published: time.Now(), Lifetime: lifetime}.Sign(key)
+		if err := receive(t, h, id, add); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := providers(t, h, scope.Private, []byte(own)); len(got) != 3 || got[0].ID != own {
+		t.Errorf("%v, want three, and first %s", got, own)
+	}
+}
+
+// Origins take turns, and what has no origin has the first turn.
+func TestByTurns(t *testing.T) {
+	var list []store.Provider
+	for i, origin := range []uint64{7, 7, 7, 0, 8, 0, 8} {
+		list = append(list, store.Provider{ID: string('a' + rune(i)), Origin: origin})
+	}
+	byTurns(list)
+	order := ""
+	for _, p := range list {
+		order += p.ID
+	}
+	if want := "adefbgc"; order != want {
+		t.Errorf("%s, want %s", order, want)
+	}
+}
+
 // A requester is given neither itself, nor addresses that it cannot use; a provider
 // without such an address is named alone.
 func TestProvidersOfScope(t *testing.T) {
@@ -135,6 +171,14 @@ func TestProvide(t *testing.T) {
 			}
 			if got := providers(t, h, scope.Private, []byte("key")); len(got) != 1 || got[0].ID != h.self || len(got[0].Addrs) == 0 {
 				t.Errorf("%v", got)
+			}
+			copies, err := h.Copies(t.Context(), store.KindProvider, []byte("key"), 0)
+			if err != nil || len(copies) != 1 {
+				t.Fatal(copies, err)
+			}
+			signed, err := announce.Verify(copies[0].(protocol.AddProvider).Proof, h.self, testProtocol, []byte("key"))
+			if err != nil || signed.Lifetime != lifetime {
+				t.Errorf("a copy is good for %v, %v; want %v", signed.Lifetime, err, lifetime)
 			}
 			wait := 2 * lifetime
 			if wait == 0 {
@@ -217,9 +261,10 @@ func TestPresenceIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, next := newHolder(t, Config{}), newHolder(t, Config{})
 		key, id := roomtest.NewPeer(t)
-		_, other := roomtest.NewPeer(t)
+		otherKey, other := roomtest.NewPeer(t)
+		ahead := time.Duration(0) // of the clock of the peer
 		sign := func(lifetime time.Duration) []byte {
-			return announce.Proof{Network: testProtocol, Key: []byte(id), Published: time.Now(), Lifetime: lifetime}.Sign(key)
+			return announce.Proof{Network: testProtocol, Key: []byte(id), Published: time.Now().Add(ahead), Lifetime: lifetime}.Sign(key)
 		}
 		self := protocol.Peer{ID: id, Addrs: roomtest.Addrs(publicAddr), Certified: announce.Certify(key, id, roomtest.Addrs(publicAddr), time.Now())}
 		send := func(h *Holder, as peer.ID, p protocol.Peer, proof []byte) error {
@@ -238,6 +283,13 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		if err := receiveAt(t, next, From{ID: other, At: scope.Public}, copies[0]); err != nil {
 			t.Fatalf("it is not passed on: %v", err)
 		}
+		foreign := announce.Proof{Network: testProtocol, Key: []byte(id), Published: time.Now()}.Sign(otherKey)
+		if send(h, "a holder", protocol.Peer{ID: other, Addrs: roomtest.Addrs(publicAddr)}, foreign) == nil {
+			t.Error("another peer is announced under the ID, passed on")
+		}
+		if own, err := h.Providers(t.Context(), nil, From{ID: id, At: scope.Public}, []byte(id), time.Now()); err != nil || len(own) != 1 {
+			t.Errorf("the peer is told of its presence %v, %v", own, err)
+		}
 		for _, h := range []*Holder{h, next} {
 			got, ok := h.Presence(t.Context(), id, time.Now())
 			if given := providers(t, h, scope.Public, []byte(id)); !ok || len(got.Addrs) != 1 || len(given) != 1 {
@@ -250,6 +302,11 @@ func TestPresenceIsItsOwn(t *testing.T) {
 		if send(next, other, protocol.Peer{ID: id}, sign(announce.Withdrawn)) == nil || len(providers(t, next, scope.Public, []byte(id))) != 1 {
 			t.Error("another peer has withdrawn it")
 		}
+		wrong := announce.Proof{Network: testProtocol, Key: []byte("another key"), Published: time.Now(), Lifetime: announce.Withdrawn}.Sign(key)
+		if err := send(next, id, self, wrong); err != nil || len(providers(t, next, scope.Public, []byte(id))) != 1 {
+			t.Errorf("it is withdrawn with the proof of another key: %v", err)
+		}
+		ahead = time.Hour
 		if err := send(next, id, protocol.Peer{ID: id}, sign(announce.Withdrawn)); err != nil || len(providers(t, next, scope.Public, []byte(id))) != 0 {
 			t.Errorf("it is not withdrawn: %v", err)
 		}

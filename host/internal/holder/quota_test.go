@@ -57,6 +57,11 @@ func TestQuota(t *testing.T) {
 	if _, err := q.charge(at(20), "a", 300, false); err != nil {
 		t.Errorf("what was refunded: %v", err)
 	}
+	late, _ := q.charge(at(20), "c", 1000, false)
+	q.refund(at(25), late)
+	if _, err := q.charge(at(25), "c", 1001, false); err == nil {
+		t.Error("what has leaked away is given back, too")
+	}
 	off := quota{limit: -1}
 	if _, err := off.charge(at(0), "a", 1<<30, false); err != nil || off.used != nil {
 		t.Errorf("without a limit: %v", err)
@@ -115,6 +120,12 @@ func TestQuotaForgets(t *testing.T) {
 	}
 	if len(q.used) > maxQuotaPeers {
 		t.Errorf("%d peers are remembered", len(q.used))
+	}
+	for i := range maxQuotaPeers - len(q.used) {
+		q.set(now, "more "+strconv.Itoa(i), 1)
+	}
+	if q.set(now, "big", 1000); len(q.used) != maxQuotaPeers {
+		t.Errorf("%d of %d peers are remembered after one of them has stored more", len(q.used), maxQuotaPeers)
 	}
 	if _, more := q.charge(now, "big", 1, false); big != nil || more == nil {
 		t.Error("the peer that uses most is forgotten")
@@ -317,6 +328,34 @@ func TestQuotaOfRefusedWrites(t *testing.T) {
 		if level := h.used(calltest.ID(2)); (level > 0) != tt.charged {
 			t.Errorf("%s: %v bytes count against the sender", tt.name, level)
 		}
+	}
+}
+
+// An overtaken store has a write made again, since a better value came first.
+type overtaken struct{ store.Store }
+
+func (o overtaken) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(store.Value, bool) (store.Value, error)) error {
+	return o.Store.UpdateValue(ctx, key, now, func(current store.Value, ok bool) (store.Value, error) {
+		if _, err := f(current, ok); err != nil {
+			return store.Value{}, err
+		}
+		return f(store.Value{Data: []byte("9")}, true)
+	})
+}
+
+// What a write counts that is refused in the end is given back once.
+func TestQuotaOfOvertakenWrites(t *testing.T) {
+	h := newHolder(t, Config{})
+	if err := receive(t, h, calltest.ID(1), put(recordKey(0), "1")); err != nil {
+		t.Fatal(err)
+	}
+	before := h.used(calltest.ID(1))
+	h.cfg.Store = overtaken{h.cfg.Store}
+	if err := receive(t, h, calltest.ID(1), put(recordKey(1), "1")); !errors.Is(err, kaderr.ErrOldRecord) {
+		t.Fatal(err)
+	}
+	if after := h.used(calltest.ID(1)); after < 0.99*before {
+		t.Errorf("%.0f bytes count, and %.0f after a refused write", before, after)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +22,6 @@ import (
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/host/validator"
 	"github.com/go-kad/kad/protocol"
-	"github.com/go-kad/kad/routing"
 )
 
 var (
@@ -191,6 +190,9 @@ func TestRecords(t *testing.T) {
 		if records, err := h.Records(t.Context(), []byte("/v/key"), time.Now()); err != nil || len(records) != 0 {
 			t.Errorf("with 1.5s to live, it is served: %v, %v", records, err)
 		}
+		if copies, err := h.Copies(t.Context(), store.KindValue, []byte("/v/key"), 0); err != nil || len(copies) != 0 {
+			t.Errorf("with 1.5s to live, it is passed on: %v, %v", copies, err)
+		}
 	})
 }
 
@@ -210,44 +212,37 @@ func TestInvalidMeanwhile(t *testing.T) {
 	}
 }
 
-// A full store drops the entry that is farthest from the node for a nearer one, and
-// refuses a farther one. For a record of ours, it is no error to be full.
-func TestFullStoreSheds(t *testing.T) {
-	const room = 50
-	h := newHolder(t, Config{Store: store.NewMemory(store.Limits{Values: room, Providers: room})})
-	var all []string
-	refused := 0
-	for i := range 4 * room {
-		all = append(all, recordKey(i))
-		if err := receive(t, h, "a peer", put(recordKey(i), "1")); err != nil {
-			if refused++; !errors.Is(err, store.ErrFull) {
-				t.Fatal(err)
-			}
-		}
+// A picky is authors that refuses a letter, once that is set.
+type picky struct {
+	authors
+
+	refused *byte
+}
+
+func (p picky) Validate(key string, value []byte) error {
+	if len(value) > 0 && value[0] == *p.refused {
+		return errors.New("not any more")
 	}
-	slices.SortFunc(all, func(a, b string) int {
-		return h.cfg.Table.Self().Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b)))
-	})
-	for i, key := range all {
-		if stored := held(t, h, key) != ""; stored != (i < room) {
-			t.Errorf("the record that is number %d in distance: stored %v", i, stored)
-		}
+	return p.authors.Validate(key, value)
+}
+
+// A value of a set that has become invalid takes none of the others with it.
+func TestInvalidInSet(t *testing.T) {
+	var refused byte
+	h := newHolder(t, Config{Rules: validate.Rules{"s": picky{refused: &refused}}})
+	if err := receive(t, h, "a peer", put("/s/key", "a1", "b1")); err != nil {
+		t.Fatal(err)
 	}
-	if got := h.Shed(); refused == 0 || got != uint64(3*room-refused) {
-		t.Errorf("%d were dropped and %d refused, of %d too many", got, refused, 3*room)
+	best, err := h.Held(t.Context(), []byte("/s/key"), time.Now())
+	if err != nil {
+		t.Fatal(err)
 	}
-	farthest := []byte(all[len(all)-1])
-	if err := h.StoreOwn(t.Context(), time.Now(), protocol.Record{Key: farthest, Value: []byte("1")}); err != nil {
-		t.Errorf("a record of ours: %v", err)
+	refused = best[0].Data[0]
+	if err := receive(t, h, "a peer", put("/s/key", "c1")); err != nil {
+		t.Fatal(err)
 	}
-	for i := range 2 * room {
-		add := protocol.AddProvider{Key: []byte(recordKey(i)), Providers: []protocol.Peer{{ID: calltest.ID(1), Addrs: addrOf(1)}}}
-		if err := receive(t, h, calltest.ID(1), add); err != nil && !errors.Is(err, store.ErrFull) {
-			t.Fatal(err)
-		}
-	}
-	if _, providers := h.Len(); providers != room {
-		t.Errorf("%d announcements are held, want %d", providers, room)
+	if got := held(t, h, "/s/key"); !strings.Contains(got, string(best[1].Data)) || !strings.Contains(got, "c1") {
+		t.Errorf("%q is held", got)
 	}
 }
 

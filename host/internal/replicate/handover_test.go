@@ -91,8 +91,10 @@ func TestHandOver(t *testing.T) {
 			inLoop(func() { n.Returned(c) })
 			time.Sleep(time.Minute)
 			for _, a := range n.net.Asked() {
-				if _, ok := a.Req.(protocol.GetValue); ok && a.To == newcomer {
-					asked++
+				if get, ok := a.Req.(protocol.GetValue); ok && a.To == newcomer {
+					if asked++; !slices.Contains(want, string(get.Key)) {
+						t.Errorf("it is asked for %s, which it need not hold", get.Key)
+					}
 				}
 			}
 			return asked
@@ -112,6 +114,12 @@ func TestHandOver(t *testing.T) {
 		time.Sleep(time.Hour)
 		if got := hand(); len(got) != len(want) {
 			t.Errorf("%d records were handed over an hour later, want %d", len(got), len(want))
+		}
+		time.Sleep(2 * time.Hour)
+		lost.Store(false)
+		before = handedOver(n)
+		if asked := returns(); asked != returnSample || handedOver(n) != before {
+			t.Errorf("it returns hours later: asked for %d records, %d handed over; want %d, none", asked, handedOver(n)-before, returnSample)
 		}
 	})
 }
@@ -178,6 +186,17 @@ func all(records int) int { return records }
 func TestNewcomersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newNode(t, 1, time.Hour).Replicator
+		if r.Returned(routing.ContactOf(calltest.ID(0))); len(r.newcomers.queue) != 0 {
+			t.Error("a peer that has returned waits for a job that does not run")
+		}
+		_ = r.Newcomers()
+		for i := range maxNewcomers + 10 {
+			r.Returned(routing.ContactOf(calltest.ID(i)))
+		}
+		if got := len(r.newcomers.queue); got != maxNewcomers {
+			t.Errorf("%d peers that have returned wait", got)
+		}
+		r.newcomers.queue = nil
 		var all []routing.Contact
 		for i := range maxNewcomers + 10 {
 			all = append(all, routing.ContactOf(calltest.ID(i)))

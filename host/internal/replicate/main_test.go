@@ -1,8 +1,10 @@
 package replicate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +47,7 @@ func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
 	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
 	h := n.net.Host()
-	rules := validate.Rules{"v": roomtest.Digits{}}
+	rules := validate.Rules{"v": roomtest.Digits{}, "s": pairs{}}
 	contacts := table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: 1000 * time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},
@@ -97,6 +99,11 @@ func (n *node) meet(t *testing.T, id peer.ID, a calltest.Answer) {
 // the goroutine of the loop, which then asks the jobs.
 func (n *node) run() (inLoop func(func())) {
 	n.round.survey, n.round.next, n.round.begins = n.cfg.Lookup.NewSurvey(), time.Now(), time.Now()
+	return n.start()
+}
+
+// start is run with a first round that begins when package replicate has it begin.
+func (n *node) start() (inLoop func(func())) {
 	loop := tasks.NewLoop(n.group)
 	loop.Add(n.jobs()...)
 	calls := make(chan any)
@@ -179,6 +186,21 @@ func toPuts(put, others calltest.Answer) calltest.Answer {
 		return others(ctx, req)
 	}
 }
+
+// pairs is a Reducer of sets of up to two values, of which none is better.
+type pairs struct{}
+
+func (pairs) Validate(string, []byte) error { return nil }
+
+func (pairs) Select(string, [][]byte) (int, error) { return 0, nil }
+
+func (pairs) Reduce(_ string, values [][]byte) ([][]byte, error) {
+	values = slices.Clone(values)
+	slices.SortFunc(values, bytes.Compare)
+	return slices.CompactFunc(values, bytes.Equal), nil
+}
+
+func (pairs) Limits() (values, size int) { return 2, 100 }
 
 func recordKey(i int) []byte { return fmt.Appendf(nil, "/v/%d", i) }
 

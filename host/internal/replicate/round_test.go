@@ -88,6 +88,101 @@ func TestRounds(t *testing.T) {
 	})
 }
 
+// The first round of a node, which begins within an interval, sends all that it holds, also what
+// k others are nearer to.
+func TestFirstRoundSendsAll(t *testing.T) {
+	const count = 100
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 16, time.Hour)
+		n.hold(t, 0, count)
+		time.Sleep(2 * time.Hour)
+		n.puts()
+		n.start()
+		time.Sleep(2*time.Hour + time.Minute)
+		if sent := n.puts(); len(sent) != count {
+			t.Errorf("%d of %d are sent in the first round", len(sent), count)
+		}
+		const rounds = 6
+		far, sent := 0, 0
+		for range rounds {
+			time.Sleep(time.Hour)
+			for key := range n.puts() {
+				if _, among := n.closest([]byte(key)); !among {
+					sent++
+				}
+			}
+		}
+		for i := range count {
+			if _, among := n.closest(recordKey(i)); !among {
+				far++
+			}
+		}
+		if most := far * (rounds + 2) / farRounds; far == 0 || sent > most {
+			t.Errorf("%d of %d are sent in %d further rounds, want %d at most", sent, far, rounds, most)
+		}
+	})
+}
+
+// A round that took longer than the interval is followed by one that begins at once, and not by
+// one after the other for all that were missed.
+func TestLongRound(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := &round{begins: now, ended: true, pause: time.Minute}
+	now = now.Add(10 * time.Hour)
+	if s.schedule(now, time.Hour); s.next.After(now) {
+		t.Errorf("after a round of 10 h, the next one begins %v later", s.next.Sub(now))
+	}
+	if s.schedule(now, time.Hour); s.next.Before(now.Add(time.Hour / 2)) {
+		t.Errorf("the one after that begins %v later", s.next.Sub(now))
+	}
+}
+
+// A step goes on beyond its part with the keys that share its lookups, once it has sent
+// something, and up to a bound.
+func TestStepBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const part = 10
+		const count = part + stepBurst + 50
+		n := newNode(t, 16, time.Hour)
+		n.hold(t, 0, count)
+		var keys [][]byte
+		all, fresh := n.cfg.Lookup.NewSurvey(), n.cfg.Lookup.NewSurvey()
+		n.round.survey = all
+		walk := func(sends bool) (seen int) {
+			t.Helper()
+			n.round.from = nil
+			var sent atomic.Bool
+			sent.Store(sends)
+			_, err := n.walk(t.Context(), part, &sent, func(h held) bool {
+				if seen++; len(keys) < seen {
+					keys = append(keys, h.key)
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seen
+		}
+		if got := walk(false); got != part {
+			t.Errorf("a step that sends nothing has %d keys, want %d", got, part)
+		}
+		n.round.survey = fresh
+		if got := walk(true); got != part {
+			t.Errorf("a step whose lookups tell of no further key has %d keys, want %d", got, part)
+		}
+		n.round.survey = all
+		for i := range count {
+			if _, err := all.Closest(t.Context(), recordKey(i), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := walk(true); got != part+stepBurst {
+			t.Errorf("a step whose lookups tell of all keys has %d, want %d", got, part+stepBurst)
+		}
+	})
+}
+
 // A record that its holders do not take is kept, and sent again in the next round.
 func TestRefusedIsKept(t *testing.T) {
 	for name, put := range map[string]calltest.Answer{"refused": calltest.Refuses, "silent": calltest.Silent} {
@@ -138,6 +233,55 @@ func TestOwnValueIsNotReplicated(t *testing.T) {
 		time.Sleep(5 * time.Hour)
 		if asked := n.net.Asked(); len(asked) > 0 {
 			t.Errorf("%d requests for records of ours", len(asked))
+		}
+	})
+}
+
+// A set that has values of others beside one of ours is replicated.
+func TestSetWithOwnValueIsReplicated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, time.Hour)
+		key := []byte("/s/key")
+		if _, err := n.publish.Put(t.Context(), time.Now(), key, []byte("1"), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.holder.Store(t.Context(), time.Now(), "a peer", protocol.Record{Key: key, Value: []byte("2")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		n.puts()
+		n.run()
+		time.Sleep(time.Hour)
+		if sent := n.puts()[string(key)]; len(sent) != len(n.peers) {
+			t.Errorf("sent to %d of %d peers", len(sent), len(n.peers))
+		}
+	})
+}
+
+// A holder that is slow to say that it has a better value is heard, though another one has taken
+// ours at once.
+func TestSlowBetterValueIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 16, time.Hour)
+		number := n.ours()
+		n.hold(t, number, number+1)
+		to, _ := n.closest(recordKey(number))
+		others := calltest.Knows(testK, n.peers...)
+		old := calltest.After(time.Second, calltest.Fails(errors.Join(kaderr.ErrRefused, kaderr.ErrOldRecord)))
+		for _, id := range to[1:] {
+			n.net.Add(id, toPuts(old, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				resp, err := others(ctx, req)
+				if get, ok := req.(protocol.GetValue); ok {
+					resp.Record = &protocol.Record{Key: get.Key, Value: []byte("2")}
+				}
+				return resp, err
+			}))
+		}
+		time.Sleep(time.Hour)
+		n.run()
+		time.Sleep(59 * time.Minute)
+		if got := n.holds(t, recordKey(number)); got != "2" {
+			t.Errorf("%q is held, want the better value", got)
 		}
 	})
 }
