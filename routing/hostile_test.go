@@ -3,8 +3,11 @@ package routing
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // A crush is a table among honest peers, and an attacker with many identities, all of which
@@ -103,5 +106,84 @@ func TestHostileTable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// misplaced runs a lookup among seeds that name the 20 contacts nearest to the target, and returns
+// how many of these are in its result. The first seeds are liars: they answer first, and name them
+// where nothing answers; a request there fails, or is not answered.
+func misplaced(liars int, hangs bool) (found, requests int) {
+	const seeds = 20
+	wire := func(list []Contact, at string) []Contact {
+		for i := range list {
+			list[i].Wire = []byte(at)
+		}
+		return list
+	}
+	honest := wire(span(1, seeds), "there")
+	isLiar := func(c Contact) int {
+		return slices.IndexFunc(span(1001, 1000+liars), func(l Contact) bool { return l.ID == c.ID })
+	}
+	l := NewLookup(peer.ID("self"), target, wire(span(1001, 1000+seeds), "there"), LookupConfig{SlowAfter: time.Second})
+	type end struct {
+		at  time.Time
+		of  Contact
+		bad bool
+	}
+	var ends []end
+	now := epoch
+	for {
+		switch a := l.Next(now); a.Kind {
+		case Done:
+			for _, c := range l.Result().Closest {
+				if slices.ContainsFunc(honest, func(h Contact) bool { return h.ID == c.ID }) {
+					found++
+				}
+			}
+			return found, l.Result().Requests
+		case Ask:
+			bad := string(a.Contact.Wire) != "there"
+			took := time.Duration(20+requests%40) * time.Millisecond
+			if requests++; isLiar(a.Contact) >= 0 {
+				took = time.Millisecond
+			}
+			if !bad || !hangs {
+				ends = append(ends, end{now.Add(took), a.Contact, bad})
+				slices.SortStableFunc(ends, func(a, b end) int { return a.at.Compare(b.at) })
+			}
+		case Wait:
+			if len(ends) == 0 || ends[0].at.After(a.Until) {
+				now = a.Until
+				continue
+			}
+			e := ends[0]
+			ends, now = ends[1:], e.at
+			if e.bad {
+				l.Failed(e.of.ID)
+				continue
+			}
+			named := honest
+			if i := isLiar(e.of); i >= 0 {
+				named = wire(span(1, seeds), fmt.Sprint("elsewhere ", i))
+			}
+			l.Answered(e.of.ID, named)
+		case Drop:
+		}
+	}
+}
+
+// Liars that name honest contacts, at addresses where these are not, and before all others do,
+// hide none of them if a request there fails, and a few from one lookup if it hangs.
+func TestHostileAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		liars int
+		hangs bool
+		want  int
+	}{{0, false, 20}, {1, false, 20}, {5, false, 20}, {10, false, 20}, {0, true, 20}, {1, true, 15}, {2, true, 10}} {
+		found, requests := misplaced(tt.liars, tt.hangs)
+		t.Logf("%d liars of 20 contacts, a request hangs %v: %d of the 20 closest are found, with %d requests", tt.liars, tt.hangs, found, requests)
+		if found < tt.want {
+			t.Errorf("with %d liars, a request hangs %v: %d of the 20 closest are found, want %d", tt.liars, tt.hangs, found, tt.want)
+		}
 	}
 }

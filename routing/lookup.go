@@ -270,6 +270,10 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	}
 	l.failed++
 	l.paths[c.path].note(false)
+	if c.about == nil {
+		c.unheard = true
+		c.tryElsewhere()
+	}
 	return true
 }
 

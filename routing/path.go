@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -37,6 +38,9 @@ type candidate struct {
 	namers   []*candidate  // the contacts that named it, while it is fresh; none if it is a seed
 	few      [4]*candidate // where namers are as long as they are few
 	namer    *candidate    // the one of them for which it was asked
+	others   []word        // of contacts that name it at other addresses than Wire
+	past     [][]byte      // where it was asked before
+	unheard  bool          // its request has ended without an answer
 	about    *candidate    // what it is asked about in place of the target; nil if it is not
 	naming   naming        // what became of the contacts that it named
 }
@@ -169,6 +173,9 @@ func (l *Lookup) add(p *path, by *candidate, c Contact) bool {
 	} else if known.state == fresh {
 		known.depth = min(known.depth, depth)
 		known.namedBy(by)
+	}
+	if by != nil && !bytes.Equal(c.Wire, known.Wire) {
+		known.alsoAt(word{by, c.Wire})
 	}
 	i, found := search(p.candidates, l.target, known.Key)
 	if found || i >= maxCandidates {

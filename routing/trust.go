@@ -75,17 +75,6 @@ func (c *candidate) namedBy(by *candidate) {
 	c.namers = append(c.namers, by)
 }
 
-// chooseNamer records for which of its namers c is asked, and returns how far it is
-// trusted.
-func (c *candidate) chooseNamer() trust {
-	best, by := c.bestNamer()
-	c.namer, c.namers = by, nil
-	if by != nil {
-		by.naming.open++
-	}
-	return best
-}
-
 // settleNaming counts for the namer of c, which was asked, that c moves to a state.
 func (c *candidate) settleNaming(to state) {
 	if c.namer != nil {

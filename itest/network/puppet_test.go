@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
 	"github.com/go-kad/kad/host/kadtest"
@@ -267,6 +268,26 @@ func testLiesAreNotAsked(t *testing.T) {
 	}
 	if got := trace.Stats().Requests; got != 2 {
 		t.Errorf("%d requests, want 2: the liar and the one peer that there is", got)
+	}
+}
+
+// A peer that a liar names first, at an address where it is not, is asked where others say it is.
+func TestMisplacedPeer(t *testing.T) { bubble(t, testMisplacedPeer) }
+
+func testMisplacedPeer(t *testing.T) {
+	n, d, all := puppetNet(t, 3)
+	hidden := puppets(n, 1)[0]
+	all[0].names(peer.AddrInfo{ID: hidden.ID(), Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")}})
+	for _, p := range all[1:] {
+		p.will(func() (resp protocol.Response, ok bool) {
+			time.Sleep(20 * time.Millisecond)
+			resp.Closer = []protocol.Peer{{ID: hidden.ID(), Addrs: hidden.Info().Addrs}}
+			return resp, true
+		})
+	}
+	found, err := d.DHT.ClosestPeers(t.Context(), []byte("key"))
+	if err != nil || !slices.ContainsFunc(found, func(p peer.AddrInfo) bool { return p.ID == hidden.ID() }) {
+		t.Errorf("found %v, %v; want the peer that a liar named elsewhere", found, err)
 	}
 }
 

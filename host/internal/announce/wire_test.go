@@ -55,7 +55,7 @@ var someAddrs = []struct {
 	{"/ip6/64:ff9b::808:808/tcp/1", scope.Public},
 	{"/ip6/2002:c0a8:101::1/tcp/1", scope.Private}, // 6to4 of 192.168.1.1
 	{"/ip6/2002:808:808::1/tcp/1", scope.Public},
-	{"/dns4/localhost/tcp/1", scope.Private},
+	{"/dns4/localhost/tcp/1", scope.Loopback},
 	{public, scope.Public},
 	{"/ip4/1.1.1.1/udp/4001/quic-v1", scope.Public},
 	{"/ip6/2a00:1450::1/tcp/1", scope.Public},

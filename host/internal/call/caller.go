@@ -70,7 +70,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	}
 	err := c.cfg.Transport.Dial(ctx, to)
 	if err == nil && named {
-		c.unproved.proved(by, c.cfg.Table.Proved(to))
+		c.unproved.proved(by, addrs, c.cfg.Table.Proved(to))
 	}
 	return err
 }

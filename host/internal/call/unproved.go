@@ -24,6 +24,13 @@ const (
 	// on the word of others: one of each transport in use.
 	unprovedAddrs = 4
 
+	// networkDials is how many dials of the IP addresses of a network, or of the names of a domain,
+	// may begin at once, and networkPause when one more may. A dial that finds its peer gives
+	// networkFound, so that a network half of whose peers are gone is dialled on.
+	networkDials = 64
+	networkPause = 10 * time.Second
+	networkFound = 2
+
 	// namedDials is how many dials of peers may begin at once on the word of one peer, namedPause
 	// is when one more may, and foundDials is how many more may for each peer that was found,
 	// up to namedMost: where fewer than one in 5 peers that it names is there, what it names
@@ -49,7 +56,7 @@ var errUnproved = fmt.Errorf("%w: too many peers that were named at its IP addre
 type unproved struct {
 	mu    sync.Mutex // held for one call, never over IO
 	named map[peer.ID]*named
-	at    map[string]allowance // by IP address, see scope.Dialled, or by namer
+	at    map[string]allowance // by place and by network, see scope.Dialled, or by namer
 
 	refused atomic.Uint64 // addresses that were not admitted
 }
@@ -76,8 +83,9 @@ type rule struct {
 }
 
 var (
-	ofIP    = &rule{unprovedDials, unprovedDials, 1, unprovedPause} //nolint:gochecknoglobals // a constant
-	ofNamer = &rule{namedDials, namedMost, foundDials, namedPause}  //nolint:gochecknoglobals // a constant
+	ofIP      = &rule{unprovedDials, unprovedDials, 1, unprovedPause}         //nolint:gochecknoglobals // a constant
+	ofNetwork = &rule{networkDials, networkDials, networkFound, networkPause} //nolint:gochecknoglobals // a constant
+	ofNamer   = &rule{namedDials, namedMost, foundDials, namedPause}          //nolint:gochecknoglobals // a constant
 )
 
 func newUnproved() *unproved {
@@ -106,7 +114,8 @@ func (u *unproved) name(id, by peer.ID, addrs []multiaddr.Multiaddr) (forget fun
 
 // admit returns the addresses at which a peer may be dialled now, of the ones that were
 // named, by which peer, and reports whether any was named. It counts one dial for each IP
-// address, and one for the namer.
+// address or DNS name, one for its network or domain, and one for the namer. It admits no list
+// of addresses in the DNS (/dnsaddr), since one name of it may lead to any number.
 func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, by peer.ID, known bool) {
 	tasks.Locked(&u.mu, func(now time.Time) {
 		n := u.named[id]
@@ -117,31 +126,56 @@ func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, by peer.ID, k
 		if by != "" && !u.take(now, string(by), ofNamer) {
 			return
 		}
-		times := make(map[string]int) // how many addresses with an IP address are admitted
+		times := make(map[string]int) // how many addresses of a place are admitted
 		for _, a := range n.addrs {
-			ip := scope.Dialled(a)
-			if ip != "" && (times[ip] >= unprovedAddrs || times[ip] == 0 && !u.take(now, ip, ofIP)) {
+			place, network := scope.Dialled(a)
+			if scope.HasProtocol(a, multiaddr.P_DNSADDR) || times[place] >= unprovedAddrs && place != "" ||
+				times[place] == 0 && !u.takeAt(now, place, network) {
 				u.refused.Add(1)
 				continue
 			}
-			times[ip]++
+			times[place]++
 			addrs = append(addrs, a)
 		}
 	})
 	return addrs, by, known
 }
 
-// take takes one dial of an IP address, or of a namer, if it has one left.
-func (u *unproved) take(now time.Time, name string, of *rule) bool {
+// takeAt takes one dial of a place and of its network, if both have one left. There is no bound
+// for a place without a name. A place is not remembered for a dial that its network refuses:
+// a domain has any number of names.
+func (u *unproved) takeAt(now time.Time, place, network string) bool {
+	switch {
+	case place == "":
+		return true
+	case network == "":
+		return u.take(now, place, ofIP)
+	}
+	network = inNetwork(network)
+	return u.has(now, place, ofIP) && u.take(now, network, ofNetwork) && u.take(now, place, ofIP)
+}
+
+// has reports whether a place, a network or a namer has a dial left.
+func (u *unproved) has(now time.Time, name string, of *rule) bool {
+	return u.allowed(now, name, of).dials >= 1
+}
+
+// allowed returns what is allowed now of a place, a network or a namer.
+func (u *unproved) allowed(now time.Time, name string, of *rule) allowance {
 	a, ok := u.at[name]
 	if !ok {
 		a = allowance{of.dials, now, of}
 	}
-	a = a.left(now)
+	return a.left(now)
+}
+
+// take takes one dial of a place, a network or a namer, if it has one left.
+func (u *unproved) take(now time.Time, name string, of *rule) bool {
+	a := u.allowed(now, name, of)
 	if a.dials < 1 {
 		return false
 	}
-	if !ok && len(u.at) >= maxUnproved {
+	if _, ok := u.at[name]; !ok && len(u.at) >= maxUnproved {
 		u.forget(now)
 	}
 	u.at[name] = allowance{a.dials - 1, now, of}
@@ -174,18 +208,45 @@ func (u *unproved) forget(now time.Time) {
 }
 
 // proved gives back the dials of the address at which a peer was found, and gives its namer
-// more.
-func (u *unproved) proved(by peer.ID, addrs []multiaddr.Multiaddr) {
+// more. dialled has the addresses that were admitted, and at those of its connections: these
+// have the IP address in place of a name.
+func (u *unproved) proved(by peer.ID, dialled, at []multiaddr.Multiaddr) {
 	tasks.Locked(&u.mu, func(now time.Time) {
-		names := []string{string(by)}
-		for _, a := range addrs {
-			names = append(names, scope.Dialled(a))
+		u.giveBack(now, string(by))
+		found := make(map[string]bool)
+		for _, a := range at {
+			place, network := scope.Dialled(a)
+			found[place] = true
+			u.giveBack(now, place, inNetwork(network))
 		}
-		for _, name := range names {
-			if a, ok := u.at[name]; ok {
-				a = a.left(now)
-				u.at[name] = allowance{min(a.of.most, a.dials+a.of.found), now, a.of}
+		byName := make(map[string]string) // the domains of the names
+		for _, a := range dialled {
+			switch place, network := scope.Dialled(a); {
+			case found[place]:
+				return
+			case scope.IsName(a):
+				byName[place] = network
 			}
+		}
+		if len(byName) > 1 {
+			return // it was found by one of them
+		}
+		for place, network := range byName {
+			u.giveBack(now, place, inNetwork(network))
 		}
 	})
 }
+
+// giveBack gives back one dial of each.
+func (u *unproved) giveBack(now time.Time, names ...string) {
+	for _, name := range names {
+		if a, ok := u.at[name]; ok {
+			a = a.left(now)
+			u.at[name] = allowance{min(a.of.most, a.dials+a.of.found), now, a.of}
+		}
+	}
+}
+
+// inNetwork is the name of a network, or a domain, among the allowances: a domain may be
+// a name, too.
+func inNetwork(network string) string { return "in " + network }

@@ -80,6 +80,71 @@ func TestHostileReflection(t *testing.T) {
 	}
 }
 
+// A liar that names one victim in many ways, by DNS names that lead to it or at the neighbours in
+// its network, has the node dial there a few times.
+func TestHostileReflectionInDisguise(t *testing.T) {
+	for name, addr := range map[string]func(i, j int) string{
+		"6to4":                func(i, j int) string { return fmt.Sprintf("/ip6/2002:909:909:%x::%x/tcp/1", i, j) },
+		"neighbours of IPv6":  func(i, j int) string { return fmt.Sprintf("/ip6/2606:4700:1:%x::%x/tcp/1", i, j) },
+		"neighbours of IPv4":  func(i, j int) string { return fmt.Sprintf("/ip4/9.9.9.%d/tcp/%d", i%256, 1+j) },
+		"names of one domain": func(i, j int) string { return fmt.Sprintf("/dns4/a%d-%d.example.com/tcp/1", i, j) },
+		"upper case and dots": func(i, j int) string {
+			return fmt.Sprintf("/dns4/%c%cCTIM.com./tcp/%d", 'V'+32*rune(i&1), 'I'+32*rune(i>>1&1), 1+j)
+		},
+		"a name that is a number": func(i, j int) string { return fmt.Sprintf("/dns4/9.9.9.9/tcp/%d", 1+i%1000+j) },
+		"lists in the DNS":        func(i, j int) string { return fmt.Sprintf("/dnsaddr/a%d-%d.example%d.com", i, j, i) },
+	} {
+		u := newUnproved()
+		dialled := 0
+		for i := range 100 {
+			var addrs []multiaddr.Multiaddr
+			for j := range 32 {
+				addrs = append(addrs, multiaddr.StringCast(addr(i, j)))
+			}
+			forget := u.name("a peer", peer.ID(fmt.Sprint("liar ", i)), addrs)
+			admitted, _, _ := u.admit("a peer")
+			dialled += len(admitted)
+			forget()
+		}
+		if dialled > networkDials*unprovedAddrs {
+			t.Errorf("%s: %d addresses are dialled, want %d at most", name, dialled, networkDials*unprovedAddrs)
+		}
+	}
+}
+
+// Peers that are found by their names are dialled, however many names of one domain there are. A
+// peer that is found at its IP address proves none of the names that are said to be its own.
+func TestNamesAreProved(t *testing.T) {
+	u := newUnproved()
+	name := func(i int) multiaddr.Multiaddr {
+		return multiaddr.StringCast(fmt.Sprintf("/dns4/n%d.example.com/tcp/1", i))
+	}
+	at := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
+	dial := func(i int, addrs ...multiaddr.Multiaddr) (names int) {
+		defer u.name("a peer", "a namer", addrs)()
+		admitted, by, _ := u.admit("a peer")
+		u.proved(by, admitted, []multiaddr.Multiaddr{at})
+		for _, a := range admitted {
+			if scope.IsName(a) {
+				names++
+			}
+		}
+		return names
+	}
+	for i := range 4 * networkDials {
+		if dial(i, name(i%50)) != 1 {
+			t.Fatalf("dial %d, of a peer that is found by its name, is refused", i)
+		}
+	}
+	names := 0
+	for i := range 4 * networkDials {
+		names += dial(i, name(i), at)
+	}
+	if names > networkDials {
+		t.Errorf("%d names of peers that are elsewhere are dialled, want %d at most", names, networkDials)
+	}
+}
+
 // A dial that finds its peer does not count: any number of peers may share an IP address, as
 // behind one NAT. What is remembered is bounded.
 func TestUnproved(t *testing.T) {
@@ -95,7 +160,7 @@ func TestUnproved(t *testing.T) {
 			if !dial(at) {
 				t.Fatalf("dial %d is refused", i)
 			}
-			u.proved("", []multiaddr.Multiaddr{at})
+			u.proved("", nil, []multiaddr.Multiaddr{at})
 		}
 		home := multiaddr.StringCast("/ip4/192.168.1.1/tcp/1")
 		for range 200 {
@@ -103,8 +168,8 @@ func TestUnproved(t *testing.T) {
 				t.Fatal("a private address is refused")
 			}
 		}
-		for i := range 2 * maxUnproved {
-			if !dial(multiaddr.StringCast(fmt.Sprintf("/ip4/9.8.%d.%d/tcp/1", i>>8, i&255))) {
+		for i := range maxUnproved/2 + 200 {
+			if !dial(multiaddr.StringCast(fmt.Sprintf("/ip4/9.%d.%d.8/tcp/1", i>>8, i&255))) {
 				t.Fatal("an address that was not dialled yet is refused")
 			}
 			if len(u.at) > maxUnproved {
@@ -113,8 +178,8 @@ func TestUnproved(t *testing.T) {
 		}
 		time.Sleep(unprovedDials * unprovedPause)
 		dial(multiaddr.StringCast("/ip4/9.7.1.1/tcp/1"))
-		if len(u.at) != 1 || len(u.named) != 0 {
-			t.Errorf("%d IP addresses and %d peers are remembered after a while", len(u.at), len(u.named))
+		if len(u.at) != 2 || len(u.named) != 0 { // it and its network
+			t.Errorf("%d IP addresses and networks, and %d peers, are remembered after a while", len(u.at), len(u.named))
 		}
 	})
 }
@@ -159,24 +224,4 @@ func TestHostileNamer(t *testing.T) {
 			t.Errorf("after a while, %d more are dialled", n)
 		}
 	})
-}
-
-// Addresses that lead to one machine, or one home, count together.
-func TestDialledPlaces(t *testing.T) {
-	for _, same := range [][2]string{
-		{"/ip4/9.9.9.9/tcp/1", "/ip4/9.9.9.9/udp/2/quic-v1"},
-		{"/ip6/2606:4700::1/tcp/1", "/ip6/2606:4700::2:1/tcp/1"},
-		{"/dns4/example.com/tcp/1", "/dns/example.com/tcp/443/wss"},
-		{"/ip4/9.9.9.9/tcp/1/p2p/" + calltest.ID(1).String() + "/p2p-circuit", "/ip4/9.9.9.9/tcp/2"},
-	} {
-		a, b := scope.Dialled(multiaddr.StringCast(same[0])), scope.Dialled(multiaddr.StringCast(same[1]))
-		if a == "" || a != b {
-			t.Errorf("%v: %q and %q", same, a, b)
-		}
-	}
-	for _, private := range []string{"/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip6/fe80::1/tcp/1"} {
-		if at := scope.Dialled(multiaddr.StringCast(private)); at != "" {
-			t.Errorf("%s counts at %q", private, at)
-		}
-	}
 }

@@ -20,8 +20,8 @@ func TestOddAddrs(t *testing.T) {
 		if group, wide := scope.Group(a), scope.Wide(a); (group == "") != (wide == "") || group != "" && !public {
 			t.Errorf("%v is in the networks %q and %q", a, group, wide)
 		}
-		if scope.Dialled(a) != "" && !public {
-			t.Errorf("%v is not public, and counts as %q", a, scope.Dialled(a))
+		if place, network := scope.Dialled(a); (place != "") != public || network != "" && !public {
+			t.Errorf("%v, public %v, counts as %q in %q", a, public, place, network)
 		}
 		if at := scope.AddrPort(a); at.IsValid() && !scope.HasProtocol(a[1:2], multiaddr.P_TCP) && !scope.HasProtocol(a[1:2], multiaddr.P_UDP) {
 			t.Errorf("%v has the port %v", a, at)

@@ -18,6 +18,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -39,13 +41,19 @@ const (
 )
 
 // Of returns the scope of addr. A relayed address has the scope of its relay. An IPv6
-// address that stands for an IPv4 address has the scope of the latter. A DNS name is
-// public unless it is a local name; it is not resolved.
+// address that stands for an IPv4 address has the scope of the latter, as a DNS name has that
+// is an IP address. Another DNS name is public unless it is a local name; it is not resolved.
 func Of(addr multiaddr.Multiaddr) Scope {
-	addr, err := unembedded(addr)
-	switch {
-	case err != nil:
+	addr, ok := plain(addr)
+	if !ok {
 		return Private
+	}
+	return ofPlain(addr)
+}
+
+// ofPlain is Of for what plain returns.
+func ofPlain(addr multiaddr.Multiaddr) Scope {
+	switch {
 	case manet.IsIPLoopback(addr):
 		return Loopback
 	case manet.IsPublicAddr(addr):
@@ -55,16 +63,74 @@ func Of(addr multiaddr.Multiaddr) Scope {
 	}
 }
 
-// unembedded returns the IPv4 address that an IPv6 address stands for; addr itself if it is no
-// such address.
-func unembedded(addr multiaddr.Multiaddr) (multiaddr.Multiaddr, error) {
-	if ip, err := manet.ToIP(addr); err == nil {
-		if v4 := embedded(ip); v4 != nil {
-			return manet.FromIP(v4)
-		}
+// plain returns the IP address that an address stands for: an IPv4 address for an IPv6 address
+// that embeds it, and an IP address for a DNS name that a resolver takes for one without asking.
+// It returns addr itself if there is none, and false if the name or the local network decides
+// where the address leads.
+func plain(addr multiaddr.Multiaddr) (multiaddr.Multiaddr, bool) {
+	if name, ok := nameOf(addr); ok {
+		return plainName(addr, name)
 	}
-	return addr, nil
+	ip, err := manet.ToIP(addr)
+	if err != nil {
+		return addr, true
+	}
+	if localNAT64.Contains(ip) {
+		return addr, false
+	}
+	if v4 := embedded(ip); v4 != nil {
+		return fromIP(v4)
+	}
+	return addr, true
 }
+
+// plainName is plain for an address that begins with a DNS name.
+func plainName(addr multiaddr.Multiaddr, name string) (multiaddr.Multiaddr, bool) {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch ip, err := netip.ParseAddr(name); {
+	case err == nil:
+		a, ok := fromIP(ip.Unmap().AsSlice())
+		if !ok {
+			return addr, false
+		}
+		return plain(a)
+	case last == "localhost":
+		return fromIP(net.IPv4(127, 0, 0, 1).To4())
+	case isNumber(last):
+		return addr, false // 127.1, 0x7f.1 and 2130706433 are 127.0.0.1 to some resolvers
+	default:
+		return addr, true
+	}
+}
+
+// nameOf returns the DNS name that an address begins with, in lower case and without a last
+// dot; false if there is none.
+func nameOf(addr multiaddr.Multiaddr) (string, bool) {
+	if len(addr) == 0 {
+		return "", false
+	}
+	switch addr[0].Code() {
+	case multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6, multiaddr.P_DNSADDR:
+		return strings.ToLower(strings.TrimRight(addr[0].Value(), ".")), true
+	}
+	return "", false
+}
+
+// isNumber reports whether the last part of a DNS name is a number, which no domain is.
+func isNumber(label string) bool {
+	_, err := strconv.ParseUint(label, 0, 64)
+	return err == nil || label != "" && strings.Trim(label, "0123456789") == ""
+}
+
+// fromIP returns an IP address; false if it is none.
+func fromIP(ip net.IP) (multiaddr.Multiaddr, bool) {
+	a, err := manet.FromIP(ip)
+	return a, err == nil
+}
+
+// localNAT64 has the addresses that stand for IPv4 addresses which the local network chooses:
+// private ones, too (RFC 8215).
+var localNAT64 = net.IPNet{IP: net.ParseIP("64:ff9b:1::"), Mask: net.CIDRMask(48, 128)} //nolint:gochecknoglobals // a constant
 
 // embedded returns the IPv4 address that an IPv6 address of NAT64 (RFC 6052) or
 // 6to4 (RFC 3056) stands for; nil if there is none.
@@ -161,9 +227,11 @@ func NetworksOf(addrs []multiaddr.Multiaddr) (group, wide string) {
 }
 
 // Network returns the network that addr is in: the first bits4 bits of an IPv4
-// address, or bits6 of an IPv6 address. It is empty for addresses that are not public.
+// address, or bits6 of an IPv6 address. It is empty for addresses that are not public. An
+// address that stands for an IPv4 address is in the network of that.
 func Network(addr multiaddr.Multiaddr, bits4, bits6 int) string {
-	if Of(addr) != Public {
+	addr, ok := plain(addr)
+	if !ok || ofPlain(addr) != Public {
 		return ""
 	}
 	ip, err := manet.ToIP(addr)

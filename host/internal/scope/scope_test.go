@@ -37,7 +37,23 @@ var someAddrs = []struct {
 	{"/ip6/64:ff9b::808:808/tcp/1", Public},
 	{"/ip6/2002:c0a8:101::1/tcp/1", Private}, // 6to4 of 192.168.1.1
 	{"/ip6/2002:808:808::1/tcp/1", Public},
-	{"/dns4/localhost/tcp/1", Private},
+	{"/ip6/64:ff9b:1::808:808/tcp/1", Private}, // NAT64 of what the local network wants
+	{"/dns4/localhost/tcp/1", Loopback},
+	{"/dns/a.LOCALHOST./tcp/1", Loopback},
+	{"/dns/127.0.0.1/tcp/1", Loopback},
+	{"/dns6/::1/tcp/1", Loopback},
+	{"/dns4/192.168.1.1/tcp/1", Private},
+	{"/dnsaddr/192.168.1.1", Private},
+	{"/dns6/fd00::1/tcp/1", Private},
+	{"/dns6/fe80::1%eth0/tcp/1", Private},
+	{"/dns6/::ffff:10.0.0.1/tcp/1", Private},
+	{"/dns6/64:ff9b::c0a8:101/tcp/1", Private},
+	{"/dns4/192.168.1.1/tcp/1/p2p/" + relay + "/p2p-circuit", Private},
+	{"/dns4/127.1/tcp/1", Private}, // 127.0.0.1, to some resolvers
+	{"/dns4/2130706433/tcp/1", Private},
+	{"/dns4/0x7f.0x1/tcp/1", Private},
+	{"/dns4/8.8.8.8/tcp/1", Public},
+	{"/dns4/4.example.com/tcp/1", Public},
 	{public, Public},
 	{"/ip4/1.1.1.1/udp/4001/quic-v1", Public},
 	{"/ip6/2a00:1450::1/tcp/1", Public},
@@ -71,6 +87,37 @@ func TestGroup(t *testing.T) {
 	} {
 		if got := Group(multiaddr.StringCast(addr)); got != want {
 			t.Errorf("Group(%s) = %q, want %q", addr, got, want)
+		}
+	}
+}
+
+// What is dialled for an address counts for a place and its network, however the address is
+// written.
+func TestDialled(t *testing.T) {
+	for addr, want := range map[string][2]string{
+		"/ip4/9.9.9.9/tcp/1":                      {"9.9.9.9", "9.9.9.0"},
+		"/ip4/9.9.9.9/udp/1/quic-v1":              {"9.9.9.9", "9.9.9.0"},
+		"/ip6/2002:909:909:1::1/tcp/1":            {"9.9.9.9", "9.9.9.0"}, // 6to4
+		"/ip6/2002:909:909:2::1/tcp/1":            {"9.9.9.9", "9.9.9.0"},
+		"/ip6/64:ff9b::909:909/tcp/1":             {"9.9.9.9", "9.9.9.0"}, // NAT64
+		"/dns4/9.9.9.9/tcp/1":                     {"9.9.9.9", "9.9.9.0"},
+		"/ip6/2606:4700:1:1::1/tcp/1":             {"2606:4700:1:1::", "2606:4700:1::"},
+		"/ip6/2606:4700:1:2::1/tcp/1":             {"2606:4700:1:2::", "2606:4700:1::"},
+		"/ip6/2606:4700:1:2::3:1/udp/1/quic-v1":   {"2606:4700:1:2::", "2606:4700:1::"},
+		"/ip6/fe80::1/tcp/1":                      {},
+		"/dns4/a.example.com/tcp/1":               {"a.example.com", "example.com"},
+		"/dns/a.example.com/tcp/443/wss":          {"a.example.com", "example.com"},
+		"/dns/A.eXample.com./tcp/1":               {"a.example.com", "example.com"},
+		"/dns/b.a.example.co.uk/tcp/1":            {"b.a.example.co.uk", "example.co.uk"},
+		"/dns/node1/tcp/1":                        {"node1", "node1"},
+		"/dns/com/tcp/1":                          {"com", "com"},
+		public + "/p2p/" + relay + "/p2p-circuit": {"8.8.8.8", "8.8.8.0"},
+		private:                {},
+		loopback:               {},
+		"/dns4/10.0.0.1/tcp/1": {},
+	} {
+		if place, network := Dialled(multiaddr.StringCast(addr)); [2]string{place, network} != want {
+			t.Errorf("Dialled(%s) = %q, %q; want %q", addr, place, network, want)
 		}
 	}
 }
@@ -134,7 +181,7 @@ func TestReaching(t *testing.T) {
 			t.Errorf("%d addresses reach %d, want %d", got, s, want)
 		}
 	}
-	if direct := WithoutRelays(all); len(direct) != len(all)-2 || Same(direct, all) || !Same(all, all) {
+	if direct := WithoutRelays(all); len(direct) != len(all)-3 || Same(direct, all) || !Same(all, all) {
 		t.Errorf("%d of %d addresses are direct", len(direct), len(all))
 	}
 }
