@@ -85,7 +85,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		// AutoNAT helps other hosts.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.SwarmOpts(swarm.WithDialRanker(new(connect.Ranker).Rank)),
+		libp2p.SwarmOpts(swarm.WithDialRanker((&connect.Ranker{Of: t.connector}).Rank)),
 	)
 }
 

@@ -41,12 +41,18 @@ var _ holepunch.AddrFilter = PunchFilter{}
 
 // FilterLocal returns the addresses of this host that are offered.
 func (f PunchFilter) FilterLocal(_ peer.ID, addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	if f.Of != nil {
-		if c := f.Of(); c != nil {
-			return c.offered(fewOfEach(addrs))
-		}
+	if c := known(f.Of); c != nil {
+		return c.offered(fewOfEach(addrs))
 	}
 	return fewOfEach(addrs)
+}
+
+// known returns the Connector that a function returns; nil if there is no function.
+func known(of func() *Connector) *Connector {
+	if of == nil {
+		return nil
+	}
+	return of()
 }
 
 // offered returns the addresses that are offered to be punched to: first those at which peers
