@@ -77,7 +77,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		libp2p.EnableRelay(),
 		libp2p.EnableAutoRelayWithPeerSource(t.relaySource, autoRelayOptions()...),
 		libp2p.EnableHolePunching(
-			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(connect.PunchFilter{Seen: t.seenAs})),
+			holepunch.DirectDialTimeout(directDialTimeout), holepunch.WithTracer(t), holepunch.WithAddrFilter(connect.PunchFilter{Of: t.connector})),
 		libp2p.NATPortMap(),
 		libp2p.EnableNATService(),
 		libp2p.EnableAutoNATv2(),
@@ -85,7 +85,7 @@ func Traversal(d **DHT, cfg Config) libp2p.Option {
 		// AutoNAT helps other hosts.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.SwarmOpts(swarm.WithDialRanker(new(connect.Ranker).Rank)),
+		libp2p.SwarmOpts(swarm.WithDialRanker((&connect.Ranker{Of: t.connector}).Rank)),
 	)
 }
 
@@ -146,17 +146,28 @@ func (t *traversal) stop() error {
 
 // Trace implements [holepunch.EventTracer].
 func (t *traversal) Trace(e *holepunch.Event) {
-	ended, ok := e.Evt.(*holepunch.EndHolePunchEvt)
-	if d := t.dht.Load(); ok && d != nil && !ended.Success {
-		log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
-		d.connect.PunchFailed()
+	c := t.connector()
+	if c == nil {
+		return
+	}
+	switch ended := e.Evt.(type) {
+	case *holepunch.DirectDialEvt:
+		if !ended.Success {
+			c.FailedDirectly(e.Remote)
+		}
+	case *holepunch.EndHolePunchEvt:
+		if !ended.Success {
+			log.Debugw("hole punch", "peer", e.Remote, "took", ended.EllapsedTime, "error", ended.Error)
+			c.PunchFailed()
+			c.FailedDirectly(e.Remote)
+		}
 	}
 }
 
-// seenAs returns the addresses at which peers on the internet have seen the host lately.
-func (t *traversal) seenAs() []multiaddr.Multiaddr {
+// connector returns the Connector of the host; nil if there is none yet.
+func (t *traversal) connector() *connect.Connector {
 	if d := t.dht.Load(); d != nil {
-		return d.reach.SeenAs()
+		return d.connect
 	}
 	return nil
 }

@@ -9,9 +9,7 @@ import (
 	"time"
 )
 
-// Two chats are connected directly where one of the routers lets no UDP through, as two
-// nodes are. Where neither does, they are in most runs only: the two relayed connections may
-// cross, and libp2p then dials over TCP from both sides at once.
+// Two chats are connected directly where one of the routers lets no UDP through, as two nodes are.
 func TestChatWithoutUDP(t *testing.T) {
 	pairs := [][2]Flavour{{NoUDP, Cone}, {Cone, NoUDP}}
 	took := make([]time.Duration, len(pairs))

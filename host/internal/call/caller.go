@@ -230,8 +230,6 @@ func (c *Caller) noRoom(l *lane, now, first time.Time, err error) bool {
 	return c.cfg.RequestTimeout <= 0 || now.Sub(last) < c.cfg.Pulse.Stretched(c.cfg.RequestTimeout)
 }
 
-}
-
 // attempt sends a request once to a peer that is connected or not, when there is room for it
 // in the lane of the peer. It returns when that ended, too.
 func (c *Caller) attempt(

@@ -77,7 +77,7 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 	if len(c.relayedIn) == 0 {
 		return time.Time{}
 	}
-	ours := c.seenAs()
+	ours := c.seenAs(public(c.cfg.Host.Addrs()))
 	for conn, r := range c.relayedIn {
 		id := conn.RemotePeer()
 		if r.runs {
@@ -119,17 +119,6 @@ func punched(ours, theirs []multiaddr.Multiaddr) []string {
 	return texts
 }
 
-// seenAs returns the public addresses of this host, first those at which peers have seen it.
-func (c *Connector) seenAs() []multiaddr.Multiaddr {
-	addrs := c.cfg.Reach.SeenAs()
-	for _, a := range public(c.cfg.Host.Addrs()) {
-		if !slices.ContainsFunc(addrs, a.Equal) {
-			addrs = append(addrs, a)
-		}
-	}
-	return addrs
-}
-
 // public returns the addresses on the internet that lead through no relay.
 func public(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	return scope.WithoutRelays(scope.Reaching(addrs, scope.Public))
@@ -153,7 +142,8 @@ func (c *Connector) punchAgain(ctx context.Context, id peer.ID) error {
 		return fmt.Errorf("agreeing on a punch: %w", err)
 	}
 	tasks.Pause(ctx, trip/2, nil) // the peer has heard it then
-	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(network.WithSimultaneousConnect(ctx, false, "punch"), "punch"), punchDial)
+	client := c.cfg.Reach.Symmetric()
+	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(network.WithSimultaneousConnect(ctx, client, "punch"), "punch"), punchDial)
 	defer cancel()
 	if err := c.cfg.Host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addrs}); err != nil {
 		c.PunchFailed()
@@ -165,7 +155,7 @@ func (c *Connector) punchAgain(ctx context.Context, id peer.ID) error {
 // agree tells a peer the addresses of this host, and returns those of the peer, and how long a
 // round trip took. When it returns, the peer is being told to dial.
 func (c *Connector) agree(ctx context.Context, id peer.ID) (addrs []multiaddr.Multiaddr, trip time.Duration, err error) {
-	ours := firstOfEach(c.seenAs())
+	ours := c.offered(public(c.cfg.Host.Addrs()))
 	if len(ours) == 0 {
 		return nil, 0, errNoAddr
 	}

@@ -57,6 +57,15 @@
 //     that cannot be direct exchanges three messages in 5 min.
 //   - It would change if libp2p tried again.
 //
+// A relayed peer is dialled over TCP in a punch alone.
+//
+//   - Context: libp2p dials its public addresses for 2 s before it punches. In 3 of 50 runs between
+//     two NATs without UDP, what this left in a router kept the punches from meeting for a minute.
+//   - Decision: the ranker of dials leaves these addresses out; a punch does not ask it.
+//   - Consequence: direct 0.5 s after the relayed connection instead of 2.5 s; a peer behind no NAT
+//     that has come through a relay is reached over TCP by a punch, too.
+//   - It would change if libp2p did not dial unverified addresses of TCP first.
+//
 // A connection over QUIC that has become silent is asked.
 //
 //   - Context: in 1 of 9 moves, the peer that stayed was deaf for 30 s, since nothing told it.

@@ -78,7 +78,8 @@ func (c *Connector) moveDue(now time.Time, start *tasks.Start) time.Time {
 	if m.changed && len(m.addrs) > 0 && start.Room() > 0 {
 		gone := m.gone
 		m.gone, m.changed = nil, false
-		c.unpunched.Store(true) // the router maps another address to another port: renewal tells it
+		c.cfg.Reach.Moved()     // the router, or what it maps the new address to, may be another one
+		c.unpunched.Store(true) // renewal tells it
 		start.Run(func(ctx context.Context) error { return c.closeDead(ctx, gone) }, nil)
 	}
 	return next

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -83,10 +85,13 @@ func testMove(t *testing.T) {
 			}
 		}
 	}
+	const seen = "/ip4/60.1.0.1/udp/9/quic-v1"
+	n.seenAt(0, seen)
+	n.host.net.dir = network.DirUnknown
 	none := map[*conn]bool{gone: false, alive: false, silent: false, relayed: false}
 	check("nothing changes", time.Minute, none)
-	if n.unpunched.Load() {
-		t.Error("addresses are asked for without a change")
+	if got := n.offered(nil); n.unpunched.Load() || !slices.Equal(textsOf(got), []string{seen}) {
+		t.Errorf("without a change: addresses are asked for: %v, offered: %v", n.unpunched.Load(), got)
 	}
 	machine.set(nil, "127.0.0.1/8")
 	check("without a network", time.Minute, none)
@@ -96,8 +101,8 @@ func testMove(t *testing.T) {
 	check("the address is back", 3*time.Second, map[*conn]bool{gone: false, alive: false, silent: true, relayed: false})
 	machine.set(nil, "192.168.7.7/24")
 	check("another address", lookInterval, map[*conn]bool{gone: true, alive: false, relayed: false})
-	if !n.unpunched.Load() {
-		t.Error("the new public address is not asked for")
+	if got := n.offered(nil); !n.unpunched.Load() || len(got) > 0 {
+		t.Errorf("the new public address is asked for: %v; the old one is offered: %v", n.unpunched.Load(), got)
 	}
 }
 

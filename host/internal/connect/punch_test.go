@@ -5,8 +5,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
@@ -49,18 +52,37 @@ func TestPunchFilter(t *testing.T) {
 	}
 }
 
-// The addresses at which this host was seen last are offered first.
+// The addresses at which this host was seen last are offered first; where the router uses another
+// port for each peer, the last one of each transport alone.
 func TestPunchFilterSeen(t *testing.T) {
-	const old, older, last, tcp = "/ip4/61.1.0.1/udp/1/quic-v1", "/ip4/61.1.0.1/udp/2/quic-v1", "/ip4/61.1.0.1/udp/3/quic-v1", "/ip4/61.1.0.1/tcp/1"
-	for _, c := range []struct{ seen, want []string }{
+	const old, older, last, moved, tcp = "/ip4/61.1.0.1/udp/1/quic-v1", "/ip4/61.1.0.1/udp/2/quic-v1", "/ip4/61.1.0.1/udp/3/quic-v1", "/ip4/61.2.0.1/udp/3/quic-v1", "/ip4/61.1.0.1/tcp/1"
+	for _, c := range []struct{ seen, want []string }{ // by one peer after the other
 		{nil, []string{old, older, tcp}},
 		{[]string{last}, []string{last, old, tcp}},
-		{[]string{last, older}, []string{last, older, tcp}},
 		{[]string{older}, []string{older, old, tcp}},
+		{[]string{older, moved}, []string{moved, older, tcp}},
+		{[]string{older, last}, []string{last, tcp}},
 	} {
-		f := PunchFilter{Seen: func() []multiaddr.Multiaddr { return roomtest.Addrs(c.seen...) }}
+		n := newNode(t)
+		n.host.net.listens = roomtest.Addrs(anyQUIC)
+		f := PunchFilter{Of: func() *Connector { return n.Connector }}
+		for i, at := range c.seen {
+			n.seenAt(i, at)
+		}
 		if got := f.FilterLocal("", roomtest.Addrs(old, older, tcp)); !slices.EqualFunc(got, roomtest.Addrs(c.want...), multiaddr.Multiaddr.Equal) {
 			t.Errorf("seen at %v: offers %v, want %v", c.seen, got, c.want)
 		}
 	}
+	none := PunchFilter{Of: func() *Connector { return nil }} // the host is being made
+	if got, want := none.FilterLocal("", roomtest.Addrs(tcp)), roomtest.Addrs(tcp); !slices.EqualFunc(got, want, multiaddr.Multiaddr.Equal) {
+		t.Errorf("offers %v, want %v", got, want)
+	}
+}
+
+// seenAt has the i-th of some public peers see port 4001 of the host, over QUIC, at an address.
+func (n *node) seenAt(i int, at string) {
+	n.host.net.dir = network.DirOutbound
+	c := n.host.net.open(calltest.ID(50+i), fmt.Sprintf("/ip4/50.%d.0.1/udp/4001/quic-v1", i))
+	c.local = multiaddr.StringCast(anyQUIC)
+	n.cfg.Reach.Handle(event.EvtPeerIdentificationCompleted{Peer: c.id, Conn: c, ObservedAddr: multiaddr.StringCast(at)})
 }

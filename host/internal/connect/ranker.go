@@ -24,11 +24,19 @@ import (
 const tcpEvery = 4
 
 // A Ranker says in which order the addresses of a peer are dialled: as libp2p has it, which
-// prefers QUIC, except that one dial in four, the second one first, prefers TCP.
-type Ranker struct{ dials atomic.Uint64 }
+// prefers QUIC, except that one dial in four, the second one first, prefers TCP. Addresses of TCP
+// to which a hole is punched are left out.
+type Ranker struct {
+	Of func() *Connector // the one of this host; may be nil, or return nil
+
+	dials atomic.Uint64
+}
 
 // Rank is a [network.DialRanker].
 func (r *Ranker) Rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
+	if c := known(r.Of); c != nil {
+		addrs = c.untilPunched(addrs)
+	}
 	var tcp, quic, others []multiaddr.Multiaddr
 	for _, a := range addrs {
 		switch {

@@ -37,12 +37,37 @@ func (c *Connector) KeepOneRelayed() (stop func()) {
 // and both are the client, which no security protocol of libp2p permits; the routers then
 // let no later attempt through, not even a punch, which gives each side its part.
 func (a *attempt) withoutTCP(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	clashes := func(addr multiaddr.Multiaddr) bool {
-		return scope.HasProtocol(addr, multiaddr.P_TCP) && !scope.HasProtocol(addr, multiaddr.P_CIRCUIT) && scope.Of(addr) == scope.Public
-	}
 	book := a.cfg.Host.Peerstore()
 	book.SetAddrs(a.id, slices.DeleteFunc(book.Addrs(a.id), func(addr multiaddr.Multiaddr) bool { return !clashes(addr) }), 0)
 	return slices.DeleteFunc(slices.Clone(addrs), clashes)
+}
+
+// clashes reports whether an address is a public one of TCP.
+func clashes(addr multiaddr.Multiaddr) bool {
+	return scope.HasProtocol(addr, multiaddr.P_TCP) && !scope.HasProtocol(addr, multiaddr.P_CIRCUIT) && scope.Of(addr) == scope.Public
+}
+
+// untilPunched returns the addresses that may be dialled while no hole is punched: behind a NAT,
+// not the public ones of TCP of peers that are connected through relays alone. The hole punching
+// service dials these for 2 s before it punches: in vain if the peer is behind a NAT, but the
+// router of this host keeps an entry. If the first packet of the peer's punch comes before this
+// host dials, by 6 ms in three runs, the entry lets it in, and the listening socket answers. The
+// router drops the answer, whose sequence number is not that of the entry. The half-open
+// connection keeps the port for a minute, in which all punches leave from other ports.
+func (c *Connector) untilPunched(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if !slices.ContainsFunc(addrs, clashes) || !c.cfg.Reach.NeedsRelay() {
+		return addrs
+	}
+	h := c.cfg.Host
+	var punched []multiaddr.Multiaddr
+	for _, conn := range h.Network().Conns() {
+		if id := conn.RemotePeer(); scope.Relayed(conn) && !c.hasDirect(id) {
+			punched = append(punched, h.Peerstore().Addrs(id)...)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {
+		return clashes(a) && slices.ContainsFunc(punched, a.Equal)
+	})
 }
 
 // closeSecond closes the relayed connections that this host has dialled, if the peer has

@@ -1,8 +1,10 @@
 package connect
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -68,4 +70,34 @@ func TestWithoutTCP(t *testing.T) {
 	if contains(got, tcp) || contains(known, tcp) || !contains(known, near) || !contains(known, publicAddr) {
 		t.Errorf("dials %v, and knows %v; want both without %s", got, known, tcp)
 	}
+}
+
+// Behind a NAT, a peer that is connected through relays alone is dialled over TCP in a punch
+// alone, whatever dials it; one that is near, or connected directly, and others, are dialled.
+func TestUntilPunched(t *testing.T) {
+	n := newNode(t)
+	const tcp, near, other = "/ip4/61.2.0.1/tcp/4001", "/ip4/192.168.1.9/tcp/4001", "/ip4/61.3.0.1/tcp/4001"
+	n.host.Peerstore().AddAddrs(target, roomtest.Addrs(tcp, near, publicAddr), peerstore.TempAddrTTL)
+	ranker := Ranker{Of: func() *Connector { return n.Connector }}
+	check := func(when string, want bool) {
+		t.Helper()
+		var ranked []string
+		for _, r := range ranker.Rank(roomtest.Addrs(tcp, near, other, publicAddr, relayedAddr)) {
+			ranked = append(ranked, r.Addr.String())
+		}
+		for addr, want := range map[string]bool{tcp: want, near: true, other: true, publicAddr: true, relayedAddr: true} {
+			if slices.Contains(ranked, addr) != want {
+				t.Errorf("%s: dials %v; want %s among them: %v", when, ranked, addr, want)
+			}
+		}
+	}
+	check("not connected", true)
+	n.host.net.open(target, relayedAddr)
+	check("connected through a relay", false)
+	n.host.net.open(target, publicAddr)
+	check("connected directly", true)
+	n.host.net.leave()
+	n.host.net.open(target, relayedAddr)
+	n.cfg.Reach.Handle(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic})
+	check("behind no NAT", true)
 }

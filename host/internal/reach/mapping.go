@@ -81,6 +81,14 @@ func (r *Reach) SeenAt() []netip.Addr {
 	return r.sightings.places()
 }
 
+// Moved forgets where peers have seen the host, until they see it again: the addresses of the
+// machine have changed, or it has slept, and may be in another network.
+func (r *Reach) Moved() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sightings = nil
+}
+
 // maxSeenAs bounds the addresses of one transport that SeenAs returns.
 const maxSeenAs = 2
 

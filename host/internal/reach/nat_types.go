@@ -20,6 +20,14 @@ func (r *Reach) NAT() (tcp, udp, worse network.NATDeviceType) {
 	return tcp, udp, max(tcp, udp)
 }
 
+// Symmetric reports whether the router is known to use another port for each peer, on one
+// transport, and on none the same port for all.
+func (r *Reach) Symmetric() bool {
+	tcp, udp, worse := r.NAT()
+	const oneForAll = network.NATDeviceTypeEndpointIndependent
+	return worse == network.NATDeviceTypeEndpointDependent && tcp != oneForAll && udp != oneForAll
+}
+
 // natTypes is what the host has found out about its NAT. The caller of its methods holds the
 // lock of the room.
 type natTypes struct{ tcp, udp network.NATDeviceType }

@@ -67,6 +67,9 @@ func TestNAT(t *testing.T) {
 		if gotTCP, gotUDP, worse := r.NAT(); gotTCP != tcp || gotUDP != udp || worse != max(tcp, udp) {
 			t.Errorf("TCP %v, UDP %v, the worse %v; want %v, %v", gotTCP, gotUDP, worse, tcp, udp)
 		}
+		if want := max(tcp, udp) == dependent && tcp != independent && udp != independent; r.Symmetric() != want {
+			t.Errorf("TCP %v, UDP %v: symmetric %v", tcp, udp, !want)
+		}
 	}
 	check(unknown, unknown)
 	r.sightings.add(seen("udp", 1, "9.9.9.9:1"))
