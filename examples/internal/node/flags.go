@@ -140,10 +140,20 @@ func (f *flags) define(set *pflag.FlagSet) {
 // be right.
 func FlagError(err error) error {
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		_, usage := pflag.UnquoteUsage(e.GetFlag())
-		return Usage("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
+		return BadValue("--"+e.GetFlag().Name, e.GetValue(), e.GetFlag())
 	}
 	return Usage("%w: see --help for the flags", err)
+}
+
+// BadValue returns the error that a value is none for a flag, which the user knows by a name,
+// such as that of a variable.
+func BadValue(name, value string, f *pflag.Flag) error {
+	use := map[string]string{
+		"bool": "true or false", "duration": "a duration, such as 500ms, 10s or 2m",
+		"int": "a whole number", "int64": "a whole number", "uint": "a whole number, 0 or more",
+	}[f.Value.Type()]
+	_, usage := pflag.UnquoteUsage(f)
+	return Usage("%s is %q: use %s; it means: %s", name, value, use, usage)
 }
 
 // settings checks the flags. The error names all that is wrong.
