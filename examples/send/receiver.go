@@ -36,7 +36,7 @@ type receiver struct {
 
 	mu    sync.Mutex
 	taken map[string]*taken // by the names that are being received
-	asks  chan struct{}   // buffered, length 1: one question at a time
+	asks  chan struct{}     // buffered, length 1: one question at a time
 	once  sync.Once
 }
 
