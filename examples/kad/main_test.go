@@ -252,6 +252,8 @@ func testFailures(t *testing.T, p *program, nodes []*node.Node) {
 		{"bench of nothing", []string{"bench", "--lookups", "0", "--api", api}, 2, "use 1 or more"},
 		{"no file of settings", []string{"id", "--config", missing}, 2, missing},
 		{"node without network", []string{"node"}, 2, "--network is missing"},
+		{"address of another machine", []string{"node", "--network", "/test", "--listen", "/ip4/203.0.113.1/tcp/0"}, 1, "use an address of this machine"},
+		{"port of the API in use", []string{"node", "--network", "/test", "--api", strings.TrimPrefix(api, "http://")}, 1, "choose another port"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

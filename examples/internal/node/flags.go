@@ -117,7 +117,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
-	set.Int64Var(&f.relayBytes, "relay-bytes", 16<<20, "with --offer-relay: how many bytes one relayed connection carries each way")
+	set.Int64Var(&f.relayBytes, "relay-bytes", 16<<20, "with --offer-relay: a relayed connection carries `N` bytes each way")
 	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
@@ -133,7 +133,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
 	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
 	set.IntVar(&f.alpha, "alpha", 10, "up to `N` requests in flight per lookup")
-	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
+	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error; libraries log errors alone, or all with debug")
 }
 
 // FlagError returns an error of the parser of flags as one of usage, which says what would

@@ -217,11 +217,14 @@ func (n *node) addrs() ([]string, error) {
 	return texts(addrs), err
 }
 
+// environment is what the GOLOG variables say of the logs, also of single loggers.
+var environment = golog.GetConfig() //nolint:gochecknoglobals // it is read once: later, it has what setLogging says
+
 // setLogging sends all logs to stderr. Of the libraries, these are errors alone, unless the level
 // is debug, so that the lines of the node are not lost among theirs; what keeps a host of libp2p
 // from its start is an error of the node, which has a line of its own.
 func setLogging(level golog.LogLevel) {
-	cfg := golog.GetConfig() // with what the GOLOG variables say of single loggers
+	cfg := environment
 	cfg.Level = level
 	if level > golog.LevelDebug {
 		cfg.Level = golog.LevelError

@@ -210,4 +210,7 @@ func TestReceiptCheck(t *testing.T) {
 	if text := (&PutError{}).Error(); text != "kad: stored by no peer: the lookup found none that answers" {
 		t.Error(text)
 	}
+	if text := (&PutError{Receipt{Stored: one.Stored, Wanted: 1}}).Error(); text != "kad: stored by 1 of 1 peers, fewer than the quorum" {
+		t.Error(text)
+	}
 }
