@@ -249,8 +249,11 @@ func testNotReadyWrongProtocol(t *testing.T) {
 	notReady, text := notReadyText(t, d)
 	mentions(t, text,
 		"none speaks /test/kad/1.0.0",
-		"/other/kad/1.0.0", "/third/kad/1.0.0", other.ID().String(),
-		"all bootstrap peers failed", "it does not speak /test/kad/1.0.0")
+		"is of another network: it speaks /other/kad/1.0.0", other.ID().String(),
+		"all bootstrap peers failed", "it does not speak /test/kad/1.0.0; it is of another network: it speaks /third/kad/1.0.0")
+	if strings.Contains(text, "/ipfs/ping") {
+		t.Errorf("%s; want the protocols of Kademlia alone", text)
+	}
 	if len(notReady.Others[other.ID()]) == 0 {
 		t.Errorf("Others = %v, want the peer and its protocols", notReady.Others)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -111,6 +112,11 @@ type found struct {
 	Addrs []string `json:"addrs"`
 }
 
+// An of is the first line of the file: the network that is crawled.
+type of struct {
+	Network string `json:"network"`
+}
+
 // A summary is what a crawl comes to.
 type summary struct {
 	Done        bool           `json:"done"` // no peer is left to be asked
@@ -149,7 +155,7 @@ func (s *summary) add(v visit) {
 // it is interrupted.
 func (c *cli) crawl(ctx context.Context, network string, seeds []peer.AddrInfo, path string, parallel int) error {
 	begun := time.Now()
-	log, known, err := openLog(path)
+	log, known, err := openLog(path, network)
 	if err != nil {
 		return fmt.Errorf("--state: %w", err)
 	}
@@ -231,9 +237,9 @@ type crawled struct {
 	found  []peer.AddrInfo
 }
 
-// openLog opens the file of a crawl, and reads what is in it. A last line that was cut off
-// is ignored.
-func openLog(path string) (*crawlLog, crawled, error) {
+// openLog opens the file of a crawl of a network, and reads what is in it. A last line that was
+// cut off is ignored.
+func openLog(path, network string) (*crawlLog, crawled, error) {
 	var known crawled
 	if path == "" {
 		return &crawlLog{}, known, nil
@@ -248,11 +254,18 @@ func openLog(path string) (*crawlLog, crawled, error) {
 	for lines.Scan() {
 		var line struct {
 			visit
+			of
 
 			Found string `json:"found"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, known, fmt.Errorf("%s is no file of a crawl: %w", path, err)
+		}
+		if line.Network != "" {
+			if line.Network != network {
+				return nil, known, fmt.Errorf("%s is of a crawl of %s: name another file for %s", path, line.Network, network)
+			}
+			continue
 		}
 		if line.Found == "" {
 			known.visits = append(known.visits, line.visit)
@@ -273,9 +286,13 @@ func openLog(path string) (*crawlLog, crawled, error) {
 		return nil, known, err
 	}
 	if err = file.Truncate(int64(len(whole))); err == nil {
-		_, err = file.Seek(0, 2)
+		_, err = file.Seek(0, io.SeekEnd)
 	}
-	return &crawlLog{file: file}, known, err
+	log := &crawlLog{file: file}
+	if len(whole) == 0 {
+		log.write(of{network})
+	}
+	return log, known, err
 }
 
 // write appends a line.

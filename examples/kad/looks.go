@@ -37,8 +37,8 @@ func (c *cli) looks() []*cobra.Command {
 		c.command("diagnose", "How a node can be found and reached, and what would improve it.", 0, 0, showDiagnosis),
 		c.command("held", "What a node holds for the network: values and announcements.", 0, 0, showHeld),
 		c.command("stats", "The counters and gauges of a node.", 0, 0, showStats),
-		c.command("find PEER", "Finds the addresses of a peer, by its ID.", 1, 1, findPeer),
-		c.command("closest KEY", "Finds the peers that are closest to a key: text, or 0x and hexadecimal.", 1, 1, findClosest),
+		check(c.command("find PEER", "Finds the addresses of a peer, by its ID.", 1, 1, findPeer), isPeer),
+		check(c.command("closest KEY", "Finds the peers that are closest to a key: text, or 0x and hexadecimal.", 1, 1, findClosest), isKey),
 	}
 }
 
@@ -158,14 +158,17 @@ func showHeld(ctx context.Context, s *session, _ []string) error {
 		case s.out.json:
 			s.out.raw(lines.Bytes())
 		case e.Error == "":
-			key, left := e.Key, "for ever"
+			key, left := e.Key, "until the node takes it back"
 			if key == "" {
 				key = "0x" + e.KeyHex
+			}
+			if e.Kind == "value" {
+				key += fmt.Sprintf("  %s,", plural(e.Size, "byte"))
 			}
 			if e.Left != nil {
 				left = "for " + (time.Duration(*e.Left) * time.Millisecond).Round(time.Second).String()
 			}
-			s.out.say("%-12s  %s  %d bytes, %s  %s", e.Kind, key, e.Size, left, dim(e.Peer))
+			s.out.say("%-12s  %s %s  %s", e.Kind, key, left, dim(e.Peer))
 		}
 		if e.Error != "" {
 			return errors.New(e.Error)

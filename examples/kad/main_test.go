@@ -214,10 +214,19 @@ func testFailures(t *testing.T, p *program, nodes []*node.Node) {
 		code int
 		want string // in the line
 	}{
-		{"no value", []string{"get", "/v/none", "--api", api}, 1, "not found"},
+		{"no value", []string{"get", "/v/none", "--api", api}, 1, "kad: not found: "},
 		{"no validator", []string{"put", "/w/none", "x", "--api", api}, 1, "namespace"},
-		{"no peer ID", []string{"find", "abc", "--api", api}, 1, "not a peer ID"},
-		{"no CID", []string{"provide", "abc", "--api", api}, 1, "not a CID"},
+		{"no peer ID", []string{"find", "abc", "--api", api}, 2, `PEER is "abc": use the ID`},
+		{"an address for an ID", []string{"find", nodes[0].Addrs()[0], "--api", api}, 2, "use the ID at its end, " + nodes[0].ID().String()},
+		{"no address", []string{"ping", "/ip4/127.0.0.1/tcp/1", "--api", api}, 2, "ends with the ID"},
+		{"no CID", []string{"provide", "abc", "--api", api}, 2, `CID is "abc"`},
+		{"no hexadecimal", []string{"closest", "0xzz", "--api", api}, 2, `KEY is "0xzz"`},
+		{"no key", []string{"get", "", "--api", api}, 2, "KEY is empty"},
+		{"no name", []string{"peers", "", "--api", api}, 2, "NAME is empty"},
+		{"count is negative", []string{"ping", nodes[1].ID().String(), "--count", "-1", "--api", api}, 2, "use a whole number, 0 or more"},
+		{"interval is negative", []string{"ping", nodes[1].ID().String(), "--interval", "-1s", "--api", api}, 2, "--interval is -1s"},
+		{"quorum", []string{"put", "/v/quorum", "x", "--quorum", "10", "--api", api}, 1, "kad: stored by 4 of 4 peers, fewer than the quorum\n"},
+		{"no validator of IPNS", []string{"put", "/ipns/x", "x", "--api", api}, 1, "--ipfs-validators"},
 		{"no such peer", []string{"ping", "12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x", "--api", api}, 1, "not connected"},
 		{"no node", []string{"id", "--api", "http://127.0.0.1:1"}, 1, "no node answers at http://127.0.0.1:1"},
 		{"no API", []string{"id", "--api", "127.0.0.1"}, 1, "no node answers"},
@@ -230,16 +239,21 @@ func testFailures(t *testing.T, p *program, nodes []*node.Node) {
 		{"nobody there", []string{"closest", "abc", "--network", "/test", "--timeout", "1s"}, 1, "--join"},
 		{"crawl of nobody", []string{"crawl", "--network", "/test", "--join", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x"}, 1, "no peer of /test answered"},
 		{"crawl of another network", []string{"crawl", "--network", "/other", "--join", nodes[0].Addrs()[0]}, 1, "protocol"},
+		{"another network", []string{"closest", "abc", "--network", "/other", "--join", nodes[0].Addrs()[0], "--timeout", "1s"}, 1, "of another network: it speaks /test/kad/1.0.0\n"},
 		{"no command", []string{"tabel"}, 2, `is it "table"?`},
+		{"half a command", []string{"fin"}, 2, `is it "find"?`},
 		{"no such command", []string{"foo"}, 2, "kad --help"},
-		{"no argument", []string{"find", "--api", api}, 2, "kad find PEER"},
+		{"no argument", []string{"find", "--api", api}, 2, "0 arguments given: use kad find PEER"},
 		{"two arguments", []string{"table", "x", "--api", api}, 2, "kad table"},
 		{"no flag", []string{"table", "--foo"}, 2, "--foo"},
-		{"no duration", []string{"table", "--timeout", "x"}, 2, "no duration"},
+		{"no duration", []string{"table", "--timeout", "x"}, 2, "use a duration, such as"},
 		{"timeout is negative", []string{"id", "--timeout", "-1s", "--api", api}, 2, "use a duration"},
+		{"timeout is long", []string{"id", "--timeout", "1h", "--api", api}, 2, "up to 10m0s"},
 		{"bench of nothing", []string{"bench", "--lookups", "0", "--api", api}, 2, "use 1 or more"},
-		{"no file of settings", []string{"id", "--config", missing}, 1, missing},
+		{"no file of settings", []string{"id", "--config", missing}, 2, missing},
 		{"node without network", []string{"node"}, 2, "--network is missing"},
+		{"address of another machine", []string{"node", "--network", "/test", "--listen", "/ip4/203.0.113.1/tcp/0"}, 1, "use an address of this machine"},
+		{"port of the API in use", []string{"node", "--network", "/test", "--api", strings.TrimPrefix(api, "http://")}, 1, "choose another port"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -289,9 +303,15 @@ func testSettings(t *testing.T, p *program, nodes []*node.Node) {
 	if got := p.run(t, "", "id"); got.code != 2 || !strings.Contains(got.stderr, "KAD_TIMEOUT") {
 		t.Errorf("KAD_TIMEOUT=long: %+v", got)
 	}
-	for text, want := range map[string]string{"x": "no JSON", `{"foo": 1}`: "no flag"} {
+	for _, ask := range [][]string{{"tab"}, {"find", "--"}} {
+		got := p.run(t, "", append([]string{"__complete"}, ask...)...)
+		if got.code != 0 || !strings.Contains(got.stdout, "\t") || strings.Contains(got.stdout, "`") {
+			t.Errorf("completion of %q with KAD_TIMEOUT=long: %+v; want proposals without marks", ask, got)
+		}
+	}
+	for text, want := range map[string]string{"x": "no JSON", `{"foo": 1}`: "no flag", `{"join": {"a": 1}}`: "nor a list", `{"quiet": "x"}`: "quiet is \"x\": use true or false"} {
 		write(file, text)
-		if got := p.run(t, "", "id", "--config", file); got.code != 1 || !strings.Contains(got.stderr, want) {
+		if got := p.run(t, "", "id", "--config", file, "--timeout", "1s"); got.code != 2 || !strings.Contains(got.stderr, want) {
 			t.Errorf("the file %s: %+v; want %s", text, got, want)
 		}
 	}
@@ -422,6 +442,9 @@ func testCrawlGoesOn(t *testing.T, p *program, nodes []*node.Node) {
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := p.run(t, "", "crawl", "--network", "/other", "--join", nodes[0].Addrs()[0], "--state", file); got.code != 1 || !strings.Contains(got.stderr, "of a crawl of /test") {
+		t.Errorf("the file of another network: %+v", got)
 	}
 	// Two peers were not asked, and the last line was cut off.
 	var kept []string

@@ -37,33 +37,32 @@ func (r receipt) show(o *output) {
 
 // records are the commands that store and find values and announcements.
 func (c *cli) records() []*cobra.Command {
-	var quorum, count int
+	var quorum, count uint
 	put := c.command("put KEY [VALUE]", "Stores a value under a key, /namespace/name; without VALUE, that of stdin.", 1, 2, func(ctx context.Context, s *session, args []string) error {
 		return putValue(ctx, s, args, quorum)
 	})
+	put.Flags().UintVar(&quorum, "quorum", 0, "fail if fewer than `N` peers have stored it; 0: if none has")
 	get := c.command("get KEY", "Finds the value of a key, and writes it as it is.", 1, 1, func(ctx context.Context, s *session, args []string) error {
 		return getValue(ctx, s, args[0], quorum)
 	})
-	for _, cmd := range []*cobra.Command{put, get} {
-		cmd.Flags().IntVar(&quorum, "quorum", 0, "how many peers are to have stored it, or to agree, `N`; 0: as many as there are")
-	}
-	providers := c.command("providers CID", "Finds the peers that have a content.", 1, 1, func(ctx context.Context, s *session, args []string) error {
+	get.Flags().UintVar(&quorum, "quorum", 0, "end when `N` peers have given the best value; 0: when the closest have been asked")
+	providers := c.command("providers CID", "Finds the peers that have a content, other than the node itself.", 1, 1, func(ctx context.Context, s *session, args []string) error {
 		return list(ctx, s, "providers", "/v1/providers", "cid", args[0], count)
 	})
-	peers := c.command("peers NAME", "Finds the peers that can be found under a name.", 1, 1, func(ctx context.Context, s *session, args []string) error {
+	peers := c.command("peers NAME", "Finds the peers under a name, other than the node itself.", 1, 1, func(ctx context.Context, s *session, args []string) error {
 		return list(ctx, s, "peers", "/v1/peers", "ns", args[0], count)
 	})
 	for _, cmd := range []*cobra.Command{providers, peers} {
-		cmd.Flags().IntVar(&count, "count", 0, "end when `N` are found; 0: all")
+		cmd.Flags().UintVar(&count, "count", 0, "end when `N` are found; 0: all")
 	}
 	return []*cobra.Command{
-		put, get, providers, peers,
-		c.announce("provide CID", "Announces that this node has a content; by itself, until it is interrupted.", "/v1/provide", "cid"),
-		c.announce("advertise NAME", "Announces this node under a name; by itself, until it is interrupted.", "/v1/advertise", "ns"),
+		check(put, isKey), check(get, isKey), check(providers, isCID), check(peers, isName),
+		check(c.announce("provide CID", "Announces that this node has a content; by itself, until it is interrupted.", "/v1/provide", "cid"), isCID),
+		check(c.announce("advertise NAME", "Announces this node under a name; by itself, until it is interrupted.", "/v1/advertise", "ns"), isName),
 	}
 }
 
-func putValue(ctx context.Context, s *session, args []string, quorum int) error {
+func putValue(ctx context.Context, s *session, args []string, quorum uint) error {
 	var value []byte
 	if len(args) == 2 {
 		value = []byte(args[1])
@@ -76,13 +75,13 @@ func putValue(ctx context.Context, s *session, args []string, quorum int) error 
 	if len(value) > maxValue {
 		return node.Usage("the value is too long: use up to %d bytes", maxValue)
 	}
-	q := append(keyQuery(args[0]), "quorum", strconv.Itoa(quorum))
+	q := append(keyQuery(args[0]), "quorum", fmt.Sprint(quorum))
 	return ask(ctx, s, "storing "+args[0], http.MethodPut, "/v1/value", q, value, func(r receipt) { r.show(&s.out) })
 }
 
-func getValue(ctx context.Context, s *session, key string, quorum int) error {
+func getValue(ctx context.Context, s *session, key string, quorum uint) error {
 	p := s.progress(ctx, "looking for "+key)
-	got, err := s.call(ctx, http.MethodGet, "/v1/value", append(keyQuery(key), "quorum", strconv.Itoa(quorum)), nil)
+	got, err := s.call(ctx, http.MethodGet, "/v1/value", append(keyQuery(key), "quorum", fmt.Sprint(quorum)), nil)
 	p.end()
 	if err != nil {
 		return s.failed(err)
@@ -105,8 +104,8 @@ func (s *session) failed(err error) error {
 }
 
 // list writes the peers that a call finds.
-func list(ctx context.Context, s *session, field, path, parameter, value string, count int) error {
-	q := query{parameter, value, "count", strconv.Itoa(count)}
+func list(ctx context.Context, s *session, field, path, parameter, value string, count uint) error {
+	q := query{parameter, value, "count", fmt.Sprint(count)}
 	return ask(ctx, s, "looking for "+field+" of "+value, http.MethodGet, path, q, nil, func(a map[string]json.RawMessage) {
 		var found []peerInfo
 		var c cost

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,10 @@ func (c *cli) root() *cobra.Command {
 			if len(args) == 0 {
 				return nil
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			near := cmd.SuggestionsFor(args[0])
+			begun := slices.IndexFunc(near, func(name string) bool { return strings.HasPrefix(name, args[0]) })
+			if len(near) > 0 {
+				near = near[max(begun, 0):]
 				return node.Usage("there is no command %q: is it %q?", args[0], near[0])
 			}
 			return node.Usage("there is no command %q: see kad --help for all", args[0])
@@ -93,7 +98,7 @@ func (c *cli) plain(use, short string, least, most int, do func(ctx context.Cont
 		Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < least || len(args) > most {
-				return node.Usage("there are %d arguments: it is kad %s", len(args), use)
+				return node.Usage("%s given: use kad %s", plural(len(args), "argument"), use)
 			}
 			return nil
 		},

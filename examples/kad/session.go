@@ -30,9 +30,6 @@ type session struct {
 // serves others if it can be reached.
 func (c *cli) open(ctx context.Context, stays bool) (*session, error) {
 	s := &session{cli: c, client: &http.Client{Transport: new(http.Transport)}}
-	if c.timeout <= 0 {
-		return nil, node.Usage("--timeout is %v: use a duration such as 10s", c.timeout)
-	}
 	if c.api != "" {
 		s.url = c.api
 		if !strings.Contains(s.url, "://") {

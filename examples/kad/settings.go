@@ -18,6 +18,10 @@ import (
 // fill gives the flags of a command that are not on the command line the values of the
 // environment and of the file with settings.
 func (c *cli) fill(cmd *cobra.Command) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd { // a mistake in the settings must not end completion
+		undecorate(cmd.Root())
+		return nil
+	}
 	flags := cmd.Flags()
 	given := make(map[string]bool)
 	flags.Visit(func(f *pflag.Flag) { given[f.Name] = true })
@@ -50,12 +54,25 @@ func (c *cli) fill(cmd *cobra.Command) error {
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
-				_, usage := pflag.UnquoteUsage(f)
-				errs = append(errs, node.Usage("%s is %q: it means %s", source, v, usage))
+				errs = append(errs, node.BadValue(source, v, f))
 			}
 		}
 	})
+	if c.timeout <= 0 || c.timeout > node.MaxTimeout {
+		errs = append(errs, node.Usage("--timeout is %v: use a duration such as 10s, up to %v", c.timeout, node.MaxTimeout))
+	}
 	return errors.Join(errs...)
+}
+
+// undecorate takes the marks of names out of what the flags of all commands mean, since a shell
+// shows them as they are.
+func undecorate(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	cmd.PersistentFlags().VisitAll(plain)
+	cmd.Flags().VisitAll(plain)
+	for _, below := range cmd.Commands() {
+		undecorate(below)
+	}
 }
 
 // readConfig returns the file with settings: the values of each flag.
@@ -76,22 +93,27 @@ func (c *cli) readConfig(cmd *cobra.Command) (map[string][]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
+		return nil, node.Usage("--config: %w", err)
 	}
 	var object map[string]any
 	if err := json.Unmarshal(text, &object); err != nil {
-		return nil, fmt.Errorf("--config: %s is no JSON object such as {\"network\": \"/chat\"}: %w", path, err)
+		return nil, node.Usage("--config: %s is no JSON object such as {\"network\": \"/chat\"}: %w", path, err)
 	}
 	values := make(map[string][]string)
 	for name, value := range object {
 		if !isFlag(cmd.Root(), name) {
-			return nil, fmt.Errorf("--config: %s has %q, which is no flag of a command", path, name)
+			return nil, node.Usage("--config: %s has %q, which is no flag of a command", path, name)
 		}
 		list, ok := value.([]any)
 		if !ok {
 			list = []any{value}
 		}
 		for _, v := range list {
+			switch v.(type) {
+			case string, bool, float64:
+			default:
+				return nil, node.Usage("--config: %s has %q that is neither text, number, true or false, nor a list of them", path, name)
+			}
 			values[name] = append(values[name], fmt.Sprint(v))
 		}
 	}

@@ -23,18 +23,21 @@ import (
 
 // pingCommand returns the command ping.
 func (c *cli) pingCommand() *cobra.Command {
-	var count int
+	var count uint
 	var interval time.Duration
 	cmd := c.command("ping PEER", "Connects to a peer, by its ID or its address, and measures round trips.", 1, 1, func(ctx context.Context, s *session, args []string) error {
+		if interval < 0 {
+			return node.Usage("--interval is %v: use 0s or more, such as 1s", interval)
+		}
 		return s.ping(ctx, args[0], count, interval)
 	})
-	cmd.Flags().IntVar(&count, "count", 4, "how many `TIMES`; 0: until it is interrupted")
+	cmd.Flags().UintVar(&count, "count", 4, "how many `TIMES`; 0: until it is interrupted")
 	cmd.Flags().DurationVar(&interval, "interval", time.Second, "the time between two, a `DURATION`")
-	return cmd
+	return check(cmd, isPeerOrAddr)
 }
 
 // ping pings a peer, and says at its end, also when it is interrupted, how it went.
-func (s *session) ping(ctx context.Context, target string, count int, interval time.Duration) error {
+func (s *session) ping(ctx context.Context, target string, count uint, interval time.Duration) error {
 	where := query{"id", target}
 	if strings.HasPrefix(target, "/") {
 		where = query{"addr", target}
@@ -44,7 +47,7 @@ func (s *session) ping(ctx context.Context, target string, count int, interval t
 		RTT        float64 `json:"rtt_ms"`
 	}
 	var trips []time.Duration
-	for sent := 0; count == 0 || sent < count; sent++ {
+	for sent := uint(0); count == 0 || sent < count; sent++ {
 		if sent > 0 && !sleep(ctx, interval) {
 			break
 		}

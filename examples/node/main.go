@@ -14,7 +14,8 @@
 //
 //	{"id":"12D3Koo...","addrs":["/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo..."],"api":"http://127.0.0.1:5001"}
 //
-// Logs go to stderr. SIGINT or SIGTERM stops the node within 5 s, with exit code
+// Logs go to stderr: those of the node from --log on, those of the libraries from error on, or
+// all of them with --log debug. SIGINT or SIGTERM stops the node within 5 s, with exit code
 // 0; up to 2 s of that it hands over what it holds. A second one kills it. A flag that makes no sense is one line on stderr and
 // exit code 2; anything else that keeps the node from starting is exit code 1.
 //

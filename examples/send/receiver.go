@@ -35,15 +35,21 @@ type receiver struct {
 	ask  *bufio.Reader // nil: nobody can be asked
 
 	mu    sync.Mutex
-	taken map[string]bool // the names that are being received
-	asks  chan struct{}   // buffered, length 1: one question at a time
+	taken map[string]*taken // by the names that are being received
+	asks  chan struct{}     // buffered, length 1: one question at a time
 	once  sync.Once
+}
+
+// A taken is a name that is being received.
+type taken struct {
+	by   *resume.Stream
+	left chan struct{} // closed when it is not any more
 }
 
 func newReceiver(ctx context.Context, o options, stdin io.Reader, out io.Writer) *receiver {
 	r := &receiver{
 		ctx: ctx, opts: o, tell: newTeller(out), done: make(chan struct{}),
-		taken: make(map[string]bool), asks: make(chan struct{}, 1),
+		taken: make(map[string]*taken), asks: make(chan struct{}, 1),
 	}
 	if app.IsTerminal(stdin) {
 		r.ask = bufio.NewReader(stdin)
@@ -105,13 +111,13 @@ func (r *receiver) receive(s *resume.Stream) (name string, err error) {
 		return "a file", err
 	}
 	name = cleanName(o.Name)
-	if !r.take(name) {
-		return name, errors.New("a file of this name is being received")
-	}
-	defer r.leave(name)
 	if err := r.agree(s.Peer(), name, o.Size); err != nil {
 		return name, err
 	}
+	if !r.take(name, s) {
+		return name, errors.New("a file of this name is being received")
+	}
+	defer r.leave(name)
 	part, err := openPart(filepath.Join(r.opts.receive, name+".part"), o.Size)
 	if err != nil {
 		return name, err
@@ -141,17 +147,35 @@ func (r *receiver) receive(s *resume.Stream) (name string, err error) {
 	return name, nil
 }
 
-func (r *receiver) take(name string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	free := !r.taken[name]
-	r.taken[name] = true
-	return free
+// take reserves a name for a stream. A stream that has lost its sender gives the name up: mostly,
+// that program has ended, and this is the same file again. It reports whether the name is free.
+func (r *receiver) take(name string, s *resume.Stream) bool {
+	for {
+		r.mu.Lock()
+		before := r.taken[name]
+		if before == nil {
+			r.taken[name] = &taken{s, make(chan struct{})}
+		}
+		r.mu.Unlock()
+		if before == nil {
+			return true
+		}
+		if before.by.Status().Path != resume.PathNone {
+			return false
+		}
+		_ = before.by.Reset()
+		select {
+		case <-before.left:
+		case <-r.ctx.Done():
+			return false
+		}
+	}
 }
 
 func (r *receiver) leave(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	close(r.taken[name].left)
 	delete(r.taken, name)
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/examples/internal/app"
@@ -177,6 +181,60 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// A sender whose program has ended without a word sends its file again at once: the stream that
+// it has left does not keep the name. A stream that has a path does.
+func TestSenderGone(t *testing.T) {
+	dir := t.TempDir()
+	node := func(cfg resume.Config) (lhost.Host, *resume.Endpoint) {
+		h, err := app.Host([]string{"/ip4/127.0.0.1/tcp/0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := resume.New(h, protocol, cfg)
+		t.Cleanup(func() { e.Close(); h.Close() })
+		return h, e
+	}
+	r := newReceiver(t.Context(), options{receive: dir, yes: true, patience: patience}, strings.NewReader(""), io.Discard)
+	to, _ := node(resume.Config{Accept: r.accept})
+	offers := func() (lhost.Host, *resume.Stream, reply) {
+		h, e := node(resume.Config{})
+		if err := h.Connect(t.Context(), peer.AddrInfo{ID: to.ID(), Addrs: to.Addrs()}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.Open(t.Context(), to.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got reply
+		if err := errors.Join(say(s, offer{"film", 100}), hear(bufio.NewReader(s), &got)); err != nil {
+			t.Fatal(err)
+		}
+		return h, s, got
+	}
+	h, s, first := offers()
+	if first.Error != "" {
+		t.Fatalf("the first: %+v", first)
+	}
+	if _, err := s.Write([]byte(`{"from":0}` + "\n" + "beginning")); err != nil || s.Flush(t.Context()) != nil {
+		t.Fatalf("the beginning is not read: %v", err)
+	}
+	if _, _, second := offers(); second.Error == "" {
+		t.Errorf("the second while the first is there: %+v", second)
+	}
+	h.Close()
+	for deadline := time.Now().Add(patience); ; { // until the receiver has seen the end of the connection
+		if _, _, third := offers(); third.Error == "" {
+			if third.Have != int64(len("beginning")) {
+				t.Errorf("the third: %+v; want what the first has left", third)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the name is kept for a sender that has gone")
+		}
+	}
+}
+
 // endless is the size of a file that is still on its way when a test stops it, however busy the
 // machine is. Behind its beginning, it has no blocks on the disk.
 const endless = 64 << 30
@@ -228,7 +286,13 @@ func TestNotThere(t *testing.T) {
 	path, _ := file(t, "film", 10)
 	s := launch(t, append([]string{path, stranger, "--patience", "1s"}, to[1:]...)...)
 	s.ends(t, app.ExitFailed)
-	s.Await(t, `send: .*`+stranger+` was not reached`)
+	s.Await(t, `send: `+stranger+` was not reached`)
+	s = launch(t, path, stranger, "--patience", "1s")
+	s.ends(t, app.ExitFailed)
+	s.Await(t, `send: `+stranger+` was not reached`)
+	if strings.Contains(s.String(), "the other program") {
+		t.Error("it speaks of a program that was never there")
+	}
 }
 
 // A mistake on the command line is said in one line.

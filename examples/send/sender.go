@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/go-kad/kad/examples/internal/app"
 	"github.com/go-kad/kad/host/carry/resume"
 )
 
@@ -59,7 +61,7 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, resume.ErrFull):
 		return errors.New("the other peer is busy with other files: try again later")
 	}
-	return err
+	return errors.New(strings.NewReplacer("resume: ", "", "kad: ", "").Replace(app.OneLine(err)))
 }
 
 // A transfer is one file on its way.

@@ -96,7 +96,7 @@ func newServer(ctx context.Context, n *node) *server {
 		routing = newRouting(n.dht, registry)
 	}
 	return &server{
-		api:     serve(newHandler(ctx, n, registry, routing), maxTimeout+time.Minute),
+		api:     serve(newHandler(ctx, n, registry, routing), MaxTimeout+time.Minute),
 		routing: serve(newPublicRouting(routing), defaultTimeout+routedPatience),
 		cancel:  cancel,
 	}

@@ -19,7 +19,9 @@ import (
 
 const (
 	defaultTimeout = 30 * time.Second
-	maxTimeout     = 10 * time.Minute
+
+	// MaxTimeout bounds the timeout of a call.
+	MaxTimeout = 10 * time.Minute
 
 	// What the DHT has room for. It refuses more itself; here that is the fault
 	// of the caller.
@@ -59,8 +61,8 @@ func newCall(n *node, w http.ResponseWriter, r *http.Request, params []string) (
 	c := &call{node: n, query: query, request: r, writer: w, timeout: defaultTimeout}
 	if query.Has("timeout") {
 		c.timeout, err = time.ParseDuration(query.Get("timeout"))
-		if err != nil || c.timeout <= 0 || c.timeout > maxTimeout {
-			return nil, badArgument("timeout is %q: use a duration such as 500ms or 30s, up to %v", query.Get("timeout"), maxTimeout)
+		if err != nil || c.timeout <= 0 || c.timeout > MaxTimeout {
+			return nil, badArgument("timeout is %q: use a duration such as 500ms or 30s, up to %v", query.Get("timeout"), MaxTimeout)
 		}
 	}
 	return c, nil

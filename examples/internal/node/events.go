@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/go-kad/kad/host/events"
 )
 
 const (
@@ -50,6 +52,14 @@ func (n *node) streamEvents(w http.ResponseWriter, r *http.Request, readers chan
 		return
 	}
 	for e := range happens {
+		switch what := e.What.(type) {
+		case events.JoinFailed:
+			what.Reason = inFlags(what.Reason)
+			e.What = what
+		case events.Published:
+			what.Reason = inFlags(what.Reason)
+			e.What = what
+		}
 		text, err := json.Marshal(e)
 		if err != nil || !push(w, out, text) {
 			return

@@ -76,6 +76,23 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// The reason of a failure has the names of flags, since the reader has no Config.
+func TestEventReason(t *testing.T) {
+	stream, _ := start(t).subscribe(t)
+	for stream.Scan() {
+		var e struct{ Type, Reason string }
+		text, _ := strings.CutPrefix(stream.Text(), "data: ")
+		if json.Unmarshal([]byte(text), &e) != nil || e.Type != "join_failed" {
+			continue
+		}
+		if !strings.HasPrefix(e.Reason, "routing table is empty") || !strings.Contains(e.Reason, "--join") || strings.Contains(e.Reason, "Config.") {
+			t.Errorf("the reason is %q; want it in terms of the flags", e.Reason)
+		}
+		return
+	}
+	t.Error("the node does not say that it cannot join")
+}
+
 // Readers are bounded, and one that goes away makes room.
 func TestEventReaders(t *testing.T) {
 	n := start(t)

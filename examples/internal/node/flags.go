@@ -117,7 +117,7 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringVar(&f.mode, "mode", "auto", "`MODE`: server answers others, client only asks, auto is what fits the node's reachability")
 	set.BoolVar(&f.traversal, "traversal", true, "be found and reached behind a NAT: relays, hole punching, port mapping; not if all of --listen is loopback")
 	set.BoolVar(&f.offerRelay, "offer-relay", false, "be a relay for others while this node can be dialled")
-	set.Int64Var(&f.relayBytes, "relay-bytes", 16<<20, "with --offer-relay: how many bytes one relayed connection carries each way")
+	set.Int64Var(&f.relayBytes, "relay-bytes", 16<<20, "with --offer-relay: a relayed connection carries `N` bytes each way")
 	set.BoolVar(&f.mdns, "mdns", true, "find nodes of the network in the local network by multicast DNS; needs --traversal")
 	set.StringVar(&f.reachability, "reachability", "auto", "`WHAT` to take for granted instead of finding out: public or private; auto finds out")
 	set.StringVar(&f.api, "api", "127.0.0.1:0", "`HOST:PORT` of the control API; it must be a loopback address unless --api-any is given")
@@ -133,17 +133,27 @@ func (f *flags) define(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.sets, "open-set", nil, "`NS` whose keys hold every value that is put under them, up to 64; repeatable")
 	set.IntVar(&f.k, "k", aminoK, "replication parameter `N`, the same on all nodes of a network")
 	set.IntVar(&f.alpha, "alpha", 10, "up to `N` requests in flight per lookup")
-	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error")
+	set.StringVar(&f.log, "log", "warn", "`LEVEL` of the logs on stderr: debug, info, warn or error; libraries log errors alone, or all with debug")
 }
 
 // FlagError returns an error of the parser of flags as one of usage, which says what would
 // be right.
 func FlagError(err error) error {
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		_, usage := pflag.UnquoteUsage(e.GetFlag())
-		return Usage("--%s is %q, which is no %s: it means %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), usage)
+		return BadValue("--"+e.GetFlag().Name, e.GetValue(), e.GetFlag())
 	}
 	return Usage("%w: see --help for the flags", err)
+}
+
+// BadValue returns the error that a value is none for a flag, which the user knows by a name,
+// such as that of a variable.
+func BadValue(name, value string, f *pflag.Flag) error {
+	use := map[string]string{
+		"bool": "true or false", "duration": "a duration, such as 500ms, 10s or 2m",
+		"int": "a whole number", "int64": "a whole number", "uint": "a whole number, 0 or more",
+	}[f.Value.Type()]
+	_, usage := pflag.UnquoteUsage(f)
+	return Usage("%s is %q: use %s; it means: %s", name, value, use, usage)
 }
 
 // settings checks the flags. The error names all that is wrong.

@@ -36,7 +36,7 @@ func TestBadFlags(t *testing.T) {
 		{"k is 0", append(chat, "--k", "0"), "use 1 to 32"},
 		{"relay carries nothing", append(chat, "--relay-bytes", "0"), "--relay-bytes is 0"},
 		{"k is 99", append(chat, "--k", "99"), "use 1 to 32"},
-		{"k is text", append(chat, "--k", "many"), "no int"},
+		{"k is text", append(chat, "--k", "many"), "use a whole number"},
 		{"k on Amino", []string{"--network", "/ipfs", "--k", "10"}, "all nodes use 20"},
 		{"alpha is 0", append(chat, "--alpha", "0"), "use 1 to 128"},
 		{"alpha is 1000", append(chat, "--alpha", "1000"), "use 1 to 128"},

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -83,6 +84,9 @@ func newHost(s settings, d **kad.DHT) (lhost.Host, error) {
 		opts = append(opts, kad.Traversal(d, s.dht))
 	}
 	h, err := libp2p.New(opts...)
+	if err != nil && strings.Contains(err.Error(), "failed to listen") { // there is no sentinel
+		return nil, fmt.Errorf("--listen: %w: use an address of this machine, such as /ip4/0.0.0.0/tcp/4001", err)
+	}
 	if err != nil {
 		return nil, err
 	}

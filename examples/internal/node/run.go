@@ -5,10 +5,13 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	golog "github.com/ipfs/go-log/v2"
@@ -50,6 +53,9 @@ func serve(ctx context.Context, s settings, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if host, _, _ := net.SplitHostPort(s.api); !isLoopback(host) && s.token == "" {
+		golog.Logger("kad").Warnw("whoever reaches the API controls the node: give it --api-token FILE", "api", s.api)
+	}
 	if err = n.announce(stdout); err == nil {
 		select {
 		case <-ctx.Done():
@@ -90,15 +96,15 @@ func open(ctx context.Context, s settings) (*Node, error) {
 	if err := openData(&s); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.api)
+	listener, err := listenHTTP(ctx, "--api", s.api)
 	if err != nil {
-		return nil, fmt.Errorf("--api: %w", err)
+		return nil, err
 	}
 	var routing net.Listener
 	if s.routingAt != "" {
-		if routing, err = new(net.ListenConfig).Listen(ctx, "tcp", s.routingAt); err != nil {
+		if routing, err = listenHTTP(ctx, "--routing-listen", s.routingAt); err != nil {
 			_ = listener.Close()
-			return nil, fmt.Errorf("--routing-listen: %w", err)
+			return nil, err
 		}
 	}
 	h, d, err := newNode(s)
@@ -122,6 +128,18 @@ func open(ctx context.Context, s settings) (*Node, error) {
 		go func() { running.failed <- running.server.routing.Serve(routing) }()
 	}
 	return running, nil
+}
+
+// listenHTTP listens for HTTP at the address that a flag gives.
+func listenHTTP(ctx context.Context, flag, at string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: another program listens on %s: choose another port, or 0 for any", flag, at)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return l, nil
 }
 
 // URL returns the URL of the API, under an address that can be dialled.
@@ -199,10 +217,21 @@ func (n *node) addrs() ([]string, error) {
 	return texts(addrs), err
 }
 
-// setLogging sends all logs to stderr, those of libp2p included.
+// environment is what the GOLOG variables say of the logs, also of single loggers.
+var environment = golog.GetConfig() //nolint:gochecknoglobals // it is read once: later, it has what setLogging says
+
+// setLogging sends all logs to stderr. Of the libraries, these are errors alone, unless the level
+// is debug, so that the lines of the node are not lost among theirs; what keeps a host of libp2p
+// from its start is an error of the node, which has a line of its own.
 func setLogging(level golog.LogLevel) {
-	cfg := golog.GetConfig() // with what the GOLOG variables say of single loggers
+	cfg := environment
 	cfg.Level = level
+	if level > golog.LevelDebug {
+		cfg.Level = golog.LevelError
+		levels := map[string]golog.LogLevel{"kad": level, "p2p-config": golog.LevelFatal}
+		maps.Copy(levels, cfg.SubsystemLevels)
+		cfg.SubsystemLevels = levels
+	}
 	cfg.Stdout, cfg.Stderr = false, true
 	golog.SetupLogging(cfg)
 	gologshim.SetDefaultHandler(golog.SlogHandler())
@@ -211,16 +240,20 @@ func setLogging(level golog.LogLevel) {
 // IsUsage reports whether err is about flags that make no sense.
 func IsUsage(err error) bool { return isA[*usageError](err) }
 
-// OneLine returns the text of err without line breaks, and what indents lines.
-// What the library calls its Config has the names of our flags.
-func OneLine(err error) string {
+// OneLine returns the text of err for a user of the program: see inFlags.
+func OneLine(err error) string { return inFlags(err.Error()) }
+
+// inFlags returns a text of the library without line breaks, what indents lines, and the name
+// of the library. What the library calls its Config has the names of our flags.
+func inFlags(text string) string {
 	var lines []string
-	for line := range strings.Lines(err.Error()) {
-		lines = append(lines, strings.Trim(line, " \t\r\n*"))
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.TrimPrefix(strings.Trim(line, " \t\r\n*"), "kad: "))
 	}
 	return strings.NewReplacer(
+		": kad: ", ": ",
 		"set Config.Bootstrap, or connect the host to a peer of this network", "use --join, or POST /v1/connect with the address of a peer of this network",
-		"in Config.Validators", "(--open-namespace adds one)",
+		"in Config.Validators", "(--open-namespace adds one; --ipfs-validators, those of pk and ipns)",
 		"libp2p.PrivateNetwork", "--swarm-key",
 		"Config.Dir", "--data", "Config.", "",
 	).Replace(strings.Join(lines, "; "))

@@ -134,10 +134,10 @@ func (e *Endpoint) Open(ctx context.Context, id peer.ID) (*Stream, error) {
 	e.begin(s)
 	e.mu.Unlock()
 	if err := s.await(ctx, func() bool { return s.begun }); err != nil {
-		_ = s.Reset()
 		if ctx.Err() != nil {
 			err = errors.Join(err, s.Status().Err)
 		}
+		_ = s.Reset()
 		return nil, fmt.Errorf("resume: %s was not reached: %w", id, err)
 	}
 	return s, nil

@@ -100,7 +100,10 @@ type LostError struct {
 
 // Error says what was lost.
 func (e *LostError) Error() string {
-	text := fmt.Sprintf("resume: no path to %s was found; %d bytes were not read there", e.Peer, e.Unread)
+	text := fmt.Sprintf("resume: no path to %s was found", e.Peer)
+	if e.Unread > 0 {
+		text += fmt.Sprintf("; %d bytes were not read there", e.Unread)
+	}
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}

@@ -61,7 +61,7 @@ func (c *Connector) untilPunched(addrs []multiaddr.Multiaddr) []multiaddr.Multia
 	h := c.cfg.Host
 	var punched []multiaddr.Multiaddr
 	for _, conn := range h.Network().Conns() {
-		if id := conn.RemotePeer(); scope.Relayed(conn) && !c.hasDirect(id) {
+		if id := conn.RemotePeer(); scope.Relayed(conn) && c.directTo(id) == nil {
 			punched = append(punched, h.Peerstore().Addrs(id)...)
 		}
 	}

@@ -218,6 +218,9 @@ func TestReceiptCheck(t *testing.T) {
 	if text := (&PutError{none}).Error(); !strings.Contains(text, "0 of 1") || !strings.Contains(text, errFull.Error()) {
 		t.Error(text)
 	}
+	if text := (&PutError{Receipt{Stored: one.Stored, Wanted: 1}}).Error(); text != "kad: stored by 1 of 1 peers, fewer than the quorum" {
+		t.Error(text)
+	}
 }
 
 // A gate lets no call through whose context has ended, also if there is room.

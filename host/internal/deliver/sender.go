@@ -193,7 +193,14 @@ func (e *PutError) Error() string {
 	if len(e.Stored)+len(e.Failed) == 0 {
 		return "kad: stored by no peer: the lookup found none that answers"
 	}
-	return fmt.Sprintf("kad: stored by %d of %d peers: %s", len(e.Stored), e.Wanted, kaderr.Reasons(e.Failed))
+	says := fmt.Sprintf("kad: stored by %d of %d peers", len(e.Stored), e.Wanted)
+	if len(e.Stored) > 0 {
+		says += ", fewer than the quorum"
+	}
+	if len(e.Failed) > 0 {
+		says += ": " + kaderr.Reasons(e.Failed)
+	}
+	return says
 }
 
 // Unwrap returns the failures of the peers.

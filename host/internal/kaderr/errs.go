@@ -104,12 +104,16 @@ func Plural(n int, what string) string {
 	return strconv.Itoa(n) + " " + what
 }
 
-// Speaks says which protocols a peer speaks.
+// Speaks says which protocols of Kademlia a peer speaks, or, if there are none, which others.
 func Speaks(ids []lprotocol.ID) string {
 	if len(ids) == 0 {
 		return "has not said what it speaks"
 	}
-	return "speaks " + strings.Join(lprotocol.ConvertToStrings(ids), " ")
+	names := slices.Sorted(slices.Values(lprotocol.ConvertToStrings(ids)))
+	if ours := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, "/kad/1.0.0") }); len(ours) > 0 {
+		return "is of another network: it speaks " + strings.Join(ours, " ")
+	}
+	return "speaks " + strings.Join(names, " ")
 }
 
 // A ClockError is the failure of a dial whose cause is the clock of this host, or of the peer.

@@ -269,7 +269,7 @@ func (e *NotReadyError) Error() string {
 	var why []string
 	if e.Offline {
 		says = "kad: offline" // there are contacts
-		why = append(why, "none of the contacts answers, or few (it goes on by itself when they do)")
+		why = append(why, "few or none of the contacts answer (it goes on by itself when they do)")
 	}
 	if e.Hindered != nil {
 		why = append(why, "requests fail here: "+e.Hindered.Error())

@@ -178,7 +178,7 @@ func TestNotReadyText(t *testing.T) {
 			arrange: func(_ *testing.T, f *fixture) { f.noteFiltered(id, "by a test"); f.ForgetFiltered() },
 		},
 		"offline": {
-			want: []string{"kad: offline: none of the contacts answers"}, not: "no bootstrap peers", is: kaderr.ErrNoContacts,
+			want: []string{"kad: offline: few or none of the contacts answer"}, not: "no bootstrap peers", is: kaderr.ErrNoContacts,
 			arrange: func(_ *testing.T, f *fixture) {
 				f.answer(id)
 				f.miss(id)
