@@ -48,3 +48,18 @@ func TestCorrections(t *testing.T) {
 		}
 	}
 }
+
+// An announcement of this node may last for longer than those of others, and stays so.
+func TestCorrectionOfOwn(t *testing.T) {
+	h := newHolder(t, Config{})
+	now := time.Now()
+	if err := h.Provide(t.Context(), []byte("key"), 100*time.Hour, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.correctTimes(t.Context(), correctedAt(now)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := h.cfg.Store.Provider(t.Context(), []byte("key"), string(h.self), now); err != nil || p.Expires.Sub(now).Round(time.Second) != 100*time.Hour {
+		t.Errorf("it expires in %v, %v", p.Expires.Sub(now), err)
+	}
+}

@@ -3,6 +3,7 @@ package publish
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -161,6 +163,19 @@ func TestAgendaWhenClockJumps(t *testing.T) {
 		a.add(publicationID{store.KindValue, "key"}, start.Add(22*time.Hour))
 		if due, _ := a.due(roomtest.SetClock(start.Add(tt.after), tt.set), 10); len(due) != tt.want {
 			t.Errorf("%s: %d are due, want %d", tt.name, len(due), tt.want)
+		}
+	}
+}
+
+// A value whose validator refuses it now is given up, and one whose validator is missing is not.
+func TestMissingValidator(t *testing.T) {
+	pub := store.Publication{Kind: store.KindValue, Key: []byte("/v/key"), Data: []byte("x")}
+	for name, tt := range map[string]struct {
+		rules validate.Rules
+		want  bool
+	}{"refused": {validate.Rules{"v": roomtest.Digits{}}, true}, "no validator": {validate.Rules{"w": roomtest.Digits{}}, false}} {
+		if got := New(Config{Rules: tt.rules}).superseded(pub, errors.New("no answer")); got != tt.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
