@@ -120,7 +120,7 @@ func TestNamesAreProved(t *testing.T) {
 		return multiaddr.StringCast(fmt.Sprintf("/dns4/n%d.example.com/tcp/1", i))
 	}
 	at := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
-	dial := func(i int, addrs ...multiaddr.Multiaddr) (names int) {
+	dial := func(addrs ...multiaddr.Multiaddr) (names int) {
 		defer u.name("a peer", "a namer", addrs)()
 		admitted, by, _ := u.admit("a peer")
 		u.proved(by, admitted, []multiaddr.Multiaddr{at})
@@ -132,13 +132,13 @@ func TestNamesAreProved(t *testing.T) {
 		return names
 	}
 	for i := range 4 * networkDials {
-		if dial(i, name(i%50)) != 1 {
+		if dial(name(i%50)) != 1 {
 			t.Fatalf("dial %d, of a peer that is found by its name, is refused", i)
 		}
 	}
 	names := 0
 	for i := range 4 * networkDials {
-		names += dial(i, name(i), at)
+		names += dial(name(i), at)
 	}
 	if names > networkDials {
 		t.Errorf("%d names of peers that are elsewhere are dialled, want %d at most", names, networkDials)
