@@ -108,13 +108,6 @@ func (c *Connector) punchDue(now time.Time, start *tasks.Start) (next time.Time)
 	return next
 }
 
-// hasDirect reports whether a peer is connected without a relay.
-func (c *Connector) hasDirect(id peer.ID) bool {
-	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool {
-		return !conn.IsClosed() && !scope.Relayed(conn)
-	})
-}
-
 // punched returns the addresses by which a hole to a peer can be punched, as texts: those of
 // this host, and those of the peer.
 func punched(ours, theirs []multiaddr.Multiaddr) []string {
