@@ -148,6 +148,13 @@ func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Con
 	return Connection{Via: via, Addr: conn.RemoteMultiaddr(), Steps: a.story()}, nil
 }
 
+// hasDirect reports whether a peer is connected without a relay.
+func (c *Connector) hasDirect(id peer.ID) bool {
+	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool {
+		return !conn.IsClosed() && !scope.Relayed(conn)
+	})
+}
+
 const (
 	// keptPerBucket is how many contacts of a bucket are kept connected besides the k closest:
 	// enough that a lookup begins with a connected peer of each part of the key space.

@@ -59,7 +59,7 @@
 //
 // A relayed peer is dialled over TCP in a punch alone.
 //
-//   - Context: libp2p dials its public addresses for 2 s before it punches. In 3 of 50 runs between
+//   - Context: libp2p dials its public addresses for 2 s before it punches. In 3 of 62 runs between
 //     two NATs without UDP, what this left in a router kept the punches from meeting for a minute.
 //   - Decision: the ranker of dials leaves these addresses out; a punch does not ask it.
 //   - Consequence: direct 0.5 s after the relayed connection instead of 2.5 s; a peer behind no NAT
