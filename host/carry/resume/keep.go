@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	msmux "github.com/multiformats/go-multistream"
 )
@@ -244,3 +245,25 @@ func (s *Stream) greet(on network.Stream) (*path, error) {
 
 // isUnsupported reports whether the other side does not speak the protocol.
 func isUnsupported(err error) bool { return errors.Is(err, msmux.ErrNotSupported[lprotocol.ID]{}) }
+
+// A LostError ends a stream that had no path for Config.Patience.
+type LostError struct {
+	Peer   peer.ID
+	Unread int64 // bytes that were written, and not read by the other side
+	Err    error // why there was no path at last; nil if it is not known
+}
+
+// Error says what was lost.
+func (e *LostError) Error() string {
+	text := fmt.Sprintf("resume: no path to %s was found", e.Peer)
+	if e.Unread > 0 {
+		text += fmt.Sprintf("; %d bytes were not read there", e.Unread)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns why there was no path.
+func (e *LostError) Unwrap() error { return e.Err }

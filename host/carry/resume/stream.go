@@ -91,28 +91,6 @@ var (
 	ErrStopped = errors.New("resume: the other side reads no more")
 )
 
-// A LostError ends a stream that had no path for Config.Patience.
-type LostError struct {
-	Peer   peer.ID
-	Unread int64 // bytes that were written, and not read by the other side
-	Err    error // why there was no path at last; nil if it is not known
-}
-
-// Error says what was lost.
-func (e *LostError) Error() string {
-	text := fmt.Sprintf("resume: no path to %s was found", e.Peer)
-	if e.Unread > 0 {
-		text += fmt.Sprintf("; %d bytes were not read there", e.Unread)
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-// Unwrap returns why there was no path.
-func (e *LostError) Unwrap() error { return e.Err }
-
 // Write writes to the stream. It returns when all of p is kept: while that is more than the
 // window, it waits. What is kept is sent as soon as there is a path, in order and once.
 func (s *Stream) Write(p []byte) (n int, err error) {
