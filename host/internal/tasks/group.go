@@ -81,7 +81,12 @@ func (g *Group) Wait(others *sync.WaitGroup) {
 		g.wg.Wait()
 		others.Wait()
 	}()
-	Pause(context.Background(), closeTimeout, done)
+	waiting, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	select {
+	case <-done:
+	case <-waiting.Done():
+	}
 }
 
 // Pause waits for a time, and reports whether that is over: else ctx has ended before, or over
