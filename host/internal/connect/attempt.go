@@ -63,21 +63,6 @@ func (a *attempt) direct() network.Conn { return a.directTo(a.id) }
 // relayed returns a connection to the peer through a relay; nil if there is none.
 func (a *attempt) relayed() network.Conn { return a.connTo(a.id, scope.Relayed) }
 
-// directTo returns a connection to a peer that goes through no relay; nil if there is none.
-func (c *Connector) directTo(id peer.ID) network.Conn {
-	return c.connTo(id, func(conn network.Conn) bool { return !scope.Relayed(conn) })
-}
-
-// connTo returns an open connection to a peer that suits; nil if there is none.
-func (c *Connector) connTo(id peer.ID, suits func(network.Conn) bool) network.Conn {
-	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
-		if !conn.IsClosed() && suits(conn) {
-			return conn
-		}
-	}
-	return nil
-}
-
 // reached reports whether there is any connection to the peer.
 func (a *attempt) reached() bool {
 	if a.direct() != nil {

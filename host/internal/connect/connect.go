@@ -148,11 +148,19 @@ func (c *Connector) To(ctx context.Context, id peer.ID, wait time.Duration) (Con
 	return Connection{Via: via, Addr: conn.RemoteMultiaddr(), Steps: a.story()}, nil
 }
 
-// hasDirect reports whether a peer is connected without a relay.
-func (c *Connector) hasDirect(id peer.ID) bool {
-	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool {
-		return !conn.IsClosed() && !scope.Relayed(conn)
-	})
+// directTo returns a connection to a peer that goes through no relay; nil if there is none.
+func (c *Connector) directTo(id peer.ID) network.Conn {
+	return c.connTo(id, func(conn network.Conn) bool { return !scope.Relayed(conn) })
+}
+
+// connTo returns an open connection to a peer that suits; nil if there is none.
+func (c *Connector) connTo(id peer.ID, suits func(network.Conn) bool) network.Conn {
+	for _, conn := range c.cfg.Host.Network().ConnsToPeer(id) {
+		if !conn.IsClosed() && suits(conn) {
+			return conn
+		}
+	}
+	return nil
 }
 
 const (
