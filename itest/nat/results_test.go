@@ -29,12 +29,12 @@ func record(order int, title, text string) {
 	results.sections[order] = "## " + title + "\n\n" + strings.TrimSpace(text) + "\n"
 }
 
-// inOneProcess begins the section of RESULTS.md that is written by hand, from what
-// `make nat-many` prints.
-const inOneProcess = "## In one process\n"
+// byHand begins the sections of RESULTS.md that are written by hand: of runs that are repeated,
+// and what `make nat-many` prints.
+const byHand = "## Ten runs each\n"
 
 // writeResults writes what the tests have measured to a file, and leaves in it the
-// section that begins with inOneProcess.
+// sections from byHand on.
 func writeResults(path string) error {
 	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
@@ -62,8 +62,8 @@ configured unless it says so: one public node offers to relay, %d are plain, and
 		b.WriteString("\n" + results.sections[order])
 	}
 	if before, err := os.ReadFile(path); err == nil {
-		if _, byHand, ok := strings.Cut(string(before), "\n"+inOneProcess); ok {
-			b.WriteString("\n" + inOneProcess + byHand)
+		if _, kept, ok := strings.Cut(string(before), "\n"+byHand); ok {
+			b.WriteString("\n" + byHand + kept)
 		}
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
