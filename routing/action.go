@@ -80,8 +80,8 @@ type Result struct {
 	Awaited    []Contact // of the K closest that have not failed, the ones that were asked and may still answer, closest first
 	Known      int       // the K closest contacts that were named, or all if there are fewer, gone ones too
 	Told       int       // of them, the ones that answered, or are Recent and confirmed
-	Requests   int       // contacts asked
-	Failed     int       // contacts that failed, or were dropped
+	Requests   int       // requests; a contact that does not answer is asked at up to 4 places
+	Failed     int       // requests that failed, or were dropped
 	Late       int       // contacts that had not answered when it ended, and were late
 	Hops       int       // depth of the deepest contact that answered; a seed is at 1
 	End        End       // why it ended

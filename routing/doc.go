@@ -27,7 +27,8 @@
 // when a dial that a request needed has succeeded. On Wait it waits for an answer or a
 // failure, which it records with Answered or Failed, or for the time that Next gave,
 // and calls Next again. Each request that was not dropped must at last be recorded: if
-// no contact at all answers, a lookup waits for all of them.
+// no contact at all answers, a lookup waits for all of them. Next may name a contact again that
+// has failed, with another Wire.
 //
 // Beside its table a node keeps [Paces], [Doubts], a [Recall] and [Departed]: what it
 // knows of its peers from earlier requests. A lookup starts from SeedFactor times K

@@ -172,6 +172,22 @@ func misplaced(liars int, hangs bool) (found, requests int) {
 	}
 }
 
+// A contact that names one several times, as when it is asked about another peer too, has one word.
+func TestOneWordEach(t *testing.T) {
+	c := &candidate{Contact: Contact{Wire: []byte("gone")}, state: failed}
+	liar := new(candidate)
+	for i := range maxWords {
+		c.alsoAt(word{liar, fmt.Append(nil, "elsewhere ", i%2)})
+	}
+	for range 2 {
+		c.alsoAt(word{new(candidate), []byte("there")})
+	}
+	c.unheard = true
+	if c.tryElsewhere(); string(c.Wire) != "there" {
+		t.Errorf("it is asked %s, and two contacts say that it is there, one does not", c.Wire)
+	}
+}
+
 // Liars that name honest contacts, at addresses where these are not, and before all others do,
 // hide none of them if a request there fails, and a few from one lookup if it hangs.
 func TestHostileAddresses(t *testing.T) {

@@ -262,7 +262,8 @@ func (l *Lookup) Connected(now time.Time, id peer.ID) bool {
 }
 
 // Failed records that id did not answer. It reports whether its answer was
-// awaited, as [Lookup.Answered] does.
+// awaited, as [Lookup.Answered] does. If id was not connected, and other contacts name it at
+// other addresses, it is asked there: up to 3 times more.
 func (l *Lookup) Failed(id peer.ID) bool {
 	c := l.settle(id, failed)
 	if c == nil {
@@ -270,7 +271,7 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	}
 	l.failed++
 	l.paths[c.path].note(false)
-	if c.about == nil {
+	if c.about == nil && !c.Connected {
 		c.unheard = true
 		c.tryElsewhere()
 	}

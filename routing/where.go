@@ -7,9 +7,10 @@ import (
 
 // A contact can name others that exist, at addresses where they are not. If it is quick, it is
 // the first to name them. So a contact is asked at the addresses that most of its trusted namers
-// give, and again at others if it does not answer there. A request that is not refused, but
-// hangs, is not repeated: a liar that names addresses which swallow dials hides as many contacts
-// from one lookup as it may cause unanswered requests.
+// give, and again at others if it cannot be dialled there: a contact that was connected is where
+// it was asked, though it refuses or does not answer. While a request hangs, it is not repeated: a
+// liar that names addresses which swallow dials hides as many contacts from one lookup as it may
+// cause unanswered requests.
 
 const (
 	// maxPast is how many times more one contact is asked, at other addresses each time.
@@ -73,10 +74,13 @@ func mostSaid(words []word) (most word) {
 	return most
 }
 
-// alsoAt records that c is at other addresses, as a contact says.
+// alsoAt records that c is at other addresses, as a contact says: the first ones, if it says so
+// more than once.
 func (c *candidate) alsoAt(w word) {
 	was := func(wire []byte) bool { return bytes.Equal(wire, w.wire) }
-	if w.wire == nil || c.state == answered || len(c.others) >= maxWords || slices.ContainsFunc(c.past, was) {
+	said := func(o word) bool { return o.by == w.by }
+	if w.wire == nil || c.state == answered || len(c.others) >= maxWords ||
+		slices.ContainsFunc(c.past, was) || slices.ContainsFunc(c.others, said) {
 		return
 	}
 	c.others = append(c.others, w)

@@ -411,3 +411,37 @@ func TestUnasked(t *testing.T) {
 		})
 	}
 }
+
+// A contact that others name at other addresses too is asked there if it cannot be dialled: not if
+// these are the same in another order, nor if it refuses, since it is there.
+func TestNamedElsewhere(t *testing.T) {
+	first, second, third := multiaddr.StringCast("/ip4/9.1.1.1/tcp/1"), multiaddr.StringCast("/ip4/9.2.1.1/tcp/1"), multiaddr.StringCast("/ip4/9.3.1.1/tcp/1")
+	for name, tt := range map[string]struct {
+		later  []multiaddr.Multiaddr
+		answer calltest.Answer
+		want   int
+	}{
+		"in another order":     {later: []multiaddr.Multiaddr{second, first}, want: 1},
+		"elsewhere":            {later: []multiaddr.Multiaddr{third}, want: 2},
+		"there, and elsewhere": {later: []multiaddr.Multiaddr{first, second, third}, want: 2},
+		"where it refuses":     {later: []multiaddr.Multiaddr{third}, answer: calltest.Refuses, want: 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 0)
+			id := calltest.ID(500)
+			names := func(addrs ...multiaddr.Multiaddr) calltest.Answer {
+				return func(context.Context, protocol.Request) (protocol.Response, error) {
+					return protocol.Response{Closer: []protocol.Peer{{ID: id, Addrs: addrs}}}, nil
+				}
+			}
+			n.admit(t, calltest.ID(1), names(first, second))
+			n.admit(t, calltest.ID(2), calltest.After(2*calltest.RoundTrip, names(tt.later...)))
+			if tt.answer != nil {
+				n.net.Add(id, tt.answer)
+			}
+			if r, _ := n.find(t, "key"); r.Requests-2 != tt.want {
+				t.Errorf("%s: it is asked %d times, want %d", name, r.Requests-2, tt.want)
+			}
+		})
+	}
+}
