@@ -76,7 +76,8 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 }
 
 // learn has a dial of a contact know its addresses, until the function is called that it
-// returns. The ones of a contact of the table are proved: the host learns them.
+// returns. The ones of a contact of the table are proved, unless another peer names it there: the
+// host learns them.
 func (c *Caller) learn(to routing.Contact) (forget func()) {
 	forget = func() {}
 	if c.cfg.Table.Connected(to.ID) {
@@ -85,7 +86,7 @@ func (c *Caller) learn(to routing.Contact) (forget func()) {
 	p, err := announce.Wire(to.Wire).Peer()
 	switch {
 	case err != nil:
-	case c.cfg.Table.Has(to.ID):
+	case to.Namer == "" && c.cfg.Table.Has(to.ID):
 		c.cfg.Table.Learn(to.ID, p.Addrs)
 	default:
 		forget = c.unproved.name(to.ID, to.Namer, p.Addrs)
