@@ -47,13 +47,19 @@ func clashes(addr multiaddr.Multiaddr) bool {
 	return scope.HasProtocol(addr, multiaddr.P_TCP) && !scope.HasProtocol(addr, multiaddr.P_CIRCUIT) && scope.Of(addr) == scope.Public
 }
 
+// maxUnpunched bounds the addresses of TCP of one peer that are not dialled until a hole is
+// punched. A peer names what it likes as its own, also the addresses of others, which are not
+// dialled over TCP then. An honest one has one or two, and old ones.
+const maxUnpunched = 4
+
 // untilPunched returns the addresses that may be dialled while no hole is punched: behind a NAT,
-// not the public ones of TCP of peers that are connected through relays alone. The hole punching
-// service dials these for 2 s before it punches: in vain if the peer is behind a NAT, but the
-// router of this host keeps an entry. If the first packet of the peer's punch comes before this
-// host dials, by 6 ms in three runs, the entry lets it in, and the listening socket answers. The
-// router drops the answer, whose sequence number is not that of the entry. The half-open
-// connection keeps the port for a minute, in which all punches leave from other ports.
+// not the public ones of TCP of peers that are connected through relays alone, up to maxUnpunched
+// of each. The hole punching service dials these for 2 s before it punches: in vain if the peer is
+// behind a NAT, but the router of this host keeps an entry. In three runs, the first packet of the
+// peer's punch came up to 6 ms before this host dialled. Then the entry lets it in, the listening
+// socket answers, and the router drops the answer, whose sequence number is not that of the entry.
+// The half-open connection keeps the port for a minute, in which all punches leave from other
+// ports. itest/nat/RESULTS.md says what of this was seen.
 func (c *Connector) untilPunched(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	if !slices.ContainsFunc(addrs, clashes) || !c.cfg.Reach.NeedsRelay() {
 		return addrs
@@ -62,7 +68,8 @@ func (c *Connector) untilPunched(addrs []multiaddr.Multiaddr) []multiaddr.Multia
 	var punched []multiaddr.Multiaddr
 	for _, conn := range h.Network().Conns() {
 		if id := conn.RemotePeer(); scope.Relayed(conn) && c.directTo(id) == nil {
-			punched = append(punched, h.Peerstore().Addrs(id)...)
+			theirs := slices.DeleteFunc(h.Peerstore().Addrs(id), func(a multiaddr.Multiaddr) bool { return !clashes(a) })
+			punched = append(punched, scope.Best(theirs, nil, maxUnpunched)...)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -69,6 +71,21 @@ func TestWithoutTCP(t *testing.T) {
 	known := n.host.Peerstore().Addrs(target)
 	if contains(got, tcp) || contains(known, tcp) || !contains(known, near) || !contains(known, publicAddr) {
 		t.Errorf("dials %v, and knows %v; want both without %s", got, known, tcp)
+	}
+}
+
+// A peer that is connected through a relay keeps few addresses from being dialled, however many it
+// names as its own.
+func TestHostileUnpunched(t *testing.T) {
+	n := newNode(t)
+	var claimed []multiaddr.Multiaddr
+	for i := range 40 {
+		claimed = append(claimed, multiaddr.StringCast(fmt.Sprintf("/ip4/61.%d.0.1/tcp/4001", i)))
+	}
+	n.host.Peerstore().AddAddrs(target, claimed, peerstore.TempAddrTTL)
+	n.host.net.open(target, relayedAddr)
+	if got := n.untilPunched(claimed); len(got) != len(claimed)-maxUnpunched {
+		t.Errorf("%d of %d addresses are dialled", len(got), len(claimed))
 	}
 }
 
