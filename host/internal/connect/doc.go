@@ -60,7 +60,8 @@
 // A relayed peer is dialled over TCP in a punch alone.
 //
 //   - Context: libp2p dials its public addresses for 2 s before it punches. In 3 of 62 runs between
-//     two NATs without UDP, what this left in a router kept the punches from meeting for a minute.
+//     two NATs without UDP, the later punches missed each other; most likely by what this left in
+//     a router.
 //   - Decision: the ranker of dials leaves these addresses out; a punch does not ask it.
 //   - Consequence: direct 0.5 s after the relayed connection instead of 2.5 s; a peer behind no NAT
 //     that has come through a relay is reached over TCP by a punch, too.

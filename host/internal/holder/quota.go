@@ -147,7 +147,8 @@ func (q *quota) refund(now time.Time, c charge) {
 	defer q.mu.Unlock()
 	for i, s := range c.of[:c.n] {
 		if _, known := q.used[s.name]; known {
-			q.used[s.name] = usage{q.level(now, s) - c.added[i], now}
+			// Some of it has leaked since, or all was forgotten.
+			q.used[s.name] = usage{max(0, q.level(now, s)-c.added[i]), now}
 		}
 	}
 }
