@@ -16,6 +16,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	msmux "github.com/multiformats/go-multistream"
 
 	"github.com/go-kad/kad/host/carry"
 )
@@ -256,7 +258,8 @@ func (e *Endpoint) find(k key, first bool) (s *Stream, fresh bool, refusal answe
 }
 
 // Close ends all streams. Streams that were closed have up to a second to send what was
-// written to them; see [Stream.Flush] for more. It waits for all calls of Config.Accept.
+// written to them; see [Stream.Flush] for more. It waits up to a second more until the other
+// sides have heard that their streams have ended, and then for all calls of Config.Accept.
 // Closing twice is fine.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
@@ -273,12 +276,38 @@ func (e *Endpoint) Close() error {
 		}
 	}
 	e.host.Network().StopNotify(e.watcher)
-	for _, s := range e.all() {
-		s.fail(ErrClosed)
-	}
+	e.tell(e.all())
 	e.stop()
 	e.running.Wait()
 	return nil
+}
+
+// tell ends streams, and waits until their other sides have heard it, or up to a second: a host
+// that is closed at once may not send it any more.
+func (e *Endpoint) tell(streams []*Stream) {
+	var heard sync.WaitGroup
+	asked := make(map[network.Conn]bool)
+	for _, s := range streams {
+		if conn := s.fail(ErrClosed); conn != nil && !asked[conn] {
+			asked[conn] = true
+			heard.Go(func() { e.roundTrip(conn) })
+		}
+	}
+	heard.Wait()
+}
+
+// roundTrip asks the other side of a connection something, and waits for the answer, up to a
+// second: it has then what was sent before.
+func (e *Endpoint) roundTrip(conn network.Conn) {
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(e.ctx, "end"), closeTimeout)
+	defer cancel()
+	on, err := conn.NewStream(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = on.Reset() }()
+	_ = on.SetDeadline(time.Now().Add(closeTimeout))
+	_ = msmux.SelectProtoOrFail(ping.ID, on)
 }
 
 // hasConn reports whether there is an open connection to a peer, or a direct one.

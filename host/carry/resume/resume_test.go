@@ -350,6 +350,38 @@ func TestResetWhileSending(t *testing.T) {
 	}
 }
 
+// The other side hears that an endpoint is closed, also if its host is closed at once, while the
+// other side sends.
+func TestCloseIsHeard(t *testing.T) {
+	for range 5 {
+		ann, bob := pathtest.Host(t), pathtest.Host(t)
+		pathtest.Direct(t, ann, bob)
+		p := newPair(t, ann, bob, Config{}, Config{})
+		ended := make(chan error)
+		go func() {
+			for block := noise(1 << 16); ; {
+				if _, err := p.toAnn.Write(block); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		if _, err := io.CopyN(io.Discard, p.toBob, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.opens.Close()
+		_ = ann.Close()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, ErrReset) {
+				t.Errorf("the stream ended with %v, want %v", err, ErrReset)
+			}
+		case <-time.After(patience):
+			t.Fatalf("the other side has heard of no end: %+v", p.toAnn.Status())
+		}
+	}
+}
+
 // A side that reads no more says so to the other one.
 func TestStopped(t *testing.T) {
 	ann, bob := pathtest.Host(t), pathtest.Host(t)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -247,15 +248,18 @@ func (s *Stream) Reset() error {
 	return nil
 }
 
-// fail ends the stream with an error, unless it has ended.
-func (s *Stream) fail(err error) {
+// fail ends the stream with an error, unless it has ended. It returns the connection over which
+// the other side is told that; nil if there is none.
+func (s *Stream) fail(err error) network.Conn {
 	s.mu.Lock()
 	p := s.path
 	s.end(err)
 	s.mu.Unlock()
-	if p != nil {
-		_ = p.on.ResetWithError(codeReset)
+	if p == nil {
+		return nil
 	}
+	_ = p.on.ResetWithError(codeReset)
+	return p.on.Conn()
 }
 
 // end ends the stream. Nil is an orderly end. The lock is held.

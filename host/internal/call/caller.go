@@ -61,8 +61,9 @@ func New(cfg Config) *Caller {
 // named, as far as these may be dialled.
 func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	addrs, by, named := c.unproved.admit(to)
+	known := len(c.cfg.Host.Peerstore().Addrs(to)) > 0
 	c.cfg.Table.Learn(to, addrs)
-	if named && len(addrs) == 0 && len(c.cfg.Host.Peerstore().Addrs(to)) == 0 {
+	if named && len(addrs) == 0 && !known {
 		return errUnproved
 	}
 	if c.cfg.Dialled != nil {
@@ -70,6 +71,9 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	}
 	err := c.cfg.Transport.Dial(ctx, to)
 	if err == nil && named {
+		if known {
+			addrs = nil // it may have been found where the host knew it before
+		}
 		c.unproved.proved(by, addrs, c.cfg.Table.Proved(to))
 	}
 	return err

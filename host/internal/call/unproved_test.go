@@ -84,31 +84,39 @@ func TestHostileReflection(t *testing.T) {
 // A liar that names contacts of the table at the address of a victim has the node dial there as
 // rarely as for other peers.
 func TestHostileReflectionOfContacts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCaller(t, Config{})
-		victim := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
-		dialled, contacts := 0, 0
-		for i := range 60 {
-			id := calltest.ID(2000 + i)
-			c.net.Add(id, calltest.Names())
-			if _, err := c.ask(t.Context(), 2000+i); err != nil {
-				t.Fatal(err)
+	for _, tt := range []struct {
+		victim string // with the number of a peer
+		most   int
+	}{
+		{"/ip4/9.9.9.9/tcp/%[1]d", unprovedDials},
+		{"/dns4/n%[1]d.example.com/tcp/1", networkDials},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCaller(t, Config{})
+			dialled, contacts := 0, 0
+			for i := 2000; i < 2100; i++ {
+				id := calltest.ID(i)
+				c.net.Add(id, calltest.Names())
+				if _, err := c.ask(t.Context(), i); err != nil {
+					t.Fatal(err)
+				}
+				c.net.Disconnect(id)
+				if c.table.Has(id) {
+					contacts++
+				}
+				victim := multiaddr.StringCast(fmt.Sprintf(tt.victim, i))
+				to := routing.ContactOf(id)
+				to.Namer, to.Wire = calltest.ID(1), announce.Encode(protocol.Peer{ID: id, Addrs: []multiaddr.Multiaddr{victim}})
+				_, _ = c.Request(t.Context(), nil, to, protocol.Ping{}, nil)
+				if slices.ContainsFunc(c.net.Host().Peerstore().Addrs(id), victim.Equal) {
+					dialled++
+				}
 			}
-			c.net.Disconnect(id)
-			if c.table.Has(id) {
-				contacts++
+			if dialled > tt.most || contacts < 2*unprovedDials {
+				t.Errorf("%s: of 100 peers, with %d contacts, %d are dialled at the victim, want %d at most", tt.victim, contacts, dialled, tt.most)
 			}
-			to := routing.ContactOf(id)
-			to.Namer, to.Wire = calltest.ID(1), announce.Encode(protocol.Peer{ID: id, Addrs: []multiaddr.Multiaddr{victim}})
-			_, _ = c.Request(t.Context(), nil, to, protocol.Ping{}, nil)
-			if slices.ContainsFunc(c.net.Host().Peerstore().Addrs(id), victim.Equal) {
-				dialled++
-			}
-		}
-		if dialled > unprovedDials || contacts < 2*unprovedDials {
-			t.Errorf("%d of %d contacts are dialled at the victim, want %d at most", dialled, contacts, unprovedDials)
-		}
-	})
+		})
+	}
 }
 
 // A liar that names one victim in many ways, by DNS names that lead to it or at the neighbours in
