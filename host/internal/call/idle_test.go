@@ -721,7 +721,7 @@ func TestRequestAllocations(t *testing.T) {
 	for _, tt := range []struct {
 		kept bool
 		max  float64
-	}{{true, 6}, {false, 51}} {
+	}{{true, 6}, {false, 49}} {
 		s.idle.closed = !tt.kept
 		got := testing.AllocsPerRun(200, func() {
 			if _, err := s.Request(ctx, aPeer, protocol.Ping{}); err != nil {

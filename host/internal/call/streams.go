@@ -99,7 +99,7 @@ func (s *Streams) Request(ctx context.Context, to peer.ID, req protocol.Request)
 // streams that are kept.
 func (s *Streams) begin(ctx context.Context, to peer.ID, id lprotocol.ID) (*stream, error) {
 	opened, err := s.open(ctx, to, id)
-	if errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) {
+	if err != nil && errors.Is(err, network.ErrResourceLimitExceeded) && s.idle.free(ctx) { // naming it takes an object
 		opened, err = s.open(ctx, to, id)
 	}
 	if err != nil {
