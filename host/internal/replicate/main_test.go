@@ -3,6 +3,7 @@ package replicate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/holder"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/roomtest"
@@ -185,6 +187,20 @@ func toPuts(put, others calltest.Answer) calltest.Answer {
 		}
 		return others(ctx, req)
 	}
+}
+
+// better is the Answer of a holder that has "2" under each key: it refuses what is put as old, after
+// some time, and shows its value in a get.
+func (n *node) better(after time.Duration) calltest.Answer {
+	others := calltest.Knows(testK, n.peers...)
+	old := calltest.After(after, calltest.Fails(errors.Join(kaderr.ErrRefused, kaderr.ErrOldRecord)))
+	return toPuts(old, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		resp, err := others(ctx, req)
+		if get, ok := req.(protocol.GetValue); ok {
+			resp.Record = &protocol.Record{Key: get.Key, Value: []byte("2")}
+		}
+		return resp, err
+	})
 }
 
 // pairs is a Reducer of sets of up to two values, of which none is better.

@@ -2,7 +2,6 @@ package replicate
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/holder"
-	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -266,16 +264,8 @@ func TestSlowBetterValueIsAdopted(t *testing.T) {
 		number := n.ours()
 		n.hold(t, number, number+1)
 		to, _ := n.closest(recordKey(number))
-		others := calltest.Knows(testK, n.peers...)
-		old := calltest.After(time.Second, calltest.Fails(errors.Join(kaderr.ErrRefused, kaderr.ErrOldRecord)))
 		for _, id := range to[1:] {
-			n.net.Add(id, toPuts(old, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
-				resp, err := others(ctx, req)
-				if get, ok := req.(protocol.GetValue); ok {
-					resp.Record = &protocol.Record{Key: get.Key, Value: []byte("2")}
-				}
-				return resp, err
-			}))
+			n.net.Add(id, n.better(time.Second))
 		}
 		time.Sleep(time.Hour)
 		n.run()
@@ -291,16 +281,8 @@ func TestBetterValueIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 16, time.Hour)
 		n.hold(t, 0, 100)
-		old := calltest.Fails(errors.Join(kaderr.ErrRefused, kaderr.ErrOldRecord))
-		others := calltest.Knows(testK, n.peers...)
 		for _, id := range n.peers {
-			n.net.Add(id, toPuts(old, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
-				resp, err := others(ctx, req)
-				if get, ok := req.(protocol.GetValue); ok {
-					resp.Record = &protocol.Record{Key: get.Key, Value: []byte("2")}
-				}
-				return resp, err
-			}))
+			n.net.Add(id, n.better(0))
 		}
 		time.Sleep(time.Hour)
 		n.run()
