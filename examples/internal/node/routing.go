@@ -24,9 +24,49 @@ import (
 // routingPath is where delegated routing is.
 const routingPath = "/routing/v1/"
 
-// newRouting returns what answers delegated routing.
+// newRouting returns what answers delegated routing. An operation that fails has the status
+// and the words that it has in the API of the node: the server of boxo has 500 for all.
 func newRouting(d *kad.DHT, metrics prometheus.Registerer) http.Handler {
-	return delegated.Handler(router{d}, delegated.WithRoutingTimeout(defaultTimeout), delegated.WithPrometheusRegistry(metrics))
+	answer := delegated.Handler(router{d}, delegated.WithRoutingTimeout(defaultTimeout), delegated.WithPrometheusRegistry(metrics))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		failed := &failedWriter{ResponseWriter: w}
+		answer.ServeHTTP(failed, r.WithContext(context.WithValue(r.Context(), failedKey{}, failed)))
+	})
+}
+
+// A failedWriter writes the status of the operation that failed in place of 500. The context of
+// the request has it.
+type failedWriter struct {
+	http.ResponseWriter
+	status int // 0 if none failed
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *failedWriter) WriteHeader(status int) {
+	if status == http.StatusInternalServerError && w.status != 0 {
+		status = w.status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Flush implements [http.Flusher]: peers are sent as they are found.
+func (w *failedWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// A failedKey is the key of the [failedWriter] in the context of a request.
+type failedKey struct{}
+
+// A saidError is an error in the words of the command line.
+type saidError struct{ error }
+
+func (e saidError) Error() string { return OneLine(e.error) }
+func (e saidError) Unwrap() error { return e.error }
+
+// failed returns err for the server of boxo, and sets the status of the answer.
+func failed(ctx context.Context, err error) error {
+	if w, ok := ctx.Value(failedKey{}).(*failedWriter); ok {
+		w.status = statusOf(ctx, err)
+	}
+	return saidError{err}
 }
 
 // inTurn returns what answers each request with answer when it has a slot, once its body is
@@ -51,10 +91,22 @@ func inTurn(answer http.Handler, slots chan struct{}) http.Handler {
 // A router answers delegated routing through a DHT. It implements [delegated.DelegatedRouter].
 type router struct{ dht *kad.DHT }
 
-// FindProviders yields the providers of a content as they are found.
+// FindProviders yields the providers of a content as they are found. It waits for the first of
+// them, since the server of boxo drops the error of an iterator: "nobody answered" would be
+// "nobody has it".
 func (r router) FindProviders(ctx context.Context, c cid.Cid, limit int) (routingiter.ResultIter[types.Record], error) {
 	ctx, cancel := context.WithCancel(ctx)
-	return pull(cancel, r.dht.Providers(ctx, c, limit), func(p peer.AddrInfo) types.Record { return recordOf(p) }), nil
+	next, stop := iter.Pull2(r.dht.Providers(ctx, c, limit))
+	first, err, more := next()
+	found := &searched{cancel: cancel, next: next, stop: stop}
+	if err != nil {
+		_ = found.Close()
+		return nil, failed(ctx, err)
+	}
+	if more {
+		found.first = recordOf(first)
+	}
+	return found, nil
 }
 
 // ProvideBitswap is not supported: in the DHT, a provider announces itself.
@@ -66,7 +118,7 @@ func (router) ProvideBitswap(context.Context, *delegated.BitswapWriteProvideRequ
 func (r router) FindPeers(ctx context.Context, id peer.ID, _ int) (routingiter.ResultIter[*types.PeerRecord], error) {
 	p, err := r.dht.FindPeer(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, failed(ctx, err)
 	}
 	return routingiter.ToResultIter(routingiter.FromSlice([]*types.PeerRecord{recordOf(p)})), nil
 }
@@ -75,7 +127,7 @@ func (r router) FindPeers(ctx context.Context, id peer.ID, _ int) (routingiter.R
 func (r router) GetIPNS(ctx context.Context, name ipns.Name) (*ipns.Record, error) {
 	value, err := r.dht.GetValue(ctx, string(name.RoutingKey()))
 	if err != nil {
-		return nil, err
+		return nil, failed(ctx, err)
 	}
 	return ipns.UnmarshalRecord(value)
 }
@@ -86,7 +138,10 @@ func (r router) PutIPNS(ctx context.Context, name ipns.Name, record *ipns.Record
 	if err != nil {
 		return err
 	}
-	return r.dht.PutValue(ctx, string(name.RoutingKey()), value)
+	if err := r.dht.PutValue(ctx, string(name.RoutingKey()), value); err != nil {
+		return failed(ctx, err)
+	}
+	return nil
 }
 
 // GetClosestPeers finds the peers closest to a content, or to a peer, whose ID is the
@@ -94,7 +149,7 @@ func (r router) PutIPNS(ctx context.Context, name ipns.Name, record *ipns.Record
 func (r router) GetClosestPeers(ctx context.Context, key cid.Cid) (routingiter.ResultIter[*types.PeerRecord], error) {
 	peers, err := r.dht.ClosestPeers(ctx, key.Hash())
 	if err != nil {
-		return nil, err
+		return nil, failed(ctx, err)
 	}
 	records := make([]*types.PeerRecord, len(peers))
 	for i, p := range peers {
@@ -112,41 +167,38 @@ func recordOf(p peer.AddrInfo) *types.PeerRecord {
 	return &types.PeerRecord{Schema: types.SchemaPeer, ID: &p.ID, Addrs: addrs}
 }
 
-// A pulled is an iterator of this program as one of boxo. An error of the operation is its
-// last result, unless something was found.
-type pulled[T any] struct {
+// A searched is the providers that a search finds, as an iterator of boxo. An error that comes
+// after the first provider ends it.
+type searched struct {
+	cancel context.CancelFunc
 	next   func() (peer.AddrInfo, error, bool)
 	stop   func()
-	as     func(peer.AddrInfo) T
-	result routingiter.Result[T]
-	found  bool
-}
-
-// pull returns the peers that are found, each in the form of as.
-func pull[T any](cancel context.CancelFunc, found iter.Seq2[peer.AddrInfo, error], as func(peer.AddrInfo) T) routingiter.ResultIter[T] {
-	next, stop := iter.Pull2(found)
-	return &pulled[T]{next: next, as: as, stop: func() { cancel(); stop() }}
+	first  *types.PeerRecord // until it is yielded; nil if there is none
+	record *types.PeerRecord // the last one that was yielded
 }
 
 // Next implements [routingiter.Iter].
-func (p *pulled[T]) Next() bool {
-	info, err, ok := p.next()
-	if !ok || err != nil && p.found {
+func (s *searched) Next() bool {
+	if s.first != nil {
+		s.record, s.first = s.first, nil
+		return true
+	}
+	found, err, more := s.next()
+	if err != nil || !more {
 		return false
 	}
-	p.result = routingiter.Result[T]{Err: err}
-	if err == nil {
-		p.found = true
-		p.result.Val = p.as(info)
-	}
+	s.record = recordOf(found)
 	return true
 }
 
 // Val implements [routingiter.Iter].
-func (p *pulled[T]) Val() routingiter.Result[T] { return p.result }
+func (s *searched) Val() routingiter.Result[types.Record] {
+	return routingiter.Result[types.Record]{Val: s.record}
+}
 
 // Close implements [routingiter.Iter].
-func (p *pulled[T]) Close() error {
-	p.stop()
+func (s *searched) Close() error {
+	s.cancel()
+	s.stop()
 	return nil
 }

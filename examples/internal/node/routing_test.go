@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -14,9 +15,13 @@ import (
 	"github.com/ipfs/boxo/routing/http/types"
 	routingiter "github.com/ipfs/boxo/routing/http/types/iter"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/prometheus/client_golang/prometheus"
+
+	kad "github.com/go-kad/kad/host"
 )
 
 // routingPair returns two nodes that know each other, and a client of boxo that knows the URL
@@ -158,5 +163,37 @@ func TestRoutingEdges(t *testing.T) {
 	without := start(t)
 	if r := without.do("GET /routing/v1/providers/"+someCID, ""); r.status != http.StatusNotFound {
 		t.Errorf("without the flag: %d %s", r.status, r.body)
+	}
+}
+
+// What fails has the status that the API of the node has for it, and the words of the command
+// line: "nobody could be asked" is not "nobody has it", and a node without the validators of
+// IPFS keeps no names.
+func TestRoutingFailures(t *testing.T) {
+	h, err := libp2p.New(libp2p.NoListenAddrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	d, err := kad.New(h, kad.Config{Network: "/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routing := newRouting(d, prometheus.NewRegistry())
+	const name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8"
+	ask := func(path, says string, status int) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		routing.ServeHTTP(w, httptest.NewRequest(http.MethodGet, routingPath+path, nil))
+		if w.Code != status || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s; want %d and %s", path, w.Code, w.Body, status, says)
+		}
+	}
+	ask("ipns/"+name, "--ipfs-validators", http.StatusConflict)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"providers/" + someCID, "peers/" + name, "dht/closest/peers/" + someCID} {
+		ask(path, "closed", http.StatusServiceUnavailable)
 	}
 }
