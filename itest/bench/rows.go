@@ -28,6 +28,7 @@ func rows() []row {
 	return append(list, []row{
 		{work: "what a request of our lookups costs its server: µs of CPU, a busy machine counts", figure: tcp + "dht" + cpu, target: 16},
 		{work: "the same, beside an echo on one stream", figure: tcp + "dht" + cpu, beside: tcp + "echo" + cpu},
+		{work: "the same, beside an echo on one stream that is asked as seldom", figure: tcp + "dht" + cpu, beside: tcp + "echo-seldom" + cpu},
 		{work: "the same, beside a stream for each request", figure: tcp + "dht" + cpu, beside: tcp + "stream-each" + cpu, target: 16.0 / 68},
 		{work: "the same: bytes in both directions", figure: tcp + "dht wire-B/request"},
 		{work: "a stream for each request: bytes in both directions", figure: tcp + "stream-each wire-B/request"},

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -265,7 +266,7 @@ func TestCostServer(t *testing.T) {
 // What a request costs the server that is asked, which runs in a process of its own: its CPU,
 // and the bytes on the wire in both directions. The gets of a DHT are compared with requests
 // that have a stream each, with requests on one stream, and with the limit, an echo of as many
-// bytes. The same requests to a server of go-libp2p-kad-dht come beside them.
+// bytes, also of one that is asked as seldom as by lookups. The same requests to a server of go-libp2p-kad-dht come beside them.
 func BenchmarkServerCost(b *testing.B) {
 	for _, bench := range []struct {
 		name, server string
@@ -273,6 +274,7 @@ func BenchmarkServerCost(b *testing.B) {
 	}{
 		{"echo", "kad", onOneStream(echoProtocol)},
 		{"echo-stream-each", "kad", onStreams(echoProtocol)},
+		{"echo-seldom", "kad", seldom(onOneStream(echoProtocol))},
 		{"dht", "kad", askDHT},
 		{"one-stream", "kad", onOneStream(costProtocol)},
 		{"stream-each", "kad", onStreams(costProtocol)},
@@ -333,6 +335,25 @@ func BenchmarkServerCost(b *testing.B) {
 func onOneStream(id lprotocol.ID) func(b *testing.B, h host.Host, server peer.AddrInfo) func() func(key []byte) error {
 	return func(_ *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
 		return func() func([]byte) error { return newAsker(h, server.ID, id).ask }
+	}
+}
+
+// lookupTime is about as long as the client of a lookup with one request works on it.
+const lookupTime = 100 * time.Microsecond
+
+// seldom returns what asks as ask does, and works as long as a lookup before each request: a
+// server that is not always busy waits for its poller, and writes each answer by itself.
+func seldom(ask func(*testing.B, host.Host, peer.AddrInfo) func() func([]byte) error) func(*testing.B, host.Host, peer.AddrInfo) func() func([]byte) error {
+	return func(b *testing.B, h host.Host, server peer.AddrInfo) func() func([]byte) error {
+		client := ask(b, h, server)
+		return func() func([]byte) error {
+			once := client()
+			return func(key []byte) error {
+				for began := time.Now(); time.Since(began) < lookupTime; {
+				}
+				return once(key)
+			}
+		}
 	}
 }
 

@@ -13,7 +13,7 @@
 //
 //   - Context: opening and closing a stream costs a server more than most requests do: of
 //     99 µs and 386 bytes for a small one, 79 µs and 278 bytes.
-//   - Decision: a peer that is asked again within 4 to 8 s has up to 4 idle streams for as
+//   - Decision: a peer that is asked again within 4 to 8 s has up to 16 idle streams for as
 //     long, 256 in all. A request on one that has ended is asked once more, on a new one.
 //   - Consequence: 16 lookups at a time cost their server a third of the CPU, 28 to 31 µs of 99.
 //     A peer that is asked once, as most are in a large network, keeps no place for us.
