@@ -101,6 +101,15 @@ func (c *chat) hears(t *testing.T, text string) time.Duration {
 // hearsWithin is hears with another limit of the wait.
 func (c *chat) hearsWithin(t *testing.T, text string, limit time.Duration) time.Duration {
 	t.Helper()
+	at, ok := c.heard(text, limit)
+	if !ok {
+		t.Fatalf("%q was not heard after %v", text, limit)
+	}
+	return at
+}
+
+// heard is hearsWithin, and reports whether there was such a line.
+func (c *chat) heard(text string, limit time.Duration) (at time.Duration, ok bool) {
 	timeout := time.After(limit)
 	for {
 		c.mu.Lock()
@@ -108,13 +117,13 @@ func (c *chat) hearsWithin(t *testing.T, text string, limit time.Duration) time.
 		c.mu.Unlock()
 		for _, l := range lines {
 			if strings.Contains(l.text, text) {
-				return l.at
+				return l.at, true
 			}
 		}
 		select {
 		case <-more:
 		case <-timeout:
-			t.Fatalf("%q was not heard after %v", text, limit)
+			return 0, false
 		}
 	}
 }

@@ -50,18 +50,24 @@ func TestPoorPaths(t *testing.T) {
 	t.Cleanup(func() { record(13, "Poor paths", describePoor(met)) })
 	for _, p := range poorPaths() {
 		t.Run(p.name, func(t *testing.T) {
-			w := settle(t, up(t, Plan{Public: 1 + plainNodes + 1, Behind: []Flavour{Cone, Cone}, Latency: p.latency}), 1)
-			if err := p.spoil(w); err != nil {
-				t.Fatal(err)
-			}
-			w.tcpAlone = p.tcp
-			m := meet(t, w, 40*time.Second)
+			m := p.meet(t)
 			t.Logf("%v: %s", m, describeSteps(m.steps))
 			mu.Lock()
 			defer mu.Unlock()
 			met[p.name] = m
 		})
 	}
+}
+
+// meet has two nodes meet over the path.
+func (p poorPath) meet(t *testing.T) meeting {
+	t.Helper()
+	w := settle(t, up(t, Plan{Public: 1 + plainNodes + 1, Behind: []Flavour{Cone, Cone}, Latency: p.latency}), 1)
+	if err := p.spoil(w); err != nil {
+		t.Fatal(err)
+	}
+	w.tcpAlone = p.tcp
+	return meet(t, w, directWait)
 }
 
 // describePoor returns the table of results.

@@ -29,9 +29,9 @@ func record(order int, title, text string) {
 	results.sections[order] = "## " + title + "\n\n" + strings.TrimSpace(text) + "\n"
 }
 
-// byHand begins the sections of RESULTS.md that are written by hand: of runs that are repeated,
-// and what `make nat-many` prints.
-const byHand = "## Ten runs each\n"
+// byHand begins the sections of RESULTS.md that are written by hand: causes, and what
+// `make nat-many` prints.
+const byHand = "## Why some stayed relayed\n"
 
 // writeResults writes what the tests have measured to a file, and leaves in it the
 // sections from byHand on.
