@@ -36,7 +36,7 @@ const (
 // before.
 var errBehind = errors.New("kad: it has not answered yet what it was sent before")
 
-// A Parcel is a record or an announcement, and the peers that are to store it.
+// A Parcel is a record or an announcement, and the peers that are to store it. It is delivered once.
 type Parcel struct {
 	Req     protocol.Request
 	To      []routing.Contact // closest to the key first, each once
@@ -71,7 +71,6 @@ type load struct {
 	to      routing.Contact
 	parcels []*Parcel
 	places  []int // of the peer in To of each
-	over    bool  // its outcomes have been read
 	late    int   // how many times patience was over before a part of it had ended
 	ended   bool  // all of it has been sent, or given up
 }
@@ -115,7 +114,7 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 		}
 	}
 	waits.Wait()
-	return b.receipts(parcels, loads)
+	return b.receipts(parcels)
 }
 
 // loadsOf returns the parcels by peer, in the order in which the peers come first.
@@ -260,9 +259,7 @@ func reached(errs []error) bool {
 func (b *Bulk) settle(l *load, i int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !l.over {
-		l.parcels[i].outcomes[l.places[i]] = err
-	}
+	l.parcels[i].outcomes[l.places[i]] = err
 }
 
 // settleRest records one outcome for the parcels of a load that have none.
@@ -270,20 +267,17 @@ func (b *Bulk) settleRest(l *load, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, p := range l.parcels {
-		if at := l.places[i]; !l.over && errors.Is(p.outcomes[at], errUnsettled) {
+		if at := l.places[i]; errors.Is(p.outcomes[at], errUnsettled) {
 			p.outcomes[at] = err
 		}
 	}
 }
 
-// receipts returns what became of parcels by now. Their loads change nothing of it any more.
-func (b *Bulk) receipts(parcels []*Parcel, loads []*load) []Receipt {
+// receipts returns what became of parcels by now.
+func (b *Bulk) receipts(parcels []*Parcel) []Receipt {
 	known := b.sender.cfg.Table.Stats().Contacts
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, l := range loads {
-		l.over = true
-	}
 	receipts := make([]Receipt, len(parcels))
 	for i, p := range parcels {
 		r := Receipt{Failed: make(map[peer.ID]error)}

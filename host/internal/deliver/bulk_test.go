@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,81 @@ func TestBulk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A peer that has no room for a part of what it is sent at once is sent that part again.
+func TestBulkBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 1)
+		n.net.TakeTogether(20, true)
+		busy, stores := calltest.Fails(fmt.Errorf("%w: %w", kaderr.ErrRefused, kaderr.ErrBusy)), calltest.Names()
+		var taken atomic.Int32
+		n.net.Add(calltest.ID(1), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if i := taken.Add(1); i > 5 && i <= 20 {
+				return busy(ctx, req)
+			}
+			return stores(ctx, req)
+		})
+		for i, r := range n.NewBulk().Deliver(t.Context(), parcels(20, 1)) {
+			if len(r.Stored) != 1 {
+				t.Errorf("parcel %d: failed %v", i, r.Failed)
+			}
+		}
+	})
+}
+
+// Where most peers become slow, the ones beyond the half are waited for: that is the network, or
+// this machine. So it stays while they are slow, although they answer in the end.
+func TestBulkMostBecomeSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const message = 20
+		n := newNode(t, 5)
+		n.net.TakeTogether(message, true)
+		bulk := n.NewBulk()
+		for round, stored := range []int{5, 3, 4, 4} { // with 5, 3, and then one that have been in time
+			for i, r := range bulk.Deliver(t.Context(), parcels(2*message, 5))[message:] {
+				if len(r.Stored) != stored {
+					t.Errorf("round %d, parcel %d: stored by %d, want %d", round, message+i, len(r.Stored), stored)
+				}
+			}
+			for i, slow := range []time.Duration{9 * time.Second, 8 * time.Second, 4 * time.Second, 4 * time.Second} {
+				n.net.Add(calltest.ID(i+1), func(_ context.Context, req protocol.Request) (protocol.Response, error) {
+					number, err := strconv.Atoi(string(req.(protocol.PutValue).Record.Key))
+					if err == nil && number < message { // in the first one: they become late one after the other
+						time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+					} else {
+						time.Sleep(slow / message)
+					}
+					return protocol.Response{}, err
+				})
+			}
+			time.Sleep(time.Minute) // the ones that are left answer
+		}
+	})
+}
+
+// A late peer is not waited for because of what it has refused, though no other one has stored that.
+func TestBulkDoesNotWaitForRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2)
+		n.net.TakeTogether(20, true)
+		for i, rest := range []calltest.Answer{calltest.Names(), calltest.Silent} {
+			n.net.Add(calltest.ID(i+1), func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				switch {
+				case keyIs(req, "0"):
+					return calltest.Refuses(ctx, req)
+				case keyIs(req, "20"): // the first of the second message
+					return rest(ctx, req)
+				}
+				return protocol.Response{}, nil
+			})
+		}
+		var all []Receipt
+		spent := roomtest.Took(func() { all = n.NewBulk().Deliver(t.Context(), parcels(40, 2)) })
+		if len(all[0].Failed) != 2 || len(all[1].Stored) != 2 || len(all[20].Stored) != 1 || spent > 3*time.Second {
+			t.Errorf("%v, %v and %v after %v", all[0], all[1], all[20], spent)
+		}
+	})
 }
 
 // A peer that is silent delays the others by the patience that there is for an answer, once: it is

@@ -156,6 +156,27 @@ func TestToLate(t *testing.T) {
 	}
 }
 
+// A write that all peers refuse waits for one that is late: it may be the only one that stores it.
+func TestToLateAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3)
+		all := calltest.Knows(20, calltest.ID(1), calltest.ID(2), calltest.ID(3))
+		refuses := func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if _, ok := req.(protocol.PutValue); ok {
+				return calltest.Refuses(ctx, req)
+			}
+			return all(ctx, req)
+		}
+		n.net.Add(calltest.ID(1), refuses)
+		n.net.Add(calltest.ID(2), calltest.After(4*time.Second, all))
+		n.net.Add(calltest.ID(3), refuses)
+		receipt, err := n.ToClosest(t.Context(), n.lookup.Closest(0), []byte("key"), put, 0, nil)
+		if err != nil || len(receipt.Stored) != 1 || len(receipt.Failed) != 2 {
+			t.Errorf("stored by %v, failed %v, %v; want the late one", receipt.Stored, receipt.Failed, err)
+		}
+	})
+}
+
 // A receipt counts the contacts among the peers that should have the record, up to k.
 func TestWanted(t *testing.T) {
 	for contactsOf, want := range map[int]int{1: 2, 3: 4, 19: 20, 25: 20} {
@@ -163,8 +184,11 @@ func TestWanted(t *testing.T) {
 			n := newNode(t, contactsOf)
 			n.net.Add(calltest.ID(100), calltest.Names()) // enters the table by its answer
 			to := []routing.Contact{calltest.Contact(calltest.ID(1)), calltest.Contact(calltest.ID(100))}
-			if r := n.ToThese(t.Context(), to, put, 0); r.Wanted != want || len(r.Stored) != 2 {
-				t.Errorf("%d contacts: stored by %d of %d, want 2 of %d", contactsOf, len(r.Stored), r.Wanted, want)
+			one := n.ToThese(t.Context(), to, put, 0)
+			for _, r := range append(n.NewBulk().Deliver(t.Context(), []*Parcel{{Req: put, To: to}}), one) {
+				if r.Wanted != want || len(r.Stored) != 2 {
+					t.Errorf("%d contacts: stored by %d of %d, want 2 of %d", contactsOf, len(r.Stored), r.Wanted, want)
+				}
 			}
 		})
 	}
