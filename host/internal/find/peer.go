@@ -78,12 +78,12 @@ type locator struct {
 	now    time.Time
 
 	connected []LocatedAddr
-	newest    time.Time     // of the certificates
-	certified []LocatedAddr // of the newest
-	vouchers  []peer.ID     // holders of the newest certificate
-	present   witnesses     // holders of a presence without a certificate
-	tables    witnesses     // peers that have the peer in their tables
-	hearsay   witnesses     // these, and all others
+	newest    time.Time            // of the certificates
+	certified []LocatedAddr        // of the newest
+	vouchers  map[peer.ID]struct{} // holders of the newest certificate
+	present   witnesses            // holders of a presence without a certificate
+	tables    witnesses            // peers that have the peer in their tables
+	hearsay   witnesses            // these, and all others
 	answered  map[peer.ID]struct{}
 
 	mu    sync.Mutex                // of hints, which requests write
@@ -93,7 +93,7 @@ type locator struct {
 func newLocator(f *Finder, id peer.ID) *locator {
 	return &locator{
 		finder: f, id: id, now: time.Now(),
-		answered: make(map[peer.ID]struct{}), hints: make(map[peer.ID]protocol.Peer),
+		vouchers: make(map[peer.ID]struct{}), answered: make(map[peer.ID]struct{}), hints: make(map[peer.ID]protocol.Peer),
 	}
 }
 
@@ -247,7 +247,7 @@ func (l *locator) enough(near []routing.Contact) bool {
 		}
 		return n
 	}
-	isVoucher := func(id peer.ID) bool { return slices.Contains(l.vouchers, id) }
+	isVoucher := func(id peer.ID) bool { _, ok := l.vouchers[id]; return ok }
 	if count(isVoucher) >= enoughWitnesses {
 		return true
 	}
@@ -272,11 +272,9 @@ func (l *locator) presence(from peer.ID, p protocol.Peer) {
 	case cert.Made.After(l.newest):
 		l.newest = cert.Made
 		l.certified = located(cert.Addrs, SourceCertified, from, max(0, l.now.Sub(cert.Made)))
-		l.vouchers = nil
+		clear(l.vouchers)
 	}
-	if !slices.Contains(l.vouchers, from) {
-		l.vouchers = append(l.vouchers, from)
-	}
+	l.vouchers[from] = struct{}{}
 }
 
 // located returns addresses with their origin.

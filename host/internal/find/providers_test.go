@@ -2,6 +2,7 @@ package find
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -199,11 +200,16 @@ func TestHostileHolder(t *testing.T) {
 				}))
 			}
 			n.gives(n.peers[0], nil, invented...)
-			got := 0
+			got, fakes := 0, 0
 			for info, err := range n.ProvidersOfEach(t.Context(), testKey, limit, each) {
 				if err == nil && slices.Contains(ids, info.ID) {
 					got++
+				} else {
+					fakes++
 				}
+			}
+			if most := cmp.Or(each, limit); fakes > most {
+				t.Errorf("up to %d of each: %d of the liar", each, fakes)
 			}
 			if got != want {
 				t.Errorf("up to %d of each: %d of %d honest providers are found, want %d", each, got, honest, want)

@@ -250,9 +250,9 @@ const maxCorrections = 8
 // correct sends what a get has found to the peers that should hold it. It goes on in
 // the background.
 func (f *Finder) correct(g *values, result lookup.Result) {
-	wrong, ourself := f.lacking(g, result)
-	cache, rank := f.cacheAt(g, result, wrong)
-	if len(wrong) == 0 && !ourself && cache == nil {
+	wrong, cache, rank := f.lacking(g, result)
+	ourself := g.gave(f.self) && !slices.Contains(g.agree(), f.self)
+	if len(wrong)+len(cache) == 0 && !ourself {
 		return
 	}
 	f.corrections.Try(f.cfg.Tasks, func(ctx context.Context) {
@@ -269,45 +269,34 @@ func (f *Finder) correct(g *values, result lookup.Result) {
 			receipt := f.cfg.Deliver.ToThese(ctx, wrong, holder.PutOf(found), 0)
 			f.corrected.Add(uint64(len(receipt.Stored)))
 		}
-		if cache != nil {
+		if len(cache) > 0 {
 			receipt := f.cfg.Deliver.ToThese(ctx, cache, holder.PutOf(f.shortened(found, rank)), 0)
 			f.cached.Add(uint64(len(receipt.Stored)))
 		}
 	})
 }
 
-// lacking returns the peers to correct: holders of a worse or incomplete value and, if
-// the lookup converged, those of the k closest that hold none. It also returns whether
-// this node gave a worse value.
+// lacking returns the peers to correct: holders of a worse or incomplete value and, if the
+// lookup converged, those of the k closest that hold none. It also returns the peer that is to
+// keep a copy, with how many of the peers that answered are closer to the key: the closest of
+// the others.
 //
 // Spec: libp2p kad-dht, "Value storage and retrieval", step 4.
-func (f *Finder) lacking(g *values, result lookup.Result) (wrong []routing.Contact, ourself bool) {
+//
+// Source: Kademlia paper, section 2.3.
+func (f *Finder) lacking(g *values, result lookup.Result) (wrong, cache []routing.Contact, rank int) {
 	agree := g.agree()
 	for i, c := range result.Answered {
 		among := lookup.Converged(result) && i < len(result.Closest)
-		if (among || g.gave(c.ID)) && !slices.Contains(agree, c.ID) {
+		switch {
+		case slices.Contains(agree, c.ID):
+		case among || g.gave(c.ID):
 			wrong = append(wrong, c)
+		case len(cache) == 0 && f.cfg.Caching:
+			cache, rank = []routing.Contact{c}, i
 		}
 	}
-	return wrong, g.gave(f.self) && !slices.Contains(agree, f.self)
-}
-
-// cacheAt returns the peer that is to keep a copy: the closest of the others that were
-// asked which holds nothing and is not corrected; nil if there is none. It also returns
-// how many of the peers that answered are closer to the key.
-//
-// Source: Kademlia paper, section 2.3.
-func (f *Finder) cacheAt(g *values, result lookup.Result, wrong []routing.Contact) (cache []routing.Contact, rank int) {
-	if !f.cfg.Caching {
-		return nil, 0
-	}
-	for i, c := range result.Answered {
-		among := lookup.Converged(result) && i < len(result.Closest) // it should hold the record, not a copy
-		if !among && !g.gave(c.ID) && !slices.ContainsFunc(wrong, func(w routing.Contact) bool { return w.ID == c.ID }) {
-			return []routing.Contact{c}, i
-		}
-	}
-	return nil, 0
+	return wrong, cache, rank
 }
 
 // shortened returns records for a peer, when so many peers are closer to the key.

@@ -1,6 +1,7 @@
 package find
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -32,14 +33,14 @@ func testValues(t *testing.T) {
 	if _, err := n.Values(t.Context(), []byte("/unknown/key"), o); err == nil {
 		t.Error("a value without a validator")
 	}
-	for i, v := range []string{"1", "3", "2"} {
+	for i, v := range []string{"1", "3", "2", "3", "1"} {
 		n.gives(n.peers[i], value(v, 0))
 	}
 	got, err := n.Values(t.Context(), testKey, o)
 	if err != nil || !slices.Equal(texts(got), []string{"3"}) {
 		t.Errorf("%q, %v; want the best value", got, err)
 	}
-	if !slices.IsSorted(improved) || len(improved) == 0 || improved[len(improved)-1] != "3" {
+	if !slices.IsSorted(improved) || len(slices.Compact(slices.Clone(improved))) != len(improved) || len(improved) == 0 || improved[len(improved)-1] != "3" {
 		t.Errorf("reported %q, want better and better values", improved)
 	}
 }
@@ -155,15 +156,24 @@ func testValuesOffline(t *testing.T) {
 }
 
 // After a get, the k closest hold the best value, holders of a worse value and this node
-// too; the closest peer beyond them that holds none is left a copy, with a shorter life.
-func TestCorrect(t *testing.T) { synctest.Test(t, testCorrect) }
+// too, for as long as the holder that keeps it longest; the closest peer beyond them that holds
+// none is left a copy, with a shorter life.
+func TestCorrect(t *testing.T) {
+	for _, ttl := range []time.Duration{10 * time.Hour, 0} { // 0: the holders do not say
+		synctest.Test(t, func(t *testing.T) { testCorrect(t, ttl) })
+	}
+}
 
-func testCorrect(t *testing.T) {
-	const ttl = 10 * time.Hour
+func testCorrect(t *testing.T, ttl time.Duration) {
 	n := newNode(t, 2*testK, 10, true)
-	for i, v := range map[int]string{0: "2", 1: "1", testK + 1: "1"} {
+	for i, v := range map[int]string{0: "2", 1: "1", testK: "2", testK + 1: "1"} {
 		n.gives(n.peers[i], value(v, ttl))
 	}
+	n.net.Add(n.peers[2], calltest.After(calltest.RoundTrip, func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+		resp, err := calltest.Knows(testK, n.peers...)(ctx, req)
+		resp.Record = &value("2", ttl/5)[0]
+		return resp, err
+	}))
 	if err := n.holder.Store(t.Context(), time.Now(), n.self, value("0", 0)...); err != nil {
 		t.Fatal(err)
 	}
@@ -172,22 +182,53 @@ func testCorrect(t *testing.T) {
 	}
 	time.Sleep(time.Second)
 	puts := n.puts()
-	for i, want := range []bool{false, true, true, true, true, true, false, false} {
+	for i, want := range []bool{false, true, false, true, false, true, true, false} {
 		rec, sent := puts[n.peers[i]]
 		if sent != want || sent && string(rec.Value) != "2" {
 			t.Errorf("peer %d was sent %q: %v, want %v", i, rec.Value, sent, want)
 		}
-		if copied := i == testK; sent && (rec.TTL < 9*time.Hour) != copied {
-			t.Errorf("peer %d was sent a record that lives for %v", i, rec.TTL)
+		least, most := ttl*9/10, ttl
+		if i == testK+2 { // the copy
+			least, most = time.Minute, cmp.Or(ttl, n.cfg.RecordAge)*9/10
+		}
+		if sent && (rec.TTL < least || rec.TTL > most) {
+			t.Errorf("peer %d was sent a record that lives for %v, want %v to %v", i, rec.TTL, least, most)
 		}
 	}
 	if got, err := n.Values(t.Context(), testKey, ValuesOptions{Offline: true}); err != nil || !slices.Equal(texts(got), []string{"2"}) {
 		t.Errorf("we hold %q, %v; want it corrected", got, err)
 	}
-	if corrected, cached := n.Stats(); corrected != 4 || cached != 1 {
-		t.Errorf("%d corrections and %d copies, want 4 and 1", corrected, cached)
+	if corrected, cached := n.Stats(); corrected != 3 || cached != 1 {
+		t.Errorf("%d corrections and %d copies, want 3 and 1", corrected, cached)
 	}
 }
+
+// Values of several holders that are more than a key may have are not put together.
+func TestTooManyValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2, 1, false)
+		n.cfg.Rules["s"] = pairs{}
+		for i, values := range [][]string{{"1", "2"}, {"3", "4"}} {
+			var give []protocol.Record
+			for _, v := range values {
+				give = append(give, value(v, 0)...)
+			}
+			n.gives(n.peers[i], give)
+		}
+		got, err := n.Values(t.Context(), []byte("/s/key"), ValuesOptions{})
+		if s := texts(got); err != nil || !slices.Equal(s, []string{"1", "2"}) && !slices.Equal(s, []string{"3", "4"}) {
+			t.Errorf("%q, %v; want those of one holder", got, err)
+		}
+	})
+}
+
+// pairs is a Reducer of sets of two values, which drops none.
+type pairs struct{}
+
+func (pairs) Validate(string, []byte) error                            { return nil }
+func (pairs) Select(string, [][]byte) (int, error)                     { return 0, nil }
+func (pairs) Reduce(_ string, values [][]byte) (out [][]byte, _ error) { return values, nil }
+func (pairs) Limits() (values, size int)                               { return 2, 100 }
 
 // A get leaves no copy if it is not to, and corrects nothing if it wants what has expired,
 // or if the value is about to expire.
