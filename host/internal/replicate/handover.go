@@ -122,11 +122,12 @@ func (r *Replicator) givenAge() time.Duration {
 // recent reports whether times has a time for a peer that is younger than age. If not, it
 // notes that it is now.
 func recent(times map[peer.ID]time.Time, now time.Time, id peer.ID, age time.Duration) bool {
-	if at, ok := times[id]; ok && now.Sub(at) < age {
+	at, known := times[id]
+	if known && now.Sub(at) < age {
 		return true
 	}
-	if len(times) >= maxNewcomers {
-		forget(times, now, age)
+	if !known && len(times) >= maxNewcomers {
+		forget(times)
 	}
 	times[id] = now
 	return false
@@ -159,20 +160,15 @@ func (r *Replicator) handOverLost(ctx context.Context, c routing.Contact) error 
 	return err
 }
 
-// forget makes room among the times of peers: it drops all that were an age ago, and at least
-// the oldest one.
-func forget(times map[peer.ID]time.Time, now time.Time, age time.Duration) {
+// forget drops the oldest of the times of peers.
+func forget(times map[peer.ID]time.Time) {
 	var oldest peer.ID
 	for id, at := range times {
-		if now.Sub(at) >= age {
-			delete(times, id)
-		} else if oldest == "" || at.Before(times[oldest]) {
+		if oldest == "" || at.Before(times[oldest]) {
 			oldest = id
 		}
 	}
-	if len(times) >= maxNewcomers {
-		delete(times, oldest)
-	}
+	delete(times, oldest)
 }
 
 // handOverTo sends a newcomer the records that it is among the k closest to, if no

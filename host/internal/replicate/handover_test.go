@@ -102,6 +102,19 @@ func TestHandOver(t *testing.T) {
 		if asked := returns(); asked != returnSample {
 			t.Errorf("it returns, and is asked for %d records, want %d", asked, returnSample)
 		}
+		far := n.peers[slices.IndexFunc(n.peers, func(id peer.ID) bool {
+			for i := range count {
+				if n.cfg.Table.HandsOver(routing.KeyOf(recordKey(i)), routing.KeyOf([]byte(id))) {
+					return false
+				}
+			}
+			return true
+		})]
+		inLoop(func() { n.Returned(routing.ContactOf(far)) })
+		time.Sleep(time.Minute)
+		if asked := n.net.Asked(); len(asked) > 0 {
+			t.Errorf("a peer returns that need not hold any record, and is asked %v", asked)
+		}
 		lost.Store(true)
 		before := handedOver(n)
 		if asked := returns(); asked != 0 || handedOver(n) != before {
@@ -226,6 +239,9 @@ func TestNewcomersAreBounded(t *testing.T) {
 			if !recent(r.newcomers.given, now, calltest.ID(i), time.Hour) {
 				t.Fatalf("peer %d, one of the last, is given everything again", i)
 			}
+		}
+		if recent(r.newcomers.given, now.Add(time.Hour), calltest.ID(3*maxNewcomers-1), time.Hour) || len(r.newcomers.given) != maxNewcomers {
+			t.Errorf("a peer that is given everything again after an hour puts another one out")
 		}
 	})
 }

@@ -182,16 +182,16 @@ type held struct {
 // step replicates the next part of the store, so many keys. It reports whether that was
 // the last one of the round.
 func (r *Replicator) step(ctx context.Context, part int) (ended bool, err error) {
-	var sent atomic.Bool
+	var lookedUp atomic.Bool
 	var failed error
-	keys := func(yield func(held) bool) { ended, failed = r.walk(ctx, part, &sent, yield) }
+	keys := func(yield func(held) bool) { ended, failed = r.walk(ctx, part, &lookedUp, yield) }
 	err = tasks.Each(ctx, replicating, keys, func(ctx context.Context, h held) error {
 		did, err := r.replicate(ctx, h)
 		if err != nil {
 			log.Debugw("not replicated", "key", h.key, "error", err)
 		}
 		if did {
-			sent.Store(true)
+			lookedUp.Store(true)
 		}
 		return nil
 	})
@@ -199,9 +199,9 @@ func (r *Replicator) step(ctx context.Context, part int) (ended bool, err error)
 }
 
 // walk yields the keys of the next part of the store, and the keys after them that
-// share their lookups, once a record was sent. It reports whether they were the last
+// share their lookups, once there was one. It reports whether they were the last
 // ones of the round.
-func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yield func(held) bool) (ended bool, err error) {
+func (r *Replicator) walk(ctx context.Context, part int, lookedUp *atomic.Bool, yield func(held) bool) (ended bool, err error) {
 	s := &r.round
 	for seen := 0; ; {
 		keys, err := r.cfg.Holder.Keys(ctx, s.kind, s.from, stepBatch)
@@ -217,7 +217,7 @@ func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yiel
 			continue
 		}
 		for _, key := range keys {
-			if seen >= part && (!sent.Load() || seen >= part+stepBurst || !s.survey.Known(key)) {
+			if seen >= part && (!lookedUp.Load() || seen >= part+stepBurst || !s.survey.Known(key)) {
 				return false, nil
 			}
 			seen++
@@ -230,7 +230,7 @@ func (r *Replicator) walk(ctx context.Context, part int, sent *atomic.Bool, yiel
 }
 
 // replicate sends what is held under a key to the peers that are closest to it, if no
-// peer has sent it to us for an interval. It reports whether it did. Our copy stays until it
+// peer has sent it to us for an interval. It reports whether it has looked them up. Our copy stays until it
 // expires, also if k others are nearer to the key and say that they have it: they may have
 // dropped it.
 func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
@@ -249,20 +249,16 @@ func (r *Replicator) replicate(ctx context.Context, h held) (bool, error) {
 	to = r.withUs(key, to)
 	due, err := r.due(ctx, h) // another holder may have been faster than the lookup
 	due = r.cfg.Holder.Genuine(ctx, due)
-	if err != nil || len(due) == 0 || len(to) == 0 {
+	if err != nil {
 		return false, err
 	}
 	old := false
 	for _, req := range due {
 		receipt := r.cfg.Deliver.ToThese(ctx, to, req, (len(to)+1)/2) // the rest is sent it all the same
-		better := 0
 		for _, err := range receipt.Failed {
-			if errors.Is(err, kaderr.ErrOldRecord) {
-				better++
-			}
+			old = old || errors.Is(err, kaderr.ErrOldRecord)
 		}
-		old = old || better > 0
-		if len(receipt.Stored)+better == 0 {
+		if len(receipt.Stored) == 0 {
 			continue
 		}
 		r.replicated.Add(1)

@@ -135,8 +135,8 @@ func TestLongRound(t *testing.T) {
 	}
 }
 
-// A step goes on beyond its part with the keys that share its lookups, once it has sent
-// something, and up to a bound.
+// A step goes on beyond its part with the keys that share its lookups, once it has made one, and
+// up to a bound.
 func TestStepBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const part = 10
@@ -146,12 +146,12 @@ func TestStepBurst(t *testing.T) {
 		var keys [][]byte
 		all, fresh := n.cfg.Lookup.NewSurvey(), n.cfg.Lookup.NewSurvey()
 		n.round.survey = all
-		walk := func(sends bool) (seen int) {
+		walk := func(looks bool) (seen int) {
 			t.Helper()
 			n.round.from = nil
-			var sent atomic.Bool
-			sent.Store(sends)
-			_, err := n.walk(t.Context(), part, &sent, func(h held) bool {
+			var lookedUp atomic.Bool
+			lookedUp.Store(looks)
+			_, err := n.walk(t.Context(), part, &lookedUp, func(h held) bool {
 				if seen++; len(keys) < seen {
 					keys = append(keys, h.key)
 				}
@@ -163,7 +163,7 @@ func TestStepBurst(t *testing.T) {
 			return seen
 		}
 		if got := walk(false); got != part {
-			t.Errorf("a step that sends nothing has %d keys, want %d", got, part)
+			t.Errorf("a step that looks nothing up has %d keys, want %d", got, part)
 		}
 		n.round.survey = fresh
 		if got := walk(true); got != part {
