@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -140,6 +141,16 @@ func TestAgendaMemory(t *testing.T) {
 		t.Errorf("%d slots for %d publications", made, count)
 	}
 	runtime.KeepAlive(a)
+	long := func(i int) publicationID {
+		return publicationID{store.KindValue, fmt.Sprintf("/v/a name that finds no room in a slot %d", i)}
+	}
+	for i := range 1000 {
+		a.add(long(i), now)
+		a.drop(long(i))
+	}
+	if kept := len(a.heap.slots.long); kept > 0 {
+		t.Errorf("%d long names are kept of what was dropped", kept)
+	}
 }
 
 // A publication is due when one of the two clocks says so: the machine may have slept for as

@@ -36,6 +36,8 @@ type node struct {
 	*Publisher
 	net    *calltest.Network
 	group  *tasks.Group
+	table  *table.Table
+	store  *failing
 	holder *holder.Holder
 	home   *home
 	peers  []peer.ID
@@ -61,29 +63,29 @@ func newNode(t *testing.T, count int, interval time.Duration) *node {
 	n.home = &home{Host: n.net.Host()}
 	h := n.home
 	rules := validate.Rules{"v": roomtest.Digits{}, "s": authors{}}
-	contacts := table.New(table.Config{
+	n.table = table.New(table.Config{
 		Host: h, Protocol: "/test", Tasks: n.group, K: testK, ProbeAfter: time.Hour, MaxPerGroup: -1,
 		SlowAfter: time.Second, Wake: func() {},
 	})
 	caller := call.New(call.Config{
-		Host: h, Transport: n.net, Table: contacts, Tasks: n.group,
+		Host: h, Transport: n.net, Table: n.table, Tasks: n.group,
 		RequestTimeout: 10 * time.Second, SlowAfter: time.Second, MaxDials: 64,
 	})
-	records := store.NewMemory(store.Limits{})
+	n.store = &failing{Store: store.NewMemory(store.Limits{})}
 	n.holder = holder.New(holder.Config{
-		Host: h, Protocol: "/test", Store: records, Rules: rules, Table: contacts,
+		Host: h, Protocol: "/test", Store: n.store, Rules: rules, Table: n.table,
 		K: testK, RecordAge: 24 * time.Hour, MaxBytesPerPeer: -1,
 	})
-	engine := lookup.NewEngine(lookup.Config{Host: h, Table: contacts, Call: caller, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
-	sender := deliver.New(deliver.Config{Table: contacts, Call: caller, Tasks: n.group, K: testK, Alpha: 10})
+	engine := lookup.NewEngine(lookup.Config{Host: h, Table: n.table, Call: caller, Tasks: n.group, K: testK, Alpha: 10, SlowAfter: time.Second})
+	sender := deliver.New(deliver.Config{Table: n.table, Call: caller, Tasks: n.group, K: testK, Alpha: 10})
 	n.Publisher = New(Config{
-		Self: h.ID(), Store: records, Rules: rules, Holder: n.holder, Lookup: engine, Deliver: sender,
+		Self: h.ID(), Store: n.store, Rules: rules, Holder: n.holder, Lookup: engine, Deliver: sender,
 		Find: find.New(find.Config{
-			Host: h, Rules: rules, Table: contacts, Call: caller, Lookup: engine, Deliver: sender, Holder: n.holder, Tasks: n.group,
+			Host: h, Rules: rules, Table: n.table, Call: caller, Lookup: engine, Deliver: sender, Holder: n.holder, Tasks: n.group,
 			K: testK, SlowAfter: time.Second, RecordAge: 24 * time.Hour,
 		}),
-		Reach: reach.New(reach.Config{Host: h, Table: contacts, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval, Tasks: n.group,
-		Wake: func() {}, Unsettled: contacts.Unsettled,
+		Reach: reach.New(reach.Config{Host: h, Table: n.table, Switched: func(_, _ reach.Decision) {}}), RecordAge: 24 * time.Hour, Interval: interval, Tasks: n.group,
+		Wake: func() {}, Unsettled: n.table.Unsettled,
 	})
 	for i := range count {
 		n.peers = append(n.peers, calltest.ID(i+1))
@@ -155,6 +157,34 @@ func holding(value string, others calltest.Answer) calltest.Answer {
 		}
 		return resp, err
 	}
+}
+
+// failing is a Store that fails with these errors.
+type failing struct {
+	store.Store
+
+	publish, read, add error
+}
+
+func (f *failing) Publish(ctx context.Context, p store.Publication) error {
+	if f.publish != nil {
+		return f.publish
+	}
+	return f.Store.Publish(ctx, p)
+}
+
+func (f *failing) Publication(ctx context.Context, kind store.Kind, key []byte) (store.Publication, error) {
+	if f.read != nil {
+		return store.Publication{}, f.read
+	}
+	return f.Store.Publication(ctx, kind, key)
+}
+
+func (f *failing) AddProvider(ctx context.Context, key []byte, p store.Provider) error {
+	if f.add != nil {
+		return f.add
+	}
+	return f.Store.AddProvider(ctx, key, p)
 }
 
 // authors is a Reducer that holds all values.

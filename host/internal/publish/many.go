@@ -237,10 +237,10 @@ func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept)
 	}
 	_, err := r.survey.Closest(ctx, k.Key, &lookup.Sink{Add: add, Late: add, Crowded: func() { parcel.Crowded = true }})
 	switch {
-	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindProvider && p.cfg.Holder.Provides(ctx, k.Key, now):
-		k.Receipt = p.byUs()
-		return nil
-	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindValue:
+	case errors.Is(err, kaderr.ErrSingle) && k.Kind == store.KindProvider:
+		k.Receipt, err = p.announcedAlone(ctx, now, k.Key)
+		return err
+	case errors.Is(err, kaderr.ErrSingle):
 		k.Receipt, err = p.storeAlone(ctx, now, p.records(now, k.Item))
 		return err
 	case err != nil:

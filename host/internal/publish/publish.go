@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"sync/atomic"
@@ -142,6 +143,14 @@ func (p *Publisher) storeAlone(ctx context.Context, now time.Time, records []pro
 	return p.byUs(), nil
 }
 
+// announcedAlone is storeAlone for an announcement that is stored here, unless there was no room.
+func (p *Publisher) announcedAlone(ctx context.Context, now time.Time, key []byte) (deliver.Receipt, error) {
+	if !p.cfg.Holder.Provides(ctx, key, now) {
+		return deliver.Receipt{}, fmt.Errorf("kad: this node is the only server of its network, and has no room for the announcement: %w", store.ErrFull)
+	}
+	return p.byUs(), nil
+}
+
 // byUs returns the receipt for what this node has stored as the only server.
 func (p *Publisher) byUs() deliver.Receipt {
 	return deliver.Receipt{Stored: []peer.ID{p.cfg.Self}, Wanted: 1}
@@ -165,8 +174,8 @@ func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lif
 	}
 	add := p.cfg.Holder.Announcement(key, lifetime, now)
 	receipt, err := p.cfg.Deliver.ToClosest(ctx, p.cfg.Lookup.Closest(0), key, add, 0, nil)
-	if errors.Is(err, kaderr.ErrSingle) && p.cfg.Holder.Provides(ctx, key, now) {
-		receipt, err = p.byUs(), nil
+	if errors.Is(err, kaderr.ErrSingle) {
+		receipt, err = p.announcedAlone(ctx, now, key)
 	}
 	err = p.tell(ctx, "announcement", key, receipt, 0, err)
 	if lifetime == 0 && len(receipt.Stored) > 0 {

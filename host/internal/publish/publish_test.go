@@ -111,6 +111,10 @@ func TestPublicationOutlivesTheCaller(t *testing.T) {
 		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); !errors.As(err, &failed) || n.Len() != 0 {
 			t.Errorf("Put() = %v, %d publications", err, n.Len())
 		}
+		n.will(n.toWrites(calltest.Refuses))
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("key"), 0); !errors.As(err, &failed) || n.Len() != 0 {
+			t.Errorf("Announce() = %v, %d publications", err, n.Len())
+		}
 		n.net.Add(n.peers[0], n.toPuts(calltest.Silent))
 		n.net.Add(n.peers[1], calltest.Knows(testK, n.peers...))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

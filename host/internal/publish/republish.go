@@ -179,7 +179,7 @@ func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest loo
 	ours := make([]store.Value, len(values))
 	for i, v := range values {
 		records[i] = p.record(now, pub.Key, v)
-		ours[i] = store.Value{Data: v, Expires: now} // it replaces no value that is equally good
+		ours[i].Data = v // without its age, it replaces no value that is equally good
 	}
 	if !p.justPut(ctx, now, pub.Key, values) {
 		var found []store.Value

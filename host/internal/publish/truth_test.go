@@ -1,0 +1,251 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// one publishes one of many items.
+func (n *node) one(ctx context.Context, item Item) (result Published) {
+	for r := range n.Many(ctx, slices.Values([]Item{item})) {
+		result = r
+	}
+	return result
+}
+
+// The only server of a network publishes an announcement by holding it, and says so; where it has
+// no room, it says that.
+func TestAnnounceAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 0, 22*time.Hour)
+		n.table.WantsAsker(calltest.ID(1)) // a client
+		n.table.FoundNone()
+		time.Sleep(time.Minute)
+		n.table.FoundNone()
+		for _, full := range []error{nil, store.ErrFull} {
+			n.store.add = full
+			one, err := n.Announce(t.Context(), time.Now(), fmt.Append(nil, "one", full), 0)
+			many := n.one(t.Context(), Item{Kind: store.KindProvider, Key: fmt.Append(nil, "many", full)})
+			if !errors.Is(err, full) || !errors.Is(many.Err, full) {
+				t.Errorf("Announce() = %v, Many() = %v; want %v", err, many.Err, full)
+			}
+			want := []peer.ID{n.cfg.Self}
+			if full != nil {
+				want = nil
+			}
+			if !slices.Equal(one.Stored, want) || !slices.Equal(many.Receipt.Stored, want) {
+				t.Errorf("stored by %v and %v, want %v", one.Stored, many.Receipt.Stored, want)
+			}
+		}
+	})
+}
+
+// Where records never expire, what is put has no lifetime.
+func TestPutForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, 22*time.Hour)
+		n.cfg.RecordAge = -1
+		if _, err := n.Put(t.Context(), time.Now(), []byte("/v/key"), []byte("1"), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, req := range n.writes() {
+			if ttl := req.(protocol.PutValue).Record.TTL; ttl != 0 {
+				t.Errorf("put for %v", ttl)
+			}
+		}
+	})
+}
+
+// Many reads ahead by no more items, and bytes, than it keeps in memory.
+func TestManyReadsAhead(t *testing.T) {
+	for size, want := range map[int]int{1 << 20: manyBytes >> 20, 1: manyBatch} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 1, 22*time.Hour)
+			bad, read := make([]byte, size), 0 // no digit
+			for range n.Many(t.Context(), func(yield func(Item) bool) {
+				for read = range manyBatch + 100 {
+					if !yield(Item{Kind: store.KindValue, Key: []byte("/v/key"), Value: bad}) {
+						return
+					}
+				}
+			}) {
+				break
+			}
+			if read++; read > want {
+				t.Errorf("%d items of %d bytes are read before the first is published, want %d", read, size, want)
+			}
+		})
+	}
+}
+
+// In a network of fewer than k peers, each of many items is sent once to each of them, also to
+// one that has not answered the lookup, and its receipt has the closest peer first.
+func TestManyInSmallNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 4, 22*time.Hour)
+		n.net.Add(n.peers[0], func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			if _, ok := req.(protocol.FindNode); ok {
+				return calltest.Silent(ctx, req)
+			}
+			return protocol.Response{}, nil
+		})
+		for r := range n.Many(t.Context(), slices.Values(items(20, 0)[:20])) {
+			want := slices.Clone(n.peers)
+			key := routing.KeyOf(r.Key)
+			slices.SortFunc(want, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+			if r.Err != nil || !slices.Equal(r.Receipt.Stored, want) {
+				t.Errorf("%q is stored by %v, want %v; %v", r.Key, r.Receipt.Stored, want, r.Err)
+			}
+		}
+		synctest.Wait()
+		if got := len(n.writes()); got != 20*len(n.peers) {
+			t.Errorf("%d announcements, want %d", got, 20*len(n.peers))
+		}
+	})
+}
+
+// What the store cannot keep is published, and the caller is told that it is not published again.
+// Where nothing is published again, nothing is kept.
+func TestUnkept(t *testing.T) {
+	errDisk := errors.New("disk")
+	for _, tt := range []struct {
+		interval  time.Duration
+		fails     error
+		want      error
+		published int
+	}{{22 * time.Hour, errDisk, errDisk, 0}, {22 * time.Hour, nil, nil, 1}, {-1, errDisk, nil, 0}, {-1, nil, nil, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 3, tt.interval)
+			n.store.publish = tt.fails
+			r := n.one(t.Context(), Item{Kind: store.KindValue, Key: []byte("/v/key"), Value: []byte("1")})
+			if !errors.Is(r.Err, tt.want) || len(r.Receipt.Stored) != 3 || n.Len() != tt.published {
+				t.Errorf("%v, %v: %v, stored by %d, %d publications", tt.interval, tt.fails, r.Err, len(r.Receipt.Stored), n.Len())
+			}
+		})
+	}
+}
+
+// What is being published again when the node is closed is due at its next start, and not later.
+func TestClosedDuringRepublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, 22*time.Hour)
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("key"), 0); err != nil {
+			t.Fatal(err)
+		}
+		before, err := n.cfg.Store.Publication(t.Context(), store.KindProvider, []byte("key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(before.Next))
+		n.will(n.toWrites(calltest.Silent))
+		due, _ := n.agenda.due(time.Now(), 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.republishAll(ctx, time.Now(), due); len(due) != 1 || len(n.writes()) == 0 {
+			t.Errorf("%d are due, %v", len(due), err)
+		}
+		if after, err := n.cfg.Store.Publication(t.Context(), store.KindProvider, []byte("key")); err != nil || !after.Next.Equal(before.Next) {
+			t.Errorf("due at %v, and at %v after it was given up, %v", before.Next, after.Next, err)
+		}
+	})
+}
+
+// What is due soon is published with what is due now.
+func TestRepublishTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, 50*time.Hour)
+		now := time.Now()
+		for i, after := range []time.Duration{time.Hour, time.Hour + 50*time.Minute, 3 * time.Hour} {
+			key := fmt.Append(nil, i)
+			if _, err := n.Announce(t.Context(), now, key, 0); err != nil {
+				t.Fatal(err)
+			}
+			n.agenda.add(publicationID{store.KindProvider, string(key)}, now.Add(after))
+		}
+		n.run()
+		time.Sleep(time.Hour + time.Minute)
+		if got := n.Republished(); got != 2 {
+			t.Errorf("%d are published again, want what is due within an hour, too", got)
+		}
+	})
+}
+
+// A publication that the store cannot read when it is due is tried again.
+func TestRepublishUnread(t *testing.T) {
+	for _, key := range []string{"/v/key", "key"} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 3, 22*time.Hour)
+			n.run()
+			if key == "key" {
+				_, _ = n.Announce(t.Context(), time.Now(), []byte(key), 0)
+			} else {
+				_, _ = n.Put(t.Context(), time.Now(), []byte(key), []byte("1"), 0, 0)
+			}
+			n.store.read = errors.New("disk")
+			time.Sleep(22 * time.Hour)
+			n.store.read = nil
+			if got := n.Republished(); got != 0 {
+				t.Errorf("%q is published again %d times, unread", key, got)
+			}
+			time.Sleep(republishRetry * 11 / 10)
+			kept := 0
+			for _, kind := range []store.Kind{0, store.KindValue, store.KindProvider} { // 0: of none
+				pubs, _ := n.cfg.Store.Publications(t.Context(), kind, nil, 0)
+				kept += len(pubs)
+			}
+			if got := n.Republished(); got != 1 || kept != 1 || n.Len() != 1 {
+				t.Errorf("%q is published again %d times; %d publications, the store has %d", key, got, n.Len(), kept)
+			}
+		})
+	}
+}
+
+// A value is in doubt, although a copy of it, or another value that is equally good, has arrived
+// just now.
+func TestArrivedIsNotPut(t *testing.T) {
+	for _, arrives := range []string{"1b", "1a"} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 3, 22*time.Hour)
+			n.run()
+			key := []byte("/v/key")
+			if _, err := n.Put(t.Context(), time.Now(), key, []byte("1b"), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+			pub, err := n.cfg.Store.Publication(t.Context(), store.KindValue, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := n.cfg.RecordAge - time.Until(pub.Next)
+			time.Sleep(time.Until(pub.Next.Add(-time.Minute)))
+			others := calltest.Knows(testK, n.peers...)
+			n.will(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				resp, err := others(ctx, req)
+				if get, ok := req.(protocol.GetValue); ok {
+					resp.Record = &protocol.Record{Key: get.Key, Value: []byte("1a"), TTL: n.cfg.RecordAge}
+				}
+				return resp, err
+			})
+			ttl := map[string]time.Duration{"1b": left, "1a": n.cfg.RecordAge}[arrives]
+			copied := protocol.Record{Key: key, Value: []byte(arrives), TTL: ttl, Publisher: []byte("its publisher")}
+			if err := n.holder.Store(t.Context(), time.Now(), "a peer", copied); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			if n.Len() != 0 || n.Republished() != 0 {
+				t.Errorf("%q arrives: %d publications, published again %d times, though holders have a value that was put later", arrives, n.Len(), n.Republished())
+			}
+		})
+	}
+}
