@@ -163,26 +163,38 @@ func holding(value string, others calltest.Answer) calltest.Answer {
 type failing struct {
 	store.Store
 
-	publish, read, add error
+	publish, read, add failure
+}
+
+// A failure is an error that a test sets, nil at first. It is safe for concurrent use.
+type failure struct{ err atomic.Pointer[error] }
+
+func (f *failure) set(err error) { f.err.Store(&err) }
+
+func (f *failure) get() error {
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (f *failing) Publish(ctx context.Context, p store.Publication) error {
-	if f.publish != nil {
-		return f.publish
+	if err := f.publish.get(); err != nil {
+		return err
 	}
 	return f.Store.Publish(ctx, p)
 }
 
 func (f *failing) Publication(ctx context.Context, kind store.Kind, key []byte) (store.Publication, error) {
-	if f.read != nil {
-		return store.Publication{}, f.read
+	if err := f.read.get(); err != nil {
+		return store.Publication{}, err
 	}
 	return f.Store.Publication(ctx, kind, key)
 }
 
 func (f *failing) AddProvider(ctx context.Context, key []byte, p store.Provider) error {
-	if f.add != nil {
-		return f.add
+	if err := f.add.get(); err != nil {
+		return err
 	}
 	return f.Store.AddProvider(ctx, key, p)
 }

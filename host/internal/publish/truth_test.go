@@ -35,7 +35,7 @@ func TestAnnounceAlone(t *testing.T) {
 		time.Sleep(time.Minute)
 		n.table.FoundNone()
 		for _, full := range []error{nil, store.ErrFull} {
-			n.store.add = full
+			n.store.add.set(full)
 			one, err := n.Announce(t.Context(), time.Now(), fmt.Append(nil, "one", full), 0)
 			many := n.one(t.Context(), Item{Kind: store.KindProvider, Key: fmt.Append(nil, "many", full)})
 			if !errors.Is(err, full) || !errors.Is(many.Err, full) {
@@ -128,7 +128,7 @@ func TestUnkept(t *testing.T) {
 	}{{22 * time.Hour, errDisk, errDisk, 0}, {22 * time.Hour, nil, nil, 1}, {-1, errDisk, nil, 0}, {-1, nil, nil, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t, 3, tt.interval)
-			n.store.publish = tt.fails
+			n.store.publish.set(tt.fails)
 			r := n.one(t.Context(), Item{Kind: store.KindValue, Key: []byte("/v/key"), Value: []byte("1")})
 			if !errors.Is(r.Err, tt.want) || len(r.Receipt.Stored) != 3 || n.Len() != tt.published {
 				t.Errorf("%v, %v: %v, stored by %d, %d publications", tt.interval, tt.fails, r.Err, len(r.Receipt.Stored), n.Len())
@@ -193,9 +193,9 @@ func TestRepublishUnread(t *testing.T) {
 			} else {
 				_, _ = n.Put(t.Context(), time.Now(), []byte(key), []byte("1"), 0, 0)
 			}
-			n.store.read = errors.New("disk")
+			n.store.read.set(errors.New("disk"))
 			time.Sleep(22 * time.Hour)
-			n.store.read = nil
+			n.store.read.set(nil)
 			if got := n.Republished(); got != 0 {
 				t.Errorf("%q is published again %d times, unread", key, got)
 			}
