@@ -117,6 +117,39 @@ func TestHostileProviders(t *testing.T) {
 	}
 }
 
+// The announcements that a peer was the first to pass on do not stay in its share, where they would
+// make room for the ones that it has made up, when others pass them on too.
+func TestHostileFirstToPassOn(t *testing.T) {
+	const count, holders = 40, 4
+	h := newHolder(t, Config{})
+	content := []byte("a multihash")
+	h.quota.network = func(id peer.ID) string { return string(id) }
+	first := 0
+	for i := range count {
+		key, id := roomtest.NewPeer(t)
+		add := signedBy(key, id, content, i)
+		var liar uint64
+		for from := range 1 + holders {
+			if err := receive(t, h, peer.ID(fmt.Sprint("holder ", from)), add); err != nil {
+				t.Fatal(err)
+			}
+			held, err := h.cfg.Store.Provider(t.Context(), content, string(id), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case from == 0:
+				liar = held.Origin
+			case from == holders && held.Origin == liar:
+				first++
+			}
+		}
+	}
+	if first == 0 || first > count*3/5 { // one of 1+holders, by chance
+		t.Errorf("%d of %d stay in the share of the first of %d peers that pass them on", first, count, 1+holders)
+	}
+}
+
 // A passed-on presence has a proof of the peer, and the addresses of a liar: they are not
 // taken, neither where the holder has none, nor for a later presence of the peer.
 func TestHostilePresence(t *testing.T) {
