@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/reach"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -18,6 +20,7 @@ func TestPresence(t *testing.T) { synctest.Test(t, testPresence) }
 
 func testPresence(t *testing.T) {
 	n := newNode(t, 10)
+	n.host.move(firstAddr, privateAddr) // peers of the internet have no use of the private one
 	n.run()
 	holds := func(what, addr string, within time.Duration) {
 		t.Helper()
@@ -240,4 +243,57 @@ func TestLastWithdrawal(t *testing.T) {
 			t.Errorf("announced after the last withdrawal: %v", err)
 		}
 	})
+}
+
+// In a private network, holders have the private addresses.
+func TestPrivatePresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 6)
+		n.cfg.Reach = reach.New(reach.Config{Host: n.host, Table: n.cfg.Table, Mode: reach.Client, Switched: func(_, _ reach.Decision) {}})
+		n.cfg.Reach.Start()
+		n.host.move(privateAddr)
+		n.run()
+		time.Sleep(time.Second)
+		if count, closest := n.holds(privateAddr); !closest {
+			t.Errorf("%d hold it, and not all of the closest", count)
+		}
+	})
+}
+
+// A withdrawal ends the announcement that is under way, however long its peers take, and is what
+// they hear last.
+func TestWithdrawalDuringAnnouncement(t *testing.T) {
+	for _, takes := range []time.Duration{100 * time.Millisecond, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 6)
+			n.answers(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				add, after := req.(protocol.AddProvider), takes
+				if len(add.Providers[0].Addrs) == 0 {
+					after = 0
+				}
+				return calltest.After(after, func(context.Context, protocol.Request) (protocol.Response, error) {
+					n.keep(t, "", add)
+					return protocol.Response{}, nil
+				})(ctx, req)
+			})
+			announced := make(chan error)
+			go func() {
+				_, err := n.announce(t.Context(), time.Now(), n.host.Addrs())
+				announced <- err
+			}()
+			time.Sleep(90 * time.Millisecond) // all have been asked
+			spent := roomtest.Took(func() {
+				if err := n.Withdraw(t.Context(), time.Now(), false); err != nil {
+					t.Error(err)
+				}
+			})
+			if err := <-announced; err == nil || spent > calltest.RoundTrip {
+				t.Errorf("withdrawn after %v, announced with %v", spent, err)
+			}
+			if n.mu.Lock(); n.sent == 0 || len(n.at[""]) > 0 {
+				t.Errorf("sent %d times, the last one is %v", n.sent, n.at[""])
+			}
+			n.mu.Unlock()
+		})
+	}
 }

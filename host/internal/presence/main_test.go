@@ -33,8 +33,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testK = 3
 
-	firstAddr  = "/ip4/50.1.0.1/tcp/4001"
-	secondAddr = "/ip4/50.2.0.1/tcp/4001"
+	firstAddr   = "/ip4/50.1.0.1/tcp/4001"
+	secondAddr  = "/ip4/50.2.0.1/tcp/4001"
+	privateAddr = "/ip4/192.168.1.5/tcp/4001"
 )
 
 // A node is a Presence in a scripted network.
@@ -161,8 +162,13 @@ func (n *node) keep(t *testing.T, id peer.ID, add protocol.AddProvider) {
 	for _, a := range add.Providers[0].Addrs {
 		addrs = append(addrs, a.String())
 	}
-	if withdrawn := proof.Lifetime < 0; withdrawn != (len(addrs) == 0) {
+	withdrawn := proof.Lifetime < 0
+	if withdrawn != (len(addrs) == 0) {
 		t.Errorf("a lifetime of %v with the addresses %v", proof.Lifetime, addrs)
+	}
+	cert, err := announce.VerifyCertificate(add.Providers[0].Certified, n.host.id, proof.Published)
+	if certified := err == nil && slices.EqualFunc(cert.Addrs, add.Providers[0].Addrs, multiaddr.Multiaddr.Equal); certified == withdrawn {
+		t.Errorf("the certificate has %v, the presence %v; %v", cert.Addrs, addrs, err)
 	}
 	n.at[id] = addrs
 }
@@ -228,7 +234,9 @@ func (h *movingHost) move(addrs ...string) {
 	}
 }
 
-// A movingNetwork listens on no public address itself.
+// A movingNetwork listens on no public address itself, and has shown none of its own.
 type movingNetwork struct{ network.Network }
 
 func (movingNetwork) InterfaceListenAddresses() ([]multiaddr.Multiaddr, error) { return nil, nil }
+
+func (movingNetwork) Conns() []network.Conn { return nil }
