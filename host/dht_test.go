@@ -181,6 +181,23 @@ func TestCancel(t *testing.T) {
 	inFlight(t, func(cancel context.CancelFunc, _ *DHT) { cancel() }, context.Canceled)
 }
 
+// An operation whose context has ended before it begins says that, and nothing else.
+func TestEndedContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := crowd(t, newTestNet(t), 3)
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		for _, op := range operations {
+			for range 10 { // of an end and a slot, either may be seen first
+				if err := op.run(ctx, d); op.name != "Ready" && (!errors.Is(err, why) || err.Error() != why.Error()) {
+					t.Fatalf("%s: error %v, want %v", op.name, err, why)
+				}
+			}
+		}
+	})
+}
+
 // An operation that is under way when the DHT is closed returns ErrClosed.
 func TestCloseDuringOperation(t *testing.T) {
 	inFlight(t, func(_ context.CancelFunc, d *DHT) { _ = d.Close() }, ErrClosed)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -145,6 +146,9 @@ func (d *DHT) GetValues(ctx context.Context, key string, opts ...lrouting.Option
 		return nil, err
 	}
 	values, err = d.find.Values(ctx, []byte(key), o.values(nil))
+	if o.Offline {
+		return values, public(err) // whatever the network is like
+	}
 	return values, op.public(err)
 }
 
@@ -155,8 +159,9 @@ func (o options) values(improved func([]byte)) find.ValuesOptions {
 
 // SearchValue is [DHT.GetValue] as a channel of the values as they are found: each is
 // better than the one before. The channel is closed at the end. A slow reader misses values
-// in between, never the last one. SearchValue waits until the node is ready first, and fails
-// with a [*NotReadyError] if it is not.
+// in between, never the last one. Unless this node holds a value itself, SearchValue waits until
+// it is ready first, and fails with a [*NotReadyError] if it is not; to see later errors, use
+// GetValue.
 func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Option) (<-chan []byte, error) {
 	if _, err := d.rules.Of([]byte(key)); err != nil {
 		return nil, err
@@ -165,10 +170,13 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	if err != nil {
 		return nil, err
 	}
-	if !o.Offline {
-		if err := d.table.ReadyWithin(ctx); err != nil {
-			return nil, public(err)
-		}
+	held := o.values(nil)
+	held.Offline = true
+	if _, none := d.find.Values(ctx, []byte(key), held); none != nil && !o.Offline {
+		err = d.table.ReadyWithin(ctx)
+	}
+	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
+		return nil, public(err)
 	}
 	values := make(chan []byte, 1)
 	improved := func(value []byte) {

@@ -386,6 +386,33 @@ func testSearchValue(t *testing.T) {
 	cancel()
 }
 
+// A node without a network finds the value that it holds itself, by a search as by a get; what
+// it reads offline does not depend on the network.
+func TestHeldWithoutNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestNet(t).node(Config{})
+		hold(t, d, "/v/key", "1")
+		var all []string
+		spent := roomtest.Took(func() {
+			values, err := d.SearchValue(t.Context(), "/v/key")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for v := range values {
+				all = append(all, string(v))
+			}
+		})
+		if !slices.Equal(all, []string{"1"}) || spent > d.cfg.SlowAfter {
+			t.Errorf("found %q after %v", all, spent)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := d.GetValue(ctx, "/v/key", lrouting.Offline); !errors.Is(err, context.Canceled) || errors.Is(err, ErrNoContacts) {
+			t.Errorf("offline, and given up: %v", err)
+		}
+	})
+}
+
 // A peer cannot make a get return a value that its validator refuses, nor one of
 // another key.
 func TestLyingHolder(t *testing.T) { synctest.Test(t, testLyingHolder) }

@@ -60,8 +60,9 @@ func (l *limiter) enter(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	if !l.giveUp(granted) { // it was granted just now
+	if !l.giveUp(granted) { // it was granted just now, or at once
 		l.leave()
+		return context.Cause(ctx)
 	}
 	return fmt.Errorf("%w: %w", context.Cause(ctx), errWaiting)
 }

@@ -195,8 +195,10 @@ func TestLetInTooLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 100 {
-		if l.enter(ctx) == nil {
+		if err := l.enter(ctx); err == nil {
 			l.leave()
+		} else if errors.Is(err, errWaiting) {
+			t.Errorf("%v, though none is", err)
 		}
 	}
 	if l.underWay != 0 || len(l.waiting) != 0 {
