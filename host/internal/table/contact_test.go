@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +76,26 @@ func TestAddressChange(t *testing.T) {
 		}
 		if addrs := addrsOf(f.Buckets()[0].Contacts[0]); len(addrs) != 1 || !addrs[0].Equal(moved) {
 			t.Errorf("announced with %v, want %v", addrs, moved)
+		}
+	})
+}
+
+// A contact that has the same addresses in another order has not moved.
+func TestAddressOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id, other := calltest.ID(1), multiaddr.StringCast("/ip4/9.9.9.9/udp/1/quic-v1")
+		f.speak(t, id, testProtocol)
+		f.at(id)
+		f.host.Peerstore().AddAddr(id, other, peerstore.PermanentAddrTTL)
+		f.answer(id)
+		held := f.Buckets()[0].Contacts[0].Wire
+		if addrs := addrsOf(f.Buckets()[0].Contacts[0]); len(addrs) != 2 || !addrs[0].Equal(other) {
+			t.Fatalf("it is announced with %v", addrs)
+		}
+		f.net.Connect(id) // which proves the second one
+		if f.Wants(id) || f.isDue(id) || !bytes.Equal(f.Buckets()[0].Contacts[0].Wire, held) {
+			t.Errorf("it has moved, from %x to %x", held, f.Buckets()[0].Contacts[0].Wire)
 		}
 	})
 }

@@ -93,6 +93,9 @@ func TestChecked(t *testing.T) {
 				if got := f.isDue(id); got != tt.again || !f.Has(id) {
 					t.Errorf("to be checked again: %v, held: %v", got, f.Has(id))
 				}
+				if s := f.Stats(); !tt.again && s.Suspects > 0 {
+					t.Error("it is suspect a minute later")
+				}
 			})
 		})
 	}

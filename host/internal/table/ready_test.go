@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/routing"
 )
 
 // While the table is empty, Ready waits as long as its context, at most 10s if that has no
@@ -181,6 +182,27 @@ func TestNotReadyText(t *testing.T) {
 			want: []string{"kad: offline: few or none of the contacts answer"}, not: "no bootstrap peers", is: kaderr.ErrNoContacts,
 			arrange: func(_ *testing.T, f *fixture) {
 				f.answer(id)
+				f.miss(id)
+				time.Sleep(3 * time.Second)
+				f.Due(time.Now(), 0)
+			},
+		},
+		"offline, by a failure here": {
+			want: []string{"kad: offline", "requests fail here: no buffer space"},
+			arrange: func(_ *testing.T, f *fixture) {
+				f.answer(id)
+				f.miss(id)
+				time.Sleep(3 * time.Second)
+				f.Hindered(routing.ContactOf(id), errors.New("no buffer space"))
+				f.Due(time.Now(), 0)
+			},
+		},
+		"offline, and a failure here is long ago": {
+			want: []string{"kad: offline"}, not: "fail here",
+			arrange: func(_ *testing.T, f *fixture) {
+				f.answer(id)
+				f.Hindered(routing.ContactOf(id), errors.New("no buffer space"))
+				time.Sleep(hinderedAge)
 				f.miss(id)
 				time.Sleep(3 * time.Second)
 				f.Due(time.Now(), 0)
