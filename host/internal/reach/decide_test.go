@@ -96,3 +96,26 @@ func TestDialled(t *testing.T) {
 		t.Error("after too many, a stranger is taken for one at once, or they are not forgotten")
 	}
 }
+
+// A router is said to let in only peers that were dialled once a check has found the host not to
+// be reachable, and no other one has found that it is.
+func TestFiltering(t *testing.T) {
+	type s = facts
+	for _, tt := range []struct {
+		known facts
+		want  Filtering
+	}{
+		{s{}, FilteringUnknown},
+		{s{publicPeer: true, announced: true}, FilteringUnknown},
+		{s{denied: true}, FilteringDialled},
+		{s{reachability: network.ReachabilityPrivate}, FilteringDialled},
+		{s{reachability: network.ReachabilityPublic}, FilteringUnknown},
+		{s{denied: true, confirmed: true}, FilteringUnknown},
+		{s{denied: true, reachability: network.ReachabilityPublic}, FilteringUnknown},
+		{s{denied: true, dialled: time.Now()}, FilteringNone},
+	} {
+		if got := tt.known.filtering(); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.known, got, tt.want)
+		}
+	}
+}

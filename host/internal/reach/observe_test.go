@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,10 @@ func testStrangers(t *testing.T) {
 	n.Start()
 	comes := func(from peer.ID, addr string, want Mode) {
 		t.Helper()
-		n.Observe(conn{from: from, addr: addr, dir: network.DirInbound})
+		c, before := conn{from: from, addr: addr, dir: network.DirInbound}, n.host.conns
+		n.host.conns = append(slices.Clone(before), c)
+		n.Observe(c)
+		n.host.conns = before
 		n.host.wake()
 		synctest.Wait()
 		if mode, why := n.Mode(); mode != want || n.NeedsRelay() != (want == Client) {
