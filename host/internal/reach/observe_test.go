@@ -48,6 +48,7 @@ func testStrangers(t *testing.T) {
 	n.host.conns = nil
 	comes("far", "/ip4/9.9.9.9/tcp/9", Client)
 
+	n.host.conns = []network.Conn{far} // which explains no connection from elsewhere
 	comes("stranger", "/ip4/2.2.2.2/tcp/9", Server)
 	n.finds(network.ReachabilityPrivate)
 	time.Sleep(minSettle)
