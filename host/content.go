@@ -222,8 +222,11 @@ func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option
 	if _, err := NamespaceCID(ns); err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(d.table.ReadyWithin(ctx), context.Cause(ctx)); err != nil {
+	if err := d.table.ReadyWithin(ctx); err != nil {
 		return nil, public(err)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	return channel(ctx, d.tasks, d.Discover(ctx, ns, o.Limit)), nil
 }

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -173,10 +172,12 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 	held := o.values(nil)
 	held.Offline = true
 	if _, none := d.find.Values(ctx, []byte(key), held); none != nil && !o.Offline {
-		err = d.table.ReadyWithin(ctx)
+		if err := d.table.ReadyWithin(ctx); err != nil {
+			return nil, public(err)
+		}
 	}
-	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
-		return nil, public(err)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	values := make(chan []byte, 1)
 	improved := func(value []byte) {
