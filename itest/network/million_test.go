@@ -47,6 +47,7 @@ func testMillion(t *testing.T) {
 	time.Sleep(time.Minute)
 	n.Restart(m.publisher)
 	m.announce(t, count+1)
+	time.Sleep(20 * time.Minute) // what the kill has cut off is published again within 10
 	if again, failed := m.publisher.DHT.Stats().Publications, count-m.count; again != count || failed > 0 {
 		t.Errorf("%d of %d contents are announced again, %d failed", again, count, failed)
 	}

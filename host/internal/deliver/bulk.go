@@ -79,7 +79,7 @@ type load struct {
 // answered. A peer that takes much longer than an answer does is not waited for, once others have
 // stored all that it was sent, unless most peers take as long: what it was sent goes on in the
 // background, and is neither in Stored nor in Failed. Such a peer is sent no more until it has
-// answered. What has not been sent when ctx ends fails with its cause.
+// answered. What has not been sent when ctx ends fails with [kaderr.ErrNotSent] and its cause.
 func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 	loads := loadsOf(parcels)
 	patience := b.sender.cfg.Table.Patience() + bulkPatience
@@ -104,8 +104,8 @@ func (b *Bulk) Deliver(ctx context.Context, parcels []*Parcel) []Receipt {
 					return nil
 				})
 			})
-			if err := context.Cause(ctx); err != nil {
-				b.settleRest(l, err)
+			if ctx.Err() != nil {
+				b.settleRest(l, notSent(ctx))
 			}
 		})
 		if !started {

@@ -80,7 +80,7 @@ func newDelivery(group *tasks.Group, key routing.Key, limit, k, quorum int, pati
 }
 
 // run sends to all peers that find adds, and returns when all have been settled. When ctx
-// ends, the sends that have not begun fail with its cause.
+// ends, the sends that have not begun fail with [kaderr.ErrNotSent] and its cause.
 func (v *delivery) run(ctx context.Context, find func(context.Context, *lookup.Sink) error) {
 	if err := find(ctx, &lookup.Sink{
 		Add:   func(ctx context.Context, to ...routing.Contact) { v.add(ctx, &v.sends, to) },

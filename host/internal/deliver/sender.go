@@ -159,6 +159,17 @@ func (r *Receipt) add(id peer.ID, outcome error) {
 	}
 }
 
+// Unsent reports whether a peer was not sent it for a reason that is ours: the time was over, the
+// node or its host was closed, or something was lacking here.
+func (r Receipt) Unsent() bool {
+	for _, err := range r.Failed {
+		if outcome := call.OutcomeOf(err); outcome == table.Unsent || outcome == table.OwnFailure {
+			return true
+		}
+	}
+	return false
+}
+
 // Wait returns the receipt when all peers have answered: at once if they have. If ctx ends
 // before that, it returns what is known by then, and the cause.
 func (r Receipt) Wait(ctx context.Context) (Receipt, error) {

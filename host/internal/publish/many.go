@@ -154,7 +154,7 @@ func (p *Publisher) settleAll(ctx context.Context, now time.Time, all []*kept) {
 		if k.ticket.count == 0 || over && len(k.Receipt.Stored) == 0 {
 			return
 		}
-		if err := p.settle(ctx, now, k.ticket, k.pub, k.Err); err != nil {
+		if err := p.settle(ctx, now, k.ticket, k.pub, k.Receipt, k.Err); err != nil {
 			k.unkept = err
 			log.Warnw("not published again: the store cannot keep it", "error", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -164,7 +165,7 @@ func TestAgain(t *testing.T) {
 		if place := store.Place(key); place[0] == 0x80 && place[1] < 4 {
 			near = append(near, id)
 		}
-		spread[min(parts-1, n.again(start, id).Sub(start)*parts/interval)]++
+		spread[min(parts-1, n.again(start, id, deliver.Receipt{}).Sub(start)*parts/interval)]++
 	}
 	for hour, got := range spread {
 		least, most := keys/parts*9/10, keys/parts*11/10
@@ -182,14 +183,14 @@ func TestAgain(t *testing.T) {
 	for i, id := range near[:2] {
 		now := start.Add(time.Duration(i) * 7 * time.Hour)
 		for round := range 12 {
-			next := n.again(now, id)
+			next := n.again(now, id, deliver.Receipt{})
 			wait := next.Sub(now)
 			if wait > interval || wait < interval/republishSlack || round > 0 && wait < interval*95/100 {
 				t.Fatalf("again after %v", wait)
 			}
 			now = next.Add([]time.Duration{0, 10 * time.Minute, -20 * time.Minute}[round%3])
 		}
-		at = append(at, n.again(now, id))
+		at = append(at, n.again(now, id, deliver.Receipt{}))
 	}
 	round := interval - interval/republishSlack
 	if apart := at[1].Sub(at[0]) % round; min(apart.Abs(), (round-apart).Abs()) > time.Minute {

@@ -81,7 +81,7 @@ func (p *Publisher) Republished() uint64 { return p.republished.Load() }
 func (p *Publisher) Put(ctx context.Context, now time.Time, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
 	receipt, err := p.put(ctx, now, p.cfg.Lookup.Closest(paths), quorum, p.record(now, key, value))
 	if len(receipt.Stored) > 0 {
-		p.keep(ctx, now, publicationID{store.KindValue, string(key)}, value)
+		p.keep(ctx, now, publicationID{store.KindValue, string(key)}, value, receipt)
 	}
 	return receipt, err
 }
@@ -179,7 +179,7 @@ func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lif
 	}
 	err = p.tell(ctx, "announcement", key, receipt, 0, err)
 	if lifetime == 0 && len(receipt.Stored) > 0 {
-		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil)
+		p.keep(ctx, now, publicationID{store.KindProvider, string(key)}, nil, receipt)
 	}
 	return receipt, err
 }
@@ -195,19 +195,19 @@ func (p *Publisher) StopProviding(ctx context.Context, key []byte) error {
 
 // keep keeps a publication, to publish it again. It does not fail: the value or the
 // announcement is published already.
-func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, data []byte) {
+func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, data []byte, receipt deliver.Receipt) {
 	if p.cfg.Interval < 0 {
 		return
 	}
-	if _, _, err := p.save(ctx, id, data, p.again(now, id)); err != nil {
+	if _, _, err := p.save(ctx, id, data, p.again(now, id, receipt)); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk
 		return
 	}
 	p.cfg.Wake()
 }
 
-// again returns when a publication that is published now is published again: after the
-// interval at most.
+// again returns when a publication that is published now, with that receipt, is published again:
+// after the interval at most.
 //
 // A little less than the interval is the whole key space, and each key has its place in it,
 // where it is published from then on. So publications that are near each other in the key space
@@ -216,10 +216,14 @@ func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, d
 // others, has the next one.
 //
 // What is published while the node is unsettled is published again when it has settled: some
-// of the k closest peers may be unknown until then.
-func (p *Publisher) again(now time.Time, id publicationID) time.Time {
+// of the k closest peers may be unknown until then. What was not sent to some of them, because
+// this node was closed meanwhile or had no room for it, is published again soon.
+func (p *Publisher) again(now time.Time, id publicationID, receipt deliver.Receipt) time.Time {
 	if p.cfg.Interval <= 0 {
 		return now
+	}
+	if receipt.Unsent() {
+		return now.Add(min(p.cfg.Interval, tasks.Jittered(republishRetry)))
 	}
 	if until, is := p.cfg.Unsettled(now); is {
 		return until

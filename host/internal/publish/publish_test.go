@@ -185,7 +185,7 @@ func TestResumeAfterClockWasAhead(t *testing.T) {
 			if _, err := n.Put(t.Context(), past, []byte("/v/key"), []byte("1"), 0, 0); err != nil {
 				t.Fatal(err)
 			}
-			n.keep(t.Context(), past, publicationID{store.KindProvider, "key"}, nil)
+			n.keep(t.Context(), past, publicationID{store.KindProvider, "key"}, nil, deliver.Receipt{})
 			n.Publisher = New(n.cfg)
 			n.Resume(t.Context())
 			n.run()
@@ -383,7 +383,7 @@ func TestKeepConcurrently(t *testing.T) {
 		ended := make(chan struct{})
 		for i := range 8 {
 			go func() {
-				n.keep(context.Background(), time.Now(), publicationID{store.KindValue, "/s/key"}, []byte{byte('a' + i)})
+				n.keep(context.Background(), time.Now(), publicationID{store.KindValue, "/s/key"}, []byte{byte('a' + i)}, deliver.Receipt{})
 				ended <- struct{}{}
 			}()
 		}

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// republishRetry is when a publication that no peer has stored is tried again.
+	// republishRetry is when a publication is tried again that no peer has stored, or that was
+	// not sent to some.
 	republishRetry = 10 * time.Minute
 
 	// republishing is how many values are published again at a time, and republishBatch how
@@ -104,21 +105,22 @@ func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t tic
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // withdrawn meanwhile
 	}
+	var receipt deliver.Receipt
 	if err == nil {
-		if err = p.publishAgain(ctx, now, closest, pub); err == nil {
+		if receipt, err = p.publishAgain(ctx, now, closest, pub); err == nil {
 			p.republished.Add(1)
 		}
 	}
-	return errors.Join(err, p.settle(context.WithoutCancel(ctx), now, t, pub, err))
+	return errors.Join(err, p.settle(context.WithoutCancel(ctx), now, t, pub, receipt, err))
 }
 
-// settle sets when a publication that began at now is due next, by its error: again, soon, or
-// never.
-func (p *Publisher) settle(ctx context.Context, now time.Time, t ticket, pub store.Publication, err error) error {
+// settle sets when a publication that began at now is due next, by its receipt and error: again,
+// soon, or never.
+func (p *Publisher) settle(ctx context.Context, now time.Time, t ticket, pub store.Publication, receipt deliver.Receipt, err error) error {
 	var next time.Time // zero: never
 	switch {
 	case err == nil:
-		next = p.again(now, t.publicationID)
+		next = p.again(now, t.publicationID, receipt)
 	case !p.superseded(pub, err):
 		next = now.Add(tasks.Jittered(republishRetry))
 	}
@@ -170,10 +172,10 @@ func (p *Publisher) stillValid(pub store.Publication) [][]byte {
 // publishAgain delivers a value to the peers that are closest to it now, unless a get
 // finds a better value, or one that the validator takes for equal and that was put later.
 // A put that is tried again is not in doubt.
-func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) error {
+func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) (receipt deliver.Receipt, err error) {
 	values := p.stillValid(pub)
 	if len(values) == 0 {
-		return kaderr.ErrInvalidRecord
+		return receipt, kaderr.ErrInvalidRecord
 	}
 	records := make([]protocol.Record, len(values))
 	ours := make([]store.Value, len(values))
@@ -188,11 +190,10 @@ func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest loo
 			found = append(found, store.Value{Data: v})
 		}
 		if _, err := p.cfg.Rules.MergeHeld(pub.Key, found, ours, false); err != nil {
-			return err
+			return receipt, err
 		}
 	}
-	_, err := p.put(ctx, now, closest, 0, records...)
-	return err
+	return p.put(ctx, now, closest, 0, records...)
 }
 
 // justPut reports whether the node holds values of ours that were put a moment ago. Copies

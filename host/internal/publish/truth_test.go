@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -247,5 +248,49 @@ func TestArrivedIsNotPut(t *testing.T) {
 				t.Errorf("%q arrives: %d publications, published again %d times, though holders have a value that was put later", arrives, n.Len(), n.Republished())
 			}
 		})
+	}
+}
+
+// What was not sent to a peer for a reason that is ours, as when the host is closed meanwhile, is
+// published again soon, and what a peer has refused is not.
+func TestUnsentIsPublishedSoon(t *testing.T) {
+	one := func(kind store.Kind) func(n *node, key string) error {
+		return func(n *node, key string) error {
+			return n.one(context.Background(), Item{Kind: kind, Key: []byte(key), Value: []byte("1")}).Err
+		}
+	}
+	for name, publishing := range map[string]struct {
+		kind store.Kind
+		do   func(n *node, key string) error
+	}{
+		"put": {store.KindValue, func(n *node, key string) error {
+			_, err := n.Put(context.Background(), time.Now(), []byte(key), []byte("1"), 0, 3)
+			return err
+		}},
+		"announce": {store.KindProvider, func(n *node, key string) error {
+			_, err := n.Announce(context.Background(), time.Now(), []byte(key), 0)
+			return err
+		}},
+		"many values":        {store.KindValue, one(store.KindValue)},
+		"many announcements": {store.KindProvider, one(store.KindProvider)},
+	} {
+		for _, closed := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 3, 22*time.Hour)
+				n.net.Add(n.peers[0], n.toWrites(calltest.After(time.Second, calltest.Fails(kaderr.ErrRefused))))
+				if closed {
+					time.AfterFunc(time.Second/2, n.net.CloseHost)
+				}
+				began := time.Now()
+				_ = publishing.do(n, "/v/key") // two have stored it
+				pub, err := n.cfg.Store.Publication(t.Context(), publishing.kind, []byte("/v/key"))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if soon := pub.Next.Sub(began) <= 2*republishRetry; soon != closed {
+					t.Errorf("%s, closed: %v: published again after %v", name, closed, pub.Next.Sub(began))
+				}
+			})
+		}
 	}
 }
