@@ -51,8 +51,10 @@ func testMillion(t *testing.T) {
 	if again, failed := m.publisher.DHT.Stats().Publications, count-m.count; again != count || failed > 0 {
 		t.Errorf("%d of %d contents are announced again, %d failed", again, count, failed)
 	}
-	if copies, contents := m.lacking(); copies > 0 {
-		t.Errorf("%d contents have no holder, %d copies of %d are missing", contents, copies, count*defaultK)
+	copies, contents := m.lacking()
+	t.Logf("%d contents have no holder, %d copies of %d are missing", contents, copies, count*defaultK)
+	if contents > 0 || copies > count*defaultK/1000 { // what was on its way to peers that are late is not sent again
+		t.Error("they are too many")
 	}
 	m.day(t)
 	asker := n.Add(1, with(kad.Config{Bootstrap: m.bootstrap()}))[0]
