@@ -11,6 +11,7 @@ const (
 	Wait                   // for an answer, a failure, or Until
 	Done                   // the lookup is over: cancel what is in flight
 	Drop                   // cancel the request to Contact: its answer will not count
+	Also                   // dial Contact at the addresses of its Wire too: its request is under way
 )
 
 // String returns the name of k in lower case.
@@ -24,6 +25,8 @@ func (k ActionKind) String() string {
 		return "done"
 	case Drop:
 		return "drop"
+	case Also:
+		return "also"
 	}
 	return "invalid"
 }
@@ -31,9 +34,9 @@ func (k ActionKind) String() string {
 // An Action is what [Lookup.Next] wants done.
 type Action struct {
 	Kind    ActionKind
-	Contact Contact   // Ask, Drop: the contact to ask, or not to wait for any more
-	Path    int       // Ask: the path that asks, from 0
-	Depth   int       // Ask: the hops to the contact; a seed is at 1
+	Contact Contact   // Ask, Also, Drop: the contact to ask, to dial, or not to wait for any more
+	Path    int       // Ask, Also: the path that asks, from 0
+	Depth   int       // Ask, Also: the hops to the contact; a seed is at 1
 	About   Contact   // Ask: if its ID is not empty, ask for the contacts closest to it, not to the target
 	Until   time.Time // Wait: call Next then, if nothing happens before; never zero
 }

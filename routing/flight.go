@@ -95,6 +95,13 @@ func (l *Lookup) move(c *candidate, to state) {
 	l.events++
 }
 
+// lose ends the request to c, which has no answer. If c was not connected, it may be elsewhere.
+func (l *Lookup) lose(c *candidate) {
+	l.move(c, failed)
+	l.failed++
+	c.unheard = c.about == nil && !c.Connected
+}
+
 // freeSlow takes their slots from the requests that are slow by now.
 func (l *Lookup) freeSlow(now time.Time) {
 	for len(l.inFlight) > 0 {

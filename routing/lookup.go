@@ -144,26 +144,32 @@ func NewLookup(self peer.ID, target Key, seeds []Contact, cfg LookupConfig) *Loo
 	return l
 }
 
-// Next returns what to do at now: ask a contact, wait, or stop. Call it until it
+// Next returns what to do at now: ask a contact, dial it elsewhere, wait, or stop. Call it until it
 // returns Wait or Done, and again after each answer and failure.
 func (l *Lookup) Next(now time.Time) Action {
 	if l.end != Running {
 		return Action{Kind: Done}
 	}
 	l.freeSlow(now)
-	over, overrun := true, false
+	over, overrun, full := true, false, false
 	for range l.paths {
 		p := l.paths[l.turn]
 		l.turn = (l.turn + 1) % len(l.paths)
-		c, done := l.pick(p)
+		c, done, wants := l.pick(p)
+		full = full || wants
 		if c != nil {
-			if l.requests < maxAsked*max(l.k, minAskedFor) {
+			if l.requests < l.bound() {
 				return l.ask(now, p, c)
 			}
 			overrun = true
 			done = p.waiting == 0
 		}
 		over = over && done
+	}
+	if !full {
+		if c := l.elsewhere(); c != nil {
+			return l.askElsewhere(now, c)
+		}
 	}
 	if over {
 		if until, ok := l.patient(now); ok {
@@ -187,6 +193,9 @@ func (l *Lookup) Next(now time.Time) Action {
 	}
 	return Action{Kind: Wait, Until: l.wakeAt(now)}
 }
+
+// bound returns how many requests are made at most.
+func (l *Lookup) bound() int { return maxAsked * max(l.k, minAskedFor) }
 
 // Answered records that id answered and named closer contacts. Of these, it
 // ignores ourselves, known ones, and all but the closest 2K. It reports whether
@@ -265,16 +274,12 @@ func (l *Lookup) Connected(now time.Time, id peer.ID) bool {
 // awaited, as [Lookup.Answered] does. If id was not connected, and other contacts name it at
 // other addresses, it is asked there: up to 3 times more.
 func (l *Lookup) Failed(id peer.ID) bool {
-	c := l.settle(id, failed)
+	c := l.awaited(id)
 	if c == nil {
 		return false
 	}
-	l.failed++
+	l.lose(c)
 	l.paths[c.path].note(false)
-	if c.about == nil && !c.Connected {
-		c.unheard = true
-		c.tryElsewhere()
-	}
 	return true
 }
 
@@ -322,8 +327,7 @@ func (l *Lookup) Result() Result {
 // in flight, it drops a slow one first.
 func (l *Lookup) ask(now time.Time, p *path, c *candidate) Action {
 	if d := l.crowdedOut(); d != nil {
-		l.move(d, failed)
-		l.failed++
+		l.lose(d)
 		return Action{Kind: Drop, Contact: d.Contact, Path: d.path, Depth: d.depth}
 	}
 	c.patience = l.patience(c, c.chooseNamer() == doubted || c.Doubtful)

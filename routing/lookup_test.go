@@ -394,7 +394,7 @@ func TestNewLookupPanics(t *testing.T) {
 func TestNames(t *testing.T) {
 	for got, want := range map[fmt.Stringer]string{
 		Rejected: "rejected", Added: "added", Refreshed: "refreshed", Pending: "pending", Outcome(9): "invalid",
-		Ask: "ask", Wait: "wait", Done: "done", Drop: "drop", ActionKind(9): "invalid",
+		Ask: "ask", Wait: "wait", Done: "done", Drop: "drop", Also: "also", ActionKind(9): "invalid",
 		Running: "running", Converged: "converged", Exhausted: "exhausted", Stopped: "stopped",
 		DepthLimit: "depth limit", NoSeeds: "no seeds", Overrun: "overrun", End(9): "invalid",
 	} {

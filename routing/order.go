@@ -29,14 +29,15 @@ type scan struct {
 	gone     int // likely gone, and holding no slot
 }
 
-// pick returns the contact that p is to ask now, if any, and whether p is over:
-// its Beta closest live candidates, or all of them, have answered.
+// pick returns the contact that p is to ask now, if any, whether p is over: its Beta closest
+// live candidates, or all of them, have answered, and whether one is to be asked for which
+// there is no room.
 //
 // Closer ones with namers that are not trusted are awaited, and hold up no other: doubted
 // ones are asked last.
-func (l *Lookup) pick(p *path) (next *candidate, over bool) {
+func (l *Lookup) pick(p *path) (next *candidate, over, full bool) {
 	if p.stopped {
-		return nil, true
+		return nil, true, false
 	}
 	s := scan{over: true}
 	h := l.horizon()
@@ -67,9 +68,9 @@ func (l *Lookup) pick(p *path) (next *candidate, over bool) {
 		s.over = s.over && s.next == nil && !p.asksAgain()
 	}
 	if s.over || s.next == nil || p.waiting-s.gone >= l.slots(p, s.next) || l.waiting() >= l.most() {
-		return nil, s.over
+		return nil, s.over, s.next != nil && !s.over
 	}
-	return s.next, false
+	return s.next, false, false
 }
 
 // look takes the live candidate c into s.

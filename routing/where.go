@@ -3,14 +3,15 @@ package routing
 import (
 	"bytes"
 	"slices"
+	"time"
 )
 
 // A contact can name others that exist, at addresses where they are not. If it is quick, it is
 // the first to name them. So a contact is asked at the addresses that most of its trusted namers
 // give, and again at others if it cannot be dialled there: a contact that was connected is where
-// it was asked, though it refuses or does not answer. While a request hangs, it is not repeated: a
-// liar that names addresses which swallow dials hides as many contacts from one lookup as it may
-// cause unanswered requests.
+// it was asked, though it refuses or does not answer. It is asked again when no other contact is to
+// be asked: by then most namers have answered, and liars are trusted no more. A dial that hangs
+// goes on, and other addresses are dialled beside it.
 
 const (
 	// maxPast is how many times more one contact is asked, at other addresses each time.
@@ -30,7 +31,7 @@ type word struct {
 // trusted. c is asked at the addresses that this one gave.
 func (c *candidate) chooseNamer() trust {
 	best, by := c.bestNamer()
-	if by != nil && len(c.others) > 0 {
+	if by != nil && len(c.others) > 0 && len(c.past) == 0 {
 		by = c.chooseAddrs(best)
 	}
 	if by != nil {
@@ -84,18 +85,61 @@ func (c *candidate) alsoAt(w word) {
 		return
 	}
 	c.others = append(c.others, w)
-	c.tryElsewhere()
 }
 
-// tryElsewhere has c asked at other addresses, if there are any, and its request has ended
-// without an answer.
-func (c *candidate) tryElsewhere() {
-	if !c.unheard || c.state != failed || len(c.others) == 0 || len(c.past) >= maxPast {
-		return
+// doubted reports whether a word is that of a contact which is not trusted.
+func (w word) doubted() bool { return w.by.naming.trust() != trusted }
+
+// mayBeElsewhere reports whether c was not connected where it was asked, and may be where trusted
+// contacts say: its request has failed, or its dial hangs.
+func (c *candidate) mayBeElsewhere() bool {
+	return (c.state == failed && c.unheard || c.state == slow && c.about == nil && !c.Connected) &&
+		len(c.past) < maxPast && slices.ContainsFunc(c.others, func(w word) bool { return !w.doubted() })
+}
+
+// elsewhere returns a contact that may be elsewhere, of the closest of a path; nil if there is
+// none, or no room for one more request.
+func (l *Lookup) elsewhere() *candidate {
+	if l.failed+len(l.overdue) == 0 || l.waiting() >= l.most() || l.requests >= l.bound() {
+		return nil
 	}
-	said := mostSaid(c.others)
+	for _, p := range l.paths {
+		rank := 0
+		for _, c := range p.candidates {
+			if p.stopped || rank == l.cfg.K {
+				break
+			}
+			switch {
+			case c.path == p.index && c.mayBeElsewhere():
+				return c
+			case c.state != failed && c.believed():
+				rank++
+			}
+		}
+	}
+	return nil
+}
+
+// askElsewhere has c asked where most of its trusted namers say it is. If its request is under
+// way, that is Also: c is awaited again.
+func (l *Lookup) askElsewhere(now time.Time, c *candidate) Action {
+	said := mostSaid(slices.DeleteFunc(slices.Clone(c.others), word.doubted))
 	c.past = append(c.past, c.Wire)
-	c.state, c.Wire = fresh, said.wire
-	c.namers = append(c.few[:0], said.by)
+	c.Wire = said.wire
 	c.others = slices.DeleteFunc(c.others, func(w word) bool { return bytes.Equal(w.wire, said.wire) })
+	if c.state == failed {
+		c.state, c.namers = fresh, append(c.few[:0], said.by)
+		return l.ask(now, l.paths[c.path], c)
+	}
+	i := slices.Index(l.overdue, c)
+	l.overdue = slices.Delete(l.overdue, i, i+1)
+	l.paths[c.path].waiting++
+	c.state, c.namer = waiting, said.by // the one before has named a contact that did not answer
+	c.namer.naming.open++
+	c.patience = l.patience(c, false)
+	l.await(c, now)
+	l.events++
+	also := Action{Kind: Also, Contact: c.Contact, Path: c.path, Depth: c.depth}
+	also.Contact.Namer = c.namer.ID
+	return also
 }

@@ -63,6 +63,7 @@ func (s *search) step() {
 		case routing.Wait:
 			s.wake = w.line.after(action.Until.Sub(w.time()), s.step)
 			return
+		case routing.Also: // no node of the simulator has an address
 		case routing.Drop:
 			s.drop(s.w.number(action.Contact))
 		case routing.Done:

@@ -13,7 +13,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
@@ -55,47 +54,6 @@ func New(cfg Config) *Caller {
 	c := &Caller{cfg: cfg, lanes: newLanes(), unproved: newUnproved()}
 	c.dialer = newDialer(cfg.MaxDials, cfg.Tasks, c.dial, cfg.Table.Connected, cfg.Pulse.Limit)
 	return c
-}
-
-// dial dials a peer: at the addresses that the host knows, and at the ones that others have
-// named, as far as these may be dialled.
-func (c *Caller) dial(ctx context.Context, to peer.ID) error {
-	addrs, by, named := c.unproved.admit(to)
-	known := len(c.cfg.Host.Peerstore().Addrs(to)) > 0
-	c.cfg.Table.Learn(to, addrs)
-	if named && len(addrs) == 0 && !known {
-		return errUnproved
-	}
-	if c.cfg.Dialled != nil {
-		c.cfg.Dialled(to)
-	}
-	err := c.cfg.Transport.Dial(ctx, to)
-	if err == nil && named {
-		if known {
-			addrs = nil // it may have been found where the host knew it before
-		}
-		c.unproved.proved(by, addrs, c.cfg.Table.Proved(to))
-	}
-	return err
-}
-
-// learn has a dial of a contact know its addresses, until the function is called that it
-// returns. The ones of a contact of the table are proved, unless another peer names it there: the
-// host learns them.
-func (c *Caller) learn(to routing.Contact) (forget func()) {
-	forget = func() {}
-	if c.cfg.Table.Connected(to.ID) {
-		return forget
-	}
-	p, err := announce.Wire(to.Wire).Peer()
-	switch {
-	case err != nil:
-	case to.Namer == "" && c.cfg.Table.Has(to.ID):
-		c.cfg.Table.Learn(to.ID, p.Addrs)
-	default:
-		forget = c.unproved.name(to.ID, to.Namer, p.Addrs)
-	}
-	return forget
 }
 
 // Stats returns how many requests were made, how many of them failed or were refused,

@@ -1,7 +1,9 @@
 package call
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -42,6 +45,9 @@ const (
 
 	// maxUnproved bounds the IP addresses and namers that are remembered.
 	maxUnproved = 4096
+
+	// maxWords bounds the peers that say where one peer is, of those whose word counts at a time.
+	maxWords = 32
 )
 
 // errUnproved is the error of a dial of a peer that was named only at IP addresses where too
@@ -61,11 +67,19 @@ type unproved struct {
 	refused atomic.Uint64 // addresses that were not admitted
 }
 
-// A named has the addresses of a peer for the requests that may dial it.
+// A named has the addresses of a peer for the requests that may dial it, and for its dial.
 type named struct {
-	addrs    []multiaddr.Multiaddr
-	by       peer.ID // the namer; empty if it is not known
-	requests int
+	words []word
+	users int
+	more  chan struct{} // closed when there is a further word
+}
+
+// A word is where one peer says that another one is.
+type word struct {
+	by     peer.ID // empty if it is not known
+	wire   announce.Wire
+	addrs  []multiaddr.Multiaddr
+	proved bool // the host has them already
 }
 
 // An allowance is how many dials may begin, at a time.
@@ -92,53 +106,74 @@ func newUnproved() *unproved {
 	return &unproved{named: make(map[peer.ID]*named), at: make(map[string]allowance)}
 }
 
-// name has the next dial of a peer know addresses, and the peer that has named it, until the
-// function is called that it returns.
-func (u *unproved) name(id, by peer.ID, addrs []multiaddr.Multiaddr) (forget func()) {
+// use returns what is named of a peer, until the function is called that it returns.
+func (u *unproved) use(id peer.ID) (n *named, forget func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	n := u.named[id]
+	n = u.named[id]
 	if n == nil {
-		n = &named{addrs: addrs, by: by}
+		n = &named{more: make(chan struct{})}
 		u.named[id] = n
 	}
-	n.requests++
-	return func() {
+	n.users++
+	return n, func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		if n.requests--; n.requests == 0 {
+		if n.users--; n.users == 0 {
 			delete(u.named, id)
 		}
 	}
 }
 
-// admit returns the addresses at which a peer may be dialled now, of the ones that were
-// named, by which peer, and reports whether any was named. It counts one dial for each IP
-// address or DNS name, one for its network or domain, and one for the namer. It admits no list
-// of addresses in the DNS (/dnsaddr), since one name of it may lead to any number.
-func (u *unproved) admit(id peer.ID) (addrs []multiaddr.Multiaddr, by peer.ID, known bool) {
+// add adds a word, the first one of each namer, and the first one with these addresses. A dial that
+// is under way takes it in.
+func (u *unproved) add(n *named, w word) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(n.words) >= maxWords || slices.ContainsFunc(n.words, func(other word) bool {
+		return other.proved == w.proved && (other.by == w.by && w.by != "" || bytes.Equal(other.wire, w.wire))
+	}) {
+		return
+	}
+	n.words = append(n.words, w)
+	close(n.more)
+	n.more = make(chan struct{})
+}
+
+// admit returns what may be dialled now of the words of n but the first ones, and what is closed
+// when there is a further one. It counts one dial for each IP address or DNS name, one for its network or
+// domain, and one for each namer. It admits no list of addresses in the DNS (/dnsaddr), since
+// one name of it may lead to any number.
+func (u *unproved) admit(n *named, but int) (words []word, more <-chan struct{}) {
 	tasks.Locked(&u.mu, func(now time.Time) {
-		n := u.named[id]
-		if n == nil {
-			return
-		}
-		by, known = n.by, true
-		if by != "" && !u.take(now, string(by), ofNamer) {
-			return
-		}
-		times := make(map[string]int) // how many addresses of a place are admitted
-		for _, a := range n.addrs {
-			place, network := scope.Dialled(a)
-			if scope.HasProtocol(a, multiaddr.P_DNSADDR) || times[place] >= unprovedAddrs && place != "" ||
-				times[place] == 0 && !u.takeAt(now, place, network) {
-				u.refused.Add(1)
-				continue
+		more = n.more
+		for _, w := range n.words[but:] {
+			if !w.proved {
+				w.addrs = u.admitted(now, w)
 			}
-			times[place]++
-			addrs = append(addrs, a)
+			words = append(words, w)
 		}
 	})
-	return addrs, by, known
+	return words, more
+}
+
+// admitted returns the addresses of a word that may be dialled now.
+func (u *unproved) admitted(now time.Time, w word) (addrs []multiaddr.Multiaddr) {
+	if w.by != "" && !u.take(now, string(w.by), ofNamer) {
+		return nil
+	}
+	times := make(map[string]int) // how many addresses of a place are admitted
+	for _, a := range w.addrs {
+		place, network := scope.Dialled(a)
+		if scope.HasProtocol(a, multiaddr.P_DNSADDR) || times[place] >= unprovedAddrs && place != "" ||
+			times[place] == 0 && !u.takeAt(now, place, network) {
+			u.refused.Add(1)
+			continue
+		}
+		times[place]++
+		addrs = append(addrs, a)
+	}
+	return addrs
 }
 
 // takeAt takes one dial of a place and of its network, if both have one left. There is no bound
@@ -207,34 +242,46 @@ func (u *unproved) forget(now time.Time) {
 	}
 }
 
-// proved gives back the dials of the address at which a peer was found, and gives its namer
-// more. dialled has the addresses that were admitted, and at those of its connections: these
-// have the IP address in place of a name.
-func (u *unproved) proved(by peer.ID, dialled, at []multiaddr.Multiaddr) {
+// proved gives back the dials of the addresses at which a peer was found, and gives its namers
+// more. words has what was admitted, and at the addresses of its connections: these have the IP
+// address in place of a name. If the host knew addresses before, it may have been found there.
+func (u *unproved) proved(words []word, at []multiaddr.Multiaddr, known bool) {
 	tasks.Locked(&u.mu, func(now time.Time) {
-		u.giveBack(now, string(by))
 		found := make(map[string]bool)
 		for _, a := range at {
 			place, network := scope.Dialled(a)
 			found[place] = true
 			u.giveBack(now, place, inNetwork(network))
 		}
-		byName := make(map[string]string) // the domains of the names
-		for _, a := range dialled {
-			switch place, network := scope.Dialled(a); {
-			case found[place]:
-				return
-			case scope.IsName(a):
-				byName[place] = network
+		words = slices.DeleteFunc(words, func(w word) bool { return w.proved })
+		for _, w := range words {
+			isThere := func(a multiaddr.Multiaddr) bool { place, _ := scope.Dialled(a); return found[place] }
+			switch {
+			case len(words) == 1, slices.ContainsFunc(w.addrs, isThere), slices.ContainsFunc(w.addrs, scope.IsName):
+				u.giveBack(now, string(w.by))
+			}
+			if !known && !slices.ContainsFunc(w.addrs, isThere) {
+				u.giveBackName(now, w.addrs)
 			}
 		}
-		if len(byName) > 1 {
-			return // it was found by one of them
+	})
+}
+
+// giveBackName gives back the dial of the only DNS name among addresses: with others, the peer was
+// found by one of them.
+func (u *unproved) giveBackName(now time.Time, addrs []multiaddr.Multiaddr) {
+	domains := make(map[string]string) // by name
+	for _, a := range addrs {
+		if scope.IsName(a) {
+			place, network := scope.Dialled(a)
+			domains[place] = network
 		}
-		for place, network := range byName {
+	}
+	if len(domains) == 1 {
+		for place, network := range domains {
 			u.giveBack(now, place, inNetwork(network))
 		}
-	})
+	}
 }
 
 // giveBack gives back one dial of each.

@@ -3,6 +3,7 @@ package call
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
@@ -119,6 +121,15 @@ func TestHostileReflectionOfContacts(t *testing.T) {
 	}
 }
 
+// dial returns what is admitted of a peer that one peer names.
+func (u *unproved) dial(id, by peer.ID, addrs ...multiaddr.Multiaddr) []word {
+	n, forget := u.use(id)
+	defer forget()
+	u.add(n, word{by: by, addrs: addrs})
+	words, _ := u.admit(n, 0)
+	return words
+}
+
 // A liar that names one victim in many ways, by DNS names that lead to it or at the neighbours in
 // its network, has the node dial there a few times.
 func TestHostileReflectionInDisguise(t *testing.T) {
@@ -140,10 +151,7 @@ func TestHostileReflectionInDisguise(t *testing.T) {
 			for j := range 32 {
 				addrs = append(addrs, multiaddr.StringCast(addr(i, j)))
 			}
-			forget := u.name("a peer", peer.ID(fmt.Sprint("liar ", i)), addrs)
-			admitted, _, _ := u.admit("a peer")
-			dialled += len(admitted)
-			forget()
+			dialled += len(u.dial("a peer", peer.ID(fmt.Sprint("liar ", i)), addrs...)[0].addrs)
 		}
 		if dialled > networkDials*unprovedAddrs {
 			t.Errorf("%s: %d addresses are dialled, want %d at most", name, dialled, networkDials*unprovedAddrs)
@@ -160,10 +168,9 @@ func TestNamesAreProved(t *testing.T) {
 	}
 	at := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
 	dial := func(addrs ...multiaddr.Multiaddr) (names int) {
-		defer u.name("a peer", "a namer", addrs)()
-		admitted, by, _ := u.admit("a peer")
-		u.proved(by, admitted, []multiaddr.Multiaddr{at})
-		for _, a := range admitted {
+		words := u.dial("a peer", "a namer", addrs...)
+		u.proved(words, []multiaddr.Multiaddr{at}, false)
+		for _, a := range words[0].addrs {
 			if scope.IsName(a) {
 				names++
 			}
@@ -191,15 +198,13 @@ func TestUnproved(t *testing.T) {
 		u := newUnproved()
 		at := multiaddr.StringCast("/ip4/9.9.9.9/tcp/1")
 		dial := func(addr multiaddr.Multiaddr) bool {
-			defer u.name("a peer", "", []multiaddr.Multiaddr{addr})()
-			addrs, _, _ := u.admit("a peer")
-			return len(addrs) == 1
+			return len(u.dial("a peer", "", addr)[0].addrs) == 1
 		}
 		for i := range 200 {
 			if !dial(at) {
 				t.Fatalf("dial %d is refused", i)
 			}
-			u.proved("", nil, []multiaddr.Multiaddr{at})
+			u.proved(nil, []multiaddr.Multiaddr{at}, false)
 		}
 		home := multiaddr.StringCast("/ip4/192.168.1.1/tcp/1")
 		for range 200 {
@@ -263,4 +268,53 @@ func TestHostileNamer(t *testing.T) {
 			t.Errorf("after a while, %d more are dialled", n)
 		}
 	})
+}
+
+// A dial that hangs where a liar has named a peer does not hold up a request that knows where it
+// is, nor the first one: by the word of another peer, or from the table.
+func TestTrueAddressBesideFalse(t *testing.T) {
+	for name, how := range map[string]func(t *testing.T, c *caller, to routing.Contact){
+		"another request": func(t *testing.T, c *caller, to routing.Contact) {
+			if _, err := c.Request(t.Context(), nil, to, protocol.Ping{}, nil); err != nil {
+				t.Errorf("a request to a peer at its address: %v", err)
+			}
+		},
+		"the lookup": func(_ *testing.T, c *caller, to routing.Contact) { c.Also(to) },
+	} {
+		for _, by := range []peer.ID{calltest.ID(1), ""} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCaller(t, Config{})
+				id := calltest.ID(2000)
+				c.net.Add(id, calltest.Names())
+				if by == "" { // it is a contact of the table
+					if _, err := c.ask(t.Context(), 2000); err != nil {
+						t.Fatal(err)
+					}
+					c.net.Disconnect(id)
+					c.net.Host().Peerstore().ClearAddrs(id)
+				}
+				c.net.HangElsewhere(id)
+				var first error
+				var all sync.WaitGroup
+				spent := roomtest.Took(func() {
+					all.Go(func() {
+						lie := named32(id, "/ip4/9.9.9.9")
+						lie.Namer = calltest.ID(2)
+						_, first = c.Request(t.Context(), nil, lie, protocol.Ping{}, nil)
+					})
+					time.Sleep(time.Second)
+					to := calltest.Contact(id)
+					to.Namer = by
+					how(t, c, to)
+					all.Wait()
+				})
+				if first != nil || spent > time.Second+4*calltest.RoundTrip {
+					t.Errorf("%s, named by %q: the first request %v, after %v", name, by, first, spent)
+				}
+				if synctest.Wait(); len(c.unproved.named) > 0 {
+					t.Errorf("%d peers are remembered", len(c.unproved.named))
+				}
+			})
+		}
+	}
 }

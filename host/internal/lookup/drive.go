@@ -29,12 +29,14 @@ type askFunc func(ctx context.Context, c routing.Contact, about peer.ID, reaches
 type span struct{ began, ended time.Time }
 
 // drive runs l to completion, and no other goroutine touches l. It starts a task per
-// request that l wants, which calls ask, and hands each answer to settle. It does not wait
-// for the requests that are under way when l is done: they go on for call.StragglerTime.
+// request that l wants, which calls ask, and hands each answer to settle. It calls also with a
+// contact that is to be dialled elsewhere, too. It does not wait for the requests that are under way when l is done: they go on for call.StragglerTime.
 //
 // If ctx ends first, drive returns its cause, and the requests end at once. It returns
 // the times of its begin and its end too.
-func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, settle func(context.Context, answer)) (s span, err error) {
+func drive(
+	ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, also func(routing.Contact), settle func(context.Context, answer),
+) (s span, err error) {
 	r := newRequests(ctx, group, ask)
 	defer close(r.over)
 	timer := time.NewTimer(0)
@@ -54,6 +56,8 @@ func drive(ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFu
 		case routing.Ask:
 			PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.SendingQuery, ID: action.Contact.ID})
 			r.send(action.Contact, action.About.ID) //nolint:contextcheck // a request may outlive the operation
+		case routing.Also:
+			also(action.Contact)
 		case routing.Drop:
 			r.drop(action.Contact.ID)
 		case routing.Done:

@@ -43,7 +43,7 @@ func script(ctx context.Context, t *testing.T, knows map[peer.ID][]peer.ID, seed
 			}
 			return resp, nil
 		},
-		func(_ context.Context, a answer) { feed(l, a) })
+		nil, func(_ context.Context, a answer) { feed(l, a) })
 	return l.Result(), err
 }
 
@@ -119,7 +119,7 @@ func TestDialHasItsOwnTime(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 			return protocol.Response{}, nil
-		}, func(_ context.Context, a answer) { l.Answered(a.from.ID, nil) })
+		}, nil, func(_ context.Context, a answer) { l.Answered(a.from.ID, nil) })
 		if got := l.Result().Closest; err != nil || len(got) != 2 { // one has taken 200ms
 			t.Errorf("found %v, %v; want both", got, err)
 		}
@@ -142,7 +142,7 @@ func TestDriveDrops(t *testing.T) {
 				ends <- time.Since(start)
 			}
 			return protocol.Response{}, nil
-		}, func(_ context.Context, a answer) { l.Answered(a.from.ID, nil) })
+		}, nil, func(_ context.Context, a answer) { l.Answered(a.from.ID, nil) })
 		if got := l.Result().Closest; err != nil || len(got) != 1 || got[0].ID != last {
 			t.Errorf("found %v, %v; want the one that answers", got, err)
 		}
@@ -183,7 +183,7 @@ func BenchmarkLookup(b *testing.B) {
 			func(_ context.Context, c routing.Contact, _ peer.ID, _ func(call.Stage)) (protocol.Response, error) {
 				return answers[c.ID], nil
 			},
-			func(_ context.Context, a answer) {
+			nil, func(_ context.Context, a answer) {
 				closer := make([]routing.Contact, 0, len(a.resp.Closer))
 				for _, p := range a.resp.Closer {
 					closer = append(closer, routing.ContactOf(p.ID))
@@ -229,7 +229,7 @@ func TestDriveAsksAboutOthers(t *testing.T) {
 				}
 				return resp, nil
 			},
-			func(_ context.Context, a answer) {
+			nil, func(_ context.Context, a answer) {
 				if !feed(l, a) && a.err == nil {
 					t.Errorf("the answer of %v is not awaited", a.from.ID)
 				}

@@ -96,6 +96,55 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// Liars, up to half of the k closest seeds, that name the closest peers at addresses which swallow
+// dials, before honest peers name them, hide none.
+func TestHostileHangingAddresses(t *testing.T) {
+	for _, liars := range []int{1, 2, testK / 2} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 0)
+			key := routing.KeyOf([]byte("key"))
+			var hidden []peer.ID
+			for i := range 5000 {
+				hidden = append(hidden, calltest.ID(1000+i))
+			}
+			slices.SortFunc(hidden, func(a, b peer.ID) int { return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b))) })
+			hidden = hidden[:testK]
+			for _, id := range hidden {
+				n.net.Add(id, calltest.Names(hidden...))
+				n.net.HangElsewhere(id)
+			}
+			for i := range 20 {
+				n.admit(t, calltest.ID(1+i), calltest.After(20*time.Millisecond, calltest.Names(hidden...)))
+			}
+			for i, c := range n.table.Seeds(key, liars) {
+				n.net.Add(c.ID, elsewhere(i, hidden))
+			}
+			r, spent := n.find(t, "key")
+			all := 0
+			for _, id := range peersOf(r.Closest) {
+				if slices.Contains(hidden, id) {
+					all++
+				}
+			}
+			t.Logf("%d liars: %d of the %d closest are found, in %v, with %d requests", liars, all, testK, spent, len(n.net.Asked()))
+			if all < testK {
+				t.Errorf("with %d liars, %d of the %d closest are found", liars, all, testK)
+			}
+		})
+	}
+}
+
+// elsewhere returns the answer of a liar that names peers at addresses of its own choice.
+func elsewhere(liar int, ids []peer.ID) calltest.Answer {
+	return func(context.Context, protocol.Request) (resp protocol.Response, _ error) {
+		for i, id := range ids {
+			addr := multiaddr.StringCast(fmt.Sprintf("/ip4/%d.9.%d.9/tcp/1", 20+liar, i))
+			resp.Closer = append(resp.Closer, protocol.Peer{ID: id, Addrs: []multiaddr.Multiaddr{addr}})
+		}
+		return resp, nil
+	}
+}
+
 // Where a key is crowded, a sink is told so, by a survey too, which looks the key up each time;
 // what it is sent reaches honest peers as well. Without a sink, the result has the k closest.
 func TestCrowdedKey(t *testing.T) {

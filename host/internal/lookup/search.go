@@ -156,7 +156,7 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	if t := traceOf(ctx); t != nil {
 		s.trace = t.begin()
 	}
-	during, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, s.settle)
+	during, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, e.cfg.Call.Also, s.settle)
 	s.turn.Leave()
 	if err == nil && e.cfg.Tasks.Closed() {
 		err = kaderr.ErrClosed // the requests that failed just now may have ended by it

@@ -132,7 +132,7 @@ type Network struct {
 	mu        sync.Mutex
 	answers   map[peer.ID]Answer
 	connected map[peer.ID]bool
-	hangs     map[peer.ID]bool
+	hangs     map[peer.ID]func(known []multiaddr.Multiaddr) bool
 	dialled   []peer.ID
 	asked     []Asked
 	most      int  // requests that a peer takes at once
@@ -142,12 +142,12 @@ type Network struct {
 // New returns a network without peers.
 func New(t *testing.T) *Network {
 	t.Helper()
-	n := &Network{answers: make(map[peer.ID]Answer), connected: make(map[peer.ID]bool), hangs: make(map[peer.ID]bool)}
+	n := &Network{answers: make(map[peer.ID]Answer), connected: make(map[peer.ID]bool), hangs: make(map[peer.ID]func([]multiaddr.Multiaddr) bool)}
 	n.host = newHost(t, n)
 	return n
 }
 
-// Add adds a peer that can be dialled, or changes how it answers. It ends Hang.
+// Add adds a peer that can be dialled, or changes how it answers. It ends Hang and HangElsewhere.
 func (n *Network) Add(id peer.ID, a Answer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -170,10 +170,18 @@ func (n *Network) set(connected bool, ids []peer.ID) {
 }
 
 // Hang has dials of a peer that begin from now on take for ever.
-func (n *Network) Hang(id peer.ID) {
+func (n *Network) Hang(id peer.ID) { n.hang(id, func([]multiaddr.Multiaddr) bool { return true }) }
+
+// HangElsewhere has dials of a peer take for ever that begin while the host does not know its Addr.
+func (n *Network) HangElsewhere(id peer.ID) {
+	at := Addr(id)
+	n.hang(id, func(known []multiaddr.Multiaddr) bool { return !slices.ContainsFunc(known, at.Equal) })
+}
+
+func (n *Network) hang(id peer.ID, hangs func(known []multiaddr.Multiaddr) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.hangs[id] = true
+	n.hangs[id] = hangs
 }
 
 // Dialled returns the peers that were dialled, in order.
@@ -198,7 +206,7 @@ func (n *Network) Dial(ctx context.Context, to peer.ID) error {
 	n.dialled = append(n.dialled, to)
 	known, hangs := n.answers[to] != nil, n.hangs[to]
 	n.mu.Unlock()
-	if hangs {
+	if hangs != nil && hangs(n.host.peers.Addrs(to)) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
