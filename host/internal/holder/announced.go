@@ -128,7 +128,7 @@ const ownOrigin = 1
 // origin is the network of that peer, or the peer itself; what peers announce of themselves
 // does not share places with what the same network passes on.
 func (h *Holder) entry(from, provider peer.ID, kept announce.Kept) store.Provider {
-	origin := numberOf(cmp.Or(h.quota.networkOf(from), string(from))) &^ ownOrigin
+	origin := numberOf(cmp.Or(h.quota.networkOf(from).group, string(from))) &^ ownOrigin
 	if from == provider {
 		origin |= ownOrigin
 	}

@@ -45,8 +45,8 @@ func TestHostileProviders(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHolder(t, Config{})
-			network := make(map[peer.ID]string)
-			h.quota.network = func(id peer.ID) string { return network[id] }
+			networks := make(map[peer.ID]string)
+			h.quota.network = func(id peer.ID) network { return network{networks[id], networks[id]} }
 			send := func(from peer.ID, add protocol.AddProvider) {
 				t.Helper()
 				if err := receive(t, h, from, add); err != nil {
@@ -57,10 +57,10 @@ func TestHostileProviders(t *testing.T) {
 			var adds []protocol.AddProvider
 			for i := range honest {
 				key, id := roomtest.NewPeer(t)
-				ids[id], network[id] = true, fmt.Sprintf("60.%d.0.0", i)
+				ids[id], networks[id] = true, fmt.Sprintf("60.%d.0.0", i)
 				adds = append(adds, signedBy(key, id, content, i))
 			}
-			network["hostile 0"] = "192.0.2.0"
+			networks["hostile 0"] = "192.0.2.0"
 			pass := func() {
 				for _, add := range adds {
 					if tt.repeats {
@@ -80,9 +80,9 @@ func TestHostileProviders(t *testing.T) {
 				for s := range tt.senders {
 					key, id := roomtest.NewPeer(t)
 					from := peer.ID(fmt.Sprint("hostile ", s))
-					network[from] = fmt.Sprintf("192.0.%d.0", 2+s)
+					networks[from] = fmt.Sprintf("192.0.%d.0", 2+s)
 					if tt.itself {
-						network[id], from = network[from], id
+						networks[id], from = networks[from], id
 					}
 					send(from, signedBy(key, id, content, i))
 				}

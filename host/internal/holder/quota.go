@@ -20,9 +20,13 @@ import (
 // the limits of the store itself.
 const maxQuotaPeers = 16_384
 
-// networkShares is how many shares of a peer the peers of one network of addresses have
-// together (IPv4 /24, IPv6 /48): identities cost nothing.
-const networkShares = 2
+// groupShares is how many shares of a peer the peers of one network of addresses have
+// together (IPv4 /24, IPv6 /48), since identities cost nothing, and wideShares is that of a wider
+// network (/16, /32): addresses of one owner cost little.
+const (
+	groupShares = 2
+	wideShares  = 4
+)
 
 // roomyUntil is how full the store may be of announcements, while a peer that has used up its share
 // may still add some: a client that announces 100 000 contents takes a sixth of a store in memory.
@@ -38,15 +42,21 @@ const valueCost = 1 << 10
 // which it has expired. A peer that stores again what is held adds nothing, so peers that
 // keep records alive are not held up.
 type quota struct {
-	self    peer.ID                 // for which there is no bound
-	limit   int                     // bytes of a peer; negative: none
-	age     time.Duration           // in which they leak away; negative: records never expire
-	network func(id peer.ID) string // of a sender; empty, or nil: not bounded
+	self    peer.ID                  // for which there is no bound
+	limit   int                      // bytes of a peer; negative: none
+	age     time.Duration            // in which they leak away; negative: records never expire
+	network func(id peer.ID) network // of a sender; nil: not bounded
 
 	mu   sync.Mutex
 	used map[string]usage // by the bytes of a peer ID, or by network
 
 	refused uint64 // charges that were too much
+}
+
+// A network is where a sender is. Its fields are empty if that is not known, or private: then it
+// is not bounded.
+type network struct {
+	group, wide string // see scope.Group, scope.Wide
 }
 
 // A usage is how many bytes a peer, or a network, took up at a time.
@@ -63,10 +73,10 @@ type sharer struct {
 
 // A charge is what a write counts, against which sharers. The zero charge is nothing.
 type charge struct {
-	of    [2]sharer
+	of    [3]sharer
 	n     int // how many there are
 	bytes float64
-	added [2]float64 // what was counted against each: no sharer has more than its limit
+	added [3]float64 // what was counted against each: no sharer has more than its limit
 }
 
 // chargeOf returns what bytes of a peer count against: nothing if there is no bound.
@@ -76,30 +86,32 @@ func (q *quota) chargeOf(id peer.ID, bytes int) (c charge) {
 	}
 	c.bytes, c.n = float64(bytes), 1
 	c.of[0] = sharer{string(id), float64(q.limit)}
-	if network := q.networkOf(id); network != "" {
-		c.of[1], c.n = sharer{network, networkShares * float64(q.limit)}, 2
+	if in := q.networkOf(id); in.group != "" {
+		c.of[1] = sharer{in.group, groupShares * float64(q.limit)}
+		c.of[2] = sharer{"wide " + in.wide, wideShares * float64(q.limit)} // it begins with a group
+		c.n = len(c.of)
 	}
 	return c
 }
 
-// networkOf returns the network of a sender; empty if it is not known, or private.
-func (q *quota) networkOf(id peer.ID) string {
+// networkOf returns where a sender is.
+func (q *quota) networkOf(id peer.ID) network {
 	if q.network == nil {
-		return ""
+		return network{}
 	}
 	return q.network(id)
 }
 
 // networkOf returns what says in which network of addresses a connected peer is: by the
 // address of a connection, which is a fact.
-func networkOf(t *table.Table) func(id peer.ID) string {
-	return func(id peer.ID) string {
+func networkOf(t *table.Table) func(id peer.ID) network {
+	return func(id peer.ID) network {
 		for _, addr := range t.Proved(id) {
-			if network := scope.Group(addr); network != "" {
-				return network
+			if group := scope.Group(addr); group != "" {
+				return network{group, scope.Wide(addr)}
 			}
 		}
-		return ""
+		return network{}
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -53,7 +55,7 @@ func TestQuota(t *testing.T) {
 	if got := q.refusals(); got != 5 {
 		t.Errorf("%d refusals are counted, want 5", got)
 	}
-	q.refund(at(20), charge{of: [2]sharer{{"a", 1000}}, n: 1, bytes: 300, added: [2]float64{300}})
+	q.refund(at(20), charge{of: [3]sharer{{"a", 1000}}, n: 1, bytes: 300, added: [3]float64{300}})
 	if _, err := q.charge(at(20), "a", 300, false); err != nil {
 		t.Errorf("what was refunded: %v", err)
 	}
@@ -78,16 +80,16 @@ func TestQuota(t *testing.T) {
 func TestQuotaGivesBackWhatItCharged(t *testing.T) {
 	now := time.Unix(0, 0)
 	for _, later := range []string{"", "198.51.100.0"} {
-		network := "192.0.2.0"
-		q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) string { return network }}
+		group := "192.0.2.0"
+		q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) network { return network{group, group} }}
 		for _, id := range []peer.ID{"a", "b"} {
 			charged, err := q.charge(now, id, 1000, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			network = later
+			group = later
 			q.refund(now, charged)
-			network = "192.0.2.0"
+			group = "192.0.2.0"
 		}
 		for name, u := range q.used {
 			if u.bytes != 0 {
@@ -97,13 +99,32 @@ func TestQuotaGivesBackWhatItCharged(t *testing.T) {
 	}
 }
 
-// The peers of one network have the shares of two peers together.
+// The peers of one network have the shares of two peers together, and those of a wider one the
+// shares of four.
 func TestQuotaOfNetwork(t *testing.T) {
-	q := quota{limit: 1000, age: time.Hour, network: func(peer.ID) string { return "192.0.2.0" }}
-	for i, id := range []peer.ID{"a", "b", "c"} {
-		if _, err := q.charge(time.Unix(0, 0), id, 1000, false); (err == nil) != (i < 2) {
-			t.Errorf("%s: %v", id, err)
+	for groups, want := range map[int]int{1: groupShares, 100: wideShares} {
+		q := quota{limit: 1000, age: time.Hour, network: func(id peer.ID) network {
+			return network{fmt.Sprintf("60.1.%d.0", int(id[0])%groups), "60.1.0.0"}
+		}}
+		for i, id := range "abcdefgh" {
+			if _, err := q.charge(time.Unix(0, 0), peer.ID(id), 1000, false); (err == nil) != (i < want) {
+				t.Errorf("%d groups, %c: %v", groups, id, err)
+			}
 		}
+	}
+}
+
+// A sender is in the networks of its connection, as contacts of the table are.
+func TestNetworkOfSender(t *testing.T) {
+	n := calltest.New(t)
+	in := networkOf(table.New(table.Config{Host: n.Host(), Protocol: testProtocol, Tasks: tasks.NewGroup(), K: 20, Wake: func() {}}))
+	id := calltest.ID(0x0102)
+	if got := in(id); got != (network{}) {
+		t.Errorf("a peer that is not connected is in %v", got)
+	}
+	n.Connect(id)
+	if got, want := in(id), (network{"8.8.1.0", "8.8.0.0"}); got != want {
+		t.Errorf("a peer at %v is in %v, want %v", calltest.Addr(id), got, want)
 	}
 }
 
@@ -167,17 +188,19 @@ func TestHostileStore(t *testing.T) {
 		identities int
 		values     int // of each
 		value      string
+		groups     int // in which they are, of one wider network
 	}{
-		{"101 000 values of one byte from one identity", 1, 101_000, "1"},
-		{"20 values of 1 MiB each from 20 identities of one network", 20, 20, large},
+		{"101 000 values of one byte from one identity", 1, 101_000, "1", 1},
+		{"20 values of 1 MiB each from 20 identities of one network", 20, 20, large, 1},
+		{"20 values of 1 MiB each from 20 identities of one wider network", 20, 20, large, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHolder(t, Config{MaxBytesPerPeer: 16 << 20})
-			h.quota.network = func(id peer.ID) string {
-				if strings.HasPrefix(string(id), "hostile") {
-					return "192.0.2.0"
+			h.quota.network = func(id peer.ID) network {
+				if i, err := strconv.Atoi(strings.TrimPrefix(string(id), "hostile")); err == nil {
+					return network{fmt.Sprintf("192.0.%d.0", i%tt.groups), "192.0.0.0"}
 				}
-				return ""
+				return network{}
 			}
 			now := time.Now()
 			send := func(from peer.ID, key, value string) error {
