@@ -9,7 +9,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multiaddr"
 
@@ -115,15 +114,7 @@ func (l *locator) own() bool {
 			addrs = append(addrs, conn.RemoteMultiaddr())
 		}
 	}
-	if book, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
-		if envelope := book.GetPeerRecord(l.id); envelope != nil {
-			if rec, err := envelope.Record(); err == nil {
-				if rec, ok := rec.(*peer.PeerRecord); ok {
-					addrs = append(addrs, scope.Reaching(announce.CertifiedAddrs(rec), s)...)
-				}
-			}
-		}
-	}
+	addrs = append(addrs, scope.Reaching(l.finder.cfg.Table.Certified(l.id), s)...)
 	l.connected = located(append(addrs, inbound...), SourceConnected, l.finder.self, 0)
 	l.hearsay.add(l.finder.self, h.Peerstore().Addrs(l.id))
 	return len(addrs) > 0

@@ -13,6 +13,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/tasks"
@@ -36,6 +38,21 @@ func NewPeerWith(t testing.TB, kind, bits int) (crypto.PrivKey, peer.ID) {
 		t.Fatal(err)
 	}
 	return private, id
+}
+
+// NewSigner returns a new peer, which has signed its addresses, as a peerstore then knows.
+func NewSigner(t testing.TB, book peerstore.Peerstore, addrs ...string) peer.ID {
+	t.Helper()
+	key, id := NewPeer(t)
+	envelope, err := record.Seal(&peer.PeerRecord{PeerID: id, Addrs: Addrs(addrs...), Seq: 1}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certified, _ := peerstore.GetCertifiedAddrBook(book)
+	if _, err := certified.ConsumePeerRecord(envelope, peerstore.RecentlyConnectedAddrTTL); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // Addrs parses addresses.

@@ -54,22 +54,24 @@ func TestAnswerFindNodeOfTarget(t *testing.T) { synctest.Test(t, testAnswerFindN
 func testAnswerFindNodeOfTarget(t *testing.T) {
 	d := newNode(t, 256)
 	contacts := acquaint(d, 100, "/ip4/192.0.2.1/tcp/1")
-	known, unknown := calltest.ID(1001), calltest.ID(1002) // they do not serve
-	addr := multiaddr.StringCast("/ip4/192.0.2.2/tcp/2")
-	for _, id := range []peer.ID{known, aPeer, contacts[0].ID} {
-		d.host.Peerstore().AddAddr(id, addr, time.Hour)
+	unknown, named := calltest.ID(1002), calltest.ID(1003)
+	const addr = "/ip4/192.0.2.2/tcp/2"
+	for _, id := range []peer.ID{contacts[0].ID, named} {
+		d.host.Peerstore().AddAddr(id, multiaddr.StringCast(addr), time.Hour)
 	}
+	known, requester := roomtest.NewSigner(t, d.host.Peerstore(), addr), roomtest.NewSigner(t, d.host.Peerstore(), addr) // they do not serve
 	for name, tt := range map[string]struct {
 		target peer.ID
 		told   bool
 	}{
 		"known":     {known, true},
 		"unknown":   {unknown, false},
-		"requester": {aPeer, true},
+		"named":     {named, false}, // by a stranger, who may have lied
+		"requester": {requester, true},
 		"contact":   {contacts[0].ID, true},
 		"us":        {d.host.ID(), true},
 	} {
-		resp := answered(t, d, aPeer, scope.Private, protocol.FindNode{Target: []byte(tt.target)})
+		resp := answered(t, d, requester, scope.Private, protocol.FindNode{Target: []byte(tt.target)})
 		got := peerIDs(resp.Closer)
 		if told := len(got) > 0 && got[0] == tt.target; told != tt.told {
 			t.Errorf("%s: told %v, want %v", name, told, tt.told)
@@ -81,7 +83,7 @@ func testAnswerFindNodeOfTarget(t *testing.T) {
 			t.Errorf("%s: the target is named twice", name)
 		}
 		// For another request, the same bytes are a key and no peer.
-		resp = answered(t, d, aPeer, scope.Private, protocol.GetProviders{Key: []byte(tt.target)})
+		resp = answered(t, d, requester, scope.Private, protocol.GetProviders{Key: []byte(tt.target)})
 		if name != "contact" && slices.Contains(peerIDs(resp.Closer), tt.target) {
 			t.Errorf("%s: named in an answer that is not about a peer", name)
 		}

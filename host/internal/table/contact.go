@@ -140,9 +140,10 @@ func (t *Table) KeepDialled(conn network.Conn) {
 	t.cfg.Host.Peerstore().AddAddr(id, conn.RemoteMultiaddr(), peerstore.ConnectedAddrTTL)
 }
 
-// Announcement returns a peer as it is given to other peers, by what the host knows of
-// it; this node itself is possible. It is nil if the host knows no address, or Config.Accept
-// refuses the peer.
+// Announcement returns a peer as it is given to other peers; this node itself is possible. It is
+// nil if no address is known to be its own, or Config.Accept refuses the peer. The host knows
+// others, for minutes, on the word of strangers: an answer would have them look proved. So a peer
+// that is neither a contact nor connected is at the addresses that it has signed.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
 		return t.ownAnnouncement()
@@ -154,7 +155,31 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if len(addrs) == 0 {
 		return nil // as for most targets of FIND_NODE: there is no connection to look for
 	}
+	if c, ok := t.held(routing.KeyOf([]byte(id))); ok {
+		return c.Wire
+	}
+	if !t.Connected(id) {
+		signed := t.Certified(id)
+		addrs = slices.DeleteFunc(addrs, func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(signed, a.Equal) })
+	}
 	return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.Proved(id)...)
+}
+
+// Certified returns the addresses that a peer has signed, of those that the host keeps.
+func (t *Table) Certified(id peer.ID) []multiaddr.Multiaddr {
+	book, ok := peerstore.GetCertifiedAddrBook(t.cfg.Host.Peerstore())
+	if !ok {
+		return nil
+	}
+	envelope := book.GetPeerRecord(id)
+	if envelope == nil {
+		return nil
+	}
+	signed, err := envelope.Record()
+	if rec, ok := signed.(*peer.PeerRecord); err == nil && ok {
+		return announce.CertifiedAddrs(rec)
+	}
+	return nil
 }
 
 // ownAnnouncement is Announcement of this node.

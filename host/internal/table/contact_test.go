@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -169,12 +169,13 @@ func TestDisconnected(t *testing.T) {
 	})
 }
 
-// A peer is announced with the addresses that the host knows, this node with its own.
+// A peer is announced as the contact that it is, this node with its own addresses.
 func TestAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newTable(t, Config{})
 		id, self := calltest.ID(1), f.host.ID()
 		f.at(id)
+		f.answer(id)
 		for _, id := range peers(1) {
 			if p, err := f.Announcement(id).Peer(); err != nil || p.ID != id || len(p.Addrs) != 1 {
 				t.Errorf("announced as %v, %v", p, err)
@@ -188,6 +189,31 @@ func TestAnnouncement(t *testing.T) {
 		}
 		if w := f.Announcement(""); w != nil {
 			t.Errorf("no peer is announced: %x", w)
+		}
+	})
+}
+
+// A peer is not announced where strangers have named it, though the host knows these addresses for
+// a while: a contact is where it was found, and another one where it has signed that it is.
+func TestHostileHearsay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		id := calltest.ID(1)
+		f.at(id)
+		f.answer(id)
+		named := calltest.ID(10)
+		f.Learn(named, []multiaddr.Multiaddr{calltest.Addr(named)})
+		if w := f.Announcement(named); w != nil {
+			t.Errorf("a peer is announced where it was named: %x", w)
+		}
+		f.Learn(id, roomtest.Addrs("/ip4/9.9.9.9/tcp/1"))
+		if p, err := f.Announcement(id).Peer(); err != nil || len(p.Addrs) != 1 {
+			t.Errorf("a contact that was named elsewhere is announced at %v, %v", p.Addrs, err)
+		}
+		signer := roomtest.NewSigner(t, f.host.Peerstore(), "/ip4/8.8.8.8/tcp/1")
+		f.Learn(signer, roomtest.Addrs("/ip4/9.9.9.9/tcp/1"))
+		if p, err := f.Announcement(signer).Peer(); err != nil || len(p.Addrs) != 1 || p.Addrs[0].String() != "/ip4/8.8.8.8/tcp/1" {
+			t.Errorf("a peer that has signed another address is announced at %v, %v", p.Addrs, err)
 		}
 	})
 }
