@@ -83,10 +83,18 @@ func (b *book) AddAddr(id peer.ID, addr multiaddr.Multiaddr, ttl time.Duration) 
 	b.AddAddrs(id, []multiaddr.Multiaddr{addr}, ttl)
 }
 
-// SetAddrs replaces the addresses of a peer.
+// SetAddrs adds addresses of a peer, for a time, or drops them if that is 0 or less.
 func (b *book) SetAddrs(id peer.ID, addrs []multiaddr.Multiaddr, ttl time.Duration) {
-	b.ClearAddrs(id)
-	b.AddAddrs(id, addrs, ttl)
+	if ttl > 0 {
+		b.AddAddrs(id, addrs, ttl)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.known[id]; ok {
+		e.addrs = slices.DeleteFunc(slices.Clone(e.addrs), func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(addrs, a.Equal) })
+		b.known[id] = e
+	}
 }
 
 // SetAddr is SetAddrs of one address.

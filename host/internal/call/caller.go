@@ -126,7 +126,7 @@ func (c *Caller) ask(
 	if reaches == nil {
 		reaches = func(Stage) {}
 	}
-	defer c.learn(to)()
+	defer c.learn(to, false)()
 	c.cfg.Pulse.Begin()
 	defer c.cfg.Pulse.End()
 	if o := c.cfg.Observer; o.Traced() {

@@ -2,74 +2,136 @@ package call
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/routing"
 )
 
-// Also has the request to a contact that is under way dial it at the addresses of its Wire, too.
-func (c *Caller) Also(to routing.Contact) { c.learn(to)() }
+// dialHangs is when a dial makes way for one of other addresses of the same peer, if there is no
+// room for both. A dial that is answered takes a few round trips.
+const dialHangs = time.Second
+
+// Also has the request to a contact that is under way dial it at the addresses of its Wire, too:
+// where it is dialled now, it is taken not to be.
+func (c *Caller) Also(to routing.Contact) { c.learn(to, true)() }
 
 // learn has a dial of a contact know its addresses, one that is under way too, until the
 // function is called that it returns. The ones of a contact of the table are proved, unless
 // another peer names it there.
-func (c *Caller) learn(to routing.Contact) (forget func()) {
+func (c *Caller) learn(to routing.Contact, urgent bool) (forget func()) {
 	if c.cfg.Table.Connected(to.ID) {
 		return func() {}
 	}
 	n, forget := c.unproved.use(to.ID)
 	if p, err := announce.Wire(to.Wire).Peer(); err == nil {
 		c.unproved.add(n, word{
-			by: to.Namer, wire: to.Wire, addrs: p.Addrs, proved: to.Namer == "" && c.cfg.Table.Has(to.ID),
+			by: to.Namer, wire: to.Wire, addrs: p.Addrs, urgent: urgent, proved: to.Namer == "" && c.cfg.Table.Has(to.ID),
 		})
 	}
 	return forget
 }
 
 // dial dials a peer: at the addresses that the host knows, and at the ones that others have
-// named, as far as these may be dialled. Addresses that are named while it waits are dialled beside:
-// the first ones may be those of a liar.
+// named, as far as these may be dialled. Addresses that are named while it waits are dialled beside,
+// as far as the swarm has room: the first ones may be those of a liar.
 func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	n, forget := c.unproved.use(to)
 	defer forget()
-	dialling, cancel := context.WithCancel(ctx)
-	defer cancel()
-	known := len(c.cfg.Host.Peerstore().Addrs(to)) > 0
-	ended := make(chan error, maxWords+1)
-	var all []word
-	for underWay := 0; ; {
+	known := c.cfg.Host.Peerstore().Addrs(to)
+	d := &dials{caller: c, to: to, known: known, ended: make(chan error, maxWords+1)}
+	d.ctx, d.cancel = context.WithCancel(ctx)
+	defer func() { d.cancel() }()
+	var all, next []word
+	for first := true; ; first = false {
 		words, more := c.unproved.admit(n, len(all))
-		first, some := underWay == 0, false
-		for _, w := range words {
-			c.cfg.Table.Learn(to, w.addrs)
-			known, some = known || w.proved, some || len(w.addrs) > 0
-		}
 		all = append(all, words...)
-		switch {
-		case first && len(words) > 0 && !some && !known:
+		next = append(next, slices.DeleteFunc(words, func(w word) bool { return len(w.addrs) == 0 })...)
+		if first && len(all) > 0 && len(next) == 0 && len(known) == 0 {
 			return errUnproved
-		case first && c.cfg.Dialled != nil:
+		}
+		if first && c.cfg.Dialled != nil {
 			c.cfg.Dialled(to)
 		}
-		if first || some {
-			if !c.cfg.Tasks.Go(func(context.Context) { ended <- c.cfg.Transport.Dial(dialling, to) }) {
-				return kaderr.ErrClosed
-			}
-			underWay++
+		if first && len(next) == 0 {
+			d.begin(nil)
+		}
+		for len(next) > 0 && d.room(ctx, next[0]) {
+			d.begin(next[0].addrs)
+			next = next[1:]
+		}
+		var wait <-chan time.Time
+		if len(next) > 0 && d.underWay > 0 {
+			wait = time.After(time.Until(d.since.Add(dialHangs)))
 		}
 		select {
-		case err := <-ended:
-			if err == nil {
-				c.unproved.proved(all, c.cfg.Table.Proved(to), known)
+		case err := <-d.ended:
+			d.underWay--
+			switch {
+			case err == nil:
+				wasKnown := len(known) > 0 || slices.ContainsFunc(all, func(w word) bool { return w.proved })
+				c.unproved.proved(all, c.cfg.Table.Proved(to), wasKnown)
 				return nil
-			}
-			if underWay--; underWay == 0 {
+			case d.underWay == 0 && len(next) == 0:
 				return err
 			}
 		case <-more:
+		case <-wait:
 		}
+	}
+}
+
+// dials are the dials of one peer at a time: the swarm joins them, and dials at most
+// swarm.DefaultPerPeerRateLimit addresses of it at once. They belong to one goroutine.
+type dials struct {
+	caller   *Caller
+	to       peer.ID
+	known    []multiaddr.Multiaddr // to the host, before
+	ctx      context.Context
+	cancel   context.CancelFunc
+	ended    chan error
+	underWay int
+	named    []multiaddr.Multiaddr // of those under way
+	since    time.Time             // when the last one began
+}
+
+// room reports whether a further word may be dialled now. If there is no room for it beside the
+// others, and these hang, they end.
+func (d *dials) room(ctx context.Context, w word) bool {
+	switch {
+	case d.underWay == 0, len(d.known)+len(d.named)+len(w.addrs) <= swarm.DefaultPerPeerRateLimit:
+		return true
+	case !w.urgent && time.Since(d.since) < dialHangs:
+		return false
+	}
+	d.cancel()
+	for ; d.underWay > 0; d.underWay-- {
+		if err := <-d.ended; err == nil {
+			d.ended <- nil // it was found just now
+			return false
+		}
+	}
+	isKnown := func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(d.known, a.Equal) }
+	d.caller.cfg.Host.Peerstore().SetAddrs(d.to, slices.DeleteFunc(d.named, isKnown), 0)
+	d.named = nil
+	d.ctx, d.cancel = context.WithCancel(ctx)
+	return true
+}
+
+// begin dials the peer at some addresses, and at those that the host knows.
+func (d *dials) begin(addrs []multiaddr.Multiaddr) {
+	c, ctx := d.caller, d.ctx
+	c.cfg.Table.Learn(d.to, addrs)
+	d.named = append(d.named, addrs...)
+	d.since = time.Now()
+	d.underWay++
+	if !c.cfg.Tasks.Go(func(context.Context) { d.ended <- c.cfg.Transport.Dial(ctx, d.to) }) {
+		d.ended <- kaderr.ErrClosed
 	}
 }

@@ -79,7 +79,8 @@ type word struct {
 	by     peer.ID // empty if it is not known
 	wire   announce.Wire
 	addrs  []multiaddr.Multiaddr
-	proved bool // the host has them already
+	proved bool // that the peer was there
+	urgent bool // the peer is taken not to be where it is dialled now
 }
 
 // An allowance is how many dials may begin, at a time.
@@ -131,7 +132,7 @@ func (u *unproved) add(n *named, w word) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(n.words) >= maxWords || slices.ContainsFunc(n.words, func(other word) bool {
-		return other.proved == w.proved && (other.by == w.by && w.by != "" || bytes.Equal(other.wire, w.wire))
+		return other.proved == w.proved && other.urgent == w.urgent && (other.by == w.by && w.by != "" || bytes.Equal(other.wire, w.wire))
 	}) {
 		return
 	}

@@ -1,0 +1,79 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/go-kad/kad/host/internal/announce"
+	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
+	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
+)
+
+// swallows returns addresses that take a connection and say nothing.
+func swallows(t *testing.T, count int) (addrs []multiaddr.Multiaddr) {
+	t.Helper()
+	for range count {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		addrs = append(addrs, multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)))
+	}
+	return addrs
+}
+
+// A liar that names a peer at more addresses which swallow dials than the swarm dials at once, 8,
+// hides it no longer than one that names one.
+func TestHostileManyAddresses(t *testing.T) {
+	group := roomtest.NewGroup(t)
+	var hosts [2]lhost.Host
+	for i := range hosts {
+		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = h.Close() })
+		hosts[i] = h
+	}
+	h, there := hosts[0], hosts[1]
+	tab := table.New(table.Config{Host: h, Protocol: "/test", Tasks: group, K: 20, Wake: func() {}})
+	c := New(Config{
+		Host: h, Table: tab, Tasks: group, Transport: NewStreams(h, "/test", "/test/many", nil, func() {}),
+		RequestTimeout: 20 * time.Second, SlowAfter: time.Second, MaxDials: 64,
+	})
+	at := func(by peer.ID, addrs []multiaddr.Multiaddr) routing.Contact {
+		to := routing.ContactOf(there.ID())
+		to.Namer, to.Wire = by, announce.Encode(protocol.Peer{ID: there.ID(), Addrs: addrs})
+		return to
+	}
+	ended := make(chan error, 1)
+	group.Go(func(context.Context) {
+		_, err := c.Request(t.Context(), nil, at(calltest.ID(1), swallows(t, 20)), protocol.Ping{}, nil)
+		ended <- err
+	})
+	for begun := uint64(0); begun == 0; time.Sleep(10 * time.Millisecond) {
+		begun = c.Dials().Begun
+	}
+	began := time.Now()
+	c.Also(at(calltest.ID(2), there.Addrs()))
+	err := <-ended // it is reached, and serves nothing
+	if spent := time.Since(began); OutcomeOf(err) != table.Refused || spent > 5*time.Second {
+		t.Errorf("after %v: %v", spent, err)
+	}
+	if left := c.Dials(); left.Failed > 0 {
+		t.Errorf("%+v, want no dial that failed", left)
+	}
+	t.Logf("dialled where it is in %v", time.Since(began))
+}
