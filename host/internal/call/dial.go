@@ -47,7 +47,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	known := c.cfg.Host.Peerstore().Addrs(to)
 	d := &dials{caller: c, to: to, known: known, ended: make(chan error, maxWords+1)}
 	d.ctx, d.cancel = context.WithCancel(ctx)
-	defer func() { d.cancel() }()
+	defer d.end()
 	var all, next []word
 	for first := true; ; first = false {
 		words, more := c.unproved.admit(n, len(all))
@@ -110,18 +110,27 @@ func (d *dials) room(ctx context.Context, w word) bool {
 	case !w.urgent && time.Since(d.since) < dialHangs:
 		return false
 	}
-	d.cancel()
+	d.cancel() // and end, when all have
 	for ; d.underWay > 0; d.underWay-- {
 		if err := <-d.ended; err == nil {
 			d.ended <- nil // it was found just now
 			return false
 		}
 	}
-	isKnown := func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(d.known, a.Equal) }
-	d.caller.cfg.Host.Peerstore().SetAddrs(d.to, slices.DeleteFunc(d.named, isKnown), 0)
-	d.named = nil
+	d.end()
 	d.ctx, d.cancel = context.WithCancel(ctx)
 	return true
+}
+
+// end ends the dials. The host forgets where the peer was named and not found: it would dial it
+// there for minutes, whoever names it.
+func (d *dials) end() {
+	d.cancel()
+	if !d.caller.cfg.Table.Connected(d.to) {
+		isKnown := func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(d.known, a.Equal) }
+		d.caller.cfg.Host.Peerstore().SetAddrs(d.to, slices.DeleteFunc(d.named, isKnown), 0)
+	}
+	d.named = nil
 }
 
 // begin dials the peer at some addresses, and at those that the host knows.

@@ -134,6 +134,7 @@ type Network struct {
 	connected map[peer.ID]bool
 	hangs     map[peer.ID]func(known []multiaddr.Multiaddr) bool
 	dialled   []peer.ID
+	at        map[peer.ID][]multiaddr.Multiaddr // where they were
 	asked     []Asked
 	most      int  // requests that a peer takes at once
 	inOne     bool // in one message
@@ -142,7 +143,10 @@ type Network struct {
 // New returns a network without peers.
 func New(t *testing.T) *Network {
 	t.Helper()
-	n := &Network{answers: make(map[peer.ID]Answer), connected: make(map[peer.ID]bool), hangs: make(map[peer.ID]func([]multiaddr.Multiaddr) bool)}
+	n := &Network{
+		answers: make(map[peer.ID]Answer), connected: make(map[peer.ID]bool), at: make(map[peer.ID][]multiaddr.Multiaddr),
+		hangs: make(map[peer.ID]func([]multiaddr.Multiaddr) bool),
+	}
 	n.host = newHost(t, n)
 	return n
 }
@@ -191,6 +195,13 @@ func (n *Network) Dialled() []peer.ID {
 	return slices.Clone(n.dialled)
 }
 
+// DialledAt returns the addresses that the host knew of a peer when it was dialled last.
+func (n *Network) DialledAt(id peer.ID) []multiaddr.Multiaddr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.at[id]
+}
+
 // Asked returns the requests that were made, and forgets them.
 func (n *Network) Asked() []Asked {
 	n.mu.Lock()
@@ -204,6 +215,7 @@ func (n *Network) Asked() []Asked {
 func (n *Network) Dial(ctx context.Context, to peer.ID) error {
 	n.mu.Lock()
 	n.dialled = append(n.dialled, to)
+	n.at[to] = n.host.peers.Addrs(to)
 	known, hangs := n.answers[to] != nil, n.hangs[to]
 	n.mu.Unlock()
 	if hangs != nil && hangs(n.host.peers.Addrs(to)) {
