@@ -45,8 +45,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	n, forget := c.unproved.use(to)
 	defer forget()
 	known := c.cfg.Host.Peerstore().Addrs(to)
-	d := &dials{caller: c, to: to, known: known, ended: make(chan error, maxWords+1)}
-	d.ctx, d.cancel = context.WithCancel(ctx)
+	d := &dials{caller: c, to: to, known: known, cancel: func() {}, ended: make(chan error, maxWords+1)}
 	defer d.end()
 	var all, next []word
 	for first := true; ; first = false {
@@ -60,10 +59,10 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 			c.cfg.Dialled(to)
 		}
 		if first && len(next) == 0 {
-			d.begin(nil)
+			d.begin(ctx, nil)
 		}
-		for len(next) > 0 && d.room(ctx, next[0]) {
-			d.begin(next[0].addrs)
+		for len(next) > 0 && d.room(next[0]) {
+			d.begin(ctx, next[0].addrs)
 			next = next[1:]
 		}
 		var wait <-chan time.Time
@@ -93,8 +92,7 @@ type dials struct {
 	caller   *Caller
 	to       peer.ID
 	known    []multiaddr.Multiaddr // to the host, before
-	ctx      context.Context
-	cancel   context.CancelFunc
+	cancel   func()                // those under way
 	ended    chan error
 	underWay int
 	named    []multiaddr.Multiaddr // of those under way
@@ -103,7 +101,7 @@ type dials struct {
 
 // room reports whether a further word may be dialled now. If there is no room for it beside the
 // others, and these hang, they end.
-func (d *dials) room(ctx context.Context, w word) bool {
+func (d *dials) room(w word) bool {
 	switch {
 	case d.underWay == 0, len(d.known)+len(d.named)+len(w.addrs) <= swarm.DefaultPerPeerRateLimit:
 		return true
@@ -118,7 +116,6 @@ func (d *dials) room(ctx context.Context, w word) bool {
 		}
 	}
 	d.end()
-	d.ctx, d.cancel = context.WithCancel(ctx)
 	return true
 }
 
@@ -130,12 +127,15 @@ func (d *dials) end() {
 		isKnown := func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(d.known, a.Equal) }
 		d.caller.cfg.Host.Peerstore().SetAddrs(d.to, slices.DeleteFunc(d.named, isKnown), 0)
 	}
-	d.named = nil
+	d.named, d.cancel = nil, func() {}
 }
 
 // begin dials the peer at some addresses, and at those that the host knows.
-func (d *dials) begin(addrs []multiaddr.Multiaddr) {
-	c, ctx := d.caller, d.ctx
+func (d *dials) begin(ctx context.Context, addrs []multiaddr.Multiaddr) {
+	ctx, cancel := context.WithCancel(ctx)
+	before := d.cancel
+	d.cancel = func() { before(); cancel() }
+	c := d.caller
 	c.cfg.Table.Learn(d.to, addrs)
 	d.named = append(d.named, addrs...)
 	d.since = time.Now()

@@ -59,8 +59,9 @@ func TestHostileManyAddresses(t *testing.T) {
 		return to
 	}
 	ended := make(chan error, 1)
-	group.Go(func(context.Context) {
-		_, err := c.Request(t.Context(), nil, at(calltest.ID(1), swallows(t, 20)), protocol.Ping{}, nil)
+	lie := at(calltest.ID(1), swallows(t, 20))
+	group.Go(func(ctx context.Context) {
+		_, err := c.Request(ctx, nil, lie, protocol.Ping{}, nil)
 		ended <- err
 	})
 	for begun := uint64(0); begun == 0; time.Sleep(10 * time.Millisecond) {
