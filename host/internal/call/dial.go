@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -65,9 +66,9 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 			d.begin(ctx, next[0].addrs)
 			next = next[1:]
 		}
-		var wait <-chan time.Time
+		var hung <-chan struct{}
 		if len(next) > 0 && d.underWay > 0 {
-			wait = time.After(time.Until(d.since.Add(dialHangs)))
+			hung = d.hung
 		}
 		select {
 		case err := <-d.ended:
@@ -81,7 +82,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 				return err
 			}
 		case <-more:
-		case <-wait:
+		case <-hung:
 		}
 	}
 }
@@ -96,7 +97,7 @@ type dials struct {
 	ended    chan error
 	underWay int
 	named    []multiaddr.Multiaddr // of those under way
-	since    time.Time             // when the last one began
+	hung     <-chan struct{}       // closed when the last one hangs
 }
 
 // room reports whether a further word may be dialled now. If there is no room for it beside the
@@ -105,7 +106,7 @@ func (d *dials) room(w word) bool {
 	switch {
 	case d.underWay == 0, len(d.known)+len(d.named)+len(w.addrs) <= swarm.DefaultPerPeerRateLimit:
 		return true
-	case !w.urgent && time.Since(d.since) < dialHangs:
+	case !w.urgent && tasks.Pending(d.hung):
 		return false
 	}
 	d.cancel() // and end, when all have
@@ -133,12 +134,13 @@ func (d *dials) end() {
 // begin dials the peer at some addresses, and at those that the host knows.
 func (d *dials) begin(ctx context.Context, addrs []multiaddr.Multiaddr) {
 	ctx, cancel := context.WithCancel(ctx)
+	hung, forget := context.WithTimeout(ctx, dialHangs)
 	before := d.cancel
-	d.cancel = func() { before(); cancel() }
+	d.cancel = func() { before(); forget(); cancel() }
 	c := d.caller
 	c.cfg.Table.Learn(d.to, addrs)
 	d.named = append(d.named, addrs...)
-	d.since = time.Now()
+	d.hung = hung.Done()
 	d.underWay++
 	if !c.cfg.Tasks.Go(func(context.Context) { d.ended <- c.cfg.Transport.Dial(ctx, d.to) }) {
 		d.ended <- kaderr.ErrClosed
