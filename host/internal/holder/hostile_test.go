@@ -123,7 +123,7 @@ func TestHostileFirstToPassOn(t *testing.T) {
 	const count, holders = 40, 4
 	h := newHolder(t, Config{})
 	content := []byte("a multihash")
-	h.quota.network = func(id peer.ID) string { return string(id) }
+	h.quota.network = func(id peer.ID) network { return network{group: string(id), wide: string(id)} }
 	first := 0
 	for i := range count {
 		key, id := roomtest.NewPeer(t)
