@@ -100,8 +100,9 @@ func (r router) FindProviders(ctx context.Context, c cid.Cid, limit int) (routin
 	first, err, more := next()
 	found := &searched{cancel: cancel, next: next, stop: stop}
 	if err != nil {
+		err = failed(ctx, err) // before Close, which ends ctx
 		_ = found.Close()
-		return nil, failed(ctx, err)
+		return nil, err
 	}
 	if more {
 		found.first = recordOf(first)

@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 	"github.com/prometheus/client_golang/prometheus"
@@ -195,5 +196,36 @@ func TestRoutingFailures(t *testing.T) {
 	}
 	for _, path := range []string{"providers/" + someCID, "peers/" + name, "dht/closest/peers/" + someCID} {
 		ask(path, "closed", http.StatusServiceUnavailable)
+	}
+}
+
+// A search that no peer answers has the status of an answer that did not come, and not that of a
+// requester that has gone.
+func TestRoutingUnanswered(t *testing.T) {
+	hosts, nodes := [2]host.Host{}, [2]*kad.DHT{}
+	for i := range hosts {
+		var err error
+		if hosts[i], err = libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")); err != nil {
+			t.Fatal(err)
+		}
+		defer hosts[i].Close()
+		if nodes[i], err = kad.New(hosts[i], kad.Config{Network: "/test", Mode: kad.ModeServer}); err != nil {
+			t.Fatal(err)
+		}
+		defer nodes[i].Close()
+	}
+	if err := hosts[0].Connect(t.Context(), peer.AddrInfo{ID: hosts[1].ID(), Addrs: hosts[1].Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nodes[0].Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := hosts[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	newRouting(nodes[0], prometheus.NewRegistry()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, routingPath+"providers/"+someCID, nil))
+	if w.Code != http.StatusBadGateway {
+		t.Errorf("%d %s; want %d", w.Code, w.Body, http.StatusBadGateway)
 	}
 }
