@@ -105,14 +105,36 @@ func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	return wants
 }
 
+// maxLeft bounds the peers that are remembered because they have left.
+const maxLeft = 2048
+
 // Disconnected records that a connection to a peer has ended. A contact is then checked,
 // and until it has answered, lookups wait less for it.
 func (t *Table) Disconnected(id peer.ID) {
+	t.noteLeft(id)
 	t.change(func(now time.Time) (due bool) {
 		if due = t.contacts.Doubt(now, routing.ContactOf(id)); due {
 			t.doubts.Add(now, id)
 		}
 		return due
+	})
+}
+
+// noteLeft keeps the addresses that a peer has given, when it leaves. Identify has dropped all
+// others by then; a peer that was not identified has given none.
+func (t *Table) noteLeft(id peer.ID) {
+	if protocols, err := t.cfg.Host.Peerstore().GetProtocols(id); err != nil || len(protocols) == 0 {
+		return
+	}
+	wire := announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)})
+	tasks.Locked(&t.mu, func(time.Time) {
+		for other := range t.left {
+			if len(t.left) < maxLeft {
+				break
+			}
+			delete(t.left, other)
+		}
+		t.left[id] = wire
 	})
 }
 
@@ -143,7 +165,8 @@ func (t *Table) KeepDialled(conn network.Conn) {
 // Announcement returns a peer as it is given to other peers; this node itself is possible. It is
 // nil if no address is known to be its own, or Config.Accept refuses the peer. The host knows
 // others, for minutes, on the word of strangers: an answer would have them look proved. So a peer
-// that is neither a contact nor connected is at the addresses that it has signed.
+// that is neither a contact nor connected is at the addresses that it gave when it was connected
+// last, for as long as the host keeps addresses of it (15 minutes), or at those that it has signed.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
 		return t.ownAnnouncement()
@@ -158,11 +181,22 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if c, ok := t.held(routing.KeyOf([]byte(id))); ok {
 		return c.Wire
 	}
-	if !t.Connected(id) {
+	if t.cfg.Host.Network().Connectedness(id) == network.NotConnected {
+		if wire, ok := t.whereLeft(id); ok {
+			return wire
+		}
 		signed := t.Certified(id)
 		addrs = slices.DeleteFunc(addrs, func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(signed, a.Equal) })
 	}
 	return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.Proved(id)...)
+}
+
+// whereLeft returns a peer at the addresses that noteLeft has kept.
+func (t *Table) whereLeft(id peer.ID) (wire announce.Wire, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	wire, ok = t.left[id]
+	return wire, ok
 }
 
 // Certified returns the addresses that a peer has signed, of those that the host keeps.

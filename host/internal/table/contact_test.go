@@ -218,6 +218,35 @@ func TestHostileHearsay(t *testing.T) {
 	})
 }
 
+// A peer that has left is announced where it said that it is, though it serves nothing and has signed
+// nothing, and not where strangers name it after that. One that was not identified has said nothing.
+func TestAnnouncementOfLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{})
+		left, strange := calltest.ID(1), calltest.ID(2)
+		f.speak(t, left, "/other")
+		for _, id := range []peer.ID{left, strange} {
+			f.at(id)
+			f.Disconnected(id)
+		}
+		f.Learn(left, roomtest.Addrs("/ip4/9.9.9.9/tcp/1"))
+		if p, err := f.Announcement(left).Peer(); err != nil || len(p.Addrs) != 1 || !p.Addrs[0].Equal(calltest.Addr(left)) {
+			t.Errorf("a peer that has left is announced at %v, %v", p.Addrs, err)
+		}
+		if w := f.Announcement(strange); w != nil {
+			t.Errorf("a peer that was not identified is announced: %x", w)
+		}
+		for i := range 2 * maxLeft {
+			id := calltest.ID(10 + i)
+			f.speak(t, id, "/other")
+			f.Disconnected(id)
+		}
+		if len(f.left) > maxLeft {
+			t.Errorf("%d peers that have left are remembered", len(f.left))
+		}
+	})
+}
+
 // A contact is in the network that its connection comes from, and is announced with the
 // addresses that reach as far as that.
 func TestContactOfConnected(t *testing.T) {

@@ -56,9 +56,10 @@ type Table struct {
 	paces    routing.Paces
 	doubts   routing.Doubts
 	departed routing.Departed
-	entered  []routing.Contact // since Entered was called last; or wait for a place
-	changed  uint64            // how many contacts have entered or left
-	near     []routing.Contact // the memory of neighbours
+	entered  []routing.Contact         // since Entered was called last; or wait for a place
+	changed  uint64                    // how many contacts have entered or left
+	near     []routing.Contact         // the memory of neighbours
+	left     map[peer.ID]announce.Wire // peers that were connected, where they said that they are
 
 	live   bool          // there is a contact, and we are not offline
 	filled chan struct{} // closed while live
@@ -83,7 +84,7 @@ func New(cfg Config) *Table {
 	self := routing.KeyOf([]byte(cfg.Host.ID()))
 	t := &Table{
 		cfg: cfg, self: self, filled: make(chan struct{}), single: single{is: make(chan struct{})},
-		notes: notes{bootstrap: cfg.Bootstrap},
+		notes: notes{bootstrap: cfg.Bootstrap}, left: make(map[peer.ID]announce.Wire),
 		contacts: routing.NewTable(self, routing.TableConfig{
 			K:                cfg.K,
 			ProbeAfter:       cfg.ProbeAfter,
