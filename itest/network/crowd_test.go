@@ -203,7 +203,7 @@ func (c *crowd) answer(req protocol.Request, self uint16) []byte {
 }
 
 // lacking returns how many of the k closest members of all contents do not hold them, and how
-// many contents no member holds.
+// many contents more than a quarter of these do not hold.
 func (c *crowd) lacking() (copies, contents int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -211,12 +211,13 @@ func (c *crowd) lacking() (copies, contents int) {
 	key[0], key[1] = multihash.SHA2_256, 32
 	for n, holders := range c.holders {
 		binary.BigEndian.PutUint64(key[26:], uint64(n))
-		for _, i := range c.closest(routing.KeyOf(key)) {
+		closest, lack := c.closest(routing.KeyOf(key)), 0
+		for _, i := range closest {
 			if !slices.Contains(holders, uint16(i)) {
-				copies++
+				lack++
 			}
 		}
-		if len(holders) == 0 {
+		if copies += lack; lack > len(closest)/4 {
 			contents++
 		}
 	}

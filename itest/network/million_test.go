@@ -47,13 +47,13 @@ func testMillion(t *testing.T) {
 	time.Sleep(time.Minute)
 	n.Restart(m.publisher)
 	m.announce(t, count+1)
-	time.Sleep(20 * time.Minute) // what the kill has cut off is published again within 10
+	time.Sleep(20 * time.Minute) // what the kill has cut off before most peers had it is published again within 10
 	if again, failed := m.publisher.DHT.Stats().Publications, count-m.count; again != count || failed > 0 {
 		t.Errorf("%d of %d contents are announced again, %d failed", again, count, failed)
 	}
 	copies, contents := m.lacking()
-	t.Logf("%d contents have no holder, %d copies of %d are missing", contents, copies, count*defaultK)
-	if contents > 0 || copies > count*defaultK/1000 { // what was on its way to peers that are late is not sent again
+	t.Logf("%d copies of %d are missing; %d contents lack a quarter of them", copies, count*defaultK, contents)
+	if contents > 0 || copies > count*defaultK/20 {
 		t.Error("they are too many")
 	}
 	m.day(t)

@@ -50,9 +50,14 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	defer d.end()
 	var all, next []word
 	for first := true; ; first = false {
-		words, more := c.unproved.admit(n, len(all))
+		dialled := slices.Concat(known, d.named)
+		for _, w := range next {
+			dialled = append(dialled, w.addrs...)
+		}
+		words, more := c.unproved.admit(n, len(all), dialled)
 		all = append(all, words...)
 		next = append(next, slices.DeleteFunc(words, func(w word) bool { return len(w.addrs) == 0 })...)
+		slices.SortStableFunc(next, word.compare)
 		if first && len(all) > 0 && len(next) == 0 && len(known) == 0 {
 			return errUnproved
 		}
@@ -67,7 +72,7 @@ func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 			next = next[1:]
 		}
 		var hung <-chan struct{}
-		if len(next) > 0 && d.underWay > 0 {
+		if len(next) > 0 && d.underWay > 0 && !next[0].waits() {
 			hung = d.hung
 		}
 		select {
@@ -101,12 +106,13 @@ type dials struct {
 }
 
 // room reports whether a further word may be dialled now. If there is no room for it beside the
-// others, and these hang, they end.
+// others, and these hang, they end; unless it says the same in part, as words about a peer that is
+// slow do.
 func (d *dials) room(w word) bool {
 	switch {
 	case d.underWay == 0, len(d.known)+len(d.named)+len(w.addrs) <= swarm.DefaultPerPeerRateLimit:
 		return true
-	case !w.urgent && tasks.Pending(d.hung):
+	case w.waits(), !w.urgent && tasks.Pending(d.hung):
 		return false
 	}
 	d.cancel() // and end, when all have

@@ -2,6 +2,7 @@ package call
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -81,6 +82,25 @@ type word struct {
 	addrs  []multiaddr.Multiaddr
 	proved bool // that the peer was there
 	urgent bool // the peer is taken not to be where it is dialled now
+	shared bool // it is dialled at some of the addresses already
+}
+
+// waits reports whether a word that finds no room waits until the dials that are under way have
+// ended.
+func (w word) waits() bool { return w.shared && !w.urgent }
+
+// compare orders words by how soon they are dialled.
+func (w word) compare(other word) int {
+	rank := func(w word) int {
+		switch {
+		case w.urgent:
+			return 0
+		case !w.shared:
+			return 1
+		}
+		return 2
+	}
+	return cmp.Compare(rank(w), rank(other))
 }
 
 // An allowance is how many dials may begin, at a time.
@@ -141,18 +161,22 @@ func (u *unproved) add(n *named, w word) {
 	n.more = make(chan struct{})
 }
 
-// admit returns what may be dialled now of the words of n but the first ones, and what is closed
-// when there is a further one. It counts one dial for each IP address or DNS name, one for its network or
-// domain, and one for each namer. It admits no list of addresses in the DNS (/dnsaddr), since
-// one name of it may lead to any number.
-func (u *unproved) admit(n *named, but int) (words []word, more <-chan struct{}) {
+// admit returns what may be dialled now of the words of n but the first ones, without the addresses
+// that are dialled already, and what is closed when there is a further word. It counts one dial
+// for each IP address or DNS name, one for its network or domain, and one for each namer. It admits
+// no list of addresses in the DNS (/dnsaddr), since one name of it may lead to any number.
+func (u *unproved) admit(n *named, but int, dialled []multiaddr.Multiaddr) (words []word, more <-chan struct{}) {
+	isDialled := func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(dialled, a.Equal) }
 	tasks.Locked(&u.mu, func(now time.Time) {
 		more = n.more
 		for _, w := range n.words[but:] {
+			all := len(w.addrs)
+			w.addrs = slices.DeleteFunc(slices.Clone(w.addrs), isDialled)
+			w.shared = len(w.addrs) < all
 			if !w.proved {
 				w.addrs = u.admitted(now, w)
 			}
-			words = append(words, w)
+			words, dialled = append(words, w), slices.Concat(dialled, w.addrs)
 		}
 	})
 	return words, more
@@ -160,7 +184,7 @@ func (u *unproved) admit(n *named, but int) (words []word, more <-chan struct{})
 
 // admitted returns the addresses of a word that may be dialled now.
 func (u *unproved) admitted(now time.Time, w word) (addrs []multiaddr.Multiaddr) {
-	if w.by != "" && !u.take(now, string(w.by), ofNamer) {
+	if len(w.addrs) == 0 || w.by != "" && !u.take(now, string(w.by), ofNamer) {
 		return nil
 	}
 	times := make(map[string]int) // how many addresses of a place are admitted

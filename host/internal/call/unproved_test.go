@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -129,7 +130,7 @@ func (u *unproved) dial(id, by peer.ID, addrs ...multiaddr.Multiaddr) []word {
 	n, forget := u.use(id)
 	defer forget()
 	u.add(n, word{by: by, addrs: addrs})
-	words, _ := u.admit(n, 0)
+	words, _ := u.admit(n, 0, nil)
 	return words
 }
 
@@ -318,6 +319,51 @@ func TestTrueAddressBesideFalse(t *testing.T) {
 					t.Errorf("%d peers are remembered", len(c.unproved.named))
 				}
 			})
+		}
+	}
+}
+
+// Peers that say in part the same of where a peer is count as one dial of it, and have no slow dial
+// make way.
+func TestWordsThatAgree(t *testing.T) {
+	u := newUnproved()
+	n, forget := u.use("a peer")
+	defer forget()
+	addrs := make([]multiaddr.Multiaddr, 10) // more than the swarm dials at once
+	for i := range addrs {
+		addrs[i] = multiaddr.StringCast(fmt.Sprintf("/ip4/9.9.%d.9/tcp/1", i))
+	}
+	for i := range addrs {
+		u.add(n, word{by: calltest.ID(i), wire: announce.Wire{byte(i)}, addrs: slices.Concat(addrs[i:], addrs[:i])})
+	}
+	words, _ := u.admit(n, 0, nil)
+	if got := len(words[0].addrs); got != len(addrs) {
+		t.Errorf("%d addresses of the first word are dialled, want %d", got, len(addrs))
+	}
+	for i, w := range words[1:] {
+		if len(w.addrs) > 0 || !w.shared {
+			t.Errorf("%v of word %d are dialled, too", w.addrs, i+1)
+		}
+	}
+	if left := u.allowed(time.Now(), "9.9.0.9", ofIP).dials; left < unprovedDials-1 || left >= unprovedDials {
+		t.Errorf("an IP address has %v dials left, want %d", left, unprovedDials-1)
+	}
+
+	over := make(chan struct{})
+	close(over)
+	another := multiaddr.StringCast("/ip4/9.9.10.9/tcp/1")
+	for what, w := range map[string]word{
+		"in part the same":                {shared: true},
+		"in part the same, by the lookup": {shared: true, urgent: true},
+		"something else":                  {},
+	} {
+		c := newCaller(t, Config{})
+		ended := make(chan error, 1)
+		d := &dials{caller: c.Caller, to: "a peer", named: addrs, hung: over, ended: ended, underWay: 1}
+		d.cancel = func() { ended <- context.Canceled }
+		w.addrs = []multiaddr.Multiaddr{another}
+		if makesWay := d.room(w); makesWay == w.waits() {
+			t.Errorf("a dial that hangs makes way for %s: %v", what, makesWay)
 		}
 	}
 }

@@ -73,7 +73,7 @@ type receiver struct {
 func newDelivery(group *tasks.Group, key routing.Key, limit, k, quorum int, patience time.Duration, send func(context.Context, routing.Contact) error) *delivery {
 	return &delivery{
 		group: group, key: key, send: send, patience: patience, gate: newGate(limit),
-		enough: newMark(cmp.Or(quorum, (3*k+3)/4)), whole: newMark(k),
+		enough: newMark(cmp.Or(quorum, quarters(k))), whole: newMark(k),
 		settled: make(chan struct{}, 1), done: make(chan struct{}), anyQuorum: quorum == 0,
 		known: func() int { return 0 },
 	}

@@ -159,16 +159,19 @@ func (r *Receipt) add(id peer.ID, outcome error) {
 	}
 }
 
-// Unsent reports whether a peer was not sent it for a reason that is ours: the time was over, the
-// node or its host was closed, or something was lacking here.
-func (r Receipt) Unsent() bool {
-	for _, err := range r.Failed {
-		if outcome := call.OutcomeOf(err); outcome == table.Unsent || outcome == table.OwnFailure {
-			return true
-		}
+// CutOff reports whether fewer peers have stored it than are waited for, three quarters of Wanted, and
+// that has a reason that is ours: the time was over, the node or its host was closed, or
+// something was lacking here.
+func (r Receipt) CutOff() bool {
+	ours := func(err error) bool {
+		outcome := call.OutcomeOf(err)
+		return outcome == table.Unsent || outcome == table.OwnFailure
 	}
-	return false
+	return len(r.Stored) < quarters(r.Wanted) && slices.ContainsFunc(slices.Collect(maps.Values(r.Failed)), ours)
 }
+
+// quarters returns how many of k peers are waited for, where no quorum is asked for.
+func quarters(k int) int { return (3*k + 3) / 4 }
 
 // Wait returns the receipt when all peers have answered: at once if they have. If ctx ends
 // before that, it returns what is known by then, and the cause.

@@ -216,13 +216,13 @@ func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, d
 // others, has the next one.
 //
 // What is published while the node is unsettled is published again when it has settled: some
-// of the k closest peers may be unknown until then. What was not sent to some of them, because
-// this node was closed meanwhile or had no room for it, is published again soon.
+// of the k closest peers may be unknown until then. What was cut off, because this node was closed
+// meanwhile or had no room for it, is published again soon.
 func (p *Publisher) again(now time.Time, id publicationID, receipt deliver.Receipt) time.Time {
 	if p.cfg.Interval <= 0 {
 		return now
 	}
-	if receipt.Unsent() {
+	if receipt.CutOff() {
 		return now.Add(min(p.cfg.Interval, tasks.Jittered(republishRetry)))
 	}
 	if until, is := p.cfg.Unsettled(now); is {

@@ -18,7 +18,7 @@ import (
 
 const (
 	// republishRetry is when a publication is tried again that no peer has stored, or that was
-	// not sent to some.
+	// cut off.
 	republishRetry = 10 * time.Minute
 
 	// republishing is how many values are published again at a time, and republishBatch how

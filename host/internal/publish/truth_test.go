@@ -251,9 +251,9 @@ func TestArrivedIsNotPut(t *testing.T) {
 	}
 }
 
-// What was not sent to a peer for a reason that is ours, as when the host is closed meanwhile, is
-// published again soon, and what a peer has refused is not.
-func TestUnsentIsPublishedSoon(t *testing.T) {
+// What was cut off for a reason that is ours, as when the host is closed meanwhile, is published
+// again soon, and what a peer has refused is not.
+func TestCutOffIsPublishedSoon(t *testing.T) {
 	one := func(kind store.Kind) func(n *node, key string) error {
 		return func(n *node, key string) error {
 			return n.one(context.Background(), Item{Kind: kind, Key: []byte(key), Value: []byte("1")}).Err
