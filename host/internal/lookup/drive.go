@@ -29,8 +29,9 @@ type askFunc func(ctx context.Context, c routing.Contact, about peer.ID, reaches
 type span struct{ began, ended time.Time }
 
 // drive runs l to completion, and no other goroutine touches l. It starts a task per
-// request that l wants, which calls ask, and hands each answer to settle. It calls also with a
-// contact that is to be dialled elsewhere, too. It does not wait for the requests that are under way when l is done: they go on for call.StragglerTime.
+// request that l wants, which calls ask, and hands each answer to settle. It calls also with
+// each contact that is to be dialled at another place, too. It does not wait for the requests
+// that are under way when l is done: they go on for call.StragglerTime.
 //
 // If ctx ends first, drive returns its cause, and the requests end at once. It returns
 // the times of its begin and its end too.
