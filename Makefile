@@ -141,7 +141,7 @@ HOSTILE := Hostile|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|R
 .PHONY: hostile
 hostile: ## attacks by peers that speak the protocol by hand, with their figures; takes about 10 minutes
 	@mkdir -p bin; failed=0; : >bin/hostile.txt; \
-	for dir in ./protocol ./routing ./host ./host/internal/serve ./host/internal/call ./host/internal/holder ./host/internal/replicate ./host/internal/lookup ./host/internal/find ./host/internal/relay ./itest/sim ./itest/net ./itest/network; do \
+	for dir in ./protocol ./routing ./host ./host/internal/serve ./host/internal/call ./host/internal/table ./host/internal/holder ./host/internal/replicate ./host/internal/lookup ./host/internal/find ./host/internal/relay ./itest/sim ./itest/net ./itest/network; do \
 		echo "== $$dir"; \
 		KAD_HOSTILE_HOURS=24 KAD_HEAVY_KEYS=100000 KAD_HOSTILE_FRAMES=$(FRAMES) go test -count=1 -v -timeout $$((1800 + $(FRAMES) / 500))s -run '^Test($(HOSTILE))' $$dir >bin/hostile-one.txt 2>&1 || failed=1; \
 		grep -E '_test.go|panic:|^(ok|FAIL)' bin/hostile-one.txt || true; \

@@ -34,9 +34,10 @@ func swallows(t *testing.T, count int) (addrs []multiaddr.Multiaddr) {
 	return addrs
 }
 
-// A liar that names a peer at more addresses which swallow dials than the swarm dials at once, 8,
-// hides it no longer than one that names one.
-func TestHostileManyAddresses(t *testing.T) {
+// realCaller returns a Caller of a host with sockets, and another host, which does not speak its
+// protocol.
+func realCaller(t *testing.T) (c *Caller, there lhost.Host) {
+	t.Helper()
 	group := roomtest.NewGroup(t)
 	var hosts [2]lhost.Host
 	for i := range hosts {
@@ -47,12 +48,36 @@ func TestHostileManyAddresses(t *testing.T) {
 		t.Cleanup(func() { _ = h.Close() })
 		hosts[i] = h
 	}
-	h, there := hosts[0], hosts[1]
+	h := hosts[0]
 	tab := table.New(table.Config{Host: h, Protocol: "/test", Tasks: group, K: 20, Wake: func() {}})
-	c := New(Config{
+	return New(Config{
 		Host: h, Table: tab, Tasks: group, Transport: NewStreams(h, "/test", "/test/many", nil, func() {}),
 		RequestTimeout: 20 * time.Second, SlowAfter: time.Second, MaxDials: 64,
-	})
+	}), hosts[1]
+}
+
+// A peer that says that it does not speak the protocol has refused, and is not silent: whether it
+// was identified before, so that it is asked, or not yet.
+func TestOtherProtocolIsRefusal(t *testing.T) {
+	for _, identified := range []bool{true, false} {
+		c, there := realCaller(t)
+		if identified {
+			if err := c.cfg.Host.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			c.cfg.Host.Peerstore().AddAddrs(there.ID(), there.Addrs(), time.Hour)
+		}
+		if _, err := c.Request(t.Context(), nil, routing.ContactOf(there.ID()), protocol.Ping{}, nil); OutcomeOf(err) != table.Refused {
+			t.Errorf("identified before: %v: %v, which is %v", identified, err, OutcomeOf(err))
+		}
+	}
+}
+
+// A liar that names a peer at more addresses which swallow dials than the swarm dials at once, 8,
+// hides it no longer than one that names one.
+func TestHostileManyAddresses(t *testing.T) {
+	c, there := realCaller(t)
 	at := func(by peer.ID, addrs []multiaddr.Multiaddr) routing.Contact {
 		to := routing.ContactOf(there.ID())
 		to.Namer, to.Wire = by, announce.Encode(protocol.Peer{ID: there.ID(), Addrs: addrs})
@@ -60,7 +85,7 @@ func TestHostileManyAddresses(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	lie := at(calltest.ID(1), swallows(t, 20))
-	group.Go(func(ctx context.Context) {
+	c.cfg.Tasks.Go(func(ctx context.Context) {
 		_, err := c.Request(ctx, nil, lie, protocol.Ping{}, nil)
 		ended <- err
 	})

@@ -11,6 +11,7 @@ package call
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/multiformats/go-multistream"
 
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/tasks"
 )
 
@@ -51,10 +53,15 @@ func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (networ
 	return opened, err
 }
 
-// openOn is open for a peer with some connections.
+// openOn is open for a peer with some connections. If the peer says that it does not speak the
+// protocol, the error is [kaderr.ErrRefused], as when it says so by a reset.
 func (s *Streams) openOn(ctx context.Context, conns []network.Conn, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
-		return s.host.NewStream(ctx, to, id)
+		opened, err := s.host.NewStream(ctx, to, id)
+		if _, says := errors.AsType[multistream.ErrNotSupported[lprotocol.ID]](err); says {
+			err = fmt.Errorf("%w: %w", kaderr.ErrRefused, err)
+		}
+		return opened, err
 	}
 	raw, err := s.host.Network().NewStream(ctx, to)
 	if err != nil {
