@@ -159,7 +159,7 @@ type Config struct {
 	// MaxBytesPerPeer bounds the bytes that one peer adds to the store within RecordAge: with
 	// records of its own, and with those that it passes on. A value counts 1 KiB more than
 	// its bytes; a record that is held already counts nothing. All peers of a public IPv4 /24,
-	// or IPv6 /48, have two such shares together, and those of a /16 or /32 four: raise it for a
+	// or IPv6 /48, have two such shares together, and the peers of a /16 or /32 four: raise it for a
 	// network whose peers are many behind a few addresses. Announcements beyond a share are
 	// accepted while announcements fill less than half of the store, if that is a
 	// [store.Gauge]. If zero, 16 MiB. If negative, there is no bound.

@@ -41,7 +41,7 @@ func (c *Caller) learn(to routing.Contact, urgent bool) (forget func()) {
 
 // dial dials a peer: at the addresses that the host knows, and at the ones that others have
 // named, as far as these may be dialled. Addresses that are named while it waits are dialled beside,
-// as far as the swarm has room: the first ones may be those of a liar.
+// as far as the swarm has room: the first ones may be of a liar.
 func (c *Caller) dial(ctx context.Context, to peer.ID) error {
 	n, forget := c.unproved.use(to)
 	defer forget()
@@ -98,10 +98,10 @@ type dials struct {
 	caller   *Caller
 	to       peer.ID
 	known    []multiaddr.Multiaddr // to the host, before
-	cancel   func()                // those under way
+	cancel   func()                // the dials under way
 	ended    chan error
 	underWay int
-	named    []multiaddr.Multiaddr // of those under way
+	named    []multiaddr.Multiaddr // of the dials under way
 	hung     <-chan struct{}       // closed when the last one hangs
 }
 
@@ -137,7 +137,7 @@ func (d *dials) end() {
 	d.named, d.cancel = nil, func() {}
 }
 
-// begin dials the peer at some addresses, and at those that the host knows.
+// begin dials the peer at some addresses, and at the ones that the host knows.
 func (d *dials) begin(ctx context.Context, addrs []multiaddr.Multiaddr) {
 	ctx, cancel := context.WithCancel(ctx)
 	hung, forget := context.WithTimeout(ctx, dialHangs)

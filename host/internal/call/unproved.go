@@ -47,7 +47,7 @@ const (
 	// maxUnproved bounds the IP addresses and namers that are remembered.
 	maxUnproved = 4096
 
-	// maxWords bounds the peers that say where one peer is, of those whose word counts at a time.
+	// maxWords bounds the peers that say where one peer is, of the ones whose word counts at a time.
 	maxWords = 32
 )
 
