@@ -3,7 +3,6 @@ package network_test
 import (
 	"iter"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -57,6 +56,7 @@ func testMillion(t *testing.T) {
 		t.Error("they are too many")
 	}
 	m.day(t)
+	m.net.Kill(m.publisher)
 	asker := n.Add(1, with(kad.Config{Bootstrap: m.bootstrap()}))[0]
 	n.Settle()
 	m.find(t, asker, 1000)
@@ -128,17 +128,6 @@ func (m *million) day(t *testing.T) {
 	if late := slices.ContainsFunc(m.last, func(at time.Time) bool { return time.Since(at) > interval+10*time.Minute }); late {
 		t.Error("a content was not announced again")
 	}
-	heap := func() float64 {
-		var s runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&s)
-		return float64(s.HeapAlloc) / (1 << 20)
-	}
-	all := heap()
-	m.net.Kill(m.publisher)
-	m.publisher.DHT = nil
-	t.Logf("the heap of the publisher has %.0f MiB", all-heap())
 }
 
 // A spreading is how contents were spread over an interval.
