@@ -278,14 +278,14 @@ func (u *unproved) proved(words []word, at []multiaddr.Multiaddr, known bool) {
 			found[place] = true
 			u.giveBack(now, place, inNetwork(network))
 		}
+		isThere := func(a multiaddr.Multiaddr) bool { place, _ := scope.Dialled(a); return found[place] }
 		words = slices.DeleteFunc(words, func(w word) bool { return w.proved })
 		for _, w := range words {
-			isThere := func(a multiaddr.Multiaddr) bool { place, _ := scope.Dialled(a); return found[place] }
-			switch {
-			case len(words) == 1, slices.ContainsFunc(w.addrs, isThere), slices.ContainsFunc(w.addrs, scope.IsName):
+			there := slices.ContainsFunc(w.addrs, isThere)
+			if there || len(words) == 1 || slices.ContainsFunc(w.addrs, scope.IsName) {
 				u.giveBack(now, string(w.by))
 			}
-			if !known && !slices.ContainsFunc(w.addrs, isThere) {
+			if !there && !known {
 				u.giveBackName(now, w.addrs)
 			}
 		}
