@@ -37,6 +37,7 @@ func (r *rooms) handle(now time.Time, e any) {
 		r.connect.Identified(e.Conn)
 		r.call.AskOlder(e.Conn)
 		r.table.KeepDialled(e.Conn)
+		r.table.Identified(e.Peer, e.ListenAddrs)
 		r.streams.Drop(e.Peer, e.Conn) // older connections may be dead
 		r.identified(e.Peer)
 	case event.EvtPeerProtocolsUpdated:

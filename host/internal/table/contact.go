@@ -105,13 +105,12 @@ func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	return wants
 }
 
-// maxLeft bounds the peers that are remembered because they have left.
-const maxLeft = 2048
+// maxNamed bounds the identified peers whose addresses are kept: some 200 bytes each.
+const maxNamed = 8192
 
 // Disconnected records that a connection to a peer has ended. A contact is then checked,
 // and until it has answered, lookups wait less for it.
 func (t *Table) Disconnected(id peer.ID) {
-	t.noteLeft(id)
 	t.change(func(now time.Time) (due bool) {
 		if due = t.contacts.Doubt(now, routing.ContactOf(id)); due {
 			t.doubts.Add(now, id)
@@ -120,21 +119,26 @@ func (t *Table) Disconnected(id peer.ID) {
 	})
 }
 
-// noteLeft keeps the addresses that a peer has given, when it leaves. Identify has dropped all
-// others by then; a peer that was not identified has given none.
-func (t *Table) noteLeft(id peer.ID) {
-	if protocols, err := t.cfg.Host.Peerstore().GetProtocols(id); err != nil || len(protocols) == 0 {
+// Identified keeps where a peer is announced once it has left: the addresses that it has named,
+// and those of KeepDialled. Identify has just dropped all others. Of a peer that has left already,
+// the host may know others again, and what the peer has named counts alone.
+func (t *Table) Identified(id peer.ID, named []multiaddr.Multiaddr) {
+	addrs := t.cfg.Host.Peerstore().Addrs(id)
+	if t.cfg.Host.Network().Connectedness(id) == network.NotConnected {
+		addrs = slices.DeleteFunc(addrs, func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(named, a.Equal) })
+	}
+	if len(addrs) == 0 {
 		return
 	}
-	wire := announce.Encode(protocol.Peer{ID: id, Addrs: t.cfg.Host.Peerstore().Addrs(id)})
+	wire := announce.Encode(protocol.Peer{ID: id, Addrs: addrs})
 	tasks.Locked(&t.mu, func(time.Time) {
-		for other := range t.left {
-			if len(t.left) < maxLeft {
+		for other := range t.named {
+			if len(t.named) < maxNamed {
 				break
 			}
-			delete(t.left, other)
+			delete(t.named, other)
 		}
-		t.left[id] = wire
+		t.named[id] = wire
 	})
 }
 
@@ -165,7 +169,7 @@ func (t *Table) KeepDialled(conn network.Conn) {
 // Announcement returns a peer as it is given to other peers; this node itself is possible. It is
 // nil if no address is known to be its own, or Config.Accept refuses the peer. The host knows
 // others, for minutes, on the word of strangers: an answer would have them look proved. So a peer
-// that is neither a contact nor connected is at the addresses that it gave when it was connected
+// that is neither a contact nor connected is at the addresses that it named when it was connected
 // last, for as long as the host keeps addresses of it (15 minutes), or at those that it has signed.
 func (t *Table) Announcement(id peer.ID) announce.Wire {
 	if id == t.cfg.Host.ID() {
@@ -182,7 +186,7 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 		return c.Wire
 	}
 	if t.cfg.Host.Network().Connectedness(id) == network.NotConnected {
-		if wire, ok := t.whereLeft(id); ok {
+		if wire, ok := t.whereNamed(id); ok {
 			return wire
 		}
 		signed := t.Certified(id)
@@ -191,11 +195,11 @@ func (t *Table) Announcement(id peer.ID) announce.Wire {
 	return announce.Encode(protocol.Peer{ID: id, Addrs: addrs}, t.Proved(id)...)
 }
 
-// whereLeft returns a peer at the addresses that noteLeft has kept.
-func (t *Table) whereLeft(id peer.ID) (wire announce.Wire, ok bool) {
+// whereNamed returns a peer at the addresses that Identified has kept.
+func (t *Table) whereNamed(id peer.ID) (wire announce.Wire, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	wire, ok = t.left[id]
+	wire, ok = t.named[id]
 	return wire, ok
 }
 

@@ -219,30 +219,47 @@ func TestHostileHearsay(t *testing.T) {
 }
 
 // A peer that has left is announced where it said that it is, though it serves nothing and has signed
-// nothing, and not where strangers name it after that. One that was not identified has said nothing.
+// nothing, and not where strangers name it before that or after. One that was not identified has said
+// nothing.
 func TestAnnouncementOfLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newTable(t, Config{})
-		left, strange := calltest.ID(1), calltest.ID(2)
-		f.speak(t, left, "/other")
-		for _, id := range []peer.ID{left, strange} {
+		left, late, strange := calltest.ID(1), calltest.ID(2), calltest.ID(3)
+		false1, false2 := roomtest.Addrs("/ip4/9.9.9.9/tcp/1"), roomtest.Addrs("/ip4/9.9.9.9/tcp/2")
+		for _, id := range []peer.ID{left, late, strange} {
 			f.at(id)
-			f.Disconnected(id)
+			f.speak(t, id, "/other")
 		}
-		f.Learn(left, roomtest.Addrs("/ip4/9.9.9.9/tcp/1"))
-		if p, err := f.Announcement(left).Peer(); err != nil || len(p.Addrs) != 1 || !p.Addrs[0].Equal(calltest.Addr(left)) {
-			t.Errorf("a peer that has left is announced at %v, %v", p.Addrs, err)
+		f.net.Connect(left)
+		f.Identified(left, []multiaddr.Multiaddr{calltest.Addr(left)})
+		f.net.Disconnect(left)
+		f.Disconnected(left)
+		f.Learn(late, false1)
+		f.Disconnected(late)
+		f.Identified(late, []multiaddr.Multiaddr{calltest.Addr(late)}) // the event comes after the end
+		f.Disconnected(strange)
+		for _, id := range []peer.ID{left, late, strange} {
+			f.Learn(id, false2)
+		}
+		for _, id := range []peer.ID{left, late} {
+			if p, err := f.Announcement(id).Peer(); err != nil || len(p.Addrs) != 1 || !p.Addrs[0].Equal(calltest.Addr(id)) {
+				t.Errorf("a peer that has left is announced at %v, %v", p.Addrs, err)
+			}
 		}
 		if w := f.Announcement(strange); w != nil {
 			t.Errorf("a peer that was not identified is announced: %x", w)
 		}
-		for i := range 2 * maxLeft {
-			id := calltest.ID(10 + i)
-			f.speak(t, id, "/other")
-			f.Disconnected(id)
+		f.Identified(strange, roomtest.Addrs("/ip4/8.8.8.8/tcp/1")) // which the host does not know
+		if w := f.Announcement(strange); w != nil {
+			t.Errorf("a peer is announced where the host does not know it: %x", w)
 		}
-		if len(f.left) > maxLeft {
-			t.Errorf("%d peers that have left are remembered", len(f.left))
+		for i := range 2 * maxNamed {
+			id := calltest.ID(10 + i)
+			f.at(id)
+			f.Identified(id, []multiaddr.Multiaddr{calltest.Addr(id)})
+		}
+		if len(f.named) > maxNamed {
+			t.Errorf("the addresses of %d peers are kept", len(f.named))
 		}
 	})
 }

@@ -59,7 +59,7 @@ type Table struct {
 	entered  []routing.Contact         // since Entered was called last; or wait for a place
 	changed  uint64                    // how many contacts have entered or left
 	near     []routing.Contact         // the memory of neighbours
-	left     map[peer.ID]announce.Wire // peers that were connected, where they said that they are
+	named    map[peer.ID]announce.Wire // identified peers, where they said that they are
 
 	live   bool          // there is a contact, and we are not offline
 	filled chan struct{} // closed while live
@@ -84,7 +84,7 @@ func New(cfg Config) *Table {
 	self := routing.KeyOf([]byte(cfg.Host.ID()))
 	t := &Table{
 		cfg: cfg, self: self, filled: make(chan struct{}), single: single{is: make(chan struct{})},
-		notes: notes{bootstrap: cfg.Bootstrap}, left: make(map[peer.ID]announce.Wire),
+		notes: notes{bootstrap: cfg.Bootstrap}, named: make(map[peer.ID]announce.Wire),
 		contacts: routing.NewTable(self, routing.TableConfig{
 			K:                cfg.K,
 			ProbeAfter:       cfg.ProbeAfter,
