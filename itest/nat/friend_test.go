@@ -24,24 +24,33 @@ func befriend(t *testing.T, l *Lab) (join []string) {
 	return join
 }
 
-// Two nodes behind NATs meet with the help of one friend, whose router forwards a port, and
-// whom nobody has told its public address.
-func TestForwardedFriend(t *testing.T) {
+// meetByFriend has A connect to B, where a friend is all that is public, and returns how they
+// are connected, and how long after the start of both; "" and the error of the last try if they
+// are not.
+func meetByFriend(t *testing.T) (via string, took time.Duration, err error) {
+	t.Helper()
 	l := up(t, Plan{Behind: []Flavour{FullCone, Cone, Cone}, Latency: oneWay})
 	join := befriend(t, l)
 	began := time.Now()
 	a, b := start(t, l.Hosts[1], join...), start(t, l.Hosts[2], join...)
-	var c connection
-	var err error
-	for ; !c.Connected && time.Since(began) < worst; time.Sleep(20 * time.Millisecond) { // it is tried again, as users do
-		c, err = a.connect(t.Context(), b.ID, 10*time.Second)
+	for ; time.Since(began) < worst; time.Sleep(20 * time.Millisecond) { // it is tried again, as users do
+		var c connection
+		if c, err = a.connect(t.Context(), b.ID, 10*time.Second); c.Connected {
+			return c.Via, time.Since(began), nil
+		}
 	}
-	took := time.Since(began)
-	t.Logf("connected: %v (%s) after %v, %v", c.Connected, c.Via, took, err)
-	if !c.Connected || took > goal {
-		t.Errorf("connected: %v after %v, want it within %v", c.Connected, took, goal)
+	return "", 0, err
+}
+
+// Two nodes behind NATs meet with the help of one friend, whose router forwards a port, and
+// whom nobody has told its public address.
+func TestForwardedFriend(t *testing.T) {
+	via, took, err := meetByFriend(t)
+	t.Logf("%s after %v, %v", via, took, err)
+	if via == "" || took > goal {
+		t.Errorf("connected: %q after %v, %v; want it within %v", via, took, err, goal)
 	}
 	record(7, "A port-forwarded friend is all that is public", fmt.Sprintf(
 		"A friend's router forwards port %d, the friend offers to relay, and knows no public address of its own. A and B, behind a NAT\n"+
-			"(%s) each, know the friend's address. A is connected to B, %s, after %s.\n", friendPort, Cone, c.Via, seconds(took)))
+			"(%s) each, know the friend's address. A is connected to B, %s, after %s.\n", friendPort, Cone, via, seconds(took)))
 }

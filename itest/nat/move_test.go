@@ -62,13 +62,7 @@ func TestChatAfterMove(t *testing.T) {
 	for _, m := range moves() {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1, Cone, Cone, Cone)
-			requireTraversal(t, "chat")
-			ann, bob := w.chatOn(t, 0, "ann"), w.chatOn(t, 1, "bob")
-			ann.hears(t, "directly")
-			bob.hears(t, "directly")
-			time.Sleep(2 * time.Second) // their streams have moved from the relay
-			s := survive(t, ann, bob, func() error { return m.move(w) })
+			s := m.survive(t)
 			t.Logf("Ann hears Bob after %v, Bob hears Ann after %v; of %d lines, %d are lost and %d come twice",
 				s.toAnn, s.toBob, s.said, s.lost, s.twice)
 			if worst := max(s.toAnn, s.toBob); worst > m.goal {
@@ -82,6 +76,18 @@ func TestChatAfterMove(t *testing.T) {
 			survived[m.name] = s
 		})
 	}
+}
+
+// survive has Ann and Bob chat directly, and the move happen to Bob.
+func (m move) survive(t *testing.T) survival {
+	t.Helper()
+	w := newWorld(t, 1, Cone, Cone, Cone)
+	requireTraversal(t, "chat")
+	ann, bob := w.chatOn(t, 0, "ann"), w.chatOn(t, 1, "bob")
+	ann.hears(t, "directly")
+	bob.hears(t, "directly")
+	time.Sleep(2 * time.Second) // their streams have moved from the relay
+	return survive(t, ann, bob, func() error { return m.move(w) })
 }
 
 // survive has both say a line again and again, changes something after the tenth, and

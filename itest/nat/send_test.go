@@ -103,44 +103,51 @@ func TestSend(t *testing.T) {
 	for _, s := range sendings() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			l := up(t, Plan{Public: 1 + plainNodes + 1, Behind: s.behind, Latency: oneWay})
-			requireTraversal(t, "node")
-			w := settle(t, l, 1, "--relay-bytes", "131072")
-			dir, data := t.TempDir(), make([]byte, sentSize)
-			_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
-			path := filepath.Join(dir, "film")
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			there := filepath.Join(dir, "received")
-			to := w.sendOn(t, 1, "--receive", there, "--yes", "--once")
-			id := regexp.MustCompile(`send FILE (\S+)`).FindStringSubmatch(to.line(t, "send FILE"))[1]
-			from := w.sendOn(t, 0, path, id)
-			var happened time.Duration
-			if s.happen != nil {
-				w.awaitPart(t, filepath.Join(there, "film.part"))
-				happened = time.Since(from.began)
-				s.happen(t, w)
-			}
-			if err := from.ended(); err != nil {
-				t.Fatalf("the sender ended with %v", err)
-			}
-			got := sent{after: time.Since(from.began)}
-			if s.happen != nil {
-				got.direct = from.directAgain(happened)
-			}
+			got := s.send(t)
 			mu.Lock()
+			defer mu.Unlock()
 			all[s.name] = got
-			mu.Unlock()
-			if err := to.ended(); err != nil {
-				t.Errorf("the receiver ended with %v", err)
-			}
-			if got, err := os.ReadFile(filepath.Join(there, "film")); err != nil || !bytes.Equal(got, data) {
-				t.Errorf("%d bytes arrived, %v; want the %d that were sent", len(got), err, len(data))
-			}
-			t.Logf("after %v, direct again after %v:\n%s", got.after, got.direct, from.transcript())
 		})
 	}
+}
+
+// send has Ann send a file to Bob, something happen on its way, and looks at what has arrived.
+func (s sending) send(t *testing.T) (got sent) {
+	t.Helper()
+	l := up(t, Plan{Public: 1 + plainNodes + 1, Behind: s.behind, Latency: oneWay})
+	requireTraversal(t, "node")
+	w := settle(t, l, 1, "--relay-bytes", "131072")
+	dir, data := t.TempDir(), make([]byte, sentSize)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+	path := filepath.Join(dir, "film")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there := filepath.Join(dir, "received")
+	to := w.sendOn(t, 1, "--receive", there, "--yes", "--once")
+	id := regexp.MustCompile(`send FILE (\S+)`).FindStringSubmatch(to.line(t, "send FILE"))[1]
+	from := w.sendOn(t, 0, path, id)
+	var happened time.Duration
+	if s.happen != nil {
+		w.awaitPart(t, filepath.Join(there, "film.part"))
+		happened = time.Since(from.began)
+		s.happen(t, w)
+	}
+	if err := from.ended(); err != nil {
+		t.Fatalf("the sender ended with %v", err)
+	}
+	got.after = time.Since(from.began)
+	if s.happen != nil {
+		got.direct = from.directAgain(happened)
+	}
+	if err := to.ended(); err != nil {
+		t.Errorf("the receiver ended with %v", err)
+	}
+	if arrived, err := os.ReadFile(filepath.Join(there, "film")); err != nil || !bytes.Equal(arrived, data) {
+		t.Errorf("%d bytes arrived, %v; want the %d that were sent", len(arrived), err, len(data))
+	}
+	t.Logf("after %v, direct again after %v:\n%s", got.after, got.direct, from.transcript())
+	return got
 }
 
 // line waits for a line that contains text, and returns it.
