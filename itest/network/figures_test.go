@@ -19,7 +19,7 @@ func figureNodes(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("KAD_FIGURE_NODES")
 	if s == "" {
-		return 200
+		return 100
 	}
 	nodes, err := strconv.Atoi(s)
 	if err != nil {

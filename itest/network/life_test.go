@@ -37,7 +37,7 @@ func lifeHours(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("KAD_LIFE_HOURS")
 	if s == "" {
-		return 4
+		return 2
 	}
 	hours, err := strconv.Atoi(s)
 	if err != nil {

@@ -138,10 +138,14 @@ func testSybilsAroundKey(t *testing.T) {
 	if _, err := nodes[1].DHT.GetValue(ctx, recordKey(1)); err != nil || !trace.Stats().Crowded {
 		t.Errorf("the trace of a get does not say that the key is crowded: %v", err)
 	}
-	values, providers := finds(t, nodes, recordKey(1), 100)
-	t.Logf("%d of 100 gets and %d of 100 searches for providers find it", values, providers)
-	if min(values, providers) < 95 {
-		t.Errorf("%d and %d of 100 find it, want 95", values, providers)
+	searches := 40
+	if os.Getenv("KAD_HOSTILE_HOURS") != "" {
+		searches = 100
+	}
+	values, providers := finds(t, nodes, recordKey(1), searches)
+	t.Logf("%d of %d gets and %d of %[2]d searches for providers find it", values, searches, providers)
+	if 20*min(values, providers) < 19*searches {
+		t.Errorf("%d and %d of %d find it, want 95 %%", values, providers, searches)
 	}
 }
 
