@@ -42,7 +42,7 @@ func program(t *testing.T, args ...string) (code int, stderr string) {
 }
 
 // patience is how long a test waits for something that should happen at once.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // A console is a chat that a test types into.
 type console struct {

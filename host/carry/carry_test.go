@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience = 15 * time.Second
+	patience = time.Minute
 
 	letters lprotocol.ID = "/test/letters"
 	digits  lprotocol.ID = "/test/digits"

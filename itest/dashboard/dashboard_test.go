@@ -36,7 +36,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what should take seconds.
-const patience = 40 * time.Second
+const patience = time.Minute
 
 // A node is a process of examples/node.
 type node struct {

@@ -28,7 +28,7 @@ const (
 
 	// patience bounds whatever is waited for: none comes near it, and a hang
 	// fails with an error of its own.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // skipWindows skips a test that needs signals.

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-kad/kad/routing"
 )
 
 // subscribe opens the stream of events of a node. It returns the reader, and a function
@@ -39,7 +42,8 @@ func TestEvents(t *testing.T) {
 	b.get("GET /v1/ready", "")
 	stream, _ := b.subscribe(t)
 	b.get("GET /v1/closest?key=abc", "")
-	seen := make(map[string]int) // of lookups that began while the stream was read
+	target := fmt.Sprintf("%x", routing.KeyOf([]byte("abc")))
+	seen := make(map[string]int) // of lookups of the key: the node looks others up by itself
 	began := make(map[uint64]bool)
 	for seen["lookup_ended"] == 0 && stream.Scan() {
 		text, ok := strings.CutPrefix(stream.Text(), "data: ")
@@ -53,11 +57,12 @@ func TestEvents(t *testing.T) {
 			Type   string
 			At     time.Time
 			Lookup uint64
+			Target string
 		}
 		if err := json.Unmarshal([]byte(text), &e); err != nil || e.At.IsZero() {
 			t.Fatalf("%s: %v; want an object with type and at", text, err)
 		}
-		began[e.Lookup] = began[e.Lookup] || e.Type == "lookup_began"
+		began[e.Lookup] = began[e.Lookup] || e.Type == "lookup_began" && e.Target == target
 		if began[e.Lookup] {
 			seen[e.Type]++
 		}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 var _ net.Conn = (*Stream)(nil)
 
 const (
-	patience = 15 * time.Second
+	patience = time.Minute
 
 	testProtocol lprotocol.ID = "/test/resume"
 )
