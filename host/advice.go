@@ -43,6 +43,8 @@ func advice(d *DHT, g Diagnosis) []string {
 	case g.NotReady == nil:
 	case g.ClockOff != 0:
 		list = append(list, adviceClock)
+	case g.SmallMTU:
+		list = append(list, adviceMTU)
 	case len(d.cfg.Bootstrap) > 0 || d.cfg.FindBootstrap != nil:
 		list = append(list, adviceUnjoined)
 	default:
@@ -70,7 +72,7 @@ func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	case len(g.Relays) > 0:
 	case !d.reach.SeeksRelay() && !d.whole:
 		advice = append(advice, adviceAutoRelay)
-	default:
+	case g.NotReady == nil: // without lookups, none is found
 		advice = append(advice, relayAdvice(d.relay.Search()))
 	}
 	for _, lacks := range missing(d.host, d.whole) {
@@ -82,7 +84,7 @@ func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	switch {
 	case g.UDPBlocked:
 		advice = append(advice, adviceNoUDP)
-	case g.SmallMTU:
+	case g.SmallMTU && g.NotReady == nil:
 		advice = append(advice, adviceMTU)
 	}
 	if g.NAT == network.NATDeviceTypeEndpointDependent {

@@ -132,6 +132,13 @@ func testDiagnoseHidden(t *testing.T) {
 		}
 	}
 
+	// What keeps QUIC from the bootstrap peers is said first, and nothing in its place.
+	g.SmallMTU, g.NotReady = true, ErrNoContacts
+	list := strings.Join(advice(d, g), "\n")
+	if !strings.HasPrefix(list, adviceMTU) || strings.Contains(list, adviceUnjoined) || strings.Contains(list, adviceNoRelay) || strings.Count(list, adviceMTU) != 1 {
+		t.Errorf("with a small MTU it advises\n%s", list)
+	}
+
 	emit(t, d, event.EvtAutoRelayAddrsUpdated{RelayAddrs: []multiaddr.Multiaddr{multiaddr.StringCast(aPublic + "/p2p/" + aRelay + "/p2p-circuit")}})
 	g = diagnose(t, d)
 	if held := d.relay.Held(); len(held) != 1 || len(g.Relays) != 0 {

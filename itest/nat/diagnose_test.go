@@ -108,6 +108,9 @@ func TestDiagnose(t *testing.T) {
 						t.Errorf("it advises what is of no use: %q", last.Advice)
 					}
 				}
+				if s.advice != "" && last.advises("Look whether they run") {
+					t.Errorf("it doubts the bootstrap peers, which run: %q", last.Advice)
+				}
 				if last.advises("EnableHolePunching") {
 					t.Errorf("it advises an option that it has: %q", last.Advice)
 				}
