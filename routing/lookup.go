@@ -104,9 +104,12 @@ type Lookup struct {
 	answered []*candidate // closest first
 	inFlight []*candidate // by slowAt; ones that answered or failed are left behind
 	overdue  []*candidate // the slow ones, the first to be so first
+	late     bool         // most requests, or answers, are late
+	relented bool         // ... or were
 	requests int
 	dialled  int // requests to contacts that were not connected
 	failed   int
+	tardy    int // answers of contacts that were slow
 	hops     int
 	end      End
 	full     bool        // an answer held K contacts, or more
@@ -202,9 +205,14 @@ func (l *Lookup) bound() int { return maxAsked * max(l.k, minAskedFor) }
 // that answer was awaited: id was asked, has neither answered nor failed yet, and the
 // lookup is not over. Another answer has no effect.
 func (l *Lookup) Answered(id peer.ID, closer []Contact) bool {
-	c := l.settle(id, answered)
+	c := l.awaited(id)
 	if c == nil {
 		return false
+	}
+	late := c.state == slow
+	l.move(c, answered)
+	if late {
+		l.heardLate()
 	}
 	l.full = l.full || len(closer) >= l.k
 	if len(closer) > 2*l.k {

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -13,6 +14,9 @@ const (
 
 	// lately is over how many requests the share that fails is averaged.
 	lately = 64
+
+	// manyAnswers is how many answers show whether most take longer than they did before.
+	manyAnswers = 8
 )
 
 // Paces are what a node has learnt from its own requests: how long each peer takes
@@ -24,6 +28,8 @@ type Paces struct {
 	peers   map[peer.ID]*RTT
 	before  map[peer.ID]*RTT // the older half, which is forgotten first
 	failing float64
+	excess  [manyAnswers]time.Duration // how much longer than before the last answers took
+	answers int                        // how many of them there are, and where the next one goes
 	size    Size
 	crowded []sighting // what was found where targets were crowded, since one was not
 }
@@ -45,8 +51,13 @@ func (p *Paces) Answered(id peer.ID, took time.Duration) {
 	pace := p.of(id)
 	if pace == nil {
 		pace = new(RTT)
+		if p.all.seen {
+			p.exceed(took - p.all.mean)
+		}
 		p.all.Memory = lately
 		p.all.Observe(took)
+	} else {
+		p.exceed(took - pace.mean)
 	}
 	if p.peers[id] == nil {
 		if p.peers == nil || len(p.peers) == maxPaces {
@@ -58,22 +69,51 @@ func (p *Paces) Answered(id peer.ID, took time.Duration) {
 	p.failing -= p.failing / lately
 }
 
+// exceed records how much longer than before an answer took.
+func (p *Paces) exceed(by time.Duration) {
+	p.excess[p.answers%manyAnswers] = by
+	p.answers++
+}
+
+// delay returns how much longer than before more than half of the last answers took; 0 if they
+// did not, or are few. Where it is not 0, our own connection has become slow, or the machine, and
+// so it is for all peers: it counts for those too that have not answered since.
+func (p *Paces) delay() time.Duration {
+	if p.answers < manyAnswers {
+		return 0
+	}
+	sorted := p.excess
+	slices.Sort(sorted[:])
+	return max(0, sorted[(manyAnswers-1)/2])
+}
+
 // Failed records that a peer did not answer in time, or at all.
 func (p *Paces) Failed() { p.failing += (1 - p.failing) / lately }
 
 // Strangers returns the longest time that a peer which has never answered us is
 // expected to take; 0 if no peer has answered yet.
-func (p *Paces) Strangers() time.Duration { return p.all.Timeout(p.failing) }
+func (p *Paces) Strangers() time.Duration { return p.expect(&p.all, p.delay()) }
+
+// expect returns the longest time that an answer is expected to take, where all take longer by
+// delay.
+func (p *Paces) expect(pace *RTT, delay time.Duration) time.Duration {
+	if !pace.seen {
+		return 0
+	}
+	return min(pace.Timeout(p.failing)+delay, maxTimeout)
+}
 
 // Expect sets RoundTrip and Expect of each contact: from its own answers, or if it has
-// never answered, from the answers of all peers.
+// never answered, from the answers of all peers. If most answers take longer than before, each
+// is expected to.
 func (p *Paces) Expect(contacts []Contact) {
-	strangers := p.Strangers()
+	delay := p.delay()
+	strangers := p.expect(&p.all, delay)
 	for i := range contacts {
 		c := &contacts[i]
 		c.RoundTrip, c.Expect = 0, strangers
 		if pace := p.of(c.ID); pace != nil {
-			c.RoundTrip, c.Expect = pace.Mean(), pace.Timeout(p.failing)
+			c.RoundTrip, c.Expect = pace.Mean(), p.expect(pace, delay)
 		}
 	}
 }

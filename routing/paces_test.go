@@ -43,6 +43,45 @@ func TestPacesOfRoundTrips(t *testing.T) {
 	}
 }
 
+// Where most of the last answers took longer than those before, as much is added to what is
+// expected of all peers, strangers too, until answers are as they are expected again.
+func TestPacesWhenAllBecomeSlow(t *testing.T) {
+	const quick, slow = 2 * time.Millisecond, 102 * time.Millisecond
+	var p Paces
+	id := func(i int) peer.ID { return peer.ID(fmt.Sprint(i)) }
+	for range 10 {
+		for i := range 20 {
+			p.Answered(id(i), quick)
+		}
+	}
+	before := expected(&p, "ann").Expect
+	for i := range manyAnswers / 2 {
+		p.Answered(id(i), slow)
+	}
+	if got := expected(&p, id(19)).Expect; got > quick+leastMargin {
+		t.Errorf("half of the answers are slow, and %v are expected of others", got)
+	}
+	p.Answered(id(manyAnswers/2), slow)
+	if got := expected(&p, id(19)).Expect; got < slow || got > 2*slow {
+		t.Errorf("most answers are slow, and %v are expected of others", got)
+	}
+	if got := expected(&p, "ann").Expect; got != before+slow-quick || got != p.Strangers() {
+		t.Errorf("most answers are slow, and %v are expected of strangers", got)
+	}
+	for i := range manyAnswers {
+		p.Answered(id(10+i), quick)
+	}
+	if got := expected(&p, id(19)).Expect; got > quick+leastMargin {
+		t.Errorf("answers are quick again, and %v are expected", got)
+	}
+	for range 1000 {
+		p.Answered("ann", time.Hour)
+	}
+	if got := expected(&p, "ann").Expect; got != maxTimeout {
+		t.Errorf("%v are expected, want %v at most", got, maxTimeout)
+	}
+}
+
 // What is remembered of peers is bounded: the peers that answered last.
 func TestPacesAreBounded(t *testing.T) {
 	var p Paces

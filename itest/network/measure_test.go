@@ -1,9 +1,12 @@
 package network_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -22,6 +25,7 @@ func TestMeasure(t *testing.T) {
 	}
 	for name, measure := range map[string]func(t *testing.T, log func(format string, args ...any)){
 		"Idle": measureIdle, "ColdLookups": measureCold, "Many": measureMany, "ManyAlone": measureAlone, "Footprint": measureFootprint,
+		"Operations": measureOperations, "Joins": measureJoins, "Jump": measureJump, "Start": measureStart,
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -34,9 +38,9 @@ func TestMeasure(t *testing.T) {
 }
 
 // measureIdle measures what a node sends in a minute while no user asks anything, in a network
-// of 50 nodes that has been there for an hour.
+// of 100 nodes that has been there for an hour.
 func measureIdle(t *testing.T, log func(format string, args ...any)) {
-	const nodes, minutes = 50, 60
+	const nodes, minutes = 100, 60
 	var size atomic.Int64
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10), Filter: func(_, _ *kadtest.Node, req protocol.Request) bool {
 		size.Add(int64(len(protocol.AppendRequestFrame(nil, req))))
@@ -52,7 +56,7 @@ func measureIdle(t *testing.T, log func(format string, args ...any)) {
 // measureCold measures lookups of one node in a row, of which each has to dial.
 func measureCold(t *testing.T, log func(format string, args ...any)) {
 	n := &measured{Network: kadtest.New(t, kadtest.Config{Seed: 1, Latency: wide})}
-	n.Add(figureNodes(t), with(kad.Config{}))
+	n.Add(200, with(kad.Config{}))
 	n.Settle()
 	time.Sleep(20 * time.Minute)
 	f := &figures{name: "cold"}
@@ -99,17 +103,116 @@ func measureAnnounced(t *testing.T, log func(format string, args ...any), alone 
 // measureFootprint measures the heap of a node and its host in memory, which know 99 others.
 func measureFootprint(t *testing.T, log func(format string, args ...any)) {
 	const nodes = 100
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
+	before := liveHeap()
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
 	joined(n, nodes, kad.Config{})
 	time.Sleep(time.Hour)
-	log("%.0f KiB/node", float64(heap()-before)/nodes/1024)
+	log("%.0f KiB/node", float64(liveHeap()-before)/nodes/1024)
+	runtime.KeepAlive(n)
+}
+
+// liveHeap returns the bytes in use.
+func liveHeap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// cpuSeconds returns what the process has used of its processors, about.
+func cpuSeconds() float64 {
+	runtime.GC() // which brings the figures up to date
+	s := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
+	metrics.Read(s)
+	return s[0].Value.Float64() - s[1].Value.Float64()
+}
+
+// measureOperations measures what programs do, among 200 nodes that are at rest, each by another
+// node: how long it takes, and with how many requests.
+func measureOperations(t *testing.T, log func(format string, args ...any)) {
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: wide})
+	nodes := joined(n, 200, kad.Config{})
+	time.Sleep(20 * time.Minute)
+	const count = 50
+	for _, op := range []struct {
+		name string
+		do   func(ctx context.Context, d *kad.DHT, i int) error
+	}{
+		{"announce", func(ctx context.Context, d *kad.DHT, i int) error {
+			_, err := d.Announce(ctx, contentOf(t, recordKey(i)))
+			return err
+		}},
+		{"put", func(ctx context.Context, d *kad.DHT, i int) error { return d.PutValue(ctx, recordKey(i), []byte("1")) }},
+		{"get", func(ctx context.Context, d *kad.DHT, i int) error {
+			_, err := d.GetValue(ctx, recordKey(count-1-i))
+			return err
+		}},
+		{"first-provider", func(ctx context.Context, d *kad.DHT, i int) error {
+			for _, err := range d.Providers(ctx, contentOf(t, recordKey(count-1-i)), 1) {
+				return err
+			}
+			return kad.ErrNotFound
+		}},
+		{"nothing", func(ctx context.Context, d *kad.DHT, i int) error {
+			if _, err := d.GetValue(ctx, recordKey(1000+i)); !errors.Is(err, kad.ErrNotFound) {
+				return fmt.Errorf("nobody has it: %w", err)
+			}
+			return nil
+		}},
+	} {
+		var spent []time.Duration
+		requests := 0
+		for i := range count {
+			ctx, trace := kad.WithTrace(t.Context())
+			spent = append(spent, took(func() {
+				if err := op.do(ctx, nodes[i].DHT, i); err != nil {
+					t.Errorf("%s: %v", op.name, err)
+				}
+			}))
+			requests += trace.Stats().Requests
+			time.Sleep(time.Second)
+		}
+		slices.Sort(spent)
+		log("%d %s-ms %.1f %[2]s-requests", spent[count/2].Milliseconds(), op.name, float64(requests)/count)
+	}
+}
+
+// measureJoins measures how long newcomers take until they are ready, and until their table is
+// complete, among 200 nodes.
+func measureJoins(t *testing.T, log func(format string, args ...any)) {
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: wide})
+	joined(n, 200, kad.Config{})
+	const count = 20
+	var complete []time.Duration
+	requests := uint64(0)
+	for range count {
+		d := n.Add(1, with(kad.Config{}))[0].DHT
+		complete = append(complete, took(func() {
+			if err := d.Bootstrap(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}))
+		requests += d.Stats().Requests
+	}
+	slices.Sort(complete)
+	log("%d complete-ms %.0f requests/join", complete[count/2].Milliseconds(), float64(requests)/count)
+}
+
+// measureJump measures lookups of nodes that know short round trips, right after all have become
+// 100 ms longer.
+func measureJump(t *testing.T, log func(format string, args ...any)) {
+	accuracy, worst := jump(t, 200)
+	log("%.4f accuracy %.2f worst-accuracy", accuracy, worst)
+}
+
+// measureStart measures what 2 000 nodes in one process, with hosts in memory, take until all have
+// joined: CPU, and heap.
+func measureStart(t *testing.T, log func(format string, args ...any)) {
+	const nodes = 2000
+	before, began := liveHeap(), cpuSeconds()
+	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
+	joined(n, nodes, kad.Config{})
+	log("%.1f s-of-CPU %d MiB-of-heap", cpuSeconds()-began, (liveHeap()-before)>>20)
 	runtime.KeepAlive(n)
 }
