@@ -89,6 +89,8 @@ func groups() []group {
 	return []group{
 		{name: "serving, in memory", args: []string{"-run=^$", "-bench=^BenchmarkServe$", "-benchmem", "-benchtime=10000x", "./host/internal/serve"}},
 		{name: "serving, over TCP", args: []string{"-run=^$", "-bench=^BenchmarkServerCost$", "-benchtime=5000x", "./itest/net"}},
+		{name: "asking, in memory", args: []string{"-run=^$", "-bench=^BenchmarkLookup$", "-benchmem", "-benchtime=1000x", "./host/internal/lookup"}},
+		{name: "lookups of 1 000 nodes, in virtual time", env: []string{"KAD_FIGURE_NODES=1000"}, args: []string{"-v", "-timeout=1h", "-run=^TestFigures$", "./itest/network"}, once: true},
 		{name: "networks, in virtual time", env: []string{"KAD_MEASURE=1"}, args: []string{"-v", "-timeout=1h", "-run=^TestMeasure$", "./itest/network"}, once: true},
 	}
 }

@@ -60,6 +60,15 @@ func profiled(name string) (end func() error, err error) {
 	}, nil
 }
 
+// costListen is the variable of the environment with the address on which the server listens.
+const costListen = "KAD_COST_LISTEN"
+
+// Where a server listens.
+const (
+	overTCP  = "/ip4/127.0.0.1/tcp/0"
+	overQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
+)
+
 // costBench is the variable of the environment with the name of the benchmark, for its server.
 const costBench = "KAD_COST_BENCH"
 
@@ -86,7 +95,7 @@ func serveCost() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, endProfile()) }()
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
+	h, err := libp2p.New(libp2p.ListenAddrStrings(os.Getenv(costListen)), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(&network.NullResourceManager{}))
 	if err != nil {
 		return err
@@ -143,7 +152,7 @@ var serveCosts = map[string]func(h host.Host) (served func() uint64, end func() 
 	},
 }
 
-// A costs is a server in a process of its own, and the way to it, which counts bytes.
+// A costs is a server in a process of its own, and the way to it, which counts bytes of TCP.
 type costs struct {
 	addr  peer.AddrInfo
 	in    io.Writer
@@ -174,11 +183,11 @@ func talk(tb testing.TB, cmd *exec.Cmd) (io.WriteCloser, *bufio.Reader) {
 	return in, bufio.NewReader(out)
 }
 
-// startCosts starts a server of a kind: see serveCosts.
-func startCosts(b *testing.B, kind string) *costs {
+// startCosts starts a server of a kind, see serveCosts, that listens as it is told.
+func startCosts(b *testing.B, kind, listen string) *costs {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=TestCostServer")
-	cmd.Env = append(os.Environ(), costServer+"="+kind, costBench+"="+filepath.Base(b.Name()))
+	cmd.Env = append(os.Environ(), costServer+"="+kind, costListen+"="+listen, costBench+"="+filepath.Base(b.Name()))
 	c := new(costs)
 	c.in, c.out = talk(b, cmd)
 	line, err := c.out.ReadString('\n')
@@ -188,6 +197,10 @@ func startCosts(b *testing.B, kind string) *costs {
 	addr, err := peer.AddrInfoFromString(line[:len(line)-1])
 	if err != nil {
 		b.Fatal(err)
+	}
+	if listen != overTCP {
+		c.addr = *addr
+		return c
 	}
 	port, err := addr.Addrs[0].ValueForProtocol(multiaddr.P_TCP)
 	if err != nil {
@@ -265,24 +278,28 @@ func TestCostServer(t *testing.T) {
 
 // What a request costs the server that is asked, which runs in a process of its own: its CPU,
 // and the bytes on the wire in both directions. The gets of a DHT are compared with requests
-// that have a stream each, with requests on one stream, and with the limit, an echo of as many
-// bytes, also of one that is asked as seldom as by lookups. The same requests to a server of go-libp2p-kad-dht come beside them.
+// that have a stream each, with requests on one stream, over TCP and QUIC, and with the limit, an
+// echo of as many bytes, also of one that is asked as seldom as by lookups. The same requests to a
+// server of go-libp2p-kad-dht come beside them.
 func BenchmarkServerCost(b *testing.B) {
 	for _, bench := range []struct {
-		name, server string
-		ask          func(b *testing.B, h host.Host, server peer.AddrInfo) (client func() func(key []byte) error)
+		name, server, listen string
+		ask                  func(b *testing.B, h host.Host, server peer.AddrInfo) (client func() func(key []byte) error)
 	}{
-		{"echo", "kad", onOneStream(echoProtocol)},
-		{"echo-stream-each", "kad", onStreams(echoProtocol)},
-		{"echo-seldom", "kad", seldom(onOneStream(echoProtocol))},
-		{"dht", "kad", askDHT},
-		{"one-stream", "kad", onOneStream(costProtocol)},
-		{"stream-each", "kad", onStreams(costProtocol)},
-		{"incumbent-one-stream", "go-libp2p-kad-dht", onOneStream(costProtocol)},
-		{"incumbent-stream-each", "go-libp2p-kad-dht", onStreams(costProtocol)},
+		{"echo", "kad", overTCP, onOneStream(echoProtocol)},
+		{"echo-stream-each", "kad", overTCP, onStreams(echoProtocol)},
+		{"echo-seldom", "kad", overTCP, seldom(onOneStream(echoProtocol))},
+		{"dht", "kad", overTCP, askDHT},
+		{"one-stream", "kad", overTCP, onOneStream(costProtocol)},
+		{"stream-each", "kad", overTCP, onStreams(costProtocol)},
+		{"incumbent-one-stream", "go-libp2p-kad-dht", overTCP, onOneStream(costProtocol)},
+		{"incumbent-stream-each", "go-libp2p-kad-dht", overTCP, onStreams(costProtocol)},
+		{"echo-quic", "kad", overQUIC, onOneStream(echoProtocol)},
+		{"one-stream-quic", "kad", overQUIC, onOneStream(costProtocol)},
+		{"incumbent-one-stream-quic", "go-libp2p-kad-dht", overQUIC, onOneStream(costProtocol)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			c := startCosts(b, bench.server)
+			c := startCosts(b, bench.server, bench.listen)
 			h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
 			if err != nil {
 				b.Fatal(err)
@@ -325,7 +342,9 @@ func BenchmarkServerCost(b *testing.B) {
 				requests = float64(b.N)
 			}
 			b.ReportMetric(float64(ended.cpu-began.cpu)/requests, "server-µs/request")
-			b.ReportMetric(float64(c.bytes.Load()-bytes)/requests, "wire-B/request")
+			if bench.listen == overTCP {
+				b.ReportMetric(float64(c.bytes.Load()-bytes)/requests, "wire-B/request")
+			}
 			b.ReportMetric(requests/float64(b.N), "requests/op")
 		})
 	}
