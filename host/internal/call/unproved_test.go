@@ -323,6 +323,19 @@ func TestTrueAddressBesideFalse(t *testing.T) {
 	}
 }
 
+// However many peers say where one is, the word of so many counts: each may have a dial under way.
+func TestMostWords(t *testing.T) {
+	u := newUnproved()
+	n, forget := u.use("a peer")
+	defer forget()
+	for i := range 2 * maxWords {
+		u.add(n, word{by: calltest.ID(i), wire: announce.Wire(fmt.Append(nil, i))})
+	}
+	if got := len(n.words); got != maxWords {
+		t.Errorf("%d words count, want %d", got, maxWords)
+	}
+}
+
 // Peers that say in part the same of where a peer is count as one dial of it, and have no slow dial
 // make way.
 func TestWordsThatAgree(t *testing.T) {

@@ -55,20 +55,45 @@ func shiftedBy(jump tasks.Jump) correction {
 // errAsItIs leaves an entry as it is.
 var errAsItIs = errors.New("kad: nothing to correct")
 
+// correctAgain is how long a correction waits for a store that fails.
+const correctAgain = time.Minute
+
 // correctTimes corrects the times of all entries. Without it, what arrived while the clock
-// was years ahead would be held for years, and be passed on by no round.
+// was years ahead would be held for years, and be passed on by no round. It waits for a store
+// that fails, and nothing is removed meanwhile: an entry with a wrong time would be lost.
 func (h *Holder) correctTimes(ctx context.Context, correct correction) error {
-	return each(func(kind store.Kind, from []byte) ([][]byte, error) {
-		return h.keysAt(ctx, time.Time{}, kind, from, eachBatch)
+	return each(func(kind store.Kind, from []byte) (keys [][]byte, err error) {
+		err = insist(ctx, func() (err error) {
+			keys, err = h.keysAt(ctx, time.Time{}, kind, from, eachBatch)
+			return err
+		})
+		return keys, err
 	}, routing.Key{}, 0, func(kind store.Kind, key []byte) error {
 		if kind == store.KindProvider {
-			return h.correctProviders(ctx, correct, key)
+			corrected := make(map[string]struct{})
+			return insist(ctx, func() error { return h.correctProviders(ctx, correct, key, corrected) })
 		}
-		if err := tolerateFull(h.correctValue(ctx, correct, key)); !errors.Is(err, errAsItIs) {
+		return insist(ctx, func() error {
+			if err := tolerateFull(h.correctValue(ctx, correct, key)); !errors.Is(err, errAsItIs) {
+				return err
+			}
+			return nil
+		})
+	})
+}
+
+// insist calls f until it does not fail, or ctx ends.
+func insist(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		log.Warnw("the times of what is held are not corrected yet, after a jump of the clock", "error", err) // a matter of the disk
+		if !tasks.Pause(ctx, correctAgain, nil) {
 			return err
 		}
-		return nil
-	})
+	}
 }
 
 // correctValue corrects the times of the values of a key; errAsItIs if there is no need.
@@ -88,15 +113,18 @@ func (h *Holder) correctValue(ctx context.Context, correct correction, key []byt
 	})
 }
 
-// correctProviders corrects the times of the announcements of a key. Ours may last for
-// longer than others.
-func (h *Holder) correctProviders(ctx context.Context, correct correction, key []byte) error {
+// correctProviders corrects the times of the announcements of a key, and adds their providers to
+// corrected. Ours may last for longer than others.
+func (h *Holder) correctProviders(ctx context.Context, correct correction, key []byte, corrected map[string]struct{}) error {
 	defer h.announcing.Lock(key).Unlock()
 	held, err := h.cfg.Store.Providers(ctx, key, time.Time{}, 0)
 	if err != nil {
 		return err
 	}
 	for _, p := range held {
+		if _, done := corrected[p.ID]; done {
+			continue
+		}
 		age := h.cfg.RecordAge
 		if p.ID == string(h.self) {
 			age = -1
@@ -116,6 +144,7 @@ func (h *Holder) correctProviders(ctx context.Context, correct correction, key [
 		if err := tolerateFull(h.cfg.Store.AddProvider(ctx, key, p)); err != nil {
 			return err
 		}
+		corrected[p.ID] = struct{}{}
 	}
 	return nil
 }

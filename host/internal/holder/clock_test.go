@@ -1,8 +1,11 @@
 package holder
 
 import (
+	"context"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,6 +248,78 @@ func TestArrivedBeforeClockWasSet(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			if values, providers := h.Len(); values+providers > 0 {
 				t.Errorf("%v: %d values and %d announcements are held after their lifetime", ahead, values, providers)
+			}
+		})
+	}
+}
+
+// A broken store fails for a while, or from time to time.
+type broken struct {
+	store.Store
+
+	mu    sync.Mutex
+	until time.Time // it fails until then
+	every int       // and one of so many calls; 0: none
+	calls int
+}
+
+func (b *broken) fails() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.calls++; time.Now().Before(b.until) || b.every > 0 && b.calls%b.every == 0 {
+		return syscall.EIO
+	}
+	return nil
+}
+
+func (b *broken) Values(ctx context.Context, now time.Time, from []byte, limit int) ([]store.KeyedValue, error) {
+	if err := b.fails(); err != nil {
+		return nil, err
+	}
+	return b.Store.Values(ctx, now, from, limit)
+}
+
+func (b *broken) UpdateValue(ctx context.Context, key []byte, now time.Time, f func(store.Value, bool) (store.Value, error)) error {
+	if err := b.fails(); err != nil {
+		return err
+	}
+	return b.Store.UpdateValue(ctx, key, now, f)
+}
+
+func (b *broken) AddProvider(ctx context.Context, key []byte, p store.Provider) error {
+	if err := b.fails(); err != nil {
+		return err
+	}
+	return b.Store.AddProvider(ctx, key, p)
+}
+
+// The times of what is held are right once the store works again that has failed when the clock
+// jumped: each is corrected once, and nothing is lost.
+func TestClockJumpsWhileStoreFails(t *testing.T) {
+	for _, tt := range []struct {
+		ahead, fails time.Duration
+		every        int
+	}{{-10 * year, 3 * time.Hour, 0}, {-10 * time.Minute, 0, 2}, {10 * year, 0, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &broken{Store: store.NewMemory(store.Limits{})}
+			h := newHolder(t, Config{RecordAge: 48 * time.Hour, Store: b})
+			c := new(clock)
+			c.set(tt.ahead)
+			sweeping(t, h, c)
+			time.Sleep(5 * time.Minute)
+			arrive(t, h, c.now())
+			time.Sleep(20 * time.Minute)
+			b.mu.Lock()
+			b.until, b.every = time.Now().Add(tt.fails), tt.every
+			b.mu.Unlock()
+			c.set(0)
+			time.Sleep(47*time.Hour + 30*time.Minute)
+			if got := h.served(t, c.now()); got != 4 {
+				t.Errorf("%+v: %d of 4 served in their lifetime", tt, got)
+			}
+			time.Sleep(3 * time.Hour)
+			if values, providers := h.Len(); values+providers > 0 {
+				t.Errorf("%+v: %d values and %d announcements are held after their lifetime", tt, values, providers)
 			}
 		})
 	}

@@ -52,10 +52,10 @@ func (h *Holder) Provide(ctx context.Context, key []byte, lifetime time.Duration
 	}))
 }
 
-// Provides reports whether an announcement of ours is stored.
-func (h *Holder) Provides(ctx context.Context, key []byte, now time.Time) bool {
+// Provides returns nil if an announcement of ours is stored, and [store.ErrNotFound] if not.
+func (h *Holder) Provides(ctx context.Context, key []byte, now time.Time) error {
 	_, err := h.cfg.Store.Provider(ctx, key, string(h.self), now)
-	return err == nil
+	return err
 }
 
 // StopProviding removes what Provide has stored.

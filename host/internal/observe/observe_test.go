@@ -1,10 +1,13 @@
 package observe
 
 import (
+	"bufio"
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	logging "github.com/ipfs/go-log/v2"
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/events"
@@ -77,6 +80,29 @@ func TestReaderEnds(t *testing.T) {
 	}
 }
 
+// Each of two readers that wait gets an event.
+func TestTwoReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := New(nil)
+		got := make(chan events.Event, 2)
+		for range 2 {
+			seq := o.Events(t.Context(), context.Background())
+			go func() {
+				for e := range seq {
+					got <- e
+					return
+				}
+			}()
+		}
+		synctest.Wait()
+		o.Tell(events.Back{})
+		synctest.Wait()
+		if len(got) != 2 {
+			t.Errorf("%d of 2 readers got it", len(got))
+		}
+	})
+}
+
 // Without a reader, an event leaves nothing behind.
 func TestNoReader(t *testing.T) {
 	o := New(nil)
@@ -86,7 +112,33 @@ func TestNoReader(t *testing.T) {
 	}
 	var none *Observer
 	none.Tell(events.Back{})
-	if none.Watched() {
-		t.Error("nil is watched")
+	if none.Watched() || none.Traced() || o.Traced() {
+		t.Error("watched, or traced")
+	}
+}
+
+// The log has every change of state, also without a reader, but of a long series of joins that
+// fail only some.
+func TestLog(t *testing.T) {
+	logging.SetupLogging(logging.Config{Format: logging.PlaintextOutput, Level: logging.LevelInfo})
+	lines := logging.NewPipeReader()
+	defer lines.Close()
+	o := New(nil)
+	go func() {
+		o.Tell(events.LookupBegan{})
+		for attempt := range 17 {
+			o.Tell(events.JoinFailed{Attempt: attempt + 1, Bootstrap: attempt % 2})
+		}
+		o.Tell(events.Back{})
+	}()
+	fails, _ := events.JoinFailed{Bootstrap: 1}.Says()
+	waits, _ := events.JoinFailed{}.Says()
+	back, _ := events.Back{}.Says()
+	scanner := bufio.NewScanner(lines)
+	for _, want := range []string{"info " + waits, "warn " + fails, "warn " + fails, "warn " + fails, "warn " + fails, "info " + back} {
+		level, said, _ := strings.Cut(want, " ")
+		if !scanner.Scan() || !strings.Contains(scanner.Text(), said) || !strings.Contains(scanner.Text(), level) {
+			t.Errorf("%q, want %q", scanner.Text(), want)
+		}
 	}
 }

@@ -29,10 +29,7 @@ type Histogram struct {
 // Add counts one time.
 func (h *Histogram) Add(took time.Duration) {
 	took = max(took, 0)
-	i := 0
-	if took > shortest {
-		i = min(Intervals, bits.Len64(uint64((took-1)/shortest)))
-	}
+	i := min(Intervals, bits.Len64(uint64((took-1)/shortest)))
 	h.in[i].Add(1)
 	h.sum.Add(int64(took))
 }

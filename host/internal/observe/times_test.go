@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -38,17 +39,40 @@ func TestHistogram(t *testing.T) {
 // Requests are counted by kind and outcome, without allocation.
 func TestRequests(t *testing.T) {
 	var r Requests
-	r.Add(protocol.Ping{}, 7, time.Second)
-	r.Add(protocol.FindNode{}, 0, time.Second)
-	r.Add(protocol.FindNode{}, 0, time.Second)
-	r.Add(protocol.FindNode{}, 8, time.Second) // there is no such outcome
+	want := make(map[string]uint64)
+	for i, req := range []protocol.Request{
+		protocol.FindNode{}, protocol.GetValue{}, protocol.PutValue{}, protocol.GetProviders{}, protocol.AddProvider{}, protocol.Ping{},
+	} {
+		outcome := uint8(7 - i)
+		want[KindOf(req)+string('0'+rune(outcome))] = uint64(i + 1)
+		for range i + 1 {
+			r.Add(req, outcome, time.Second)
+		}
+		r.Add(req, 8, time.Second) // there is no such outcome
+		if got := r.Of(req, outcome).Count; got != uint64(i+1) {
+			t.Errorf("%s: %d, want %d", KindOf(req), got, i+1)
+		}
+	}
 	got := make(map[string]uint64)
 	r.Each(func(kind string, outcome uint8, times Times) { got[kind+string('0'+rune(outcome))] = times.Count })
-	if len(got) != 2 || got["ping7"] != 1 || got["find_node0"] != 2 || r.Of(protocol.Ping{}, 7).Count != 1 {
-		t.Errorf("%v", got)
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 	var req protocol.Request = protocol.FindNode{}
 	if n := testing.AllocsPerRun(100, func() { r.Add(req, 0, time.Second) }); n > 0 {
 		t.Errorf("Add allocates %v times", n)
+	}
+}
+
+// Operations are counted by their names and outcomes.
+func TestOperations(t *testing.T) {
+	var o Operations
+	o.Add(Put, 0, time.Second)
+	o.Add(Connect, 7, time.Second)
+	o.Add(Connect, 7, time.Second)
+	got := make(map[string]uint64)
+	o.Each(func(kind string, outcome uint8, times Times) { got[kind+string('0'+rune(outcome))] = times.Count })
+	if want := map[string]uint64{"put0": 1, "connect7": 2}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -163,7 +163,7 @@ func holding(value string, others calltest.Answer) calltest.Answer {
 type failing struct {
 	store.Store
 
-	publish, read, add failure
+	publish, read, add, provider failure
 }
 
 // A failure is an error that a test sets, nil at first. It is safe for concurrent use.
@@ -197,6 +197,13 @@ func (f *failing) AddProvider(ctx context.Context, key []byte, p store.Provider)
 		return err
 	}
 	return f.Store.AddProvider(ctx, key, p)
+}
+
+func (f *failing) Provider(ctx context.Context, key []byte, id string, now time.Time) (store.Provider, error) {
+	if err := f.provider.get(); err != nil {
+		return store.Provider{}, err
+	}
+	return f.Store.Provider(ctx, key, id, now)
 }
 
 // authors is a Reducer that holds all values.

@@ -145,8 +145,12 @@ func (p *Publisher) storeAlone(ctx context.Context, now time.Time, records []pro
 
 // announcedAlone is storeAlone for an announcement that is stored here, unless there was no room.
 func (p *Publisher) announcedAlone(ctx context.Context, now time.Time, key []byte) (deliver.Receipt, error) {
-	if !p.cfg.Holder.Provides(ctx, key, now) {
-		return deliver.Receipt{}, fmt.Errorf("kad: this node is the only server of its network, and has no room for the announcement: %w", store.ErrFull)
+	err := p.cfg.Holder.Provides(ctx, key, now)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("kad: this node is the only server of its network, and has no room for the announcement: %w", store.ErrFull)
+	}
+	if err != nil {
+		return deliver.Receipt{}, err
 	}
 	return p.byUs(), nil
 }
@@ -244,12 +248,10 @@ func (p *Publisher) again(now time.Time, id publicationID, receipt deliver.Recei
 func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) (t ticket, pub store.Publication, err error) {
 	defer p.writing.Lock([]byte(id.key)).Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
-	pub = store.Publication{
-		Kind: id.kind,
-		Key:  []byte(id.key),
-		Data: p.withPublished(ctx, id, data),
-		Next: next,
+	if data, err = p.withPublished(ctx, id, data); err != nil {
+		return t, pub, err
 	}
+	pub = store.Publication{Kind: id.kind, Key: []byte(id.key), Data: data, Next: next}
 	if err := p.cfg.Store.Publish(ctx, pub); err != nil {
 		return t, pub, err
 	}
@@ -257,15 +259,19 @@ func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, nex
 }
 
 // withPublished returns the data to publish again: data, or, of a key that holds several
-// values, all that we have published.
-func (p *Publisher) withPublished(ctx context.Context, id publicationID, data []byte) []byte {
+// values, all that we have published. The error is that of the store, which cannot say what that
+// is: without it, the earlier values would be lost.
+func (p *Publisher) withPublished(ctx context.Context, id publicationID, data []byte) ([]byte, error) {
 	key := []byte(id.key)
 	if id.kind != store.KindValue || !p.cfg.Rules.Multi(key) {
-		return data
+		return data, nil
 	}
 	values := [][]byte{data}
-	if pub, err := p.cfg.Store.Publication(ctx, id.kind, key); err == nil {
+	switch pub, err := p.cfg.Store.Publication(ctx, id.kind, key); {
+	case err == nil:
 		values = append(values, p.values(pub)...)
+	case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt):
+		return nil, err
 	}
 	merged, err := p.cfg.Rules.Merge(key, values, nil) // prefer is for keys of one value
 	if err != nil {
@@ -275,7 +281,7 @@ func (p *Publisher) withPublished(ctx context.Context, id publicationID, data []
 	for i, v := range merged {
 		set[i].Data = v
 	}
-	return p.cfg.Rules.Pack(key, set).Data
+	return p.cfg.Rules.Pack(key, set).Data, nil
 }
 
 // values returns the values of a publication.

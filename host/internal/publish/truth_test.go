@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +29,7 @@ func (n *node) one(ctx context.Context, item Item) (result Published) {
 }
 
 // The only server of a network publishes an announcement by holding it, and says so; where it has
-// no room, it says that.
+// no room, or cannot read, it says that.
 func TestAnnounceAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 0, 22*time.Hour)
@@ -35,8 +37,11 @@ func TestAnnounceAlone(t *testing.T) {
 		n.table.FoundNone()
 		time.Sleep(time.Minute)
 		n.table.FoundNone()
-		for _, full := range []error{nil, store.ErrFull} {
-			n.store.add.set(full)
+		for _, full := range []error{nil, store.ErrFull, syscall.EIO} {
+			if n.store.add.set(full); errors.Is(full, syscall.EIO) {
+				n.store.add.set(nil)
+				n.store.provider.set(full)
+			}
 			one, err := n.Announce(t.Context(), time.Now(), fmt.Append(nil, "one", full), 0)
 			many := n.one(t.Context(), Item{Kind: store.KindProvider, Key: fmt.Append(nil, "many", full)})
 			if !errors.Is(err, full) || !errors.Is(many.Err, full) {
@@ -49,6 +54,32 @@ func TestAnnounceAlone(t *testing.T) {
 			if !slices.Equal(one.Stored, want) || !slices.Equal(many.Receipt.Stored, want) {
 				t.Errorf("stored by %v and %v, want %v", one.Stored, many.Receipt.Stored, want)
 			}
+		}
+	})
+}
+
+// A store that cannot say for a moment what was published loses none of it.
+func TestPublishedIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, 22*time.Hour)
+		put := func(value string) {
+			t.Helper()
+			if _, err := n.Put(t.Context(), time.Now(), []byte("/s/key"), []byte(value), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("a1")
+		n.store.read.set(syscall.EIO)
+		put("b1")
+		n.store.read.set(nil)
+		pub, err := n.store.Publication(t.Context(), store.KindValue, []byte("/s/key"))
+		if err != nil || !strings.Contains(string(pub.Data), "a1") {
+			t.Errorf("%q is published again, %v; want a1", pub.Data, err)
+		}
+		put("c1")
+		pub, err = n.store.Publication(t.Context(), store.KindValue, []byte("/s/key"))
+		if err != nil || !strings.Contains(string(pub.Data), "a1") || !strings.Contains(string(pub.Data), "c1") {
+			t.Errorf("%q is published again, %v; want a1 and c1", pub.Data, err)
 		}
 	})
 }

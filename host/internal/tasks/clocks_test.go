@@ -62,6 +62,7 @@ func TestEvenness(t *testing.T) {
 		{5 * time.Hour, 0, 5 * time.Hour, -10 * year, 2 * time.Hour},
 		{6 * time.Hour, -2 * time.Hour, 6 * time.Hour, -2 * time.Hour, time.Hour},
 		{7 * time.Hour, -2 * time.Hour, 6 * time.Hour, 0, 0},
+		{8 * time.Hour, -2*time.Hour + 61*time.Second, 8 * time.Hour, 61 * time.Second, 2 * time.Hour},
 	} {
 		now := roomtest.SetClock(start.Add(tt.after), tt.set)
 		since, jump := e.Look(now)
@@ -109,5 +110,15 @@ func TestSlept(t *testing.T) {
 	}
 	if after, _ := tasks.Slept(); before < -time.Second || (after-before).Abs() > time.Second {
 		t.Errorf("it has slept for %v, and a moment later for %v", before, after)
+	}
+	grew := 10 * time.Millisecond
+	for range 20 { // both clocks are read one after the other: a busy machine may stop it between
+		before, _ = tasks.Slept()
+		time.Sleep(10 * time.Millisecond)
+		after, _ := tasks.Slept()
+		grew = min(grew, after-before)
+	}
+	if grew > 5*time.Millisecond {
+		t.Errorf("it has slept for %v of 10 ms that it ran", grew)
 	}
 }

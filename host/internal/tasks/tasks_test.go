@@ -3,11 +3,13 @@ package tasks
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"go.uber.org/goleak"
 
@@ -195,19 +197,38 @@ func TestDue(t *testing.T) {
 	})
 }
 
-// A process that was stopped, for however long, is starved for ten seconds after that.
-func TestStoppedForAnHour(t *testing.T) {
-	p := NewPulse(func() {})
-	now := time.Now()
-	p.Fired(now.Add(-time.Hour), now)
-	if !p.Starved() {
-		t.Error("not starved just after a stop")
+// The end of an operation ends its context, and leaves nothing of it behind.
+func TestEndOfOperation(t *testing.T) {
+	g := NewGroup()
+	defer g.Cancel()
+	used := func() weak.Pointer[[1024]byte] {
+		kept := new([1024]byte)
+		ctx, end, _ := g.Begin(context.WithValue(t.Context(), weak.Pointer[int]{}, kept))
+		if end(); ctx.Err() == nil {
+			t.Error("its context goes on")
+		}
+		return weak.Make(kept)
+	}()
+	if runtime.GC(); used.Value() != nil {
+		t.Error("the group keeps what has ended")
 	}
-	for range int(10 * time.Second / pulseAfter) {
-		now = now.Add(pulseAfter)
-		p.Fired(now, now)
+}
+
+// A slot that a closed group does not use is free.
+func TestSlotsOfClosed(t *testing.T) {
+	g := NewGroup()
+	g.Cancel()
+	if s := make(Slots, 1); s.Try(g, func(context.Context) {}) || len(s) != 0 {
+		t.Errorf("%d slots are taken, want 0", len(s))
 	}
-	if p.Starved() {
-		t.Errorf("late by %v ten seconds later", p.Lateness())
+}
+
+// A job runs once at a time if it says nothing else.
+func TestRoom(t *testing.T) {
+	l := NewLoop(NewGroup())
+	room := 0
+	l.Add(Job{Due: func(_ time.Time, s *Start) time.Time { room = s.Room(); return time.Time{} }})
+	if l.ask(time.Now()); room != 1 {
+		t.Errorf("room for %d", room)
 	}
 }
