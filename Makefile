@@ -134,12 +134,12 @@ kubo: ## build Kubo in GOPATH/bin, for a test of itest/interop; takes minutes
 	cd itest/interop/kubo && go build -o "$$(go env GOPATH)/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs
 
 # The name of each test of an attack is in SECURITY.md.
-HOSTILE := Hostile|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|BusyNetworks|UsualPeersKeepNoPace|ContactsHaveMoreTurns|ManyAnnouncements|Rounds$$|CensusOfLiars|FalseGrowth|Odd
+HOSTILE := Hostile|ServeSlowRequest|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|BusyNetworks|UsualPeersKeepNoPace|ContactsHaveMoreTurns|ManyAnnouncements|Rounds$$|CensusOfLiars|FalseGrowth|Odd
 
 # FRAMES is how many frames one node handles, over TCP and QUIC: 1 400 a second on
 # a busy machine, each for 0.15 ms of both sides.
 .PHONY: hostile
-hostile: ## attacks by peers that speak the protocol by hand, with their figures; takes about 10 minutes
+hostile: ## attacks by peers that speak the protocol by hand, with their figures; takes about 20 minutes
 	@mkdir -p bin; failed=0; : >bin/hostile.txt; \
 	for dir in ./protocol ./routing ./host ./host/internal/serve ./host/internal/call ./host/internal/table ./host/internal/holder ./host/internal/replicate ./host/internal/lookup ./host/internal/find ./host/internal/relay ./itest/sim ./itest/net ./itest/network; do \
 		echo "== $$dir"; \

@@ -284,7 +284,7 @@ func TestHostileFrames(t *testing.T) {
 	var senders sync.WaitGroup
 	var hosts []host.Host
 	for i := range 2 * hostileHosts {
-		h := v.attacker(t, []string{"tcp", "quic-v1"}[i%2])
+		h := v.attacker(t, []string{tcp, quic}[i%2])
 		hosts = append(hosts, h)
 		for j := range hostileStreams {
 			senders.Go(func() { attack(h, v.id, uint64(i*hostileStreams+j), j == 0, over) })

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	record "github.com/libp2p/go-libp2p-record"
@@ -20,6 +21,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/multiformats/go-multiaddr"
 
 	kad "github.com/go-kad/kad/host"
@@ -36,8 +39,9 @@ const (
 
 // serveVictim is the process of a node, on TCP and QUIC, within the default limits of a DHT and
 // without those of a resource manager. It prints its ID and addresses, and its gauges for each
-// line that it reads: "gc" has it collect garbage first, and an ID with an address has that peer be
-// at the address, for the DHT. It has an echo besides.
+// line that it reads: "gc" has it collect garbage first, "reserve" with an address has it reserve a
+// place at that relay, and an ID with an address has that peer be at the address, for the DHT. It
+// has an echo besides.
 func serveVictim() error {
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"),
 		libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
@@ -61,8 +65,13 @@ func serveVictim() error {
 		if in.Text() == "gc" {
 			debug.FreeOSMemory()
 		}
-		if id, addr, ok := strings.Cut(in.Text(), " "); ok {
-			at.peers.Store(id, multiaddr.StringCast(addr))
+		switch what, addr, ok := strings.Cut(in.Text(), " "); {
+		case what == "reserve":
+			if err := reserve(h, addr); err != nil {
+				return err
+			}
+		case ok:
+			at.peers.Store(what, multiaddr.StringCast(addr))
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -71,6 +80,18 @@ func serveVictim() error {
 		fmt.Println(m.HeapAlloc, resident(), runtime.NumGoroutine(), answered, s.InboundRefused, s.InboundStreams, s.Values, s.Providers)
 	}
 	return nil
+}
+
+// reserve reserves a place of a host at a relay.
+func reserve(h host.Host, addr string) error {
+	relay, err := peer.AddrInfoFromString(addr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err = client.Reserve(ctx, h, *relay)
+	return err
 }
 
 // resident returns how many bytes of memory the process has; 0 where that is not known.
@@ -96,7 +117,7 @@ func TestVictim(t *testing.T) {
 // A victim is a node in a process of its own.
 type victim struct {
 	id    peer.ID
-	addrs []multiaddr.Multiaddr
+	addrs []multiaddr.Multiaddr // of TCP, of QUIC, and of a relay if there is one
 
 	mu  sync.Mutex
 	in  io.Writer
@@ -145,12 +166,42 @@ func startVictim(t *testing.T, core string) *victim {
 	return v
 }
 
-// info returns the ID of a victim and its addresses of a transport: "tcp", "quic-v1", or any if
-// it is empty.
+const (
+	tcp     = "tcp"
+	quic    = "quic-v1"
+	circuit = "p2p-circuit" // through a relay, over TCP
+)
+
+// transports are what a running node is attacked over.
+var transports = []string{tcp, quic, circuit}
+
+// behindRelay has a victim be reached through a relay, too.
+func (v *victim) behindRelay(t *testing.T) {
+	t.Helper()
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := relayv2.DefaultResources()
+	room.MaxCircuits = 1 << 10
+	relay, err := relayv2.New(h, relayv2.WithResources(room), relayv2.WithLimit(&relayv2.RelayLimit{Duration: time.Hour, Data: 1 << 40}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = relay.Close()
+		_ = h.Close()
+	})
+	at := fmt.Sprintf("%s/p2p/%s", h.Addrs()[0], h.ID())
+	v.tell(t, "reserve "+at)
+	v.addrs = append(v.addrs, multiaddr.StringCast(at+"/p2p-circuit"))
+}
+
+// info returns the ID of a victim and its addresses of a transport.
 func (v *victim) info(transport string) peer.AddrInfo {
 	info := peer.AddrInfo{ID: v.id}
 	for _, a := range v.addrs {
-		if strings.Contains(a.String(), transport) {
+		if strings.HasSuffix(a.String(), circuit) == (transport == circuit) && strings.Contains(a.String(), transport) {
 			info.Addrs = append(info.Addrs, a)
 		}
 	}
@@ -184,7 +235,7 @@ func (v *victim) tell(t *testing.T, line string) (g gauges) {
 // attacker returns a host that is connected to a victim over a transport.
 func (v *victim) attacker(t *testing.T, transport string) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,4 +246,16 @@ func (v *victim) attacker(t *testing.T, transport string) host.Host {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// open opens a stream of the DHT from a host to a victim.
+func (v *victim) open(t *testing.T, h host.Host) (network.Stream, error) {
+	return v.openTo(t, h, victimProtocol)
+}
+
+// openTo opens a stream of a protocol.
+func (v *victim) openTo(t *testing.T, h host.Host, id lprotocol.ID) (network.Stream, error) {
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(t.Context(), "attack"), patience)
+	defer cancel()
+	return h.NewStream(ctx, v.id, id)
 }

@@ -89,7 +89,9 @@ const minIdle = 100 * time.Millisecond
 // with the most, of them the peers with the most, and of their streams the one that has been
 // idle for longest. A stream that is in use is ended only if its network, its smaller network
 // or its peer has at least two more than that of the newcomer, or if a stranger has it and
-// the newcomer is a contact of the table. Contacts lose none to strangers.
+// the newcomer is a contact of the table. Contacts lose none to strangers. For a stranger that
+// has more streams than its peer, a stream is in use as long as an answer may take: a large
+// request may be arriving, which on a busy machine pauses for longer than minIdle.
 func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	networks, subnets := make(map[string]int), make(map[string]int)
 	for in := range s.streams {
@@ -99,7 +101,11 @@ func (s *Server) evict(newcomer *inbound, now time.Time) bool {
 	known := s.cfg.Table.Has(newcomer.peer)
 	var victim *inbound
 	for in := range s.streams {
-		inUse := in.busy > 0 || now.Sub(in.since) < minIdle
+		idle := minIdle
+		if !known && s.streamsOf(in.peer) < s.streamsOf(newcomer.peer) {
+			idle = answerTimeout
+		}
+		inUse := in.busy > 0 || now.Sub(in.since) < idle
 		hasMore := networks[in.network] > networks[newcomer.network]+1 || subnets[in.subnet] > subnets[newcomer.subnet]+1 ||
 			s.streamsOf(in.peer) > s.streamsOf(newcomer.peer)+1
 		switch {

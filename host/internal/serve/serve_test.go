@@ -360,6 +360,38 @@ func testServeLimitOfEquals(t *testing.T) {
 	}
 }
 
+// A request that is slow to arrive is not ended for a peer that has more streams, all in use,
+// until it has taken as long as an answer may.
+func TestServeSlowRequest(t *testing.T) { synctest.Test(t, testServeSlowRequest) }
+
+func testServeSlowRequest(t *testing.T) {
+	d := newNode(t, 4)
+	t.Cleanup(d.Close)
+	slow := dialIn(d, calltest.ID(1))
+	frame := protocol.AppendRequestFrame(nil, protocol.FindNode{Target: []byte("target")})
+	_, _ = slow.Write(frame[:1])
+	var many []network.Stream
+	for range 3 {
+		many = append(many, dialIn(d, calltest.ID(2)))
+	}
+	for waited := time.Duration(0); waited < 2*answerTimeout; waited += time.Second {
+		for _, s := range many {
+			if !pings(s) {
+				t.Fatal("a stream in use has ended")
+			}
+		}
+		synctest.Wait() // all have been read
+		served := pings(dialIn(d, calltest.ID(2)))
+		if want := waited >= answerTimeout; served != want {
+			t.Fatalf("after %v, the fourth stream of a peer is served: %v", waited, served)
+		}
+		if served {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+}
+
 // A contact of the table takes the place of a stranger, also if that is in use; a stranger
 // takes none of a contact.
 func TestServeContactsFirst(t *testing.T) { synctest.Test(t, testServeContactsFirst) }
