@@ -35,7 +35,7 @@ func jump(t *testing.T, nodes int) (accuracy, worst float64) {
 	n.warm(t, askers...)
 	n.lookups(t, "before the jump", askers)
 	longer.Store(int64(ms(100)))
-	sum := &figures{name: "jump"}
+	sum := new(figures)
 	worst = 1
 	for i, d := range askers {
 		one := &figures{name: "jump"}
