@@ -3,8 +3,8 @@ package node
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -18,7 +18,7 @@ import (
 // that goes away.
 func (n *running) subscribe(t *testing.T) (stream *bufio.Scanner, leave func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.API+"/v1/events", http.NoBody)
 	if err != nil {
@@ -42,7 +42,8 @@ func TestEvents(t *testing.T) {
 	b.get("GET /v1/ready", "")
 	stream, _ := b.subscribe(t)
 	b.get("GET /v1/closest?key=abc", "")
-	target := fmt.Sprintf("%x", routing.KeyOf([]byte("abc")))
+	key := routing.KeyOf([]byte("abc"))
+	target := hex.EncodeToString(key[:])
 	seen := make(map[string]int) // of lookups of the key: the node looks others up by itself
 	began := make(map[uint64]bool)
 	for seen["lookup_ended"] == 0 && stream.Scan() {
