@@ -138,7 +138,7 @@ func TestLog(t *testing.T) {
 	for _, want := range []string{"info " + waits, "warn " + fails, "warn " + fails, "warn " + fails, "warn " + fails, "info " + back} {
 		level, said, _ := strings.Cut(want, " ")
 		if !scanner.Scan() || !strings.Contains(scanner.Text(), said) || !strings.Contains(scanner.Text(), level) {
-			t.Errorf("%q, want %q", scanner.Text(), want)
+			t.Errorf("%q, %v; want %q", scanner.Text(), scanner.Err(), want)
 		}
 	}
 }
