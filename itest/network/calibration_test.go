@@ -116,7 +116,7 @@ func TestConfidenceIsTrue(t *testing.T) {
 	if race.Enabled {
 		t.Skip("it takes minutes with the race detector")
 	}
-	lookups, whole := 100, false
+	lookups, whole := 60, false
 	if s := os.Getenv("KAD_CALIBRATE"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
