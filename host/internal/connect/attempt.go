@@ -29,9 +29,6 @@ const (
 	// punchTime is how long after a relayed connection a peer is done with hole punching:
 	// it tries three times, for 5s each.
 	punchTime = 20 * time.Second
-
-	// dialPlaces is how many addresses of a peer the swarm dials at a time.
-	dialPlaces = 8
 )
 
 // An attempt is one call of To. It belongs to the goroutine of the caller.
@@ -314,6 +311,7 @@ func (a *attempt) find() {
 // relays. The swarm dials the relayed ones 0.5s after public ones, or when these have
 // failed: so a dead address costs that, and not the 5s until it is given up.
 func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
+	h := a.cfg.Host
 	a.cfg.Reach.Dialled(a.id)
 	var relays, others []multiaddr.Multiaddr
 	for _, addr := range addrs {
@@ -327,28 +325,14 @@ func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
 		others = a.withoutTCP(others)
 	}
 	if len(others) > 0 {
+		h.Peerstore().AddAddrs(a.id, others, peerstore.TempAddrTTL)
 		a.cfg.Call.ForgetFailures(a.id) // the swarm does not dial an address that has failed lately
-		a.dialDirect(others)
+		a.run(a.begin(stepDirect, others), func() error {
+			_, err := h.Network().DialPeer(network.WithForceDirectDial(a.dialling, "kad"), a.id)
+			return err
+		}, nil)
 	}
 	if len(relays) > 0 && a.relayed() == nil {
 		a.run(a.begin(stepRelay, relays), func() error { return a.dialThrough(a.dialling, a.id, relays) }, nil)
 	}
-}
-
-// dialDirect dials addresses, the best first: as many as the swarm has places for, and the others
-// once these have failed. The swarm has an order of its own, and waits 5s for an address that
-// swallows the dial, so that false ones that other peers name would take the places of a true one.
-func (a *attempt) dialDirect(addrs []multiaddr.Multiaddr) {
-	now := addrs[:min(len(addrs), dialPlaces)]
-	later := addrs[len(now):]
-	h := a.cfg.Host
-	h.Peerstore().AddAddrs(a.id, now, peerstore.TempAddrTTL)
-	a.run(a.begin(stepDirect, now), func() error {
-		_, err := h.Network().DialPeer(network.WithForceDirectDial(a.dialling, "kad"), a.id)
-		return err
-	}, func() {
-		if len(later) > 0 && a.direct() == nil {
-			a.dialDirect(later)
-		}
-	})
 }

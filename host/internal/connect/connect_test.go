@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -253,31 +252,4 @@ func testToFindsAgain(t *testing.T) {
 	if err != nil || got.Via != Direct || stepNames(got.Steps) != "known! find direct! find direct" {
 		t.Errorf("via %v, %q, %v", got.Via, stepNames(got.Steps), err)
 	}
-}
-
-// Of many found addresses, as many are dialled as the swarm has places for, the best first; the
-// others once these have failed.
-func TestManyAddresses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t)
-		for i := range dialPlaces + 3 {
-			n.found = append(n.found, fmt.Sprintf("/ip4/60.1.%d.1/tcp/4001", i))
-		}
-		last := n.found[len(n.found)-1]
-		n.host.net.dial = func(ctx context.Context, addrs []multiaddr.Multiaddr, _ bool) (string, error) {
-			if len(addrs) > dialPlaces && contains(addrs, last) {
-				return last, nil
-			}
-			return "", unreachable(ctx, addrs, 5*time.Second)
-		}
-		var got Connection
-		var err error
-		spent := roomtest.Took(func() { got, err = n.To(t.Context(), target, 10*time.Second) })
-		if err != nil || got.Via != Direct || stepNames(got.Steps) != "known! find direct! direct" || spent > 5*time.Second+settleTime {
-			t.Errorf("via %v, %q, %v after %v", got.Via, stepNames(got.Steps), err, spent)
-		}
-		if first := got.Steps[2].Addrs; len(first) != dialPlaces || contains(first, last) {
-			t.Errorf("%v are dialled first", first)
-		}
-	})
 }
