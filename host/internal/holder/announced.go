@@ -56,9 +56,8 @@ func (h *Holder) announcedItself(ctx context.Context, now time.Time, from From, 
 }
 
 // passedOn holds what another peer than the sender has announced, unless a later
-// announcement of that peer is held. Its addresses are those that the provider has certified,
-// and the ones of an earlier announcement that is held, if there are none. Without any, a
-// requester has them from another holder, or looks the provider up.
+// announcement of that peer is held. Addresses may be missing: a requester looks them
+// up.
 func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add protocol.AddProvider, p protocol.Peer) error {
 	if p.ID == h.self {
 		return kaderr.ErrBadProvider // we know best
@@ -70,9 +69,11 @@ func (h *Holder) passedOn(ctx context.Context, now time.Time, from From, add pro
 	if err != nil {
 		return err
 	}
-	p.Addrs = nil // only the provider itself may say where it is
-	if c, err := announce.VerifyCertificate(p.Certified, p.ID, now); err == nil {
-		p.Addrs = c.Addrs
+	if announce.IsPresence(p.ID, add.Key) {
+		p.Addrs = nil // it is all about them: only the peer itself may say where it is
+		if c, err := announce.VerifyCertificate(p.Certified, p.ID, now); err == nil {
+			p.Addrs = c.Addrs
+		}
 	}
 	kept := announce.Kept{
 		Published: signed.Published,

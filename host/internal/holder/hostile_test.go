@@ -1,7 +1,6 @@
 package holder
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
-	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 )
 
@@ -152,63 +150,42 @@ func TestHostileFirstToPassOn(t *testing.T) {
 	}
 }
 
-// A passed-on announcement, of content or of a presence, has a proof of the peer, and the
-// addresses of a liar: they are not taken, neither where the holder has none, nor for a later
-// announcement of the peer, and the holder neither tells nor passes them on.
+// A passed-on presence has a proof of the peer, and the addresses of a liar: they are not
+// taken, neither where the holder has none, nor for a later presence of the peer.
 func TestHostilePresence(t *testing.T) {
 	for name, held := range map[string]bool{"none is held": false, "an older one is held": true} {
+		h := newHolder(t, Config{})
 		key, id := roomtest.NewPeer(t)
-		for _, about := range []string{string(id), "a multihash"} {
-			testHostilePresence(t, name+" of "+about, held, key, id, []byte(about))
+		mine, false9 := roomtest.Addrs(publicAddr), roomtest.Addrs("/ip4/9.9.9.9/tcp/1")
+		presence := func(published time.Time, p protocol.Peer) protocol.AddProvider {
+			proof := announce.Proof{Network: testProtocol, Key: []byte(id), Published: published, Lifetime: announce.PresenceLifetime}
+			return protocol.AddProvider{Key: []byte(id), Providers: []protocol.Peer{p}, Proof: proof.Sign(key)}
 		}
-	}
-}
-
-func testHostilePresence(t *testing.T, name string, held bool, key crypto.PrivKey, id peer.ID, about []byte) {
-	h := newHolder(t, Config{})
-	mine, false9 := roomtest.Addrs(publicAddr), roomtest.Addrs("/ip4/9.9.9.9/tcp/1")
-	announced := func(published time.Time, p protocol.Peer) protocol.AddProvider {
-		proof := announce.Proof{Network: testProtocol, Key: about, Published: published, Lifetime: announce.PresenceLifetime}
-		return protocol.AddProvider{Key: about, Providers: []protocol.Peer{p}, Proof: proof.Sign(key)}
-	}
-	send := func(from peer.ID, add protocol.AddProvider) {
-		t.Helper()
-		if err := receiveAt(t, h, From{ID: from, At: scope.Public}, add); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-	}
-	const passed = 2 // the one that is passed on, of those that known returns
-	// known returns what the holder tells to requesters, begins a search of its own with, and
-	// passes on.
-	known := func() (all []protocol.Peer) {
-		t.Helper()
-		all = providers(t, h, scope.Public, about)
-		own, err1 := h.Known(t.Context(), about, time.Now())
-		copies, err2 := h.Copies(t.Context(), store.KindProvider, about, 0)
-		if err := errors.Join(err1, err2); err != nil || len(all) != 1 || len(own) != 1 || len(copies) != 1 {
-			t.Fatalf("%s: %v, %v, %v: %v", name, all, own, copies, err)
-		}
-		return append(append(all, own...), copies[0].(protocol.AddProvider).Providers...)
-	}
-	if held {
-		send(id, announced(time.Now().Add(-time.Minute), protocol.Peer{ID: id, Addrs: mine}))
-	}
-	otherKey, other := roomtest.NewPeer(t)
-	for _, certified := range [][]byte{nil, announce.Certify(otherKey, other, false9, time.Now()), announce.Certify(otherKey, id, false9, time.Now())} {
-		send("a liar", announced(time.Now(), protocol.Peer{ID: id, Addrs: false9, Certified: certified}))
-		for i, p := range known() {
-			if held && i != passed && len(p.Addrs) != 1 || len(p.Addrs) > 0 && !p.Addrs[0].Equal(mine[0]) {
-				t.Errorf("%s: it is known at %v", name, p.Addrs)
+		send := func(from peer.ID, add protocol.AddProvider) {
+			t.Helper()
+			if err := receiveAt(t, h, From{ID: from, At: scope.Public}, add); err != nil {
+				t.Fatalf("%s: %v", name, err)
 			}
 		}
-	}
-	send("a holder", announced(time.Now().Add(time.Second), protocol.Peer{ID: id, Addrs: false9, Certified: announce.Certify(key, id, mine, time.Now())}))
-	for i, p := range known() {
-		if i == passed && len(p.Certified) == 0 && len(p.Addrs) == 0 {
-			continue // the next holder would not take them
+		if held {
+			send(id, presence(time.Now().Add(-time.Minute), protocol.Peer{ID: id, Addrs: mine}))
 		}
-		if len(p.Addrs) != 1 || !p.Addrs[0].Equal(mine[0]) {
-			t.Errorf("%s: it is known at %v, want what the peer has certified", name, p.Addrs)
+		otherKey, other := roomtest.NewPeer(t)
+		for _, certified := range [][]byte{nil, announce.Certify(otherKey, other, false9, time.Now()), announce.Certify(otherKey, id, false9, time.Now())} {
+			send("a liar", presence(time.Now(), protocol.Peer{ID: id, Addrs: false9, Certified: certified}))
+			got, _ := h.Presence(t.Context(), id, time.Now())
+			for _, a := range got.Addrs {
+				if !a.Equal(mine[0]) {
+					t.Errorf("%s: the address of a liar is held: %v", name, a)
+				}
+			}
+			if held && len(got.Addrs) != 1 {
+				t.Errorf("%s: its addresses are gone: %v", name, got)
+			}
+		}
+		send("a holder", presence(time.Now().Add(time.Second), protocol.Peer{ID: id, Addrs: false9, Certified: announce.Certify(key, id, mine, time.Now())}))
+		if got, ok := h.Presence(t.Context(), id, time.Now()); !ok || len(got.Addrs) != 1 || !got.Addrs[0].Equal(mine[0]) {
+			t.Errorf("%s: held is %v, want what the peer has certified", name, got)
 		}
 	}
 }

@@ -131,11 +131,9 @@ func (h *Holder) Candidates(ctx context.Context, kind store.Kind, key []byte, ag
 			continue
 		}
 		if kept := announce.ParseKept(p.Addrs); old(p.Received) && len(kept.Proof) > 0 {
-			provider := providerOf(p, kept, now)
-			if len(provider.Certified) == 0 {
-				provider.Addrs = nil // no holder would take them: see passedOn
-			}
-			requests = append(requests, protocol.AddProvider{Key: key, Providers: []protocol.Peer{provider}, Proof: kept.Proof})
+			requests = append(requests, protocol.AddProvider{
+				Key: key, Providers: []protocol.Peer{providerOf(p, kept, now)}, Proof: kept.Proof,
+			})
 		}
 	}
 	return requests, err
