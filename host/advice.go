@@ -84,7 +84,7 @@ func hiddenAdvice(d *DHT, g Diagnosis) []string {
 	switch {
 	case g.UDPBlocked:
 		advice = append(advice, adviceNoUDP)
-	case g.SmallMTU && g.NotReady == nil:
+	case g.SmallMTU && (g.NotReady == nil || g.ClockOff != 0): // else it was said first
 		advice = append(advice, adviceMTU)
 	}
 	if g.NAT == network.NATDeviceTypeEndpointDependent {

@@ -123,8 +123,8 @@ func (l *Lookup) heardLate() {
 
 // relent gives all requests in flight, the slow ones included, SlowAfter from their beginning:
 // most are late, so that our own connection is slow, or has become so, and not the contacts. A
-// lookup whose round trips grow from 2 to 102 ms found 74 of 100 of the closest without that. It
-// does so once, so that a lookup among silent contacts loses SlowAfter once.
+// lookup whose round trips grow from 2 to 102 ms found 74 of 100 of the closest without that. One
+// silent contact among the closest costs the lookup SlowAfter then. It does so once in a lookup.
 func (l *Lookup) relent() {
 	if l.relented {
 		return

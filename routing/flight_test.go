@@ -49,10 +49,12 @@ func trained(n int) []Contact {
 // Where all answers come later than those before, a lookup asks no more contacts than without
 // that, drops none, and finds the closest; whether all are late, or only half of the first ones.
 func TestMostAreLate(t *testing.T) {
-	const took = 102 * time.Millisecond
-	for name, patient := range map[string]int{"all": 0, "half of the first": 5} {
+	for name, tt := range map[string]struct {
+		patient int
+		took    time.Duration
+	}{"all": {0, 102 * time.Millisecond}, "half of the first": {5, 102 * time.Millisecond}, "half of the answers": {5, 60 * time.Millisecond}} {
 		seeds := trained(40)
-		for i := range patient {
+		for i := range tt.patient {
 			seeds[2*i].Expect = 0
 		}
 		l := NewLookup("self", target, seeds, LookupConfig{K: 20, Alpha: 10, SlowAfter: time.Second})
@@ -68,17 +70,20 @@ func TestMostAreLate(t *testing.T) {
 			case Wait:
 				now = a.Until
 				for _, at := range since {
-					if end := at.Add(took); end.Before(now) {
+					if end := at.Add(tt.took); end.Before(now) {
 						now = end
 					}
 				}
 				for id, at := range since {
-					if !now.Before(at.Add(took)) {
+					if !now.Before(at.Add(tt.took)) {
 						l.Answered(peer.ID(id), nil)
 						delete(since, id)
 					}
 				}
 			}
+		}
+		if !l.relented {
+			t.Errorf("%s: it has not noticed", name)
 		}
 		if r := l.Result(); r.End != Converged || !slices.Equal(ids(r.Closest), ids(span(1, 20))) || r.Requests > 30 {
 			t.Errorf("%s: %v after %d requests, closest %v", name, r.End, r.Requests, ids(r.Closest))

@@ -75,9 +75,10 @@ func (p *Paces) exceed(by time.Duration) {
 	p.answers++
 }
 
-// delay returns how much longer than before more than half of the last answers took; 0 if they
-// did not, or are few. Where it is not 0, our own connection has become slow, or the machine, and
-// so it is for all peers: it counts for those too that have not answered since.
+// delay returns how much longer than before more than half of the last answers took, at least; 0
+// if fewer did, or answers are few. Jitter makes it a part of itself. Where our own connection or
+// the machine has become slow, it is much more, and counts for the peers too that have not
+// answered since. It fades as the means follow.
 func (p *Paces) delay() time.Duration {
 	if p.answers < manyAnswers {
 		return 0

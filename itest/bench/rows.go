@@ -64,7 +64,7 @@ func rows() []row {
 		{work: "the same: requests", figure: net + "Operations get-requests", target: 24},
 		{work: "the first provider: median", figure: net + "Operations first-provider-ms", target: 70},
 		{work: "the same: requests", figure: net + "Operations first-provider-requests", target: 8},
-		{work: "a get of what nobody has: median", figure: net + "Operations nothing-ms", target: 200},
+		{work: "a get of what no peer has: median", figure: net + "Operations nothing-ms", target: 200},
 		{work: "the same: requests", figure: net + "Operations nothing-requests", target: 25},
 
 		{work: "cold lookups in a row, 200 nodes, 50 ms: median", figure: net + "ColdLookups median-ms", target: 500},

@@ -156,7 +156,7 @@ func measureOperations(t *testing.T, log func(format string, args ...any)) {
 		}},
 		{"nothing", func(ctx context.Context, d *kad.DHT, i int) error {
 			if _, err := d.GetValue(ctx, recordKey(1000+i)); !errors.Is(err, kad.ErrNotFound) {
-				return fmt.Errorf("nobody has it: %w", err)
+				return fmt.Errorf("no peer has it: %w", err)
 			}
 			return nil
 		}},

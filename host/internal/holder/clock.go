@@ -55,12 +55,19 @@ func shiftedBy(jump tasks.Jump) correction {
 // errAsItIs leaves an entry as it is.
 var errAsItIs = errors.New("kad: nothing to correct")
 
-// correctAgain is how long a correction waits for a store that fails.
-const correctAgain = time.Minute
+const (
+	// correctAgain is how long a correction waits for a store that fails.
+	correctAgain = time.Minute
+
+	// correctTries is how often it tries, for some four hours: an entry that cannot be read for
+	// longer keeps its times, since nothing expires before the others are corrected.
+	correctTries = 240
+)
 
 // correctTimes corrects the times of all entries. Without it, what arrived while the clock
 // was years ahead would be held for years, and be passed on by no round. It waits for a store
-// that fails, and nothing is removed meanwhile: an entry with a wrong time would be lost.
+// that fails, and nothing is removed meanwhile: an entry with a wrong time would be lost. A disk
+// that is full is no failure: the entry keeps its times.
 func (h *Holder) correctTimes(ctx context.Context, correct correction) error {
 	return each(func(kind store.Kind, from []byte) (keys [][]byte, err error) {
 		err = insist(ctx, func() (err error) {
@@ -71,29 +78,38 @@ func (h *Holder) correctTimes(ctx context.Context, correct correction) error {
 	}, routing.Key{}, 0, func(kind store.Kind, key []byte) error {
 		if kind == store.KindProvider {
 			corrected := make(map[string]struct{})
-			return insist(ctx, func() error { return h.correctProviders(ctx, correct, key, corrected) })
+			return passOver(ctx, insist(ctx, func() error { return h.correctProviders(ctx, correct, key, corrected) }))
 		}
-		return insist(ctx, func() error {
+		return passOver(ctx, insist(ctx, func() error {
 			if err := tolerateFull(h.correctValue(ctx, correct, key)); !errors.Is(err, errAsItIs) {
 				return err
 			}
 			return nil
-		})
+		}))
 	})
 }
 
-// insist calls f until it does not fail, or ctx ends.
+// insist calls f until it does not fail, for as long as correctTries says, or until ctx ends. It
+// returns the last error if that lasts.
 func insist(ctx context.Context, f func() error) error {
-	for {
+	for try := 1; ; try++ {
 		err := f()
 		if err == nil {
 			return nil
 		}
-		log.Warnw("the times of what is held are not corrected yet, after a jump of the clock", "error", err) // a matter of the disk
-		if !tasks.Pause(ctx, correctAgain, nil) {
+		log.Warnw("the times of what is held cannot be corrected", "error", err) // a matter of the disk
+		if try == correctTries || !tasks.Pause(ctx, correctAgain, nil) {
 			return err
 		}
 	}
+}
+
+// passOver ends the correction of an entry: with the error if ctx has ended, or else with nil.
+func passOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return nil
 }
 
 // correctValue corrects the times of the values of a key; errAsItIs if there is no need.

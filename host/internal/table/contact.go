@@ -105,7 +105,8 @@ func (t *Table) WantsAsker(id peer.ID) (wants bool) {
 	return wants
 }
 
-// maxNamed bounds the identified peers whose addresses are kept: some 200 bytes each.
+// maxNamed bounds the identified peers whose addresses are kept: some 200 bytes each, and 1.1 KiB
+// at most.
 const maxNamed = 8192
 
 // Disconnected records that a connection to a peer has ended. A contact is then checked,
@@ -120,18 +121,18 @@ func (t *Table) Disconnected(id peer.ID) {
 }
 
 // Identified keeps where a peer is announced once it has left: the addresses that it has named,
-// and those of KeepDialled. Identify has just dropped all others. Of a peer that has left already,
-// the host may know others again, and what the peer has named counts alone.
+// and those that its connections prove, as far as the host knows them.
 func (t *Table) Identified(id peer.ID, named []multiaddr.Multiaddr) {
-	addrs := t.cfg.Host.Peerstore().Addrs(id)
-	if t.cfg.Host.Network().Connectedness(id) == network.NotConnected {
-		addrs = slices.DeleteFunc(addrs, func(a multiaddr.Multiaddr) bool { return !slices.ContainsFunc(named, a.Equal) })
-	}
-	if len(addrs) == 0 {
-		return
-	}
-	wire := announce.Encode(protocol.Peer{ID: id, Addrs: addrs})
+	proved := t.Proved(id)
+	addrs := slices.DeleteFunc(t.cfg.Host.Peerstore().Addrs(id), func(a multiaddr.Multiaddr) bool {
+		return !slices.ContainsFunc(named, a.Equal) && !slices.ContainsFunc(proved, a.Equal)
+	})
+	wire := announce.Brief(nil, protocol.Peer{ID: id, Addrs: addrs}, time.Time{}, proved...)
 	tasks.Locked(&t.mu, func(time.Time) {
+		delete(t.named, id)
+		if len(addrs) == 0 {
+			return
+		}
 		for other := range t.named {
 			if len(t.named) < maxNamed {
 				break
