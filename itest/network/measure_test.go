@@ -178,8 +178,7 @@ func measureOperations(t *testing.T, log func(format string, args ...any)) {
 	}
 }
 
-// measureJoins measures how long newcomers take until they are ready, and until their table is
-// complete, among 200 nodes.
+// measureJoins measures how long newcomers take until their table is complete, among 200 nodes.
 func measureJoins(t *testing.T, log func(format string, args ...any)) {
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: wide})
 	joined(n, 200, kad.Config{})
