@@ -16,8 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
-	msmux "github.com/multiformats/go-multistream"
 
 	"github.com/go-kad/kad/host/carry"
 )
@@ -266,48 +264,28 @@ func (e *Endpoint) Close() error {
 	e.closed = true
 	e.mu.Unlock()
 	e.host.RemoveStreamHandler(e.protocol)
-	timeout := time.NewTimer(closeTimeout)
-	defer timeout.Stop()
-	for waiting := true; waiting && slices.ContainsFunc(e.all(), (*Stream).isClosing); {
-		select {
-		case <-e.left:
-		case <-timeout.C:
-			waiting = false
-		}
-	}
+	e.await(func(streams []*Stream) bool { return !slices.ContainsFunc(streams, (*Stream).isClosing) })
 	e.host.Network().StopNotify(e.watcher)
-	e.tell(e.all())
+	for _, s := range e.all() {
+		s.fail(ErrClosed)
+	}
+	e.await(func(streams []*Stream) bool { return len(streams) == 0 })
 	e.stop()
 	e.running.Wait()
 	return nil
 }
 
-// tell ends streams, and waits until their other sides have heard it, or up to a second: a host
-// that is closed at once may not send it any more.
-func (e *Endpoint) tell(streams []*Stream) {
-	var heard sync.WaitGroup
-	asked := make(map[network.Conn]bool)
-	for _, s := range streams {
-		if conn := s.fail(ErrClosed); conn != nil && !asked[conn] {
-			asked[conn] = true
-			heard.Go(func() { e.roundTrip(conn) })
+// await waits until a condition holds for the streams, or up to a second. Only Close calls it.
+func (e *Endpoint) await(holds func([]*Stream) bool) {
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	for !holds(e.all()) {
+		select {
+		case <-e.left:
+		case <-timeout.C:
+			return
 		}
 	}
-	heard.Wait()
-}
-
-// roundTrip asks the other side of a connection something, and waits for the answer, up to a
-// second: it has then what was sent before.
-func (e *Endpoint) roundTrip(conn network.Conn) {
-	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(e.ctx, "end"), closeTimeout)
-	defer cancel()
-	on, err := conn.NewStream(ctx)
-	if err != nil {
-		return
-	}
-	defer func() { _ = on.Reset() }()
-	_ = on.SetDeadline(time.Now().Add(closeTimeout))
-	_ = msmux.SelectProtoOrFail(ping.ID, on)
 }
 
 // hasConn reports whether there is an open connection to a peer, or a direct one.

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	msmux "github.com/multiformats/go-multistream"
 )
 
@@ -34,6 +35,7 @@ const (
 // the stream attaches it to paths; both sides look for the other one.
 func (s *Stream) keep() {
 	defer s.endpoint.forget(s)
+	defer s.awaitHeard()
 	attach, look := pauses{limit: maxPause}, pauses{limit: maxPause}
 	if !s.opener {
 		look.until = time.Now().Add(lookLater)
@@ -146,9 +148,27 @@ func (s *Stream) rest(until time.Time) {
 	select {
 	case <-s.poked:
 	case <-timer.C:
-	case <-s.endpoint.ctx.Done():
-		s.fail(ErrClosed)
+	case <-s.ctx.Done():
+		s.fail(ErrClosed) // the endpoint is closed, unless the stream is over
 	}
+}
+
+// awaitHeard waits until the other side has heard that fail has ended the stream, or up to a
+// second: a host that is closed at once may not send it any more.
+func (s *Stream) awaitHeard() {
+	s.failing.Wait()
+	if s.lastPath == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(s.endpoint.ctx, "end"), closeTimeout)
+	defer cancel()
+	on, err := s.lastPath.on.Conn().NewStream(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = on.Reset() }()
+	_ = on.SetDeadline(time.Now().Add(closeTimeout))
+	_ = msmux.SelectProtoOrFail(ping.ID, on) // an answer comes after what was sent before
 }
 
 // hasBetter reports whether there is a connection that is better than the path.
@@ -165,7 +185,7 @@ func (s *Stream) look() {
 	}
 	s.looking = true
 	s.endpoint.running.Go(func() { // keep is one of running itself
-		ctx, cancel := context.WithTimeout(s.endpoint.ctx, connectTimeout)
+		ctx, cancel := context.WithTimeout(s.ctx, connectTimeout)
 		defer cancel()
 		err := s.endpoint.cfg.Connect(ctx, s.peer)
 		s.mu.Lock()
@@ -198,7 +218,7 @@ func (s *Stream) failed(err error) {
 
 // attach opens a path on the best connection that there is.
 func (s *Stream) attach() error {
-	ctx := network.WithNoDial(network.WithAllowLimitedConn(s.endpoint.ctx, "resume"), "resume")
+	ctx := network.WithNoDial(network.WithAllowLimitedConn(s.ctx, "resume"), "resume")
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	on, err := s.endpoint.host.NewStream(ctx, s.peer, s.endpoint.protocol)
@@ -206,7 +226,7 @@ func (s *Stream) attach() error {
 		return err
 	}
 	_ = on.SetDeadline(time.Now().Add(helloTimeout))
-	defer context.AfterFunc(s.endpoint.ctx, func() { _ = on.Reset() })()
+	defer context.AfterFunc(s.ctx, func() { _ = on.ResetWithError(codeReset) })()
 	p, err := s.greet(on)
 	if err != nil {
 		_ = on.Reset()

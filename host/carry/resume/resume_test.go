@@ -350,35 +350,42 @@ func TestResetWhileSending(t *testing.T) {
 	}
 }
 
-// The other side hears that an endpoint is closed, also if its host is closed at once, while the
-// other side sends.
-func TestCloseIsHeard(t *testing.T) {
-	for range 5 {
-		ann, bob := pathtest.Host(t), pathtest.Host(t)
-		pathtest.Direct(t, ann, bob)
-		p := newPair(t, ann, bob, Config{}, Config{})
-		ended := make(chan error)
-		go func() {
-			for block := noise(1 << 16); ; {
-				if _, err := p.toAnn.Write(block); err != nil {
-					ended <- err
-					return
+// The other side hears that a stream is given up, or its endpoint closed, also if the host is
+// closed at once, while the other side sends.
+func TestEndIsHeard(t *testing.T) {
+	for name, end := range map[string]func(*pair){
+		"close": func(p *pair) { _ = p.opens.Close() },
+		"reset": func(p *pair) { _ = p.toBob.Reset(); _ = p.opens.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 {
+				ann, bob := pathtest.Host(t), pathtest.Host(t)
+				pathtest.Direct(t, ann, bob)
+				p := newPair(t, ann, bob, Config{}, Config{})
+				ended := make(chan error)
+				go func() {
+					for block := noise(1 << 16); ; {
+						if _, err := p.toAnn.Write(block); err != nil {
+							ended <- err
+							return
+						}
+					}
+				}()
+				if _, err := io.CopyN(io.Discard, p.toBob, 1<<20); err != nil {
+					t.Fatal(err)
+				}
+				end(p)
+				_ = ann.Close()
+				select {
+				case err := <-ended:
+					if !errors.Is(err, ErrReset) {
+						t.Errorf("the stream ended with %v, want %v", err, ErrReset)
+					}
+				case <-time.After(patience):
+					t.Fatalf("the other side has heard of no end: %+v", p.toAnn.Status())
 				}
 			}
-		}()
-		if _, err := io.CopyN(io.Discard, p.toBob, 1<<20); err != nil {
-			t.Fatal(err)
-		}
-		_ = p.opens.Close()
-		_ = ann.Close()
-		select {
-		case err := <-ended:
-			if !errors.Is(err, ErrReset) {
-				t.Errorf("the stream ended with %v, want %v", err, ErrReset)
-			}
-		case <-time.After(patience):
-			t.Fatalf("the other side has heard of no end: %+v", p.toAnn.Status())
-		}
+		})
 	}
 }
 

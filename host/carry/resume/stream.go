@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -23,6 +22,10 @@ type Stream struct {
 	id       id
 	opener   bool          // this side attaches the stream to paths
 	poked    chan struct{} // buffered, length 1: keep is to look again
+	ctx      context.Context
+	stop     context.CancelFunc // called when the stream is over
+	failing  sync.WaitGroup     // fail resets lastPath
+	lastPath *path              // that of a stream which fail has ended; nil: it had none
 
 	mu      sync.Mutex
 	toRead  *sync.Cond // Read waits
@@ -62,6 +65,7 @@ type Stream struct {
 
 func (e *Endpoint) newStream(id peer.ID) *Stream {
 	s := &Stream{endpoint: e, peer: id, poked: make(chan struct{}, 1), inEnd: -1, since: time.Now(), window: defaultWindow}
+	s.ctx, s.stop = context.WithCancel(e.ctx)
 	s.toRead, s.toWrite, s.toSend = sync.NewCond(&s.mu), sync.NewCond(&s.mu), sync.NewCond(&s.mu)
 	return s
 }
@@ -248,18 +252,20 @@ func (s *Stream) Reset() error {
 	return nil
 }
 
-// fail ends the stream with an error, unless it has ended. It returns the connection over which
-// the other side is told that; nil if there is none.
-func (s *Stream) fail(err error) network.Conn {
+// fail ends the stream with an error, unless it has ended, and tells the other side.
+func (s *Stream) fail(err error) {
 	s.mu.Lock()
 	p := s.path
+	if p != nil {
+		s.lastPath = p
+		s.failing.Add(1)
+		defer s.failing.Done()
+	}
 	s.end(err)
 	s.mu.Unlock()
-	if p == nil {
-		return nil
+	if p != nil {
+		_ = p.on.ResetWithError(codeReset)
 	}
-	_ = p.on.ResetWithError(codeReset)
-	return p.on.Conn()
 }
 
 // end ends the stream. Nil is an orderly end. The lock is held.
@@ -268,7 +274,7 @@ func (s *Stream) end(err error) {
 		s.over, s.err, s.path = true, err, nil
 		s.out.blocks = nil // nothing is sent any more; what was received can still be read
 		s.changed()
-		s.poke()
+		s.stop()
 	}
 }
 
