@@ -17,7 +17,8 @@ import (
 //
 // A network is busy if its peers have used more of the processors lately than is usual, and other
 // peers ask, too. Its requests keep a pace: all busy networks have equal parts of what there is for
-// them, so that none waits for another.
+// them, so that none waits for another. Requests of peers that press have a part of their own, and
+// do not count here: beside a flood, a client with one stream had a third of it.
 
 const (
 	// maxPacedCost bounds what one answer counts: it may have waited for a disk.
@@ -150,11 +151,10 @@ func (a *accounts) bound(now time.Time) {
 
 // paceOf returns the pace that a request has to keep, which was read now; nil if there is none.
 func (s *Server) paceOf(in *inbound, now time.Time) *pace {
-	others := s.used.asks(in.peer, now)
-	if in.presses {
+	switch {
+	case in.presses:
 		return &s.pressed
-	}
-	if others {
+	case s.used.asks(in.peer, now):
 		return s.used.paceOf(in.network, now)
 	}
 	return nil

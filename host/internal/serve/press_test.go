@@ -22,6 +22,8 @@ func press(s network.Stream, answers *atomic.Int64) {
 		many = protocol.AppendRequestFrame(many, protocol.FindNode{Target: []byte("target")})
 	}
 	go func() {
+		_, _ = s.Write(many[:1])
+		many = append(many[1:], many[0]) // no request ends where a part of the flood does
 		for {
 			if _, err := s.Write(many); err != nil {
 				return
@@ -39,7 +41,7 @@ func press(s network.Stream, answers *atomic.Int64) {
 
 // Peers that do not wait for their answers have, all together, so many answers in a second, and
 // each network as many as another, however many streams it has. Another peer does not wait
-// for them.
+// for them, and has all that there is for busy networks if it asks often.
 func TestPeersThatPress(t *testing.T) { synctest.Test(t, testPeersThatPress) }
 
 func testPeersThatPress(t *testing.T) {
@@ -67,6 +69,24 @@ func testPeersThatPress(t *testing.T) {
 			t.Errorf("a peer that does not press waits for %v", took)
 		}
 	}
+	asks, other := dialFrom(d, aPeer, netAddr(9)), dialFrom(d, calltest.ID(1001), netAddr(10))
+	took := roomtest.Took(func() {
+		r := bufio.NewReader(asks)
+		for i := range 1000 {
+			if i%100 == 0 && !pings(other) {
+				t.Fatal("a peer that asks seldom is not served")
+			}
+			_, _ = asks.Write(protocol.AppendRequestFrame(nil, protocol.Ping{}))
+			if _, err := protocol.ReadFrame(r, protocol.MaxFrame); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if most := time.Duration(float64(1000*(minCost+transportCost)) / busyShare / float64(runtime.GOMAXPROCS(0))); took > most {
+		t.Errorf("a peer that asks often, and waits for its answers, waits for %v, want up to %v as the only busy one", took, most)
+	}
+	_ = other.Reset()
+	_ = asks.Reset()
 	all := many.Load() + few.Load()
 	t.Logf("in %d s %d answers of 100 streams of 20 peers of one network, and %d of one stream of another", seconds, many.Load(), few.Load())
 	// The clock stands still while an answer is made, so that each counts minCost.

@@ -194,6 +194,9 @@ func (s *Server) served(in *inbound, began, ready time.Time) {
 	took := ready.Sub(began)
 	s.queue.end(in, took)
 	in.took = min(max(took, minCost), maxPacedCost)
+	if in.presses { // these requests have a share of their own
+		return
+	}
 	cost := in.took
 	if !in.many { // a message has one transport
 		cost += transportCost
