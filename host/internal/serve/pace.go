@@ -18,7 +18,7 @@ import (
 // A network is busy if its peers have used more of the processors lately than is usual, and other
 // peers ask, too. Its requests keep a pace: all busy networks have equal parts of what there is for
 // them, so that none waits for another. Requests of peers that press have a part of their own, and
-// do not count here: beside a flood, a client with one stream had a third of it.
+// do not count here. While they did, a client beside a flood had a third of the answers.
 
 const (
 	// maxPacedCost bounds what one answer counts: it may have waited for a disk.
