@@ -53,10 +53,9 @@ fmt: ## format: gofumpt -extra, goimports
 	go run $(GOLANGCI_LINT) fmt
 
 .PHONY: lint
-lint: ## golangci-lint, go vet, and a tidy go.mod
+lint: ## golangci-lint, with all that go vet finds, and a tidy go.mod
 	go run $(GOLANGCI_LINT) config verify
 	go run $(GOLANGCI_LINT) run $(PKGS)
-	go vet $(PKGS)
 	go mod tidy -diff
 
 .PHONY: test

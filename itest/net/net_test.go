@@ -136,11 +136,11 @@ func (f *fleet) joined(t testing.TB, most time.Duration) {
 // pick returns a random node.
 func (f *fleet) pick() *kad.DHT { return f.nodes[f.rng.IntN(len(f.nodes))] }
 
-// play plays rounds, a few at a time: 100, and 25 with the race detector, which makes
+// play plays rounds, a few at a time: 50, and 25 with the race detector, which makes
 // each four times slower. The nodes of each round are drawn before.
 func (f *fleet) play(t *testing.T) {
 	t.Helper()
-	rounds := 100
+	rounds := 50
 	if race.Enabled {
 		rounds = 25
 	}

@@ -132,7 +132,7 @@ const picture = guides + "/lookup.svg"
 // for the README.
 func TestPicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		size := 60
+		size := 30
 		if os.Getenv("KAD_PICTURE") != "" {
 			size = 200
 		}
