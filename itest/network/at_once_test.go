@@ -13,15 +13,14 @@ import (
 // TestAtOnce has one node do many operations of each kind at once: it asks each peer for no
 // more at a time than the peer serves, and every operation succeeds.
 func TestAtOnce(t *testing.T) {
-	for _, size := range []int{2, 4, 30} {
-		t.Run(fmt.Sprintf("%d nodes", size), func(t *testing.T) {
-			bubble(t, func(t *testing.T) { testAtOnce(t, size) })
+	for _, of := range []struct{ size, count int }{{2, 1000}, {4, 1000}, {30, 300}} {
+		t.Run(fmt.Sprintf("%d nodes", of.size), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { testAtOnce(t, of.size, of.count) })
 		})
 	}
 }
 
-func testAtOnce(t *testing.T, size int) {
-	const count = 1000
+func testAtOnce(t *testing.T, size, count int) {
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
 	nodes := joined(n, size, with(kad.Config{}))
 	d, other := nodes[0].DHT, nodes[1].DHT
