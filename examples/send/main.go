@@ -181,7 +181,7 @@ func start(ctx context.Context, o options, stdin io.Reader, out io.Writer) error
 	r := newReceiver(ctx, o, stdin, out)
 	cfg.Accept = r.accept
 	endpoint := resume.New(host, protocol, cfg)
-	defer endpoint.Close() //nolint:errcheck,contextcheck // it returns none, and ends after ctx
+	defer endpoint.Close() //nolint:errcheck // it returns none, and ends after ctx
 	r.invite(host)
 	select {
 	case <-ctx.Done():

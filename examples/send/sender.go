@@ -30,7 +30,7 @@ func openFile(path string) (*os.File, error) {
 
 // send sends a file to a peer. It closes the endpoint.
 func send(ctx context.Context, o options, file *os.File, e *resume.Endpoint, out io.Writer) error {
-	defer e.Close() //nolint:errcheck,contextcheck // it returns none, and ends after ctx
+	defer e.Close() //nolint:errcheck // it returns none, and ends after ctx
 	info, err := file.Stat()
 	if err != nil {
 		return err
