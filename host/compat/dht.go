@@ -40,8 +40,10 @@ import (
 type IpfsDHT struct {
 	*kad.DHT
 
-	host   lhost.Host
-	config *config
+	host    lhost.Host
+	config  *config
+	closing context.Context // ends with Close; its cause is kad.ErrClosed
+	cancel  context.CancelCauseFunc
 }
 
 // New attaches a DHT to a host. Without options, it is one of the public IPFS network,
@@ -59,7 +61,8 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 		}
 		return nil, err
 	}
-	return &IpfsDHT{d, h, c}, nil
+	closing, cancel := context.WithCancelCause(context.Background())
+	return &IpfsDHT{d, h, c, closing, cancel}, nil
 }
 
 // NewDHT returns a DHT that serves, with a datastore.
@@ -99,6 +102,7 @@ func Quorum(n int) lrouting.Option { return kad.Quorum(n) }
 
 // Close ends the DHT, and leaves the host open.
 func (d *IpfsDHT) Close() error {
+	d.cancel(kad.ErrClosed)
 	err := d.DHT.Close()
 	if d.config.wrapped != nil {
 		err = errors.Join(err, d.config.wrapped.Close())
@@ -107,8 +111,9 @@ func (d *IpfsDHT) Close() error {
 }
 
 // Bootstrap returns nil at once, as that of go-libp2p-kad-dht does: the DHT joins its network
-// by itself. DHT.Bootstrap waits until it has, or says why it cannot.
-func (d *IpfsDHT) Bootstrap(context.Context) error { return nil }
+// by itself. DHT.Bootstrap waits until it has, or says why it cannot. After Close, it returns
+// [kad.ErrClosed].
+func (d *IpfsDHT) Bootstrap(context.Context) error { return context.Cause(d.closing) }
 
 // Mode returns the mode that was asked for, as go-libp2p-kad-dht does: DHT.Mode says whether
 // the node serves now.
@@ -179,19 +184,28 @@ func (d *IpfsDHT) FindLocal(_ context.Context, id peer.ID) peer.AddrInfo {
 	}
 }
 
-// Ping connects to a peer, and waits for an answer of libp2p's ping.
+// Ping connects to a peer, and waits for an answer of libp2p's ping, for 10s at most.
 func (d *IpfsDHT) Ping(ctx context.Context, id peer.ID) error {
 	if _, err := d.Connect(ctx, id, kad.WaitDirect(0)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(network.WithAllowLimitedConn(ctx, "ping"))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(network.WithAllowLimitedConn(ctx, "ping"))
+	defer cancel(nil)
+	defer context.AfterFunc(d.closing, func() { cancel(kad.ErrClosed) })()
+	ctx, end := context.WithTimeoutCause(ctx, pingTimeout, errNoPong)
+	defer end()
 	got, ok := <-ping.Ping(ctx, d.Host(), id)
-	if !ok {
+	if !ok || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return got.Error
 }
+
+// pingTimeout bounds the wait for the answer to a ping, as that for the answer to a request.
+const pingTimeout = 10 * time.Second
+
+// errNoPong is why a ping has failed whose time was over.
+var errNoPong = fmt.Errorf("kad: no answer to a ping: %w", context.DeadlineExceeded)
 
 // RefreshRoutingTable looks up the node itself. The channel yields how that went, and is
 // closed.
