@@ -34,10 +34,10 @@ func testNobodyAnswers(t *testing.T) {
 		"late":              {context.DeadlineExceeded},
 	} {
 		net := kadtest.New(t, kadtest.Config{})
-		hosts := net.AddHosts(6)
-		nodes := startNodes(t, hosts[:5], serves)
-		time.Sleep(30 * time.Second)
-		d, others, nobody := nodes[4], hosts[:4], hosts[5].ID()
+		hosts := net.AddHosts(5)
+		nodes := startNodes(t, hosts[:4], serves)
+		time.Sleep(10 * time.Second)
+		d, others, nobody := nodes[3], hosts[:3], hosts[4].ID()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		switch name {
 		case "dead":
@@ -45,8 +45,8 @@ func testNobodyAnswers(t *testing.T) {
 		case "silent":
 			net.Silence(others...)
 		case "never met":
-			net.Kill(hosts[:5]...)
-			d, nobody = startNodes(t, hosts[5:], func(int) []Option { return append(serves(0), BootstrapPeers(hosts[0].Info())) })[0], hosts[4].ID()
+			net.Kill(hosts[:4]...)
+			d, nobody = startNodes(t, hosts[4:], func(int) []Option { return append(serves(0), BootstrapPeers(hosts[0].Info())) })[0], hosts[3].ID()
 		case "closed":
 			_ = d.Close()
 		case "ended":
