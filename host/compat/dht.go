@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -42,8 +43,8 @@ type IpfsDHT struct {
 
 	host    lhost.Host
 	config  *config
-	closing context.Context // ends with Close; its cause is kad.ErrClosed
-	cancel  context.CancelCauseFunc
+	closing chan struct{} // closed by Close
+	close   func()        // closes it, once
 }
 
 // New attaches a DHT to a host. Without options, it is one of the public IPFS network,
@@ -61,8 +62,8 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 		}
 		return nil, err
 	}
-	closing, cancel := context.WithCancelCause(context.Background())
-	return &IpfsDHT{d, h, c, closing, cancel}, nil
+	closing := make(chan struct{})
+	return &IpfsDHT{d, h, c, closing, sync.OnceFunc(func() { close(closing) })}, nil
 }
 
 // NewDHT returns a DHT that serves, with a datastore.
@@ -102,7 +103,7 @@ func Quorum(n int) lrouting.Option { return kad.Quorum(n) }
 
 // Close ends the DHT, and leaves the host open.
 func (d *IpfsDHT) Close() error {
-	d.cancel(kad.ErrClosed)
+	d.close()
 	err := d.DHT.Close()
 	if d.config.wrapped != nil {
 		err = errors.Join(err, d.config.wrapped.Close())
@@ -113,7 +114,14 @@ func (d *IpfsDHT) Close() error {
 // Bootstrap returns nil at once, as that of go-libp2p-kad-dht does: the DHT joins its network
 // by itself. DHT.Bootstrap waits until it has, or says why it cannot. After Close, it returns
 // [kad.ErrClosed].
-func (d *IpfsDHT) Bootstrap(context.Context) error { return context.Cause(d.closing) }
+func (d *IpfsDHT) Bootstrap(context.Context) error {
+	select {
+	case <-d.closing:
+		return kad.ErrClosed
+	default:
+		return nil
+	}
+}
 
 // Mode returns the mode that was asked for, as go-libp2p-kad-dht does: DHT.Mode says whether
 // the node serves now.
@@ -189,16 +197,17 @@ func (d *IpfsDHT) Ping(ctx context.Context, id peer.ID) error {
 	if _, err := d.Connect(ctx, id, kad.WaitDirect(0)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(network.WithAllowLimitedConn(ctx, "ping"))
-	defer cancel(nil)
-	defer context.AfterFunc(d.closing, func() { cancel(kad.ErrClosed) })()
-	ctx, end := context.WithTimeoutCause(ctx, pingTimeout, errNoPong)
-	defer end()
-	got, ok := <-ping.Ping(ctx, d.Host(), id)
-	if !ok || ctx.Err() != nil {
-		return context.Cause(ctx)
+	ctx, cancel := context.WithTimeoutCause(network.WithAllowLimitedConn(ctx, "ping"), pingTimeout, errNoPong)
+	defer cancel()
+	select {
+	case got, ok := <-ping.Ping(ctx, d.Host(), id):
+		if !ok || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return got.Error
+	case <-d.closing:
+		return kad.ErrClosed
 	}
-	return got.Error
 }
 
 // pingTimeout bounds the wait for the answer to a ping, as that for the answer to a request.
