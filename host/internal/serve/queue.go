@@ -224,21 +224,12 @@ func (s *Server) turn(in *inbound, q *queue, limits *deadlines, now time.Time) (
 // await waits for a turn of a queue, or the end of ctx. Meanwhile it relieves slow requests of their
 // places.
 func (s *Server) await(ctx context.Context, q *queue, turn <-chan struct{}) {
-	var slow <-chan time.Time
-	if q.slow > 0 {
-		ticker := time.NewTicker(q.slow)
-		defer ticker.Stop()
-		slow = ticker.C
+	for q.slow > 0 && tasks.Pause(ctx, q.slow, turn) {
+		tasks.Locked(&s.mu, q.relieve)
 	}
-	for {
-		select {
-		case <-slow:
-			tasks.Locked(&s.mu, q.relieve)
-		case <-turn:
-			return
-		case <-ctx.Done():
-			return
-		}
+	select {
+	case <-turn:
+	case <-ctx.Done():
 	}
 }
 
