@@ -10,8 +10,10 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/discovery"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/internal/find"
+	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
@@ -92,8 +94,8 @@ func (d *DHT) StopProviding(ctx context.Context, c cid.Cid) error {
 }
 
 // FindProvidersAsync is [DHT.Providers] as a channel, which is closed at the
-// end. An error ends it too: use Providers to see it. Cancel ctx if you do not
-// read to the end.
+// end. An error ends it too: use Providers to see it, or the query events of ctx, of which
+// the last one is a QueryError without a peer then. Cancel ctx if you do not read to the end.
 func (d *DHT) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
 	return channel(ctx, d.tasks, d.Providers(ctx, c, count))
 }
@@ -106,6 +108,7 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 		for info, err := range peers {
 			if err != nil {
 				log.Debugw("find providers", "error", err)
+				tellEnd(ctx, closing, err)
 				return
 			}
 			select {
@@ -121,6 +124,16 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 		close(out)
 	}
 	return out
+}
+
+// tellEnd gives the listener to the query events of ctx, if there is one, the error that ended an
+// operation whose channel cannot say it. It waits until the event is read, the time of ctx is
+// over, or the node is being closed.
+func tellEnd(ctx, closing context.Context, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(closing, cancel)()
+	lookup.PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, Extra: err.Error()})
 }
 
 // WithSelf returns a context with which Providers, FindProvidersAsync, Discover and FindPeers
@@ -212,8 +225,8 @@ func (d *DHT) advertise(ctx context.Context, ns string, opts ...discovery.Option
 
 // FindPeers is [DHT.Discover] as a channel; the option Limit is the most peers to find. The
 // channel is closed at the end. FindPeers waits until the node is ready first, and fails with
-// a [*NotReadyError] if it is not; to see later errors, use Discover. Cancel ctx if you do
-// not read to the end.
+// a [*NotReadyError] if it is not; to see later errors, use Discover, or the query events of
+// ctx, as with [DHT.FindProvidersAsync]. Cancel ctx if you do not read to the end.
 func (d *DHT) FindPeers(ctx context.Context, ns string, opts ...discovery.Option) (<-chan peer.AddrInfo, error) {
 	var o discovery.Options
 	if err := o.Apply(opts...); err != nil {

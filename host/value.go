@@ -160,7 +160,7 @@ func (o options) values(improved func([]byte)) find.ValuesOptions {
 // better than the one before. The channel is closed at the end. A slow reader misses values
 // in between, never the last one. Unless this node holds a value itself, SearchValue waits until
 // it is ready first, and fails with a [*NotReadyError] if it is not; to see later errors, use
-// GetValue.
+// GetValue, or the query events of ctx, of which the last one is a QueryError without a peer then.
 func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Option) (<-chan []byte, error) {
 	if _, err := d.rules.Of([]byte(key)); err != nil {
 		return nil, err
@@ -187,15 +187,17 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 		}
 		values <- value // there is room: no other goroutine sends
 	}
-	started := d.tasks.Go(func(context.Context) {
+	started := d.tasks.Go(func(closing context.Context) {
 		defer close(values)
-		ctx, op, err := begin(ctx, d, observe.Get)
+		searching, op, err := begin(ctx, d, observe.Get)
 		if err != nil {
 			return
 		}
-		_, err = d.find.Values(ctx, []byte(key), o.values(improved))
+		_, err = d.find.Values(searching, []byte(key), o.values(improved))
+		err = op.public(err)
 		if op.ended(err); err != nil {
 			log.Debugw("search value", "key", key, "error", err)
+			tellEnd(ctx, closing, err)
 		}
 	})
 	if !started {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -40,8 +41,10 @@ import (
 type IpfsDHT struct {
 	*kad.DHT
 
-	host   lhost.Host
-	config *config
+	host    lhost.Host
+	config  *config
+	closing chan struct{} // closed by Close
+	close   func()        // closes it, once
 }
 
 // New attaches a DHT to a host. Without options, it is one of the public IPFS network,
@@ -59,7 +62,8 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 		}
 		return nil, err
 	}
-	return &IpfsDHT{d, h, c}, nil
+	closing := make(chan struct{})
+	return &IpfsDHT{d, h, c, closing, sync.OnceFunc(func() { close(closing) })}, nil
 }
 
 // NewDHT returns a DHT that serves, with a datastore.
@@ -99,6 +103,7 @@ func Quorum(n int) lrouting.Option { return kad.Quorum(n) }
 
 // Close ends the DHT, and leaves the host open.
 func (d *IpfsDHT) Close() error {
+	d.close()
 	err := d.DHT.Close()
 	if d.config.wrapped != nil {
 		err = errors.Join(err, d.config.wrapped.Close())
@@ -107,8 +112,16 @@ func (d *IpfsDHT) Close() error {
 }
 
 // Bootstrap returns nil at once, as that of go-libp2p-kad-dht does: the DHT joins its network
-// by itself. DHT.Bootstrap waits until it has, or says why it cannot.
-func (d *IpfsDHT) Bootstrap(context.Context) error { return nil }
+// by itself. DHT.Bootstrap waits until it has, or says why it cannot. After Close, it returns
+// [kad.ErrClosed].
+func (d *IpfsDHT) Bootstrap(context.Context) error {
+	select {
+	case <-d.closing:
+		return kad.ErrClosed
+	default:
+		return nil
+	}
+}
 
 // Mode returns the mode that was asked for, as go-libp2p-kad-dht does: DHT.Mode says whether
 // the node serves now.
@@ -179,19 +192,29 @@ func (d *IpfsDHT) FindLocal(_ context.Context, id peer.ID) peer.AddrInfo {
 	}
 }
 
-// Ping connects to a peer, and waits for an answer of libp2p's ping.
+// Ping connects to a peer, and waits for an answer of libp2p's ping, for 10s at most.
 func (d *IpfsDHT) Ping(ctx context.Context, id peer.ID) error {
 	if _, err := d.Connect(ctx, id, kad.WaitDirect(0)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(network.WithAllowLimitedConn(ctx, "ping"))
+	ctx, cancel := context.WithTimeoutCause(network.WithAllowLimitedConn(ctx, "ping"), pingTimeout, errNoPong)
 	defer cancel()
-	got, ok := <-ping.Ping(ctx, d.Host(), id)
-	if !ok {
-		return context.Cause(ctx)
+	select {
+	case got, ok := <-ping.Ping(ctx, d.Host(), id):
+		if !ok || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return got.Error
+	case <-d.closing:
+		return kad.ErrClosed
 	}
-	return got.Error
 }
+
+// pingTimeout bounds the wait for the answer to a ping, as that for the answer to a request.
+const pingTimeout = 10 * time.Second
+
+// errNoPong is why a ping has failed whose time was over.
+var errNoPong = fmt.Errorf("kad: no answer to a ping: %w", context.DeadlineExceeded)
 
 // RefreshRoutingTable looks up the node itself. The channel yields how that went, and is
 // closed.

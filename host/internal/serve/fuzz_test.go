@@ -201,8 +201,8 @@ func checkIdle(t *testing.T, n *node) {
 		queues = append(queues, &acc.pace.queue)
 	}
 	for _, q := range queues {
-		if q.running != 0 || len(q.waiting) > 0 {
-			t.Errorf("%d running and %d waiting requests are left", q.running, len(q.waiting))
+		if len(q.running)+len(q.waiting) > 0 {
+			t.Errorf("%d running and %d waiting requests are left", len(q.running), len(q.waiting))
 		}
 	}
 }

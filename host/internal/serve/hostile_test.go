@@ -290,17 +290,17 @@ func TestQueue(t *testing.T) {
 		return in
 	}
 	first := in(0, netAddr(0))
-	q.begin(first)
+	q.begin(first, time.Time{})
 	var flood []*inbound
 	for i := range 250 {
 		flood = append(flood, in(i/5, netAddr(i/50)))
-		q.begin(flood[i])
+		q.begin(flood[i], time.Time{})
 	}
 	running := first
 	next := func() {
 		before := running
 		before.placed = false
-		q.end(before, time.Millisecond)
+		q.end(before, time.Millisecond, time.Time{})
 		for _, f := range flood {
 			if f.placed {
 				running = f
@@ -311,7 +311,7 @@ func TestQueue(t *testing.T) {
 		next()
 	}
 	honest := in(300, netAddr(70))
-	q.begin(honest)
+	q.begin(honest, time.Time{})
 	flood = append(flood, honest)
 	turns := 1
 	for next(); !honest.placed && turns < 100; turns++ {
@@ -321,7 +321,7 @@ func TestQueue(t *testing.T) {
 		t.Errorf("a newcomer waits for %d turns behind 5 networks", turns)
 	}
 	gone := in(301, netAddr(71))
-	q.begin(gone)
+	q.begin(gone, time.Time{})
 	q.leave(gone)
 	if gone.placed || len(q.waiting) != 250-20-turns+1 {
 		t.Errorf("placed %v, %d wait", gone.placed, len(q.waiting))
@@ -329,7 +329,7 @@ func TestQueue(t *testing.T) {
 	for len(q.waiting) > 0 {
 		next()
 	}
-	if next(); q.running != 0 || q.levels[0].users != nil {
-		t.Errorf("%d requests have a place at the end", q.running)
+	if next(); len(q.running) > 0 || q.levels[0].users != nil {
+		t.Errorf("%d requests have a place at the end", len(q.running))
 	}
 }

@@ -31,13 +31,14 @@ type inbound struct {
 
 	memory int // bytes reserved for its request and its answer
 
-	took    time.Duration // what its last answer took, or counts
-	presses bool          // its peer does not wait for answers
-	turn    chan struct{} // not nil: a request waits, in queue; closed when that is over
-	queue   *queue
-	users   [3]*user // of a request that waits: its networks and its peer in the queue
-	known   bool     // its peer was a contact of the table when a request had to wait
-	placed  bool     // a request has a place among the ones that are answered
+	took     time.Duration // what its last answer took, or counts
+	presses  bool          // its peer does not wait for answers
+	turn     chan struct{} // not nil: a request waits, in queue; closed when that is over
+	queue    *queue
+	users    [3]*user // of a request that waits: its networks and its peer in the queue
+	known    bool     // its peer was a contact of the table when a request had to wait
+	placed   bool     // a request has been given a place among the ones that are answered, at
+	placedAt time.Time
 }
 
 // add admits a stream; nil says that there are too many. When all places are taken, a

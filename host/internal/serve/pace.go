@@ -177,7 +177,7 @@ func (s *Server) keep(p *pace, in *inbound, limits *deadlines, now time.Time) (t
 	tasks.Locked(&s.mu, func(t time.Time) {
 		now = t
 		p.spend(now, in.took)
-		p.end(in, in.took+p.overhead)
+		p.end(in, in.took+p.overhead, now)
 	})
 	return now, nil
 }

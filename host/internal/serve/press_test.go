@@ -117,7 +117,7 @@ func TestContactsHaveMoreTurns(t *testing.T) {
 		return in
 	}
 	running := in(0, false)
-	q.begin(running)
+	q.begin(running, time.Time{})
 	const peers, streams = 3, 3
 	var all []*inbound
 	for i := range peers * streams {
@@ -127,11 +127,11 @@ func TestContactsHaveMoreTurns(t *testing.T) {
 	for range 600 {
 		for _, other := range all {
 			if other != running && other.turn == nil {
-				q.begin(other)
+				q.begin(other, time.Time{})
 			}
 		}
 		running.placed = false
-		q.end(running, time.Millisecond)
+		q.end(running, time.Millisecond, time.Time{})
 		for i, other := range all {
 			if other.placed {
 				running = other

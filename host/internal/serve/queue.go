@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"context"
 	"runtime"
 	"slices"
 	"time"
@@ -16,10 +17,11 @@ import (
 //
 // It is guarded by the lock of the Server.
 type queue struct {
-	places  int // how many requests are answered at a time
-	running int
-	waiting []*inbound // the one that waits for longest first
-	levels  [3]level   // networks, smaller networks, peers
+	places  int           // how many requests are answered at a time
+	slow    time.Duration // after which a request gives its place to one that waits; 0: never
+	running []*inbound    // the ones that have a place
+	waiting []*inbound    // the one that waits for longest first
+	levels  [3]level      // networks, smaller networks, peers
 }
 
 // A level counts the time that answers took, by network or peer.
@@ -42,9 +44,15 @@ const (
 	maxUsers = 4096
 )
 
+// slowAnswer is how long an answer takes until it does not count among the ones that are made at a
+// time. It waits for a store then, and not for a processor: answers from memory take microseconds.
+const slowAnswer = 100 * time.Millisecond
+
 // newQueue returns an empty queue. It has two places more than twice the processors, since an
-// answer can wait for a disk.
-func newQueue() queue { return queue{places: 2*runtime.GOMAXPROCS(0) + 2} }
+// answer can wait for a disk. One that waits for long gives its place back, so that a store
+// that is slow or hangs holds up what needs no store for no longer; how many wait for it is
+// bounded by the streams.
+func newQueue() queue { return queue{places: 2*runtime.GOMAXPROCS(0) + 2, slow: slowAnswer} }
 
 // of returns what a network or peer has used.
 func (l *level) of(u *user) time.Duration { return max(l.now, u.used) }
@@ -67,11 +75,26 @@ func (q *queue) find(in *inbound) [3]*user {
 	return [3]*user{q.levels[0].user(in.network), q.levels[1].user(in.subnet), q.levels[2].user(string(in.peer))}
 }
 
+// place gives a request a place.
+func (q *queue) place(in *inbound, now time.Time) {
+	in.placed, in.placedAt = true, now
+	q.running = append(q.running, in)
+}
+
+// unplace takes the place of a request back, and reports whether it had one.
+func (q *queue) unplace(in *inbound) bool {
+	i := slices.Index(q.running, in)
+	if i < 0 {
+		return false
+	}
+	q.running = slices.Delete(q.running, i, i+1)
+	return true
+}
+
 // begin takes a place for a request, if one is free, or puts it into the queue.
-func (q *queue) begin(in *inbound) {
-	if q.running < q.places {
-		q.running++
-		in.placed = true
+func (q *queue) begin(in *inbound, now time.Time) {
+	if len(q.running) < q.places {
+		q.place(in, now)
 		return
 	}
 	in.turn, in.queue = make(chan struct{}), q
@@ -90,11 +113,30 @@ func (q *queue) leave(in *inbound) {
 	in.turn = nil
 }
 
-// end gives the place of a request that took some time to the next one.
-func (q *queue) end(in *inbound, took time.Duration) {
+// relieve gives the places of slow requests to the next ones.
+func (q *queue) relieve(now time.Time) {
+	q.running = slices.DeleteFunc(q.running, func(in *inbound) bool { return now.Sub(in.placedAt) >= q.slow })
+	for len(q.waiting) > 0 && len(q.running) < q.places {
+		q.next(now)
+	}
+}
+
+// next gives a place to the request whose turn it is.
+func (q *queue) next(now time.Time) {
+	next := slices.MinFunc(q.waiting, q.compare)
+	for i, u := range next.users {
+		q.levels[i].now = q.levels[i].of(u)
+	}
+	q.place(next, now)
+	q.leave(next)
+	q.bound()
+}
+
+// end ends a request that took some time, and gives its place to the next one.
+func (q *queue) end(in *inbound, took time.Duration, now time.Time) {
 	in.placed = false
+	free := q.unplace(in)
 	if len(q.waiting) == 0 {
-		q.running--
 		q.levels = [3]level{}
 		return
 	}
@@ -105,13 +147,9 @@ func (q *queue) end(in *inbound, took time.Duration) {
 	for i, u := range q.find(in) {
 		u.used = q.levels[i].of(u) + took
 	}
-	next := slices.MinFunc(q.waiting, q.compare)
-	for i, u := range next.users {
-		q.levels[i].now = q.levels[i].of(u)
+	if free {
+		q.next(now)
 	}
-	next.placed = true
-	q.leave(next)
-	q.bound()
 }
 
 // bound forgets what was used, if that was by too many.
@@ -160,7 +198,7 @@ func (s *Server) turn(in *inbound, q *queue, limits *deadlines, now time.Time) (
 		s.mu.Unlock()
 		return now, kaderr.ErrBusy
 	}
-	q.begin(in)
+	q.begin(in, now)
 	turn := in.turn
 	if turn != nil {
 		in.known = s.cfg.Table.Has(in.peer)
@@ -169,11 +207,7 @@ func (s *Server) turn(in *inbound, q *queue, limits *deadlines, now time.Time) (
 	if turn == nil {
 		return now, nil
 	}
-	ctx := limits.working(now)
-	select {
-	case <-turn:
-	case <-ctx.Done():
-	}
+	s.await(limits.working(now), q, turn)
 	var placed bool
 	tasks.Locked(&s.mu, func(now time.Time) {
 		if began, placed = now, in.placed; !placed {
@@ -187,12 +221,24 @@ func (s *Server) turn(in *inbound, q *queue, limits *deadlines, now time.Time) (
 	return began, nil
 }
 
+// await waits for a turn of a queue, or the end of ctx. Meanwhile it relieves slow requests of their
+// places.
+func (s *Server) await(ctx context.Context, q *queue, turn <-chan struct{}) {
+	for q.slow > 0 && tasks.Pause(ctx, q.slow, turn) {
+		tasks.Locked(&s.mu, q.relieve)
+	}
+	select {
+	case <-turn:
+	case <-ctx.Done():
+	}
+}
+
 // served ends what wait began. The answer was ready at a time.
 func (s *Server) served(in *inbound, began, ready time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	took := ready.Sub(began)
-	s.queue.end(in, took)
+	s.queue.end(in, took, ready)
 	in.took = min(max(took, minCost), maxPacedCost)
 	if in.presses { // these requests have a share of their own
 		return

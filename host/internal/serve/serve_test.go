@@ -392,6 +392,44 @@ func testServeSlowRequest(t *testing.T) {
 	}
 }
 
+// Requests that wait for a store, however many there are, hold up others for a moment: what needs
+// no store, and what the store answers at once.
+func TestServeWhileStoreHangs(t *testing.T) { synctest.Test(t, testServeWhileStoreHangs) }
+
+func testServeWhileStoreHangs(t *testing.T) {
+	d := newNode(t, 256)
+	t.Cleanup(d.Close)
+	d.cfg.OnRequest = func(_ network.Conn, req protocol.Request) error { // stands for a store
+		if _, ok := req.(protocol.PutValue); ok {
+			time.Sleep(time.Minute)
+		}
+		return nil
+	}
+	const writers = 100
+	put := protocol.AppendRequestFrame(nil, protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}})
+	for i := range writers {
+		_, _ = dialIn(d, calltest.ID(i)).Write(put)
+	}
+	synctest.Wait()
+	began := time.Now()
+	if !pings(dialIn(d, calltest.ID(writers))) {
+		t.Error("a ping is not answered")
+	}
+	if took := time.Since(began); took > 2*time.Second { // as long as 100 writes take to come to the store
+		t.Errorf("a ping is answered after %v", took)
+	}
+	time.Sleep(10 * time.Second)
+	began = time.Now()
+	if !pings(dialIn(d, calltest.ID(writers))) || time.Since(began) > 0 {
+		t.Errorf("a ping while the store has all writes is answered after %v", time.Since(began))
+	}
+	time.Sleep(3 * time.Minute) // they end
+	if d.mu.Lock(); len(d.queue.running)+len(d.queue.waiting) > 0 {
+		t.Errorf("%d requests have a place at the end, and %d wait", len(d.queue.running), len(d.queue.waiting))
+	}
+	d.mu.Unlock()
+}
+
 // A contact of the table takes the place of a stranger, also if that is in use; a stranger
 // takes none of a contact.
 func TestServeContactsFirst(t *testing.T) { synctest.Test(t, testServeContactsFirst) }
