@@ -238,6 +238,35 @@ func TestSurvey(t *testing.T) {
 	})
 }
 
+// Where there are fewer than k peers, a survey learns from a lookup that all of them have
+// answered, and from no other: the one that has not may know more.
+func TestSurveyOfFew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last calltest.Answer
+		want bool
+	}{
+		"all answer":     {calltest.Names(), true},
+		"one refuses":    {calltest.Refuses, false},
+		"one is silent":  {calltest.Silent, false},
+		"one is late":    {calltest.After(5*time.Second, calltest.Names()), false},
+		"one has failed": {calltest.Fails(errors.New("broken")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, 3)
+				n.net.Add(calltest.ID(3), tt.last)
+				s := n.NewSurvey()
+				if _, err := s.Closest(t.Context(), []byte("key"), nil); err != nil {
+					t.Error(err)
+				}
+				if got := s.Known([]byte("key")); got != tt.want {
+					t.Errorf("the key is known: %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // The closest peers are waited for until more than half of them have answered, however late;
 // if fewer do, they come with an error that says so.
 func TestClosestNeedsAnswers(t *testing.T) {

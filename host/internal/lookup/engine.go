@@ -180,10 +180,9 @@ type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Con
 func (e *Engine) Closest(paths int) Closest {
 	return func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Contact, error) {
 		if to != nil && paths == 0 {
-			if known := e.remembered(preimage); known != nil {
-				if _, err := e.give(ctx, preimage, Result{Result: routing.Result{Closest: known}}, to); err == nil && to.Taken(ctx) {
-					return known, nil
-				}
+			known := Result{Result: routing.Result{Closest: e.remembered(preimage)}}
+			if found, err := e.give(ctx, preimage, known, to); err == nil && to.Taken(ctx) {
+				return found, nil
 			}
 		}
 		s, err := e.Prepare(ctx, preimage, protocol.FindNode{Target: preimage}, Plan{Paths: paths, Recall: to == nil})

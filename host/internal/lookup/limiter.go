@@ -125,14 +125,15 @@ func (l *limiter) due(now time.Time, _ *tasks.Start) time.Time {
 	return l.next
 }
 
-// step changes the limit.
+// step changes the limit. Lookups wait, so that as many as it allows are under way, or more if
+// it has sunk.
 func (l *limiter) step() {
 	switch {
 	case l.late < limitLate:
 		l.limit *= 2
 	case l.ended > 0 && l.late >= tasks.StarvedAfter:
-		l.limit = max(limitLeast, min(l.limit, l.underWay)/2)
+		l.limit = max(limitLeast, l.limit/2)
 	default:
-		l.limit = max(l.limit, l.underWay) + 1
+		l.limit = l.underWay + 1
 	}
 }

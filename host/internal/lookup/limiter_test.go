@@ -94,6 +94,32 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// The limit is doubled while timers are in time, halved while they are so late that the machine
+// is starved, and else is one more than are under way: then one of them may wait for another.
+func TestLimitSteps(t *testing.T) {
+	for _, tt := range []struct {
+		limit, underWay, ended int
+		late                   time.Duration
+		want                   int
+	}{
+		{16, 16, 0, 0, 32},
+		{16, 20, 9, limitLate - 1, 32},
+		{16, 16, 9, limitLate, 17},
+		{16, 20, 9, limitLate, 21},
+		{16, 16, 9, tasks.StarvedAfter - 1, 17},
+		{16, 16, 1, tasks.StarvedAfter, 8},
+		{8, 16, 1, tasks.StarvedAfter, 4},
+		{2 * limitLeast, 9, 1, time.Hour, limitLeast},
+		{limitLeast, 9, 1, time.Hour, limitLeast},
+		{8, 16, 0, tasks.StarvedAfter, 17}, // none has ended: they may all wait for others
+	} {
+		l := limiter{limit: tt.limit, underWay: tt.underWay, ended: tt.ended, late: tt.late}
+		if l.step(); l.limit != tt.want {
+			t.Errorf("%+v becomes %d", tt, l.limit)
+		}
+	}
+}
+
 // A machine that keeps up runs 256 lookups at once after a tenth of a second: most of what they
 // take is the time of their answers.
 func TestBurstBeginsSoon(t *testing.T) {

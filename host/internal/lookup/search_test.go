@@ -304,12 +304,32 @@ func TestOutcomesOfResult(t *testing.T) {
 		if err != nil || r.Requests != 5 || len(r.Answered) != 2 || r.Failed != 3 || r.Refused != 1 || r.Unasked != 1 {
 			t.Errorf("result %+v, %v; want 5 requests, of which 2 answered, 1 refused, 1 could not be made", r, err)
 		}
+		var few *UnansweredError
+		if err := r.Enough(); !errors.As(err, &few) || *few != (UnansweredError{Closest: 5, Answered: 2, Asked: 5, Refused: 1, Failed: 1, Unasked: 1}) {
+			t.Errorf("Enough() = %v, %+v", err, few)
+		}
+		if ends := n.Ends(); ends.Hops != uint64(r.Hops) || ends.Confidence != r.Confidence {
+			t.Errorf("Ends() = %+v of one lookup, want %d hops and %v", ends, r.Hops, r.Confidence)
+		}
 		got := trace.Stats()
 		got.Confidence = 0
 		if want := (Stats{Lookups: 1, Requests: 5, Answered: 2, Refused: 1, Unasked: 1, Hops: 2}); got != want {
 			t.Errorf("Stats() = %+v, want %+v", got, want)
 		}
 	})
+}
+
+// The confidence of several lookups is the least of them.
+func TestConfidenceOfTrace(t *testing.T) {
+	for _, confidences := range [][]float64{{0.5, 0.9}, {0.9, 0.5}} {
+		_, trace := WithTrace(t.Context())
+		for _, c := range confidences {
+			trace.begin()(Result{Result: routing.Result{Confidence: c}})
+		}
+		if got := trace.Stats().Confidence; got != 0.5 {
+			t.Errorf("the confidence of lookups with %v is %v", confidences, got)
+		}
+	}
 }
 
 // A liar that makes up peers without an address, this node, and the same peer again and
@@ -348,8 +368,8 @@ func TestFindFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer end()
-		if _, err := n.Find(ctx, []byte("key"), Plan{}); !errors.Is(err, kaderr.ErrClosed) {
-			t.Errorf("Find() = %v when closed, want ErrClosed", err)
+		if r, err := n.Find(ctx, []byte("key"), Plan{}); !errors.Is(err, kaderr.ErrClosed) || Converged(r) {
+			t.Errorf("Find() = %v when closed, want ErrClosed; it has converged: %v", err, Converged(r))
 		}
 	})
 }

@@ -87,7 +87,7 @@ func (s *Survey) Known(preimage []byte) bool {
 // old reports whether the survey is to begin anew, now.
 func (s *Survey) old() (now time.Time, old bool) {
 	now = time.Now()
-	return now, s.region == nil || now.Sub(s.since) >= surveyAge
+	return now, now.Sub(s.since) >= surveyAge
 }
 
 // look looks a preimage up. The result goes into the region only if the lookup found all of
