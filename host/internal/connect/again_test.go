@@ -151,6 +151,20 @@ func testPunchAgain(t *testing.T) {
 	expect("connected directly", 10*time.Second, 16*time.Second, 27*time.Second, 40*time.Second, 50*time.Second)
 }
 
+// A peer that stays relayed for hours is punched every maxPunchPause.
+func TestPunchPause(t *testing.T) { synctest.Test(t, testPunchPause) }
+
+func testPunchPause(t *testing.T) {
+	_, p := punching(t, otherSeen)
+	time.Sleep(2 * time.Hour)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.after[len(p.after)-1] - p.after[len(p.after)-2]
+	if tenth := maxPunchPause / 10; last < maxPunchPause-tenth || last > maxPunchPause+tenth+punchDial {
+		t.Errorf("punched after %v", p.after)
+	}
+}
+
 // A peer that has moved comes through a relay while its direct connection seems to be open. It is
 // punched as soon as that is closed, since the host does not; a direct connection that ends
 // again and again is punched for once in a while.
@@ -175,7 +189,15 @@ func testPunchAfterDeadConnection(t *testing.T) {
 	closes("the dead connection is closed", dead, 1)
 	punched := func() network.Conn { return n.host.net.ConnsToPeer(target)[1] }
 	closes("the new one ends too", punched(), 1)
-	time.Sleep(2*minPunchPause + time.Second)
+	time.Sleep(minPunchPause - time.Second)
+	n.cfg.Wake()
+	synctest.Wait()
+	p.mu.Lock()
+	if len(p.after) != 1 {
+		t.Errorf("punched after %v, want once within %v", p.after, minPunchPause)
+	}
+	p.mu.Unlock()
+	time.Sleep(minPunchPause + 2*time.Second)
 	closes("the next one ends later", punched(), 3)
 }
 

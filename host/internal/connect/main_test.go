@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/quic-go/quic-go"
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/internal/call"
@@ -283,21 +285,34 @@ type conn struct {
 	local   multiaddr.Multiaddr
 	answers bool
 	dir     network.Direction
+	over    *quic.Conn // nil: another transport
+	ended   bool       // the network has it, though it has ended
+	asked   atomic.Int32
 }
 
 func (c *conn) RemotePeer() peer.ID                  { return c.id }
 func (c *conn) RemoteMultiaddr() multiaddr.Multiaddr { return c.addr }
-func (c *conn) IsClosed() bool                       { return !slices.Contains(c.net.Conns(), network.Conn(c)) }
-func (c *conn) GetStreams() []network.Stream         { return c.streams }
+func (c *conn) IsClosed() bool {
+	return c.ended || !slices.Contains(c.net.Conns(), network.Conn(c))
+}
+func (c *conn) GetStreams() []network.Stream { return c.streams }
 
 func (c *conn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Opened: c.opened, Direction: c.dir}}
 }
 
 func (c *conn) LocalMultiaddr() multiaddr.Multiaddr { return c.local }
-func (c *conn) As(any) bool                         { return false }
+
+func (c *conn) As(target any) bool {
+	over, ok := target.(**quic.Conn)
+	if ok = ok && c.over != nil; ok {
+		*over = c.over
+	}
+	return ok
+}
 
 func (c *conn) NewStream(ctx context.Context) (network.Stream, error) {
+	c.asked.Add(1)
 	if c.answers {
 		return nil, errUnreachable
 	}

@@ -43,6 +43,15 @@ func TestKeepOneRelayed(t *testing.T) {
 		}
 		_, _ = first.Close(), second.Close()
 	}
+	n.host.net.dir = network.DirInbound
+	n.host.net.open(smaller, relayedAddr).ended = true
+	n.host.net.dir = network.DirOutbound
+	if last := n.host.net.open(smaller, relayedAddr); last.IsClosed() {
+		t.Error("the only one is closed, since the other one has ended and is not yet forgotten")
+	}
+	for _, c := range n.host.net.ConnsToPeer(smaller) {
+		_ = c.Close()
+	}
 	stop()
 	n.host.net.dir = network.DirOutbound
 	first := n.host.net.open(smaller, relayedAddr)
