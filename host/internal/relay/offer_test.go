@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	relayv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/find"
@@ -106,6 +107,10 @@ func testNoOffer(t *testing.T) {
 func TestLimits(t *testing.T) {
 	l := Limits{Duration: time.Minute, Bytes: 1 << 20, Reservations: 16, ReservationsPerIP: 99, Circuits: 8}
 	r := l.resources()
+	few, usual := Limits{ReservationsPerIP: 1}.resources().MaxReservationsPerASN, relayv2.DefaultResources().MaxReservationsPerASN
+	if few != usual {
+		t.Errorf("few for each address are %d for each provider, want %d as usual", few, usual)
+	}
 	if r.Limit.Duration != l.Duration || r.Limit.Data != l.Bytes || r.MaxReservations != l.Reservations ||
 		r.MaxCircuits != l.Circuits || r.MaxReservationsPerIP != l.ReservationsPerIP || r.MaxReservationsPerASN < l.ReservationsPerIP {
 		t.Errorf("%+v of %+v", r, l)

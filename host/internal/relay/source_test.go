@@ -153,6 +153,14 @@ func testCandidateGroup(t *testing.T) {
 	if c, ok := n.candidateOf(id); ok {
 		t.Errorf("%+v, though it is not connected", c)
 	}
+	for _, addr := range []multiaddr.Multiaddr{relayedAt(calltest.ID(2)), multiaddr.StringCast("/ip4/192.168.1.2/tcp/1")} {
+		other := n.host.net.open(id, 0)
+		other.addr = addr
+		if c, ok := n.candidateOf(id); ok {
+			t.Errorf("%+v, though it is connected over %v alone", c, addr)
+		}
+		_ = other.Close()
+	}
 }
 
 // A check that is given up, because enough relays are found, says nothing of its peer. With two
