@@ -67,10 +67,10 @@ func (s *Server) reserve(in *inbound, size int) error {
 	s.mu.Lock()
 	more := size - in.memory
 	ok := s.has(in)
-	if ok && more > 0 && s.memory+more > maxMemory {
+	if ok && s.memory+more > maxMemory {
 		s.limits.Memory++
 	}
-	for ok && more > 0 && s.memory+more > maxMemory {
+	for ok && s.memory+more > maxMemory {
 		ok = s.evictLargest(in, size)
 	}
 	if ok {

@@ -3,12 +3,15 @@ package serve
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 )
 
 // managed opens incoming streams of a protocol of the DHT in the scope of a peer.
@@ -86,5 +89,57 @@ func TestAddLimits(t *testing.T) {
 	AddLimits(&limits, "/other/kad/1.0.0", 100)
 	if got := limits.ServiceLimits[serviceName].BaseLimit.StreamsInbound; got != 2*356 {
 		t.Errorf("two servers have %d streams, want %d", got, 2*356)
+	}
+}
+
+// Once the memory is full, what is small has some of it, of a stream that has more than that; what
+// is large has it only of a network, or else a peer, that has more.
+func TestFullMemory(t *testing.T) {
+	const mib = 1 << 20
+	for name, tt := range map[string]struct {
+		streams, networks int // which have the memory, equal parts
+		own               int // streams that the newcomer has before, of minFair each
+		newcomer          int // its network
+		size              int
+		want              bool
+	}{
+		"small, of a full network":         {16, 4, 0, 0, minFair, true},
+		"large, of another network":        {16, 4, 0, 999, 4 * mib, true},
+		"larger than that of each":         {16, 4, 0, 999, 17 * mib, false},
+		"small, and so are all others":     {1024, 4, 0, 999, minFair, false},
+		"small, and the others are larger": {512, 4, 0, 999, minFair, true},
+		"small, of a peer with the most":   {504, 504, 16, 999, minFair, true},
+		"larger, of a peer with the most":  {504, 504, 16, 999, minFair + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newNode(t, 2048)
+				open := func(peer, network int) *inbound {
+					_, far := roomtest.NewStream(roomtest.NewConn(d.host.ID(), nil), roomtest.NewConn(calltest.ID(peer), roomtest.Addrs(netAddr(network))[0]))
+					return d.add(far, time.Now())
+				}
+				for range tt.own {
+					if err := d.reserve(open(9999, tt.newcomer), minFair); err != nil {
+						t.Fatal(err)
+					}
+				}
+				each := (maxMemory - d.memory) / tt.streams
+				for i := range tt.streams {
+					if err := d.reserve(open(i, i%tt.networks), each); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := d.Limits().Memory; got != 0 || d.memory != maxMemory {
+					t.Errorf("the limit was reached %d times, with %d bytes", got, d.memory)
+				}
+				err := d.reserve(open(9999, tt.newcomer), tt.size)
+				if ended := tt.own + tt.streams + 1 - d.Len(); (err == nil) != tt.want || tt.want != (ended > 0) {
+					t.Errorf("it ends with %v, and %d other streams are ended", err, ended)
+				}
+				if got := d.Limits().Memory; got != 1 {
+					t.Errorf("the limit was reached %d times, want once", got)
+				}
+			})
+		})
 	}
 }

@@ -102,7 +102,7 @@ func (a *accounts) asks(id peer.ID, now time.Time) (others bool) {
 // left returns what is left at a time of what a network has used.
 func (acc *account) left(now time.Time) time.Duration {
 	back := time.Duration(float64(now.Sub(acc.at)) * usualShare * float64(runtime.GOMAXPROCS(0)))
-	return max(0, acc.used-max(0, back))
+	return max(0, acc.used-back)
 }
 
 // add counts what an answer to a network took, which was ready now.

@@ -107,6 +107,30 @@ func testPeersThatPress(t *testing.T) {
 	d.Done().Wait()
 }
 
+// A peer presses from the ninth request at a time on, or with some requests behind the one that is
+// read.
+func TestPresses(t *testing.T) {
+	d := newNode(t, 256)
+	for _, tt := range []struct {
+		busy, arrived int
+		want          bool
+	}{
+		{0, 0, false},
+		{pressedRequests, pressedBytes - 1, false},
+		{pressedRequests + 1, 0, true},
+		{1, pressedBytes, true},
+	} {
+		d.shares[aPeer] = &share{streams: 1, busy: tt.busy}
+		if got := d.presses(aPeer, tt.arrived); got != tt.want {
+			t.Errorf("%d requests, and %d bytes behind one: presses %v", tt.busy, tt.arrived, got)
+		}
+	}
+	delete(d.shares, aPeer)
+	if d.presses(aPeer, pressedBytes-1) {
+		t.Error("a peer without a stream presses")
+	}
+}
+
 // A contact of the table has some turns for each one of a stranger.
 func TestContactsHaveMoreTurns(t *testing.T) {
 	q := queue{places: 1}
