@@ -36,6 +36,26 @@ func provider(i int) protocol.Peer {
 
 func bare(i int) protocol.Peer { return protocol.Peer{ID: calltest.ID(i)} }
 
+// A provider whose address this node knows is yielded with it, though no holder names one, and is
+// not looked up.
+func TestProviderOfKnownAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, testK, 1, false)
+		id := calltest.ID(50)
+		n.cfg.Host.Peerstore().AddAddr(id, calltest.Addr(id), time.Hour)
+		n.gives(n.peers[0], nil, bare(50))
+		got := n.collect(t, 0)
+		if len(got) != 1 || got[0].ID != id || len(got[0].Addrs) != 1 {
+			t.Errorf("found %v, want the one provider with its address", got)
+		}
+		for _, a := range n.net.Asked() {
+			if get, ok := a.Req.(protocol.GetProviders); !ok || string(get.Key) != string(testKey) {
+				t.Errorf("%T was asked to find the address", a.Req)
+			}
+		}
+	})
+}
+
 // Each provider is yielded once, without this node. A provider that no holder names with
 // an address comes last, with the address that its lookup finds, or without.
 func TestProviders(t *testing.T) { synctest.Test(t, testProviders) }

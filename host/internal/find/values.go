@@ -227,7 +227,6 @@ func (g *values) found(now time.Time) (records []protocol.Record) {
 		if !ok { // it was made of several
 			rec = protocol.Record{Key: g.key, Value: value}
 		}
-		rec.TTL = 0
 		if !known.until.IsZero() {
 			if rec.TTL = known.until.Sub(now) - holder.Transit; rec.TTL < time.Second {
 				continue

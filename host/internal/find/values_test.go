@@ -259,3 +259,70 @@ func TestCorrectNothing(t *testing.T) {
 		})
 	}
 }
+
+// A get waits for contacts as long as any operation if this node holds nothing, and for SlowAfter
+// if it holds a value.
+func TestGetBeforeContacts(t *testing.T) {
+	for _, holds := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 0, 1, false)
+			if holds {
+				if err := n.holder.StoreOwn(t.Context(), time.Now(), value("1", 0)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.AfterFunc(3*time.Second, func() {
+				n.gives(calltest.ID(1), value("2", 0))
+				_, _ = n.cfg.Call.Request(t.Context(), nil, calltest.Contact(calltest.ID(1)), protocol.Ping{}, nil)
+			})
+			began := time.Now()
+			got, err := n.Values(t.Context(), testKey, ValuesOptions{})
+			want, after := "2", 3*time.Second
+			if holds {
+				want, after = "1", time.Second
+			}
+			if took := time.Since(began); err != nil || !slices.Equal(texts(got), []string{want}) || took.Round(time.Second) != after {
+				t.Errorf("it holds a value: %v; found %q, %v, after %v; want %s after %v", holds, texts(got), err, took, want, after)
+			}
+			time.Sleep(5 * time.Second)
+		})
+	}
+}
+
+// A get corrects an older value that this node holds, and stores none here that it did not hold.
+func TestCorrectsItself(t *testing.T) {
+	for held, want := range map[string][]string{"": nil, "1": {"2"}, "2": {"2"}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, testK, testK, false)
+			before := time.Now()
+			if held != "" {
+				if err := n.holder.StoreOwn(t.Context(), before, value(held, 0)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Minute)
+			n.gives(n.peers[0], value("1", 0)) // it is corrected, too
+			for _, id := range n.peers[1:] {
+				n.gives(id, value("2", 0))
+			}
+			if _, err := n.Values(t.Context(), testKey, ValuesOptions{}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			values, err := n.holder.Held(t.Context(), testKey, time.Now())
+			var got [][]byte
+			for _, v := range values {
+				got = append(got, v.Data)
+				if held == "2" && !v.Received.Equal(before) {
+					t.Error("a value that is right was stored again")
+				}
+			}
+			if err != nil || !slices.Equal(texts(got), want) {
+				t.Errorf("a node that held %q holds %q, %v; want %q", held, texts(got), err, want)
+			}
+			if len(n.puts()) == 0 {
+				t.Error("the peer that has an older value was not corrected")
+			}
+		})
+	}
+}

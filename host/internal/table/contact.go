@@ -146,7 +146,7 @@ func (t *Table) Identified(id peer.ID, named []multiaddr.Multiaddr) {
 // Learn gives the host addresses of a peer, for as long as it takes to connect: identify and
 // the table keep the addresses that prove good.
 func (t *Table) Learn(id peer.ID, addrs []multiaddr.Multiaddr) {
-	if len(addrs) > 0 && !t.Connected(id) {
+	if !t.Connected(id) {
 		t.cfg.Host.Peerstore().AddAddrs(id, addrs, peerstore.TempAddrTTL)
 	}
 }

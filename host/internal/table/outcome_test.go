@@ -1,7 +1,11 @@
 package table
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,7 +13,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/events"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -183,4 +189,41 @@ func TestGroupLimit(t *testing.T) {
 			t.Errorf("%q does not say by what %s was filtered", text, last)
 		}
 	})
+}
+
+// That no contact answers is told once, with why requests fail here, and once that one answers
+// again; also of a single contact.
+func TestTellsOffline(t *testing.T) {
+	for _, contacts := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			observer := observe.New(nil)
+			f := newTable(t, Config{Observer: observer})
+			ctx, cancel := context.WithCancel(t.Context())
+			var told []events.What
+			read := observer.Events(ctx, t.Context())
+			var reading sync.WaitGroup
+			reading.Go(func() {
+				for e := range read {
+					switch e.What.(type) {
+					case events.Offline, events.Back:
+						told = append(told, e.What)
+					}
+				}
+			})
+			ids := peers(contacts)
+			f.answer(ids...)
+			f.Hindered(routing.ContactOf(ids[0]), errors.New("no route"))
+			for range 10 {
+				f.miss(ids...)
+				time.Sleep(time.Second)
+			}
+			f.answer(ids...)
+			synctest.Wait()
+			cancel()
+			reading.Wait()
+			if want := []events.What{events.Offline{Contacts: contacts, Hindered: "no route"}, events.Back{}}; !slices.Equal(told, want) {
+				t.Errorf("%d contacts: told %+v, want %+v", contacts, told, want)
+			}
+		})
+	}
 }

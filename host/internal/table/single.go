@@ -55,7 +55,7 @@ func (t *Table) turnSingle(now time.Time) {
 	if t.contacts.Len() > 0 {
 		s.since = time.Time{}
 	}
-	yes := s.served && t.notes.bootstrap == 0 && t.contacts.Len()+t.departed.Len() == 0 &&
+	yes := s.served && t.notes.bootstrap == 0 && t.departed.Len() == 0 &&
 		!s.since.IsZero() && now.Sub(s.since) >= singleAfter
 	switch {
 	case yes && !s.yes:
