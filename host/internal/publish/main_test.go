@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
@@ -47,7 +49,10 @@ type node struct {
 type home struct {
 	lhost.Host
 	addr atomic.Pointer[multiaddr.Multiaddr] // nil: that of Host
+	bus  event.Bus
 }
+
+func (h *home) EventBus() event.Bus { return h.bus }
 
 func (h *home) Addrs() []multiaddr.Multiaddr {
 	if a := h.addr.Load(); a != nil {
@@ -60,7 +65,7 @@ func (h *home) Addrs() []multiaddr.Multiaddr {
 func newNode(t *testing.T, count int, interval time.Duration) *node {
 	t.Helper()
 	n := &node{net: calltest.New(t), group: roomtest.NewGroup(t)}
-	n.home = &home{Host: n.net.Host()}
+	n.home = &home{Host: n.net.Host(), bus: eventbus.NewBus()}
 	h := n.home
 	rules := validate.Rules{"v": roomtest.Digits{}, "s": authors{}}
 	n.table = table.New(table.Config{

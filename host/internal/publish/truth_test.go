@@ -11,10 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/reach"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -323,5 +326,43 @@ func TestCutOffIsPublishedSoon(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// An announcement waits for the address that a relay gives this node: without one, the peers would
+// refuse it.
+func TestAnnounceAwaitsAddr(t *testing.T) {
+	for name, announce := range map[string]func(ctx context.Context, n *node) error{
+		"alone": func(ctx context.Context, n *node) error {
+			_, err := n.Announce(ctx, time.Now(), []byte("key"), 0)
+			return err
+		},
+		"among many": func(ctx context.Context, n *node) error {
+			return n.one(ctx, Item{Kind: store.KindProvider, Key: []byte("key")}).Err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, testK, time.Hour)
+			n.cfg.Reach = reach.New(reach.Config{Host: n.home, Table: n.table, PublicPeer: true, Switched: func(_, _ reach.Decision) {}})
+			n.cfg.Reach.Start()
+			n.cfg.Reach.SeekRelay()
+			n.home.addr.Store(&roomtest.Addrs("/ip4/192.168.1.2/udp/4001/quic-v1")[0])
+			emitter, err := n.home.bus.Emitter(new(event.EvtLocalAddressesUpdated))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = emitter.Close() }()
+			time.AfterFunc(2*time.Second, func() {
+				n.home.addr.Store(&roomtest.Addrs("/ip4/40.1.0.1/udp/4001/quic-v1/p2p/" + calltest.ID(90).String() + "/p2p-circuit")[0])
+				_ = emitter.Emit(event.EvtLocalAddressesUpdated{})
+			})
+			began := time.Now()
+			if err := announce(t.Context(), n); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if took, writes := time.Since(began), len(n.writes()); took < 2*time.Second || writes == 0 {
+				t.Errorf("%s: announced to %d peers after %v, want not before there is an address", name, writes, took)
+			}
+		})
 	}
 }

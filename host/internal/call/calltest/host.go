@@ -50,6 +50,9 @@ type hostNetwork struct {
 	done chan struct{}
 }
 
+// InterfaceListenAddresses returns none: the host has no sockets.
+func (*hostNetwork) InterfaceListenAddresses() ([]multiaddr.Multiaddr, error) { return nil, nil }
+
 // Done is a method of the swarm.
 func (n *hostNetwork) Done() <-chan struct{} { return n.done }
 
