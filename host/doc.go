@@ -31,8 +31,8 @@
 // All methods can be called at the same time. An idle DHT has one goroutine, and a
 // lookup has one for each request and dial in flight. When a lookup has its result, its
 // unanswered requests go on for a second. Every operation ends with its context, or with
-// Close. An operation that yields, as Providers does, runs in the goroutine that ranges
-// over it.
+// Close, but waits for a store that hangs until that answers. An operation that yields, as
+// Providers does, runs in the goroutine that ranges over it.
 //
 // To follow a lookup, call RegisterForQueryEvents of libp2p's core/routing, give the
 // operation the context that it returns, and read its channel: as with every libp2p

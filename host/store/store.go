@@ -137,9 +137,9 @@ type Publication struct {
 //
 // A Store may be used by several goroutines at once. A method returns the cause
 // of its context if that has ended, [ErrClosed] after Close, and other errors of
-// the medium as they are. A medium that hangs holds up the operation of the node that
-// waits for it, also past the end of its context, and no other one. After an error of a writing method, the store is as it
-// was, except that what has expired may be gone.
+// the medium as they are. A method may take as long as its medium, also past the end of
+// its context: operations of the node that need the entry wait for it. After an error of a
+// writing method, the store is as it was, except that what has expired may be gone.
 type Store interface {
 	// Value returns the value under key, or [ErrNotFound] if there is none or it
 	// has expired at now.
