@@ -28,9 +28,9 @@ type work struct {
 	tally  *tally
 	number atomic.Int64 // of the latest value or content
 
-	mu       sync.Mutex
-	keys     []string // that were put
-	contents []string // CIDs that were announced
+	listed   sync.Mutex // guards what follows; the slots have the lock of the lab
+	keys     []string   // that were put
+	contents []string   // CIDs that were announced
 }
 
 // run carries out operations, one after the other, until ctx ends: one of the given kind
@@ -101,8 +101,8 @@ func (w *work) do(ctx context.Context, via *chosen, r request) (a answer, from, 
 // choose returns one of several names: in one of eight cases a new one, in half of the others one of
 // the latest 100.
 func (w *work) choose(rng *rand.Rand, from *[]string, fresh func() string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.listed.Lock()
+	defer w.listed.Unlock()
 	names := *from
 	switch draw := rng.IntN(8); {
 	case len(names) == 0 || draw == 0:
@@ -115,8 +115,8 @@ func (w *work) choose(rng *rand.Rand, from *[]string, fresh func() string) strin
 
 // remember adds a name to those that others choose from.
 func (w *work) remember(to *[]string, name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.listed.Lock()
+	defer w.listed.Unlock()
 	if !slices.Contains((*to)[max(0, len(*to)-1000):], name) {
 		*to = append(*to, name)
 	}
