@@ -133,7 +133,7 @@ kubo: ## build Kubo in GOPATH/bin, for a test of itest/interop; takes minutes
 	cd itest/interop/kubo && go build -o "$$(go env GOPATH)/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs
 
 # The name of each test of an attack is in SECURITY.md.
-HOSTILE := Hostile|ServeSlowRequest|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|BusyNetworks|UsualPeersKeepNoPace|ContactsHaveMoreTurns|ManyAnnouncements|Rounds$$|CensusOfLiars|FalseGrowth|Odd
+HOSTILE := Hostile|ServeSlowRequest|ServeWhileStoreHangs|FalseAlarms|HeavyUser|ServeManyIdentities|Sybils|DialBudget|RepeatedPeers|CloseUnderLoad|Crowded|LookupBeyondCrowd|Queue$$|PeersThatPress|BusyNetworks|UsualPeersKeepNoPace|ContactsHaveMoreTurns|ManyAnnouncements|Rounds$$|CensusOfLiars|FalseGrowth|Odd
 
 # FRAMES is how many frames one node handles, over TCP and QUIC: 1 400 a second on
 # a busy machine, each for 0.15 ms of both sides.

@@ -22,6 +22,7 @@ type queue struct {
 	running []*inbound    // the ones that have a place
 	waiting []*inbound    // the one that waits for longest first
 	levels  [3]level      // networks, smaller networks, peers
+	late    int           // requests that gave their place up, and have not ended
 }
 
 // A level counts the time that answers took, by network or peer.
@@ -48,10 +49,15 @@ const (
 // time. It waits for a store then, and not for a processor: answers from memory take microseconds.
 const slowAnswer = 100 * time.Millisecond
 
+// maxLate is how many requests wait for a store beside the ones that have a place. Their streams
+// may have been ended for others meanwhile, which gives back what is reserved for them: they hold
+// up to a message each, 32 MiB in all.
+const maxLate = 32
+
 // newQueue returns an empty queue. It has two places more than twice the processors, since an
 // answer can wait for a disk. One that waits for long gives its place back, so that a store
-// that is slow or hangs holds up what needs no store for no longer; how many wait for it is
-// bounded by the streams.
+// that is slow holds up what needs no store for no longer, nor one that hangs, while no more than
+// maxLate wait for it.
 func newQueue() queue { return queue{places: 2*runtime.GOMAXPROCS(0) + 2, slow: slowAnswer} }
 
 // of returns what a network or peer has used.
@@ -115,7 +121,16 @@ func (q *queue) leave(in *inbound) {
 
 // relieve gives the places of slow requests to the next ones.
 func (q *queue) relieve(now time.Time) {
-	q.running = slices.DeleteFunc(q.running, func(in *inbound) bool { return now.Sub(in.placedAt) >= q.slow })
+	q.running = slices.DeleteFunc(q.running, func(in *inbound) bool {
+		if now.Sub(in.placedAt) < q.slow || q.late == maxLate {
+			return false
+		}
+		q.late++ // what it has taken so far counts now, since it may not end for long
+		for i, u := range q.find(in) {
+			u.used = q.levels[i].of(u) + q.slow
+		}
+		return true
+	})
 	for len(q.waiting) > 0 && len(q.running) < q.places {
 		q.next(now)
 	}
@@ -136,6 +151,9 @@ func (q *queue) next(now time.Time) {
 func (q *queue) end(in *inbound, took time.Duration, now time.Time) {
 	in.placed = false
 	free := q.unplace(in)
+	if !free { // it has given it up
+		q.late--
+	}
 	if len(q.waiting) == 0 {
 		q.levels = [3]level{}
 		return

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,30 +393,36 @@ func testServeSlowRequest(t *testing.T) {
 	}
 }
 
-// Requests that wait for a store, however many there are, hold up others for a moment: what needs
-// no store, and what the store answers at once.
+// Requests that wait for a store that hangs hold up others for a moment: what needs no store, and
+// what the store answers at once. No more than maxLate of them do so beside the usual ones.
 func TestServeWhileStoreHangs(t *testing.T) { synctest.Test(t, testServeWhileStoreHangs) }
 
 func testServeWhileStoreHangs(t *testing.T) {
 	d := newNode(t, 256)
 	t.Cleanup(d.Close)
+	var waiting, most atomic.Int64
 	d.cfg.OnRequest = func(_ network.Conn, req protocol.Request) error { // stands for a store
 		if _, ok := req.(protocol.PutValue); ok {
+			most.Store(max(most.Load(), waiting.Add(1)))
+			defer waiting.Add(-1)
 			time.Sleep(time.Minute)
 		}
 		return nil
 	}
-	const writers = 100
+	const writers = maxLate
 	put := protocol.AppendRequestFrame(nil, protocol.PutValue{Record: protocol.Record{Key: []byte("/v/key"), Value: []byte("1")}})
-	for i := range writers {
-		_, _ = dialIn(d, calltest.ID(i)).Write(put)
+	write := func(count int) {
+		for i := range count {
+			_, _ = dialIn(d, calltest.ID(i)).Write(put)
+		}
+		synctest.Wait()
 	}
-	synctest.Wait()
+	write(writers)
 	began := time.Now()
 	if !pings(dialIn(d, calltest.ID(writers))) {
 		t.Error("a ping is not answered")
 	}
-	if took := time.Since(began); took > 2*time.Second { // as long as 100 writes take to come to the store
+	if took := time.Since(began); took > time.Duration(writers/d.queue.places+1)*slowAnswer { // when all writes have come to the store
 		t.Errorf("a ping is answered after %v", took)
 	}
 	time.Sleep(10 * time.Second)
@@ -423,7 +430,11 @@ func testServeWhileStoreHangs(t *testing.T) {
 	if !pings(dialIn(d, calltest.ID(writers))) || time.Since(began) > 0 {
 		t.Errorf("a ping while the store has all writes is answered after %v", time.Since(began))
 	}
+	write(6 * writers)
 	time.Sleep(3 * time.Minute) // they end
+	if got := int(most.Load()); got > maxLate+d.queue.places {
+		t.Errorf("%d requests wait for the store at a time, want up to %d", got, maxLate+d.queue.places)
+	}
 	if d.mu.Lock(); len(d.queue.running)+len(d.queue.waiting) > 0 {
 		t.Errorf("%d requests have a place at the end, and %d wait", len(d.queue.running), len(d.queue.waiting))
 	}
