@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -43,8 +42,8 @@ type IpfsDHT struct {
 
 	host    lhost.Host
 	config  *config
-	closing chan struct{} // closed by Close
-	close   func()        // closes it, once
+	closing context.Context // it ends with Close
+	close   context.CancelFunc
 }
 
 // New attaches a DHT to a host. Without options, it is one of the public IPFS network,
@@ -62,8 +61,8 @@ func New(h lhost.Host, opts ...Option) (*IpfsDHT, error) {
 		}
 		return nil, err
 	}
-	closing := make(chan struct{})
-	return &IpfsDHT{d, h, c, closing, sync.OnceFunc(func() { close(closing) })}, nil
+	closing, end := context.WithCancel(context.Background())
+	return &IpfsDHT{d, h, c, closing, end}, nil
 }
 
 // NewDHT returns a DHT that serves, with a datastore.
@@ -115,12 +114,10 @@ func (d *IpfsDHT) Close() error {
 // by itself. DHT.Bootstrap waits until it has, or says why it cannot. After Close, it returns
 // [kad.ErrClosed].
 func (d *IpfsDHT) Bootstrap(context.Context) error {
-	select {
-	case <-d.closing:
+	if d.closing.Err() != nil {
 		return kad.ErrClosed
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Mode returns the mode that was asked for, as go-libp2p-kad-dht does: DHT.Mode says whether
@@ -199,15 +196,15 @@ func (d *IpfsDHT) Ping(ctx context.Context, id peer.ID) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(network.WithAllowLimitedConn(ctx, "ping"), pingTimeout, errNoPong)
 	defer cancel()
-	select {
-	case got, ok := <-ping.Ping(ctx, d.Host(), id):
-		if !ok || ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return got.Error
-	case <-d.closing:
+	defer context.AfterFunc(d.closing, cancel)()
+	got, ok := <-ping.Ping(ctx, d.Host(), id)
+	switch {
+	case d.closing.Err() != nil:
 		return kad.ErrClosed
+	case !ok || ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
+	return got.Error
 }
 
 // pingTimeout bounds the wait for the answer to a ping, as that for the answer to a request.

@@ -149,14 +149,21 @@ func (e *Endpoint) begin(s *Stream) {
 	e.running.Go(s.keep)
 }
 
-// forget removes a stream.
+// leave removes a stream that is over from those that other peers have opened: its peer may open
+// another one.
+func (e *Endpoint) leave(s *Stream) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if k := (key{s.peer, s.id}); e.accepted[k] == s {
+		delete(e.accepted, k)
+	}
+}
+
+// forget removes a stream, of whose end the other side has heard.
 func (e *Endpoint) forget(s *Stream) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.streams, s)
-	if k := (key{s.peer, s.id}); e.accepted[k] == s {
-		delete(e.accepted, k)
-	}
 	select {
 	case e.left <- struct{}{}:
 	default:

@@ -36,6 +36,7 @@ const (
 func (s *Stream) keep() {
 	defer s.endpoint.forget(s)
 	defer s.awaitHeard()
+	defer s.endpoint.leave(s)
 	attach, look := pauses{limit: maxPause}, pauses{limit: maxPause}
 	if !s.opener {
 		look.until = time.Now().Add(lookLater)
@@ -167,7 +168,8 @@ func (s *Stream) awaitHeard() {
 		return
 	}
 	defer func() { _ = on.Reset() }()
-	_ = on.SetDeadline(time.Now().Add(closeTimeout))
+	until, _ := ctx.Deadline()
+	_ = on.SetDeadline(until)
 	_ = msmux.SelectProtoOrFail(ping.ID, on) // an answer comes after what was sent before
 }
 
