@@ -196,7 +196,7 @@ func (d *IpfsDHT) Ping(ctx context.Context, id peer.ID) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(network.WithAllowLimitedConn(ctx, "ping"), pingTimeout, errNoPong)
 	defer cancel()
-	defer context.AfterFunc(d.closing, cancel)()
+	defer context.AfterFunc(d.closing, cancel)() //nolint:contextcheck // it ends with Close, too
 	got, ok := <-ping.Ping(ctx, d.Host(), id)
 	switch {
 	case d.closing.Err() != nil:
