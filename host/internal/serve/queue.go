@@ -125,10 +125,8 @@ func (q *queue) relieve(now time.Time) {
 		if now.Sub(in.placedAt) < q.slow || q.late == maxLate {
 			return false
 		}
-		q.late++ // what it has taken so far counts now, since it may not end for long
-		for i, u := range q.find(in) {
-			u.used = q.levels[i].of(u) + q.slow
-		}
+		q.late++
+		q.charge(in, q.slow) // now, since it may not end for long
 		return true
 	})
 	for len(q.waiting) > 0 && len(q.running) < q.places {
@@ -151,22 +149,28 @@ func (q *queue) next(now time.Time) {
 func (q *queue) end(in *inbound, took time.Duration, now time.Time) {
 	in.placed = false
 	free := q.unplace(in)
-	if !free { // it has given it up
+	if !free { // relieve has counted a part of it
 		q.late--
+		took -= q.slow
 	}
 	if len(q.waiting) == 0 {
 		q.levels = [3]level{}
 		return
 	}
+	q.charge(in, took)
+	if free {
+		q.next(now)
+	}
+}
+
+// charge counts the time that a request took.
+func (q *queue) charge(in *inbound, took time.Duration) {
 	took = max(took, minCost)
 	if in.known {
 		took /= contactTurns
 	}
 	for i, u := range q.find(in) {
 		u.used = q.levels[i].of(u) + took
-	}
-	if free {
-		q.next(now)
 	}
 }
 
