@@ -108,7 +108,7 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 		for info, err := range peers {
 			if err != nil {
 				log.Debugw("find providers", "error", err)
-				tellEnd(ctx, closing, err)
+				tellEnd(ctx, group, err)
 				return
 			}
 			select {
@@ -129,11 +129,12 @@ func channel(ctx context.Context, group *tasks.Group, peers iter.Seq2[peer.AddrI
 // tellEnd gives the listener to the query events of ctx, if there is one, the error that ended an
 // operation whose channel cannot say it. It waits until the event is read, the time of ctx is
 // over, or the node is being closed.
-func tellEnd(ctx, closing context.Context, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(closing, cancel)()
-	lookup.PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, Extra: err.Error()})
+func tellEnd(ctx context.Context, group *tasks.Group, err error) {
+	ctx, end, closed := group.Begin(ctx)
+	defer end()
+	if closed == nil {
+		lookup.PublishEvent(ctx, &lrouting.QueryEvent{Type: lrouting.QueryError, Extra: err.Error()})
+	}
 }
 
 // WithSelf returns a context with which Providers, FindProvidersAsync, Discover and FindPeers

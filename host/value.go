@@ -187,7 +187,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 		}
 		values <- value // there is room: no other goroutine sends
 	}
-	started := d.tasks.Go(func(closing context.Context) {
+	started := d.tasks.Go(func(context.Context) {
 		defer close(values)
 		searching, op, err := begin(ctx, d, observe.Get)
 		if err != nil {
@@ -197,7 +197,7 @@ func (d *DHT) SearchValue(ctx context.Context, key string, opts ...lrouting.Opti
 		err = op.public(err)
 		if op.ended(err); err != nil {
 			log.Debugw("search value", "key", key, "error", err)
-			tellEnd(ctx, closing, err)
+			tellEnd(ctx, d.tasks, err)
 		}
 	})
 	if !started {
