@@ -268,7 +268,7 @@ func firstCore() string {
 
 const (
 	// leastShare is what a flood leaves a client at least, of what it has beside a flood of
-	// another node. 0.84 to 1.48 were measured on a busy machine.
+	// another node. 0.66 to 1.48 were measured.
 	leastShare = 0.6
 
 	// leastOfOne is what a client on one stream has at least of the answers of one identity on
