@@ -9,8 +9,12 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multistream"
 
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/call/calltest"
@@ -57,21 +61,38 @@ func realCaller(t *testing.T) (c *Caller, there lhost.Host) {
 }
 
 // A peer that says that it does not speak the protocol has refused, and is not silent: whether it
-// was identified before, so that it is asked, or not yet.
+// was identified before, so that it is asked, or not yet; and whether the reset of the stream comes
+// after that, which mostly takes its place, or not.
 func TestOtherProtocolIsRefusal(t *testing.T) {
 	for _, identified := range []bool{true, false} {
-		c, there := realCaller(t)
-		if identified {
-			if err := c.cfg.Host.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}); err != nil {
-				t.Fatal(err)
+		for _, resets := range []bool{true, false} {
+			c, there := realCaller(t)
+			if !resets {
+				keepOpen(there, identified)
 			}
-		} else {
-			c.cfg.Host.Peerstore().AddAddrs(there.ID(), there.Addrs(), time.Hour)
-		}
-		if _, err := c.Request(t.Context(), nil, routing.ContactOf(there.ID()), protocol.Ping{}, nil); OutcomeOf(err) != table.Refused {
-			t.Errorf("identified before: %v: %v, which is %v", identified, err, OutcomeOf(err))
+			if identified {
+				if err := c.cfg.Host.Connect(t.Context(), peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				c.cfg.Host.Peerstore().AddAddrs(there.ID(), there.Addrs(), time.Hour)
+			}
+			_, err := c.Request(t.Context(), nil, routing.ContactOf(there.ID()), protocol.Ping{}, nil)
+			if OutcomeOf(err) != table.Refused {
+				t.Errorf("identified before: %v, resets: %v: %v, which is %v", identified, resets, err, OutcomeOf(err))
+			}
 		}
 	}
+}
+
+// keepOpen has a host speak no protocol, and leave its streams open when it has said so. If it is
+// not to be identified, it takes that stream, and is silent.
+func keepOpen(h lhost.Host, identified bool) {
+	mux := multistream.NewMultistreamMuxer[lprotocol.ID]()
+	if !identified {
+		mux.AddHandler(identify.ID, nil)
+	}
+	h.Network().SetStreamHandler(func(s network.Stream) { _, _, _ = mux.Negotiate(s) })
 }
 
 // A liar that names a peer at more addresses which swallow dials than the swarm dials at once, 8,

@@ -11,7 +11,6 @@ package call
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -53,15 +52,12 @@ func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (networ
 	return opened, err
 }
 
-// openOn is open for a peer with some connections. If the peer says that it does not speak the
-// protocol, the error is [kaderr.ErrRefused], as when it says so by a reset.
+// openOn is open for a peer with some connections. Its error wraps [kaderr.ErrRefused] if the peer
+// says that it does not speak the protocol. Mostly that shows when the answer is read.
 func (s *Streams) openOn(ctx context.Context, conns []network.Conn, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
 		opened, err := s.host.NewStream(ctx, to, id)
-		if _, says := errors.AsType[multistream.ErrNotSupported[lprotocol.ID]](err); says {
-			err = fmt.Errorf("%w: %w", kaderr.ErrRefused, err)
-		}
-		return opened, err
+		return opened, kaderr.OfStream(err)
 	}
 	raw, err := s.host.Network().NewStream(ctx, to)
 	if err != nil {

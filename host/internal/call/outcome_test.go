@@ -105,14 +105,14 @@ func outcomeCases() []outcomeCase {
 			name: "refuses when it is given up", wait: time.Second, want: table.Late, doubt: true,
 			arrange: serves(func(ctx context.Context, _ protocol.Request) (protocol.Response, error) {
 				<-ctx.Done()
-				return protocol.Response{}, kaderr.OfReset(network.ErrReset) // our own reset
+				return protocol.Response{}, kaderr.OfStream(network.ErrReset) // our own reset
 			}),
 		},
 		{
 			name: "refuses when its time is over", want: table.Silent, doubt: true, failed: 1,
 			arrange: serves(func(ctx context.Context, _ protocol.Request) (protocol.Response, error) {
 				<-ctx.Done()
-				return protocol.Response{}, kaderr.OfReset(network.ErrReset)
+				return protocol.Response{}, kaderr.OfStream(network.ErrReset)
 			}),
 		},
 		{

@@ -223,7 +223,7 @@ func (s *stream) failure(err error) error {
 	if s.Conn().IsClosed() {
 		return fmt.Errorf("%w: %w", errConnEnded, err)
 	}
-	return kaderr.OfReset(err)
+	return kaderr.OfStream(err)
 }
 
 // noAnswer is failure for an error that came in place of an answer.

@@ -260,7 +260,7 @@ func TestReadBack(t *testing.T) {
 						if tt.reason != nil {
 							return protocol.Response{}, fmt.Errorf("%w: %w", kaderr.ErrRefused, tt.reason)
 						}
-						return protocol.Response{}, kaderr.OfReset(&network.StreamError{ErrorCode: kaderr.CodeOf(kaderr.ErrInvalidRecord), Remote: true})
+						return protocol.Response{}, kaderr.OfStream(&network.StreamError{ErrorCode: kaderr.CodeOf(kaderr.ErrInvalidRecord), Remote: true})
 					}
 					return protocol.Response{Providers: tt.stored}, nil
 				})

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
+	"github.com/multiformats/go-multistream"
 	"go.uber.org/goleak"
 
 	"github.com/go-kad/kad/host/store"
@@ -44,7 +46,7 @@ func TestRefusals(t *testing.T) {
 		if code != tt.code {
 			t.Errorf("CodeOf(%v) = %#x, want %#x", tt.cause, uint32(code), uint32(tt.code))
 		}
-		err := OfReset(&network.StreamError{ErrorCode: code, Remote: true})
+		err := OfStream(&network.StreamError{ErrorCode: code, Remote: true})
 		if !errors.Is(err, ErrRefused) || tt.is != nil && !errors.Is(err, tt.is) {
 			t.Errorf("code %#x is %v", uint32(code), err)
 		}
@@ -55,41 +57,45 @@ func TestRefusals(t *testing.T) {
 	if err := OfCode(0); err != nil || !errors.Is(OfCode(7), ErrRefused) {
 		t.Errorf("the answer 0 is %v, and an unknown one %v", err, OfCode(7))
 	}
-	if !errors.Is(OfReset(&network.StreamError{ErrorCode: network.StreamResourceLimitExceeded, Remote: true}), ErrBusy) {
+	if !errors.Is(OfStream(&network.StreamError{ErrorCode: network.StreamResourceLimitExceeded, Remote: true}), ErrBusy) {
 		t.Error("a stream for which the peer had no room is not busy")
 	}
-	if errors.Is(OfReset(&network.ConnError{Remote: true}), ErrRefused) {
+	if errors.Is(OfStream(&network.ConnError{Remote: true}), ErrRefused) {
 		t.Error("the end of a connection counts as a refusal")
 	}
-	if !errors.Is(OfReset(&network.StreamError{ErrorCode: CodeBusy, Remote: true}), ErrBusy) {
+	if !errors.Is(OfStream(&network.StreamError{ErrorCode: CodeBusy, Remote: true}), ErrBusy) {
 		t.Error("a busy peer is not told from others")
 	}
 }
 
-// A reset of our own is no refusal; one of the other side is, with or without a code.
-func TestOfReset(t *testing.T) {
+// A reset of our own is no refusal; one of the other side is, with or without a code, and so is
+// that it does not speak the protocol.
+func TestOfStream(t *testing.T) {
 	own := &network.StreamError{ErrorCode: codeOld}
-	if err := OfReset(own); errors.Is(err, ErrRefused) || !errors.Is(err, own) {
+	if err := OfStream(own); errors.Is(err, ErrRefused) || !errors.Is(err, own) {
 		t.Errorf("our own reset is %v", err)
 	}
-	if err := OfReset(&network.StreamError{ErrorCode: 7, Remote: true}); !errors.Is(err, ErrRefused) {
+	if err := OfStream(&network.StreamError{ErrorCode: 7, Remote: true}); !errors.Is(err, ErrRefused) {
 		t.Errorf("an unknown code is %v", err)
 	}
-	if err := OfReset(&network.StreamError{Remote: true}); !errors.Is(err, ErrRefused) || !errors.Is(err, network.ErrReset) {
+	if err := OfStream(&network.StreamError{Remote: true}); !errors.Is(err, ErrRefused) || !errors.Is(err, network.ErrReset) {
 		t.Errorf("a reset without a code is %v", err)
 	}
+	if err := OfStream(fmt.Errorf("wrapped: %w", multistream.ErrNotSupported[lprotocol.ID]{})); !errors.Is(err, ErrRefused) {
+		t.Errorf("another protocol is %v", err)
+	}
 	// What yamux makes of the streams of a connection that has broken.
-	if err := OfReset(fmt.Errorf("%w: connection closed", network.ErrReset)); errors.Is(err, ErrRefused) {
+	if err := OfStream(fmt.Errorf("%w: connection closed", network.ErrReset)); errors.Is(err, ErrRefused) {
 		t.Errorf("the end of a connection is %v", err)
 	}
 	broken := fmt.Errorf("%w: connection closed: %w", network.ErrReset, io.EOF)
-	if err := OfReset(broken); !errors.Is(err, network.ErrReset) || errors.Is(err, ErrRefused) || Ended(broken) {
+	if err := OfStream(broken); !errors.Is(err, network.ErrReset) || errors.Is(err, ErrRefused) || Ended(broken) {
 		t.Errorf("the end of a connection is %v, and the end of a stream: %v", err, Ended(broken))
 	}
 	if !Ended(io.EOF) || !Ended(fmt.Errorf("wrapped: %w", io.EOF)) || Ended(nil) || Ended(io.ErrUnexpectedEOF) {
 		t.Error("the end of a stream is not told from others")
 	}
-	if err := OfReset(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, ErrRefused) {
+	if err := OfStream(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, ErrRefused) {
 		t.Errorf("an end is %v", err)
 	}
 	if !errors.Is(ErrNotFound, lrouting.ErrNotFound) {

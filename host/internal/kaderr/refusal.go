@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
 
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -77,10 +79,14 @@ func TimedOut(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// OfReset translates a reset of a stream by the other side into [ErrRefused], with the
-// reason if it gave one. Other errors are returned as they are: the end of a connection
-// resets its streams too, with an error that has no side, and refuses nothing.
-func OfReset(err error) error {
+// OfStream translates what the other side says of a stream into [ErrRefused]: that it does not
+// speak its protocol, or a reset, with the reason if it gave one. Other errors are returned as
+// they are: the end of a connection resets its streams too, with an error that has no side, and
+// refuses nothing.
+func OfStream(err error) error {
+	if errors.Is(err, multistream.ErrNotSupported[lprotocol.ID]{}) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	reset, ok := errors.AsType[*network.StreamError](err)
 	if !ok || !reset.Remote {
 		return err
