@@ -42,10 +42,16 @@ func swallows(t *testing.T, count int) (addrs []multiaddr.Multiaddr) {
 // protocol.
 func realCaller(t *testing.T) (c *Caller, there lhost.Host) {
 	t.Helper()
+	return realCallerAt(t, "/ip4/127.0.0.1/tcp/0")
+}
+
+// realCallerAt is realCaller for hosts with another address.
+func realCallerAt(t *testing.T, addr string) (c *Caller, there lhost.Host) {
+	t.Helper()
 	group := roomtest.NewGroup(t)
 	var hosts [2]lhost.Host
 	for i := range hosts {
-		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics())
+		h, err := libp2p.New(libp2p.ListenAddrStrings(addr), libp2p.DisableRelay(), libp2p.DisableMetrics())
 		if err != nil {
 			t.Fatal(err)
 		}

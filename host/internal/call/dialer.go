@@ -71,6 +71,8 @@ type dial struct {
 	since   time.Time          // when one in flight began
 	waiters int                // of one in flight
 	cancel  context.CancelFunc // of one in flight
+	givenUp bool               // it was cancelled
+	anew    *dial              // that its waiters wait for after that; valid once done is closed
 }
 
 // dial returns the dial of a peer, once it has begun: the one in flight if there is one.
@@ -114,11 +116,16 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 // waiters is cancelled after dialLinger.
 func (r *dialer) wait(ctx context.Context, x *dial) error {
 	defer r.release(x)
-	select {
-	case <-x.done:
-		return x.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		select {
+		case <-x.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if x.anew == nil {
+			return x.err
+		}
+		x = x.anew
 	}
 }
 
@@ -127,6 +134,9 @@ func (r *dialer) wait(ctx context.Context, x *dial) error {
 func (r *dialer) release(x *dial) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for x.anew != nil {
+		x = x.anew
+	}
 	if x.waiters--; x.waiters > 0 || r.inFlight[x.to] != x {
 		return
 	}
@@ -134,22 +144,28 @@ func (r *dialer) release(x *dial) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if x.waiters == 0 {
-			x.cancel()
+			x.giveUp()
 		}
 	})
+}
+
+// giveUp cancels a dial in flight. If requests wait for it when it has ended, because it was
+// abandoned or they have joined it meanwhile, it begins anew: that it was cancelled says nothing
+// of the peer. It does not before, because the swarm would join the two.
+func (x *dial) giveUp() {
+	x.givenUp = true
+	x.cancel()
 }
 
 // abandon gives up the dials that began before a time.
 func (r *dialer) abandon(before time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for to, x := range r.inFlight {
+	for _, x := range r.inFlight {
 		if x.since.Before(before) {
-			delete(r.inFlight, to)
-			x.cancel()
+			x.giveUp()
 		}
 	}
-	r.begin()
 }
 
 // forget gives up the dial of a peer if it has no waiter, so that the next one begins
@@ -158,8 +174,7 @@ func (r *dialer) forget(to peer.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if x := r.inFlight[to]; x != nil && x.waiters == 0 {
-		delete(r.inFlight, to)
-		x.cancel()
+		x.giveUp()
 	}
 }
 
@@ -225,17 +240,20 @@ func (r *dialer) start(now time.Time, x *dial) {
 	started := r.tasks.Go(func(context.Context) {
 		defer cancel()
 		x.err = r.connect(dialling, x.to)
-		close(x.done)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		delete(r.inFlight, x.to)
+		if x.givenUp && x.err != nil && x.waiters > 0 {
+			x.anew = &dial{to: x.to, begun: make(chan struct{}), done: make(chan struct{})}
+			r.start(time.Now(), x.anew) //nolint:contextcheck // a dial outlives its waiters
+			x.anew.waiters = x.waiters
+		}
+		close(x.done)
 		if x.err != nil {
 			r.failed++
 		}
 		if !hung(dialling, x.err) {
 			r.tokens = min(dialBurst, r.tokens+1)
-		}
-		if r.inFlight[x.to] == x {
-			delete(r.inFlight, x.to)
 		}
 		r.begin() //nolint:contextcheck // the dials of other requests
 	})

@@ -191,6 +191,69 @@ func TestDialsGivenUp(t *testing.T) {
 	})
 }
 
+// A dial that was given up is joined by no further request, also while it ends: that says nothing
+// of the peer.
+func TestDialGivenUpIsNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDialLog(t, 64, 5*time.Second)
+		connect := l.connect
+		l.dialer.connect = func(ctx context.Context, to peer.ID) error {
+			err := connect(ctx, to)
+			if err != nil {
+				time.Sleep(10 * time.Millisecond) // until it has ended
+			}
+			return err
+		}
+		var all sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		l.want(ctx, &all, nil, "p", 1)
+		cancel()
+		all.Wait()
+		time.Sleep(dialLinger + time.Millisecond)
+		x, err := l.dial(t.Context(), nil, "p0", func(Stage) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.wait(t.Context(), x); err != nil || len(l.order) != 2 {
+			t.Errorf("%v, after %d dials, want 2", err, len(l.order))
+		}
+	})
+}
+
+// A request whose dial is abandoned waits for one that begins anew, and may leave that, too.
+func TestAbandonedDialBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newDialLog(t, 1, 5*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var errs [2]error
+		for i, ctx := range []context.Context{t.Context(), ctx} {
+			all.Go(func() {
+				x, err := l.dial(ctx, nil, "p", func(Stage) {})
+				if err == nil {
+					err = l.wait(ctx, x)
+				}
+				errs[i] = err
+			})
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		l.abandon(time.Now())
+		synctest.Wait()
+		cancel()
+		spent := roomtest.Took(all.Wait)
+		if errs[0] != nil || !errors.Is(errs[1], context.Canceled) || spent != 5*time.Second || len(l.order) != 2 {
+			t.Errorf("%v after %v and %d dials, want none after 5s and 2", errs, spent, len(l.order))
+		}
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.inFlight) > 0 || l.ended != 1 {
+			t.Errorf("left %v, %d cancelled", l.inFlight, l.ended)
+		}
+	})
+}
+
 // Ten turns that want the same ten peers need ten dials.
 func TestDialsAreSharedBeforeTheyBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

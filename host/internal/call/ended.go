@@ -5,9 +5,12 @@ package call
 // What is wrong: errors do not say reliably that a connection has ended. Host.NewStream hides
 // it behind "connection failed", WebRTC has errors of its own for it, and on a relayed
 // connection, the reset with which its relay ends it looks as one by the peer, which would be
-// a refusal. So the connection is asked, too, whether it has ended.
+// a refusal. So the connection is asked, too, whether it has ended. QUIC and WebTransport tell
+// the streams before the connection counts as closed: a request that is made again at once would
+// take it again. So such a connection is closed here.
 //
-// It can go when the error of each stream whose connection has ended is a network.ConnError.
+// It can go when the error of each stream whose connection has ended is a network.ConnError, and
+// the swarm does not open a stream on such a connection any more.
 
 import (
 	"errors"
@@ -34,4 +37,11 @@ func connectionEnded(err error) bool {
 		return false
 	}
 	return errors.Is(err, network.ErrReset) || errors.Is(err, swarm.ErrConnClosed) || errors.Is(err, net.ErrClosed)
+}
+
+// saysEnded reports whether an error of a stream names the end of its connection as its cause. A
+// reset that names no cause does not.
+func saysEnded(err error) bool {
+	_, ended := errors.AsType[*network.ConnError](err)
+	return ended || errors.Is(err, net.ErrClosed)
 }

@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
+	"github.com/go-kad/kad/routing"
 )
 
 // newHost returns a real host with an address on this machine, or without one.
@@ -62,6 +65,30 @@ func TestConnectionEndsBeforeStream(t *testing.T) {
 		_, err := s.Request(t.Context(), there.ID(), protocol.FindNode{Target: []byte("x")})
 		if !connectionEnded(err) || here.Network().Connectedness(there.ID()) == network.Connected {
 			t.Errorf("%v, and then it is %v", err, here.Network().Connectedness(there.ID()))
+		}
+	}
+}
+
+// A request whose connection the peer ends, as its connection manager does, is made again on a new
+// one: also over QUIC, which says it to the streams before the connection counts as closed.
+func TestEndedConnectionIsNotTakenAgain(t *testing.T) {
+	const quic = "/ip4/127.0.0.1/udp/0/quic-v1"
+	for _, addr := range []string{"/ip4/127.0.0.1/tcp/0", quic, quic + "/webtransport"} {
+		for range 5 {
+			c, there := realCallerAt(t, addr)
+			var asked atomic.Int32
+			there.SetStreamHandler("/test", func(s network.Stream) {
+				if asked.Add(1) == 1 {
+					_ = s.Conn().CloseWithError(network.ConnGarbageCollected)
+				} else {
+					_ = s.ResetWithError(network.StreamProtocolViolation)
+				}
+			})
+			connect(t, c.cfg.Host, there)
+			_, err := c.Request(t.Context(), nil, routing.ContactOf(there.ID()), protocol.Ping{}, nil)
+			if OutcomeOf(err) != table.Refused || asked.Load() != 2 {
+				t.Errorf("%s: asked %d times: %v, which is %v", addr, asked.Load(), err, OutcomeOf(err))
+			}
 		}
 	}
 }

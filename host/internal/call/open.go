@@ -45,6 +45,9 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	ctx = network.WithNoDial(ctx, "it is connected")
 	conns := s.host.Network().ConnsToPeer(to)
+	if err := s.memory(conns, to); err != nil {
+		return nil, err
+	}
 	opened, err := s.openOn(ctx, conns, to, id)
 	if err != nil && (len(conns) == 0 || slices.ContainsFunc(conns, network.Conn.IsClosed)) {
 		return nil, fmt.Errorf("%w: %w", errConnEnded, err)

@@ -220,6 +220,9 @@ func (s *stream) lost(err error) bool {
 
 // failure returns what an error of the stream says about the request.
 func (s *stream) failure(err error) error {
+	if saysEnded(err) {
+		_ = s.Conn().Close() // which the next stream would be opened on
+	}
 	if s.Conn().IsClosed() {
 		return fmt.Errorf("%w: %w", errConnEnded, err)
 	}

@@ -57,8 +57,10 @@ func TestRefusals(t *testing.T) {
 	if err := OfCode(0); err != nil || !errors.Is(OfCode(7), ErrRefused) {
 		t.Errorf("the answer 0 is %v, and an unknown one %v", err, OfCode(7))
 	}
-	if !errors.Is(OfStream(&network.StreamError{ErrorCode: network.StreamResourceLimitExceeded, Remote: true}), ErrBusy) {
-		t.Error("a stream for which the peer had no room is not busy")
+	for _, code := range []network.StreamErrorCode{network.StreamResourceLimitExceeded, network.StreamRateLimited} {
+		if !errors.Is(OfStream(&network.StreamError{ErrorCode: code, Remote: true}), ErrBusy) {
+			t.Errorf("code %#x of a peer that had no room is not busy", uint32(code))
+		}
 	}
 	if errors.Is(OfStream(&network.ConnError{Remote: true}), ErrRefused) {
 		t.Error("the end of a connection counts as a refusal")

@@ -50,6 +50,7 @@ var refusals = []struct { //nolint:gochecknoglobals // a constant
 	{CodeBusy, []error{ErrBusy}, ErrBusy},
 	{codeForbidden, []error{ErrForbidden}, fmt.Errorf("%w: by a rule of its own", ErrRefused)}, // after those that the rule may name
 	{network.StreamResourceLimitExceeded, nil, ErrBusy},                                        // its resource manager
+	{network.StreamRateLimited, nil, ErrBusy},                                                  // its rate limiter
 	{codeInternal, nil, fmt.Errorf("%w: it failed to handle the request", ErrRefused)},
 }
 
