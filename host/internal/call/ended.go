@@ -6,8 +6,9 @@ package call
 // it behind "connection failed", WebRTC has errors of its own for it, and on a relayed
 // connection, the reset with which its relay ends it looks as one by the peer, which would be
 // a refusal. So the connection is asked, too, whether it has ended. QUIC and WebTransport tell
-// the streams before the connection counts as closed: a request that is made again at once would
-// take it again. So such a connection is closed here.
+// the streams before the connection counts as closed, so that a request that is made again at once
+// would take it again: it is closed here. Some errors of WebTransport do not say that they are the
+// end of a connection, 2 in 100.
 //
 // It can go when the error of each stream whose connection has ended is a network.ConnError, and
 // the swarm does not open a stream on such a connection any more.

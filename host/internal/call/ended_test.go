@@ -3,6 +3,10 @@ package call
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +21,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/go-kad/kad/host/internal/kaderr"
+	"github.com/go-kad/kad/host/internal/observe"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -70,10 +75,9 @@ func TestConnectionEndsBeforeStream(t *testing.T) {
 }
 
 // A request whose connection the peer ends, as its connection manager does, is made again on a new
-// one: also over QUIC, which says it to the streams before the connection counts as closed.
+// one.
 func TestEndedConnectionIsNotTakenAgain(t *testing.T) {
-	const quic = "/ip4/127.0.0.1/udp/0/quic-v1"
-	for _, addr := range []string{"/ip4/127.0.0.1/tcp/0", quic, quic + "/webtransport"} {
+	for _, addr := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
 		for range 5 {
 			c, there := realCallerAt(t, addr)
 			var asked atomic.Int32
@@ -89,6 +93,37 @@ func TestEndedConnectionIsNotTakenAgain(t *testing.T) {
 			if OutcomeOf(err) != table.Refused || asked.Load() != 2 {
 				t.Errorf("%s: asked %d times: %v, which is %v", addr, asked.Load(), err, OutcomeOf(err))
 			}
+		}
+	}
+}
+
+// A connStream is a stream of a connection that can be closed.
+type connStream struct {
+	*scriptedStream
+
+	conn publicConn
+}
+
+func (s *connStream) Conn() network.Conn { return &s.conn }
+
+// A connection whose end a stream tells is closed before the request can be made again, also if it
+// does not count as closed yet. What ends the stream alone closes nothing.
+func TestToldEndClosesConnection(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		ends bool
+	}{
+		{&network.ConnError{ErrorCode: network.ConnGarbageCollected, Remote: true}, true},
+		{fmt.Errorf("idle: %w", net.ErrClosed), true},
+		{&network.StreamError{Remote: true}, false},
+		{network.ErrReset, false},
+		{io.ErrUnexpectedEOF, false},
+		{os.ErrDeadlineExceeded, false},
+	} {
+		on := &connStream{scriptedStream: newScriptedStream(nil)}
+		err := newStream(on, nil, new(observe.Traffic)).failure(tt.err)
+		if on.conn.closed != tt.ends || errors.Is(err, errConnEnded) != tt.ends {
+			t.Errorf("%v: closed %v, %v", tt.err, on.conn.closed, err)
 		}
 	}
 }

@@ -71,6 +71,7 @@ type publicConn struct {
 }
 
 func (c *publicConn) IsClosed() bool { return c.closed }
+func (c *publicConn) Close() error   { c.closed = true; return nil }
 
 func (*publicConn) RemoteMultiaddr() multiaddr.Multiaddr { return calltest.Addr(calltest.ID(1)) }
 
