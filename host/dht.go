@@ -264,7 +264,7 @@ func (d *DHT) start() error {
 		d.loop.Run(ctx, sub.Out(), d.handle)
 		keepTwo()
 		hideLAN()
-		d.streams.Close() //nolint:contextcheck // ctx has ended
+		d.streams.Close(ctx)
 		d.relay.Close()
 		_ = sub.Close()
 	})

@@ -72,7 +72,6 @@ type dial struct {
 	waiters int                // of one in flight
 	cancel  context.CancelFunc // of one in flight
 	givenUp bool               // it was cancelled
-	anew    *dial              // that its waiters wait for after that; valid once done is closed
 }
 
 // dial returns the dial of a peer, once it has begun: the one in flight if there is one.
@@ -116,16 +115,11 @@ func (r *dialer) dial(ctx context.Context, turn *Turn, to peer.ID, reaches func(
 // waiters is cancelled after dialLinger.
 func (r *dialer) wait(ctx context.Context, x *dial) error {
 	defer r.release(x)
-	for {
-		select {
-		case <-x.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if x.anew == nil {
-			return x.err
-		}
-		x = x.anew
+	select {
+	case <-x.done:
+		return x.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -134,9 +128,6 @@ func (r *dialer) wait(ctx context.Context, x *dial) error {
 func (r *dialer) release(x *dial) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for x.anew != nil {
-		x = x.anew
-	}
 	if x.waiters--; x.waiters > 0 || r.inFlight[x.to] != x {
 		return
 	}
@@ -228,41 +219,58 @@ func (r *dialer) start(now time.Time, x *dial) {
 		return
 	}
 	x.as = x
-	x.since, x.waiters = now, 1
+	x.waiters = 1
 	if r.connected(x.to) {
 		close(x.done)
 		return
 	}
 	r.inFlight[x.to] = x
-	r.begun++
-	dialling, cancel := r.limit(r.tasks.Context(), dialTimeout)
-	x.cancel = cancel
-	started := r.tasks.Go(func(context.Context) {
-		defer cancel()
-		x.err = r.connect(dialling, x.to)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.inFlight, x.to)
-		if x.givenUp && x.err != nil && x.waiters > 0 {
-			x.anew = &dial{to: x.to, begun: make(chan struct{}), done: make(chan struct{})}
-			r.start(time.Now(), x.anew) //nolint:contextcheck // a dial outlives its waiters
-			x.anew.waiters = x.waiters
+	connect := r.attempt(r.tasks.Context(), now, x)
+	started := r.tasks.Go(func(ctx context.Context) {
+		for connect != nil {
+			connect = r.run(ctx, x, connect)
 		}
-		close(x.done)
-		if x.err != nil {
-			r.failed++
-		}
-		if !hung(dialling, x.err) {
-			r.tokens = min(dialBurst, r.tokens+1)
-		}
-		r.begin() //nolint:contextcheck // the dials of other requests
 	})
 	if !started {
-		cancel()
+		x.cancel()
 		x.err = kaderr.ErrClosed
 		close(x.done)
 		delete(r.inFlight, x.to)
 	}
+}
+
+// attempt returns what makes one attempt of a dial in flight.
+func (r *dialer) attempt(ctx context.Context, now time.Time, x *dial) (connect func() (hangs bool, err error)) {
+	r.begun++
+	x.since, x.givenUp = now, false
+	dialling, cancel := r.limit(ctx, dialTimeout)
+	x.cancel = cancel
+	return func() (bool, error) {
+		defer cancel()
+		err := r.connect(dialling, x.to)
+		return hung(dialling, err), err
+	}
+}
+
+// run makes an attempt of a dial. It returns the next one, if there is to be one.
+func (r *dialer) run(ctx context.Context, x *dial, connect func() (hangs bool, err error)) (next func() (hangs bool, err error)) {
+	hangs, err := connect()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.failed++
+	}
+	if !hangs {
+		r.tokens = min(dialBurst, r.tokens+1)
+	}
+	if x.givenUp && err != nil && x.waiters > 0 {
+		return r.attempt(ctx, time.Now(), x)
+	}
+	x.err = err
+	close(x.done)
+	delete(r.inFlight, x.to)
+	r.begin() //nolint:contextcheck // the dials of other requests
+	return nil
 }
 
 // hung reports whether a dial has had no answer: neither a connection nor a refusal.

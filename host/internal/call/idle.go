@@ -289,11 +289,11 @@ func (s *Streams) Drop(id peer.ID, except network.Conn) {
 // DropAll closes all idle streams in the background.
 func (s *Streams) DropAll() { s.idle.change(s.idle.dropAll) }
 
-// Close closes all idle streams. From then on, none is kept.
-func (s *Streams) Close() {
+// Close closes all idle streams, also if ctx has ended. From then on, none is kept.
+func (s *Streams) Close(ctx context.Context) {
 	s.idle.change(func() (wake bool) {
 		s.idle.closed = true
 		return false
 	})
-	s.idle.free(context.Background())
+	s.idle.free(ctx)
 }

@@ -194,7 +194,7 @@ func bubble(t *testing.T, serve func(int, network.Stream), f func(t *testing.T, 
 		h := &server{serve: serve}
 		s := h.streams()
 		f(t, h, s)
-		s.Close()
+		s.Close(t.Context())
 		for _, end := range h.ends {
 			_ = end.Reset()
 		}
@@ -657,7 +657,7 @@ func TestDrop(t *testing.T) {
 			}
 		}
 		fill()
-		s.Close()
+		s.Close(t.Context())
 		request(t, s, aPeer)
 		if n := h.open.Load(); n != 0 {
 			t.Errorf("%d streams are open after Close", n)
@@ -715,7 +715,7 @@ func TestRequestAllocations(t *testing.T) {
 		}
 	}}
 	s := h.streams()
-	defer s.Close()
+	defer s.Close(t.Context())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, tt := range []struct {
