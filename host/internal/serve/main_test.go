@@ -23,7 +23,6 @@ import (
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/scope"
 	"github.com/go-kad/kad/host/internal/table"
-	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/internal/validate"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -67,7 +66,7 @@ func newNodeWith(t testing.TB, maxInbound, maxBytesPerPeer int) *node {
 		t.Fatal(err)
 	}
 	n := &node{host: h, store: store.NewMemory(store.Limits{})}
-	group := tasks.NewGroup()
+	group := roomtest.NewGroup(t)
 	n.table = table.New(table.Config{Host: h, Protocol: testProtocol, Tasks: group, K: 20, Wake: func() {}})
 	n.holder = holder.New(holder.Config{
 		Host: h, Protocol: testProtocol, Store: n.store, Rules: validate.Rules{"v": roomtest.Digits{}}, Table: n.table,

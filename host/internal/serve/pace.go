@@ -200,8 +200,8 @@ const (
 	pressedShare = 0.02
 
 	// pressedBurst is for how long peers that press may have saved their share: time for the
-	// announcements of one message, with two processors.
-	pressedBurst = 40 * time.Millisecond
+	// announcements of one message, with one processor.
+	pressedBurst = 80 * time.Millisecond
 )
 
 // A share is what a peer has of a Server.
