@@ -92,7 +92,7 @@ func noise(size int) []byte {
 }
 
 // transfer writes data to one stream, reads it from the other one, and checks it.
-func transfer(t *testing.T, from, to *Stream, data []byte) {
+func transfer(t *testing.T, from *Stream, to io.Reader, data []byte) {
 	t.Helper()
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -125,6 +125,22 @@ func exchange(t *testing.T, from, to *Stream, text string) {
 	_ = to.SetReadDeadline(time.Time{})
 }
 
+// An everyBytes is a reader that does something each time it has read so many bytes.
+type everyBytes struct {
+	io.Reader
+
+	bytes, read int
+	do          func()
+}
+
+func (r *everyBytes) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	for r.read += n; r.read >= r.bytes; r.read -= r.bytes {
+		r.do()
+	}
+	return n, err
+}
+
 // Streams in both directions go on while their connection is closed again and again.
 func TestBreaks(t *testing.T) {
 	ann, bob := pathtest.Host(t), pathtest.Host(t)
@@ -132,25 +148,15 @@ func TestBreaks(t *testing.T) {
 	opens.linger = time.Second
 	p := newPair(t, ann, bob, opens, Config{linger: time.Second})
 	data := noise(20 << 20)
-	broken, stop := 0, make(chan struct{})
-	var both, breaking sync.WaitGroup
-	both.Go(func() { transfer(t, p.toBob, p.toAnn, data) })
+	broken := 0
+	breaks := &everyBytes{Reader: p.toAnn, bytes: len(data) / 8, do: func() {
+		_ = []lhost.Host{ann, bob}[broken%2].Network().ClosePeer([]lhost.Host{bob, ann}[broken%2].ID())
+		broken++
+	}}
+	var both sync.WaitGroup
+	both.Go(func() { transfer(t, p.toBob, breaks, data) })
 	both.Go(func() { transfer(t, p.toAnn, p.toBob, data[:len(data)/2]) })
-	breaking.Go(func() {
-		for {
-			select {
-			case <-time.After(50 * time.Millisecond):
-				_ = []lhost.Host{ann, bob}[broken%2].Network().ClosePeer([]lhost.Host{bob, ann}[broken%2].ID())
-				broken++
-			case <-stop:
-				return
-			}
-		}
-	})
 	both.Wait()
-	close(stop)
-	breaking.Wait()
-	t.Logf("%d breaks", broken)
 	if broken < 3 {
 		t.Errorf("the connection was closed %d times, want more", broken)
 	}
