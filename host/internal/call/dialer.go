@@ -255,22 +255,23 @@ func (r *dialer) attempt(ctx context.Context, now time.Time, x *dial) (connect f
 // run makes an attempt of a dial. It returns the next one, if there is to be one.
 func (r *dialer) run(ctx context.Context, x *dial, connect func() (hangs bool, err error)) (next func() (hangs bool, err error)) {
 	hangs, err := connect()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.failed++
-	}
-	if !hangs {
-		r.tokens = min(dialBurst, r.tokens+1)
-	}
-	if x.givenUp && err != nil && x.waiters > 0 {
-		return r.attempt(ctx, time.Now(), x)
-	}
-	x.err = err
-	close(x.done)
-	delete(r.inFlight, x.to)
-	r.begin() //nolint:contextcheck // the dials of other requests
-	return nil
+	tasks.Locked(&r.mu, func(now time.Time) {
+		if err != nil {
+			r.failed++
+		}
+		if !hangs {
+			r.tokens = min(dialBurst, r.tokens+1)
+		}
+		if x.givenUp && err != nil && x.waiters > 0 {
+			next = r.attempt(ctx, now, x)
+			return
+		}
+		x.err = err
+		close(x.done)
+		delete(r.inFlight, x.to)
+		r.begin() //nolint:contextcheck // the dials of other requests
+	})
+	return next
 }
 
 // hung reports whether a dial has had no answer: neither a connection nor a refusal.
