@@ -63,10 +63,7 @@ func NewStreams(h lhost.Host, id, many lprotocol.ID, pulse *tasks.Pulse, wake fu
 func (s *Streams) Traffic() (in, out uint64) { return s.traffic.Bytes() }
 
 // Dial implements [Transport].
-func (s *Streams) Dial(ctx context.Context, to peer.ID) error {
-	_, err := s.host.Network().DialPeer(ctx, to)
-	return err
-}
+func (s *Streams) Dial(ctx context.Context, to peer.ID) error { return Dial(ctx, s.host, to) }
 
 // Request implements [Transport]. If the other side has ended a stream that was kept, or the
 // end of the request may have met the answer, it asks once more, on a new stream.

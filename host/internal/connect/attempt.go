@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/scope"
@@ -328,8 +329,7 @@ func (a *attempt) dial(addrs []multiaddr.Multiaddr) {
 		h.Peerstore().AddAddrs(a.id, others, peerstore.TempAddrTTL)
 		a.cfg.Call.ForgetFailures(a.id) // the swarm does not dial an address that has failed lately
 		a.run(a.begin(stepDirect, others), func() error {
-			_, err := h.Network().DialPeer(network.WithForceDirectDial(a.dialling, "kad"), a.id)
-			return err
+			return call.Dial(network.WithForceDirectDial(a.dialling, "kad"), h, a.id)
 		}, nil)
 	}
 	if len(relays) > 0 && a.relayed() == nil {

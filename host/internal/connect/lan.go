@@ -25,6 +25,7 @@ import (
 	lprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/scope"
 )
 
@@ -166,8 +167,7 @@ func (c *Connector) dialLAN(ctx context.Context, id peer.ID, addrs []multiaddr.M
 	defer cancel()
 	c.cfg.Host.Peerstore().AddAddrs(id, near, peerstore.TempAddrTTL)
 	c.cfg.Call.ForgetFailures(id)
-	_, err := c.cfg.Host.Network().DialPeer(network.WithForceDirectDial(ctx, "lan"), id)
-	return err
+	return call.Dial(network.WithForceDirectDial(ctx, "lan"), c.cfg.Host, id)
 }
 
 // lanAddrs returns the addresses of this host that other machines in its local networks reach.
