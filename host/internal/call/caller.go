@@ -302,9 +302,13 @@ func (c *Caller) Identified(ctx context.Context, id peer.ID) {
 	}
 }
 
-// Abandon gives up the dials that began before a time, so that the next ones of the same
-// peers begin anew: the longer a dial takes, the more rarely it retries.
-func (c *Caller) Abandon(before time.Time) { c.dialer.abandon(before) }
+// Abandon has the dials that began before a time begin anew, at all addresses: the longer a dial
+// takes, the more rarely it retries.
+func (c *Caller) Abandon(before time.Time) {
+	for _, id := range c.dialer.abandon(before) {
+		c.ForgetFailures(id)
+	}
+}
 
 // inTime returns the cause of ctx with err if ctx has ended, because an error of the
 // network is then only the consequence.

@@ -5,13 +5,15 @@ package call
 // What is wrong: two hosts that dial each other over TCP at the same time, each from the port on
 // which it listens, get one connection that both have opened (RFC 9293, section 3.5). Both are its
 // client, so that both handshakes fail: 11 of 50 pairs on one machine. Each seems silent to the
-// other, and the swarm dials none again for seconds. So such a dial is made again.
+// other, and the swarm dials none again for seconds. So such a dial is made again. That is in vain
+// while another dial of the same peer is under way, which the swarm joins to it.
 //
 // It can go when the swarm does that, or the handshake can agree on a client.
 
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,19 +28,24 @@ const (
 	// maxCrossings is how often a dial is made again.
 	maxCrossings = 3
 
-	// otherDials is for how long the dial of the other side is waited for.
+	// dialsAgain is after what time the peer with the greater ID dials again, and otherDials after
+	// what time the other one does.
+	dialsAgain = 25 * time.Millisecond
 	otherDials = 100 * time.Millisecond
 )
 
-// Dial connects a host to a peer, also if the peer dials it at the same time. The peer with the
-// greater ID dials again first.
+// Dial connects a host to a peer, also if the peer dials it at the same time.
 func Dial(ctx context.Context, h lhost.Host, to peer.ID) error {
 	for again := 0; ; again++ {
 		_, err := h.Network().DialPeer(ctx, to)
 		if again == maxCrossings || !crossed(err) {
 			return err
 		}
-		if h.ID() < to && !tasks.Pause(ctx, otherDials, nil) {
+		pause := dialsAgain
+		if h.ID() < to {
+			pause = otherDials
+		}
+		if !tasks.Pause(ctx, pause, nil) {
 			return err
 		}
 		if b := Backoff(h); b != nil {
@@ -47,18 +54,20 @@ func Dial(ctx context.Context, h lhost.Host, to peer.ID) error {
 	}
 }
 
-// crossed reports whether a dial failed since the other side was a client, too.
+// crossed reports whether a dial failed since the other side was a client, too, at each address at
+// which there is a way to it: what answers so at one of them does not have the others dialled again.
 func crossed(err error) bool {
 	failed, ok := errors.AsType[*swarm.DialError](err)
 	if !ok {
 		return false
 	}
-	for _, e := range failed.DialErrors {
-		text := e.Cause.Error()
-		if strings.HasPrefix(text, handshake) &&
-			(strings.Contains(text, "clientHelloMsg when waiting for *tls.serverHelloMsg") || strings.HasSuffix(text, "noise: message is too short")) {
-			return true
-		}
-	}
-	return false
+	answers := slices.DeleteFunc(tried(failed), func(e swarm.TransportError) bool { return noWay(e.Cause) })
+	return len(answers) > 0 && !slices.ContainsFunc(answers, func(e swarm.TransportError) bool { return !isClient(e.Cause) })
+}
+
+// isClient reports whether a handshake failed since the other side was a client, too.
+func isClient(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, handshake) &&
+		(strings.Contains(text, "clientHelloMsg when waiting for *tls.serverHelloMsg") || strings.HasSuffix(text, "noise: message is too short"))
 }

@@ -71,7 +71,7 @@ type dial struct {
 	since   time.Time          // when one in flight began
 	waiters int                // of one in flight
 	cancel  context.CancelFunc // of one in flight
-	givenUp bool               // it was cancelled
+	givenUp bool               // the attempt was cancelled
 }
 
 // dial returns the dial of a peer, once it has begun: the one in flight if there is one.
@@ -140,23 +140,26 @@ func (r *dialer) release(x *dial) {
 	})
 }
 
-// giveUp cancels a dial in flight. If requests wait for it when it has ended, because it was
-// abandoned or they have joined it meanwhile, it begins anew: that it was cancelled says nothing
-// of the peer. It does not before, because the swarm would join the two.
+// giveUp cancels an attempt of a dial. If requests wait for the dial when that has ended, because
+// it was abandoned or they have joined it meanwhile, a further attempt begins: that one was
+// cancelled says nothing of the peer. It does not begin earlier, since the swarm would join the
+// two.
 func (x *dial) giveUp() {
 	x.givenUp = true
 	x.cancel()
 }
 
-// abandon gives up the dials that began before a time.
-func (r *dialer) abandon(before time.Time) {
+// abandon gives up the dials that began before a time, and returns whose they are.
+func (r *dialer) abandon(before time.Time) (all []peer.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, x := range r.inFlight {
+	for to, x := range r.inFlight {
 		if x.since.Before(before) {
 			x.giveUp()
+			all = append(all, to)
 		}
 	}
+	return all
 }
 
 // forget gives up the dial of a peer if it has no waiter, so that the next one begins
@@ -263,6 +266,7 @@ func (r *dialer) run(ctx context.Context, x *dial, connect func() (hangs bool, e
 			r.tokens = min(dialBurst, r.tokens+1)
 		}
 		if x.givenUp && err != nil && x.waiters > 0 {
+			r.tokens--
 			next = r.attempt(ctx, now, x)
 			return
 		}

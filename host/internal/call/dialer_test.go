@@ -191,9 +191,9 @@ func TestDialsGivenUp(t *testing.T) {
 	})
 }
 
-// A dial that was given up is joined by no further request, also while it ends: that says nothing
-// of the peer.
-func TestDialGivenUpIsNotJoined(t *testing.T) {
+// A request that joins a dial which was given up, while that ends, waits for another attempt: that
+// it was given up says nothing of the peer.
+func TestDialGivenUpIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newDialLog(t, 64, 5*time.Second)
 		connect := l.connect

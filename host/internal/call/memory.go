@@ -5,7 +5,7 @@ package call
 // What is wrong: a stream that yamux does not open for want of memory here takes one of the 256
 // places of streams that the peer has not accepted yet, for good. When all are taken, none is
 // opened any more on that connection, and the peer seems silent. So whether there is memory is
-// asked before.
+// asked before, which saves most of these places: others may take the memory in between.
 //
 // It can go when yamux gives the place back.
 
@@ -20,9 +20,9 @@ import (
 const streamMemory = 256 << 10
 
 // memory returns an error if memory is lacking here for a further stream to a peer with some
-// connections. One without a multiplexer of its own, as of QUIC, needs none.
+// connections. A connection that needs no yamux, as that of QUIC, needs none.
 func (s *Streams) memory(conns []network.Conn, to peer.ID) error {
-	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return c.ConnState().StreamMultiplexer != "" }) {
+	if len(conns) == 0 || slices.ContainsFunc(conns, func(c network.Conn) bool { return c.ConnState().StreamMultiplexer == "" }) {
 		return nil
 	}
 	return s.host.Network().ResourceManager().ViewPeer(to, func(p network.PeerScope) error {

@@ -41,7 +41,9 @@ func identified(h lhost.Host, c network.Conn) <-chan struct{} {
 }
 
 // open opens a stream to a peer that is connected, also before the peer is identified. It dials
-// nothing. The error wraps errConnEnded if a connection of the peer has ended, or there is none.
+// nothing. The error wraps errConnEnded if a connection of the peer has ended, or there is none, and
+// [kaderr.ErrRefused] if the peer says that it does not speak the protocol: mostly that shows when
+// the answer is read.
 func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	ctx = network.WithNoDial(ctx, "it is connected")
 	conns := s.host.Network().ConnsToPeer(to)
@@ -49,18 +51,20 @@ func (s *Streams) open(ctx context.Context, to peer.ID, id lprotocol.ID) (networ
 		return nil, err
 	}
 	opened, err := s.openOn(ctx, conns, to, id)
-	if err != nil && (len(conns) == 0 || slices.ContainsFunc(conns, network.Conn.IsClosed)) {
+	switch {
+	case err == nil:
+		return opened, nil
+	case len(conns) == 0, slices.ContainsFunc(conns, network.Conn.IsClosed):
 		return nil, fmt.Errorf("%w: %w", errConnEnded, err)
+	default:
+		return nil, kaderr.OfStream(err)
 	}
-	return opened, err
 }
 
-// openOn is open for a peer with some connections. Its error wraps [kaderr.ErrRefused] if the peer
-// says that it does not speak the protocol. Mostly that shows when the answer is read.
+// openOn is open for a peer with some connections. Its error is that of libp2p.
 func (s *Streams) openOn(ctx context.Context, conns []network.Conn, to peer.ID, id lprotocol.ID) (network.Stream, error) {
 	if !slices.ContainsFunc(conns, func(c network.Conn) bool { return tasks.Pending(identified(s.host, c)) }) {
-		opened, err := s.host.NewStream(ctx, to, id)
-		return opened, kaderr.OfStream(err)
+		return s.host.NewStream(ctx, to, id)
 	}
 	raw, err := s.host.Network().NewStream(ctx, to)
 	if err != nil {
