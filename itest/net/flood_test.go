@@ -249,12 +249,14 @@ func (f flood) measure(t *testing.T, kind string, count int, client host.Host, n
 	share := float64(median(flooded)) / float64(median(beside))
 	t.Logf("%d requests of a client, %d beside another node that is flooded, %d undisturbed: %.2f; %d answers to the flood a second",
 		median(flooded), median(beside), median(alone), share, answered/floodRounds)
-	ofOne := float64(median(flooded)) * float64(count*floodRounds) / float64(answered)
+	ofFlood := float64(median(flooded)) * floodRounds / float64(answered)
 	switch {
 	case kind == echoes:
-	case kind == patient && ofOne < leastOfOne:
-		t.Errorf("a client has %.2f of the answers of one of the identities", ofOne)
-	case kind != patient && share < leastShare:
+	case kind == patient && ofFlood*float64(count) < leastOfOne:
+		t.Errorf("a client has %.2f of the answers of one of the identities", ofFlood*float64(count))
+	case kind == neighbours && ofFlood < leastOfNetwork:
+		t.Errorf("a client has %.2f of the answers of a network of flooding identities", ofFlood)
+	case !waits(kind) && share < leastShare:
 		t.Errorf("a client has %.2f of what a flood of another node leaves", share)
 	}
 }
@@ -274,4 +276,8 @@ const (
 	// leastOfOne is what a client on one stream has at least of the answers of one identity on
 	// floodStreams, if all of them wait for each answer. 0.28 was measured.
 	leastOfOne = 0.1
+
+	// leastOfNetwork is what it has at least of the answers of all identities of one network that
+	// ask one after the other, too.
+	leastOfNetwork = 0.8
 )
