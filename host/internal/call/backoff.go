@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	lhost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
@@ -29,6 +30,13 @@ func Backoff(h lhost.Host) *swarm.DialBackoff {
 		return s.Backoff()
 	}
 	return nil
+}
+
+// forgetFailures has the swarm of a host forget the failed dials of a peer.
+func forgetFailures(h lhost.Host, id peer.ID) {
+	if b := Backoff(h); b != nil {
+		b.Clear(id)
+	}
 }
 
 // DialError returns the reasons of a failed dial, one per address, without the words

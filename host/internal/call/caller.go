@@ -320,11 +320,7 @@ func inTime(ctx context.Context, err error) error {
 }
 
 // ForgetFailures has the swarm forget the failed dials of a peer.
-func (c *Caller) ForgetFailures(id peer.ID) {
-	if b := Backoff(c.cfg.Host); b != nil {
-		b.Clear(id)
-	}
-}
+func (c *Caller) ForgetFailures(id peer.ID) { forgetFailures(c.cfg.Host, id) }
 
 // Redial has the next dial of a peer begin anew, whatever became of earlier ones.
 func (c *Caller) Redial(id peer.ID) {

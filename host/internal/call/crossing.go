@@ -13,7 +13,6 @@ package call
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -48,9 +47,7 @@ func Dial(ctx context.Context, h lhost.Host, to peer.ID) error {
 		if !tasks.Pause(ctx, pause, nil) {
 			return err
 		}
-		if b := Backoff(h); b != nil {
-			b.Clear(to)
-		}
+		forgetFailures(h, to)
 	}
 }
 
@@ -58,11 +55,7 @@ func Dial(ctx context.Context, h lhost.Host, to peer.ID) error {
 // which there is a way to it: what answers so at one of them does not have the others dialled again.
 func crossed(err error) bool {
 	failed, ok := errors.AsType[*swarm.DialError](err)
-	if !ok {
-		return false
-	}
-	answers := slices.DeleteFunc(tried(failed), func(e swarm.TransportError) bool { return noWay(e.Cause) })
-	return len(answers) > 0 && !slices.ContainsFunc(answers, func(e swarm.TransportError) bool { return !isClient(e.Cause) })
+	return ok && each(failed, func(cause error) bool { return untried(cause) || noWay(cause) }, isClient)
 }
 
 // isClient reports whether a handshake failed since the other side was a client, too.

@@ -21,15 +21,28 @@ func noWay(err error) bool {
 	if !dial {
 		return isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES)
 	}
-	all := tried(failed)
-	return len(all) > 0 && !slices.ContainsFunc(all, func(e swarm.TransportError) bool { return !noWay(e.Cause) })
+	return each(failed, untried, noWay)
 }
 
-// tried returns the failures of a dial at the addresses that were tried.
-func tried(failed *swarm.DialError) []swarm.TransportError {
-	return slices.DeleteFunc(slices.Clone(failed.DialErrors), func(e swarm.TransportError) bool {
-		return isAny(e.Cause, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport, swarm.ErrDialBackoff)
-	})
+// each reports whether something holds for each failure of a dial, of which there is one at least,
+// apart from some that are left out.
+func each(failed *swarm.DialError, leftOut, holds func(cause error) bool) bool {
+	some := false
+	for _, e := range failed.DialErrors {
+		switch {
+		case leftOut(e.Cause):
+		case !holds(e.Cause):
+			return false
+		default:
+			some = true
+		}
+	}
+	return some
+}
+
+// untried reports whether a dial of one address was not made.
+func untried(cause error) bool {
+	return isAny(cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
 }
 
 // unheard reports whether a request failed because something that was awaited did not come in
@@ -43,9 +56,7 @@ func unheard(err error) bool {
 	if !dial {
 		return errors.Is(err, context.DeadlineExceeded) || kaderr.TimedOut(err) || connectionEnded(err)
 	}
-	return len(failed.DialErrors) > 0 && !slices.ContainsFunc(failed.DialErrors, func(e swarm.TransportError) bool {
-		return !silentDial(e.Cause)
-	})
+	return each(failed, func(error) bool { return false }, silentDial)
 }
 
 // silentDial reports whether a dial of one address failed for want of an answer, or was not made.
@@ -54,7 +65,7 @@ func silentDial(cause error) bool {
 	if errors.Is(cause, net.ErrClosed) && !kaderr.TimedOut(cause) {
 		return false
 	}
-	return unheard(cause) || isAny(cause, swarm.ErrDialBackoff, swarm.ErrDialRefusedBlackHole, swarm.ErrNoTransport)
+	return unheard(cause) || untried(cause)
 }
 
 // isAny reports whether errors.Is holds for an error and one of some.
