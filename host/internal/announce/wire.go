@@ -34,6 +34,7 @@ func Encode(p protocol.Peer, proved ...multiaddr.Multiaddr) Wire {
 	addrs := slices.Clone(p.Addrs)
 	// The same addresses in any order are encoded the same: a peer has moved if not.
 	slices.SortFunc(addrs, func(a, b multiaddr.Multiaddr) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
+	addrs = slices.CompactFunc(addrs, multiaddr.Multiaddr.Equal) // one that is given twice takes no place of another
 	p.Addrs = scope.Best(addrs, proved, scope.MaxTold)
 	return encode(p)
 }
