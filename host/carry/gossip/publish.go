@@ -62,13 +62,6 @@ func (t *Topic) send(ctx context.Context, f []byte) error {
 	return t.node.links.publish(func() error { return t.topic.Publish(ctx, f) })
 }
 
-// publishRecent repeats the last messages. Peers that have received them drop them.
-func (t *Topic) publishRecent() {
-	for _, f := range t.recent.messages {
-		_ = t.send(t.ctx, f) // fails only if the node is closing
-	}
-}
-
 // publishKept sends the messages that were kept.
 func (t *Topic) publishKept() {
 	sent := 0

@@ -157,3 +157,52 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 }
+
+// A line that was said before the other peer came, and that is lost with its first link, is told
+// again over the next one, although the other peer knows nothing of its sender yet.
+func TestFirstMessageIsRepeated(t *testing.T) {
+	ann, bob := enter(t, "room", "ann", TopicConfig{}), enter(t, "room", "bob", TopicConfig{})
+	ann.publish(t, "is anybody there?")
+	ann.await(t, Kept)
+	pathtest.Direct(t, ann.host, bob.host)
+	ann.await(t, Sent)
+	bob.await(t, Message)
+	if err := bob.do(t.Context(), func() { clear(bob.orders) }); err != nil { // as if it got lost
+		t.Fatal(err)
+	}
+	_ = bob.host.Network().ClosePeer(idOf(ann))
+	bob.await(t, Left)
+	ann.await(t, Left)
+	pathtest.Direct(t, ann.host, bob.host)
+	if got := bob.await(t, Message); string(got.Data) != "is anybody there?" {
+		t.Errorf("bob: %q", got.Data)
+	}
+}
+
+// A peer that was there for long may have begun anew when it comes back: it hears what is
+// said from then on.
+func TestOldMessagesAreNotToldAgain(t *testing.T) {
+	ann, bob := enter(t, "room", "ann", TopicConfig{}), enter(t, "room", "bob", TopicConfig{})
+	pair(t, ann, bob)
+	ann.publish(t, "old")
+	bob.await(t, Message)
+	if err := bob.do(t.Context(), func() { clear(bob.orders) }); err != nil { // as if it begins anew
+		t.Fatal(err)
+	}
+	if err := ann.do(t.Context(), func() {
+		m := ann.members[idOf(bob)]
+		m.since = m.since.Add(-settleTime)
+		ann.members[idOf(bob)] = m
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_ = bob.host.Network().ClosePeer(idOf(ann))
+	bob.await(t, Left)
+	ann.await(t, Left)
+	pathtest.Direct(t, ann.host, bob.host)
+	bob.await(t, Hello)
+	ann.publish(t, "new")
+	if got := bob.await(t, Message); string(got.Data) != "new" {
+		t.Errorf("bob: %q", got.Data)
+	}
+}

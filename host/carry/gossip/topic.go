@@ -94,8 +94,8 @@ type Topic struct {
 
 	// The rest belongs to the owner.
 	session uint64
-	members map[peer.ID]uint64 // peers that take part and are connected, with the number of the link that reaches them, or 0
-	away    map[peer.ID]bool   // peers that were reached, and may have missed messages
+	members map[peer.ID]member // peers that take part and are connected
+	away    map[peer.ID]uint64 // peers that were reached, and may have missed messages: the first of them if it may be their first one, or 0
 	kept    backlog
 	flushed []chan<- struct{} // closed when nothing is kept
 	sent    uint64            // messages
@@ -119,8 +119,8 @@ func (n *Node) Join(name string, cfg TopicConfig) (*Topic, error) {
 		asked:   make(chan func()),
 		out:     make(chan Event),
 		session: rand.Uint64(),
-		members: make(map[peer.ID]uint64),
-		away:    make(map[peer.ID]bool),
+		members: make(map[peer.ID]member),
+		away:    make(map[peer.ID]uint64),
 		orders:  make(map[peer.ID]*order),
 	}
 	n.name(name, 1)
@@ -281,7 +281,7 @@ func (t *Topic) own(changes <-chan pubsub.PeerEvent, arrivals <-chan *pubsub.Mes
 			do()
 		case <-t.look:
 		case <-t.repeat:
-			t.publishRecent()
+			t.repeatAll()
 		case <-timer.C:
 			t.closeGaps(time.Now())
 		case <-t.ctx.Done():
@@ -297,58 +297,13 @@ func (t *Topic) notify(e Event) { t.events = append(t.events, e) }
 // changed handles that a peer has joined or left.
 func (t *Topic) changed(e pubsub.PeerEvent) {
 	if e.Type == pubsub.PeerJoin {
-		t.members[e.Peer] = 0
+		t.members[e.Peer] = member{}
 		t.notify(Event{Kind: Joined, Peer: e.Peer})
 		return
 	}
 	if _, ok := t.members[e.Peer]; ok {
-		t.unreach(e.Peer)
+		t.unreach(time.Now(), e.Peer)
 		delete(t.members, e.Peer)
 		t.notify(Event{Kind: Left, Peer: e.Peer})
 	}
-}
-
-// unreach notes that a member does not get our messages any more.
-func (t *Topic) unreach(id peer.ID) {
-	if t.members[id] == 0 {
-		return
-	}
-	t.members[id] = 0
-	t.count.Add(-1)
-	if len(t.away) >= maxOrders {
-		clear(t.away)
-	}
-	t.away[id] = true
-}
-
-// reach sends a hello to members that are reached from now on, or over another link, and
-// the messages that they may have missed.
-func (t *Topic) reach() {
-	fresh, missed := false, false
-	for id, before := range t.members {
-		link := t.node.links.of(id)
-		if link == before {
-			continue
-		}
-		t.unreach(id)
-		if link == 0 {
-			continue
-		}
-		t.members[id] = link
-		t.count.Add(1)
-		fresh = true
-		missed = missed || t.away[id]
-		delete(t.away, id)
-	}
-	if !fresh {
-		return
-	}
-	if len(t.members) <= maxHello {
-		hello := frame{kind: frameHello, session: t.session, number: t.sent + 1, data: t.cfg.Hello}
-		_ = t.send(t.ctx, hello.marshal()) // fails only if the node is closing
-	}
-	if missed {
-		t.publishRecent()
-	}
-	t.publishKept()
 }
