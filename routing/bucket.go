@@ -122,11 +122,6 @@ func (b *bucket) queue(e *entry) {
 	}
 }
 
-// unqueue takes e out of the pending.
-func (b *bucket) unqueue(e *entry) {
-	b.pending = without(b.pending, e)
-}
-
 // challenged reports whether a newcomer waits until the head has been probed.
 func (b *bucket) challenged() bool {
 	return slices.ContainsFunc(b.pending, func(e *entry) bool { return e.claim })

@@ -282,6 +282,44 @@ func TestDueNever(t *testing.T) {
 	}
 }
 
+// A head whose challenger has gone, before there was room to probe it, is due when it has been
+// silent for its interval.
+func TestDueAfterChallengerHasGone(t *testing.T) {
+	for name, goes := range map[string]func(tab *Table, c Contact) bool{
+		"it does not answer": func(tab *Table, c Contact) bool { return tab.Failed(epoch, c) },
+		"it does not serve":  func(tab *Table, c Contact) bool { return tab.Remove(c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tab, far := fullBucket(TableConfig{ProbeAfter: time.Hour})
+			tab.Seen(epoch, far[2])
+			if probe, _ := tab.Due(epoch, 0); probe != nil || !goes(tab, far[2]) {
+				t.Fatalf("due are %v, of at most none", ids(probe))
+			}
+			if _, next := tab.Due(epoch, 0); !next.Equal(epoch.Add(time.Hour)) {
+				t.Errorf("call again at %v, want after an hour", next)
+			}
+		})
+	}
+}
+
+// A contact whose Group changes keeps its place: the head that was probed for a newcomer is the
+// head, and no other one is probed for it.
+func TestGroupChangesInPlace(t *testing.T) {
+	self := KeyOf([]byte("self"))
+	tab, far := NewTable(self, TableConfig{K: 2, ProbeAfter: never}), withCPL(self, 0, 3)
+	for _, c := range far { // at the same time
+		tab.Seen(epoch, c)
+	}
+	dueIDs(tab, epoch)
+	far[0].Group = "another"
+	tab.Update(epoch, far[0])
+	tab.scanned = false // so that Due looks at all contacts
+	if got := dueIDs(tab, epoch); got != nil {
+		t.Errorf("due are %v, want none", got)
+	}
+	tab.check(t)
+}
+
 // Due names no more than it is asked for: heads first, then those silent for
 // longest. The others stay due, and do not make the caller spin.
 func TestDueLimit(t *testing.T) {

@@ -110,6 +110,12 @@ func (t *Table) admits(c *Contact, cpl, last int) bool {
 	return true
 }
 
+// unqueue takes e out of the pending. A head that it has challenged may be due no more.
+func (t *Table) unqueue(b *bucket, e *entry) {
+	b.pending = without(b.pending, e)
+	t.scanned = false
+}
+
 // yieldPending makes room for c among the pending: with it, bucket and pending together hold
 // at most MaxPerGroup of its Group, and twice that of its Network, unless the bucket has
 // them already. Otherwise one network could hold all places in the queue.
@@ -184,7 +190,7 @@ func (t *Table) promote(b *bucket) {
 		if e == nil {
 			return
 		}
-		b.unqueue(e)
+		t.unqueue(b, e)
 		t.enter(b, e)
 	}
 }

@@ -139,7 +139,7 @@ func (t *Table) Seen(now time.Time, c Contact) Outcome {
 		e = &entry{Contact: c, cpl: cpl, claim: true}
 		e.Doubtful = false // it has just answered
 	} else {
-		b.unqueue(e)
+		t.unqueue(b, e)
 		t.adopt(b, e, c)
 	}
 	e.interval = t.cfg.ProbeAfter
@@ -160,7 +160,7 @@ func (t *Table) Failed(now time.Time, c Contact) bool {
 		return true
 	}
 	if e := b.findPending(c.Key); e != nil {
-		b.unqueue(e)
+		t.unqueue(b, e)
 		return true
 	}
 	return false
@@ -176,7 +176,7 @@ func (t *Table) Remove(c Contact) bool {
 		return true
 	}
 	if e := b.findPending(c.Key); e != nil {
-		b.unqueue(e)
+		t.unqueue(b, e)
 		return true
 	}
 	return false
@@ -313,7 +313,8 @@ func (t *Table) adopt(b *bucket, e *entry, c Contact) bool {
 	if group == e.Group && network == e.Network {
 		return true
 	}
-	if !slices.Contains(b.entries, e) {
+	place := slices.Index(b.entries, e)
+	if place < 0 {
 		e.Group, e.Network = group, network
 		return true
 	}
@@ -321,7 +322,7 @@ func (t *Table) adopt(b *bucket, e *entry, c Contact) bool {
 	b.remove(e) // it does not count beside itself
 	e.Group, e.Network = group, network
 	fits := t.admits(&e.Contact, e.cpl, len(t.buckets)-1)
-	b.insert(e)
+	b.entries = slices.Insert(b.entries, place, e)
 	t.count(&e.Contact, +1)
 	return fits
 }

@@ -139,7 +139,7 @@ func TestLookupInAnyOrder(t *testing.T) {
 			switch what := rapid.IntRange(0, 4).Draw(t, "what"); {
 			case what == 0:
 				j.now = j.now.Add(300 * time.Millisecond)
-			case what == 1 && !l.known[c.ID].Connected:
+			case what == 1 && !l.awaited(c.ID).Connected:
 				l.Connected(j.now, c.ID)
 			case w.dead[c.ID]:
 				j.outstanding = slices.Delete(j.outstanding, i, i+1)
