@@ -8,6 +8,7 @@ import (
 	lrouting "github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/go-kad/kad/host/internal/call"
+	"github.com/go-kad/kad/host/internal/kaderr"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -68,6 +69,10 @@ func drive(
 			timer.Reset(action.Until.Sub(now))
 			select {
 			case a := <-r.answers:
+				if cause := over(ctx, group); cause != nil && a.err != nil { // the request may have ended by it
+					r.end(cause)
+					return s, cause
+				}
 				if r.settle(a.from.ID) {
 					settle(ctx, a)
 				}
@@ -80,6 +85,14 @@ func drive(
 			}
 		}
 	}
+}
+
+// over returns why an operation is over; nil if it is not.
+func over(ctx context.Context, group *tasks.Group) error {
+	if group.Closed() {
+		return kaderr.ErrClosed
+	}
+	return context.Cause(ctx)
 }
 
 // maxProgress is how many stages may wait to be applied to a lookup. When one is lost, its

@@ -158,9 +158,6 @@ func (s *Search) Run(ctx context.Context) (Result, error) {
 	}
 	during, err := drive(ctx, e.cfg.Tasks, s.lookup, s.ask, e.cfg.Call.Also, s.settle)
 	s.turn.Leave()
-	if err == nil && e.cfg.Tasks.Closed() {
-		err = kaderr.ErrClosed // the requests that failed just now may have ended by it
-	}
 	result := s.result()
 	result.Ended = during.ended
 	e.times.Add(s.req, uint8(result.End), during.ended.Sub(during.began))
