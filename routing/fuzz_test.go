@@ -230,7 +230,11 @@ func (d *siegeDriver) step(in *tape) (over bool) {
 		}
 		d.asked[a.Contact.ID] = true
 		d.outstanding = append(d.outstanding, a.Contact.ID)
-		if limit := 2 * max(d.cfg.Alpha, d.cfg.Paths); len(d.outstanding) > limit {
+		limit := 2 * max(d.cfg.Alpha, d.cfg.Paths)
+		if d.lookup.lacks != nil { // the closest that are late are not dropped while it persists
+			limit += d.cfg.K
+		}
+		if len(d.outstanding) > limit {
 			d.t.Fatalf("%d requests in flight, limit is %d", len(d.outstanding), limit)
 		}
 	case Drop:
