@@ -214,6 +214,7 @@ type siegeDriver struct {
 	asked       map[peer.ID]bool
 	answered    map[peer.ID]bool
 	outstanding []peer.ID
+	persisted   bool
 }
 
 // step does what the lookup wants, and reports whether it is over.
@@ -231,7 +232,7 @@ func (d *siegeDriver) step(in *tape) (over bool) {
 		d.asked[a.Contact.ID] = true
 		d.outstanding = append(d.outstanding, a.Contact.ID)
 		limit := 2 * max(d.cfg.Alpha, d.cfg.Paths)
-		if d.lookup.lacks != nil { // the closest that are late are not dropped while it persists
+		if d.persisted { // while it persists, the closest that are late are not dropped
 			limit += d.cfg.K
 		}
 		if len(d.outstanding) > limit {
@@ -288,6 +289,7 @@ func (d *siegeDriver) event(in *tape, until time.Time) {
 		}
 	case 10:
 		lacks := in.flag(2)
+		d.persisted = d.persisted || lacks
 		l.Persist(func() bool { return lacks })
 	default:
 		d.outstanding = slices.Delete(d.outstanding, i, i+1)
