@@ -5,9 +5,6 @@ import (
 	"slices"
 )
 
-// maxEarly bounds the messages of one peer that wait for an earlier one.
-const maxEarly = 64
-
 // An order brings the messages of one peer into the order of their numbers, each once.
 // They come on several paths, some faster than others, and are repeated after a
 // connection broke.
@@ -16,6 +13,7 @@ type order struct {
 	previous uint64            // the session before: its late messages are dropped
 	next     uint64            // the number of the message that is due; 0: not known yet
 	early    map[uint64][]byte // messages with later numbers
+	bytes    int               // of these, as pubsub sends them
 	awaited  uint64            // the missing message for which a gap is noted
 }
 
@@ -36,12 +34,20 @@ func (o *order) take(number uint64, data []byte) [][]byte {
 	if o.early == nil {
 		o.early = make(map[uint64][]byte)
 	}
-	o.early[number] = data
-	if len(o.early) > maxEarly {
-		return o.skip()
+	if _, again := o.early[number]; !again {
+		o.early[number] = data
+		o.bytes += len(data) + overhead
 	}
-	return o.due()
+	if messages := o.due(); len(messages) > 0 || !o.crowded() {
+		return messages
+	}
+	return o.skip()
 }
+
+// crowded reports whether more messages wait than a peer repeats. As long as they are no more,
+// the peer may repeat the missing ones: the first ones of its repeats get lost if its link ends
+// just then.
+func (o *order) crowded() bool { return len(o.early) > minRecent && o.bytes > maxRecentBytes }
 
 // due returns the messages that need not wait.
 func (o *order) due() (messages [][]byte) {
@@ -51,6 +57,7 @@ func (o *order) due() (messages [][]byte) {
 			return messages
 		}
 		delete(o.early, o.next)
+		o.bytes -= len(data) + overhead
 		messages = append(messages, data)
 		o.next++
 	}
@@ -63,5 +70,6 @@ func (o *order) skip() (messages [][]byte) {
 		o.next = number + 1
 	}
 	clear(o.early)
+	o.bytes = 0
 	return messages
 }

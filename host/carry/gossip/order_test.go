@@ -59,7 +59,7 @@ func TestOrder(t *testing.T) {
 }
 
 // Whatever comes, and how often, no message is delivered twice or before an earlier one,
-// no more than maxEarly wait, and if all come, all are delivered.
+// no more wait than a peer repeats, and if all come, all are delivered.
 func TestOrderProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := &order{}
@@ -79,8 +79,12 @@ func TestOrderProperties(t *testing.T) {
 				}
 				delivered = append(delivered, number)
 			}
-			if len(o.early) > maxEarly {
-				t.Fatalf("%d messages wait", len(o.early))
+			bytes := 0
+			for _, data := range o.early {
+				bytes += len(data) + overhead
+			}
+			if o.crowded() || o.bytes != bytes {
+				t.Fatalf("%d messages of %d bytes wait, and count %d", len(o.early), bytes, o.bytes)
 			}
 		}
 		for i, n := range delivered {
@@ -92,6 +96,28 @@ func TestOrderProperties(t *testing.T) {
 			t.Fatalf("delivered: %v, want the first %d", delivered, count)
 		}
 	})
+}
+
+// All that a peer repeats waits for the first of it, which may get lost: 160 short messages, and
+// 50 of the longest. Of more, none waits.
+func TestOrderOfRepeated(t *testing.T) {
+	for size, most := range map[int]uint64{60: maxRecentBytes / (60 + overhead), 0: maxRecentBytes / overhead, 64 << 10: minRecent} {
+		o := &order{}
+		o.expect(1)
+		for n := range most {
+			if got := o.take(n+2, make([]byte, size)); got != nil {
+				t.Fatalf("%d bytes: %d messages are delivered before the first, at message %d of %d", size, len(got), n+2, most)
+			}
+		}
+		if got := o.take(1, nil); len(got) != int(most)+1 { //nolint:gosec // at most 256
+			t.Errorf("%d bytes: with the first message, %d are delivered, want %d", size, len(got), most+1)
+		}
+		for n := range most + 1 {
+			if got := o.take(most+n+3, make([]byte, size)); (len(got) == 0) == (n == most) {
+				t.Errorf("%d bytes: %d messages are delivered while %d wait", size, len(got), n+1)
+			}
+		}
+	}
 }
 
 // A peer that joins again begins another session, and late messages of the one before

@@ -14,7 +14,7 @@ const (
 	// maxOrders bounds the peers of which the last number is known.
 	maxOrders = 1024
 
-	// maxGaps bounds the peers whose messages wait, each up to maxEarly.
+	// maxGaps bounds the peers whose messages wait, of each as many as it repeats: see crowded.
 	maxGaps = 16
 )
 
