@@ -20,10 +20,10 @@ type member struct {
 
 // settled reports whether a peer has its first hello and messages by now: the first link to a peer
 // can end within a second, when there is a better one.
-func (m member) settled(now time.Time) bool { return now.Sub(m.since) >= settleTime }
+func (m member) settled() bool { return time.Since(m.since) >= settleTime }
 
 // unreach notes that a member does not get our messages any more.
-func (t *Topic) unreach(now time.Time, id peer.ID) {
+func (t *Topic) unreach(id peer.ID) {
 	m := t.members[id]
 	if m.link == 0 {
 		return
@@ -34,7 +34,7 @@ func (t *Topic) unreach(now time.Time, id peer.ID) {
 		clear(t.away)
 	}
 	t.away[id] = 0
-	if !m.settled(now) {
+	if !m.settled() {
 		t.away[id] = m.first
 	}
 }
@@ -42,18 +42,17 @@ func (t *Topic) unreach(now time.Time, id peer.ID) {
 // reach greets members that are reached from now on, or over another link, and repeats the
 // messages that they may have missed.
 func (t *Topic) reach() {
-	now := time.Now()
 	fresh, missed := false, false
 	for id, m := range t.members {
 		link := t.node.links.of(id)
 		if link == m.link {
 			continue
 		}
-		t.unreach(now, id)
+		t.unreach(id)
 		if link == 0 {
 			continue
 		}
-		m = member{link, now, t.sent + 1}
+		m = member{link, time.Now(), t.sent + 1}
 		if first, ok := t.away[id]; ok {
 			missed = true
 			if first > 0 {
@@ -65,15 +64,15 @@ func (t *Topic) reach() {
 		t.count.Add(1)
 		fresh = true
 	}
-	switch {
-	case missed:
-		t.repeatAll()
-	case fresh:
+	if !fresh {
+		return
+	}
+	if missed {
+		t.repeatRecent()
+	} else {
 		t.greet(t.sent + 1)
 	}
-	if fresh {
-		t.publishKept()
-	}
+	t.publishKept()
 }
 
 // greet sends a hello, which says the number of the first message that a newcomer gets.
@@ -84,12 +83,12 @@ func (t *Topic) greet(first uint64) {
 	}
 }
 
-// repeatAll sends the hello and the last messages again, from the first on that a peer may have
+// repeatRecent sends the hello and the last messages again, from the first on that a peer may have
 // missed of those that have joined just now. Peers that have received them drop them.
-func (t *Topic) repeatAll() {
-	now, first := time.Now(), t.sent+1
+func (t *Topic) repeatRecent() {
+	first := t.sent + 1
 	for _, m := range t.members {
-		if m.link != 0 && !m.settled(now) {
+		if m.link != 0 && !m.settled() {
 			first = min(first, m.first)
 		}
 	}

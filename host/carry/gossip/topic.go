@@ -281,7 +281,7 @@ func (t *Topic) own(changes <-chan pubsub.PeerEvent, arrivals <-chan *pubsub.Mes
 			do()
 		case <-t.look:
 		case <-t.repeat:
-			t.repeatAll()
+			t.repeatRecent()
 		case <-timer.C:
 			t.closeGaps(time.Now())
 		case <-t.ctx.Done():
@@ -302,7 +302,7 @@ func (t *Topic) changed(e pubsub.PeerEvent) {
 		return
 	}
 	if _, ok := t.members[e.Peer]; ok {
-		t.unreach(time.Now(), e.Peer)
+		t.unreach(e.Peer)
 		delete(t.members, e.Peer)
 		t.notify(Event{Kind: Left, Peer: e.Peer})
 	}
