@@ -34,8 +34,8 @@ type span struct{ began, ended time.Time }
 // each contact that is to be dialled at another place, too. It does not wait for the requests
 // that are under way when l is done: they go on for call.StragglerTime.
 //
-// If ctx ends first, drive returns its cause, and the requests end at once. It returns
-// the times of its begin and its end too.
+// If the group is closed or ctx ends first, drive returns why, and the requests end at once.
+// It returns the times of its begin and its end too.
 func drive(
 	ctx context.Context, group *tasks.Group, l *routing.Lookup, ask askFunc, also func(routing.Contact), settle func(context.Context, answer),
 ) (s span, err error) {
@@ -69,7 +69,7 @@ func drive(
 			timer.Reset(action.Until.Sub(now))
 			select {
 			case a := <-r.answers:
-				if cause := over(ctx, group); cause != nil && a.err != nil { // the request may have ended by it
+				if cause := causeOf(ctx, group); cause != nil && a.err != nil { // the request may have ended by it
 					r.end(cause)
 					return s, cause
 				}
@@ -80,15 +80,16 @@ func drive(
 				reached = &p
 			case <-timer.C:
 			case <-ctx.Done():
-				r.end(context.Cause(ctx))
-				return s, context.Cause(ctx)
+				cause := causeOf(ctx, group)
+				r.end(cause)
+				return s, cause
 			}
 		}
 	}
 }
 
-// over returns why an operation is over; nil if it is not.
-func over(ctx context.Context, group *tasks.Group) error {
+// causeOf returns why an operation has to end now; nil if it may go on.
+func causeOf(ctx context.Context, group *tasks.Group) error {
 	if group.Closed() {
 		return kaderr.ErrClosed
 	}
