@@ -84,16 +84,33 @@ func (t *Topic) greet(first uint64) {
 }
 
 // repeatRecent sends the hello and the last messages again, from the first on that a peer may have
-// missed of those that have joined just now. Peers that have received them drop them.
+// missed of those that have joined just now. Peers that have received them drop them. If such a
+// peer gets another link meanwhile, it begins anew, once: the first of them went to the link before,
+// and the others do not wait for them for longer than gapTimeout.
 func (t *Topic) repeatRecent() {
-	first := t.sent + 1
-	for _, m := range t.members {
+	first, links := t.sent+1, make(map[peer.ID]uint64)
+	for id, m := range t.members {
 		if m.link != 0 && !m.settled() {
 			first = min(first, m.first)
+			links[id] = m.link
 		}
 	}
+	if !t.repeatFrom(first, links) {
+		t.repeatFrom(first, nil)
+	}
+}
+
+// repeatFrom sends the hello and the last messages, until one of the links is replaced. It reports
+// whether it has sent all.
+func (t *Topic) repeatFrom(first uint64, links map[peer.ID]uint64) bool {
 	t.greet(first)
 	for _, f := range t.recent.messages {
+		for id, link := range links {
+			if now := t.node.links.of(id); now != link && now != 0 {
+				return false
+			}
+		}
 		_ = t.send(t.ctx, f) // fails only if the node is closing
 	}
+	return true
 }
