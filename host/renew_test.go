@@ -22,6 +22,9 @@ func opened(d *DHT, hosts []peer.ID) map[peer.ID]time.Time {
 	return at
 }
 
+// renewTwice is the time in which connections are renewed soon, if they are in use at first.
+const renewTwice = 45 * time.Second
+
 // A host behind a NAT renews connections every few minutes, and soon after a hole
 // could not be punched: of servers that are no relays of it, and that are idle. One
 // that can be reached renews none.
@@ -45,19 +48,25 @@ func testRenew(t *testing.T) {
 	}
 	defer func() { _ = stream.Reset() }()
 
-	for _, wait := range []time.Duration{time.Second, 6 * time.Minute} {
+	for _, wait := range []time.Duration{renewTwice, 6 * time.Minute} {
 		name := "in time"
-		if wait < 20*time.Second {
+		if wait == renewTwice {
 			name = "after a failure"
 			time.Sleep(20 * time.Second)
 			trace(d, &holepunch.EndHolePunchEvt{Success: true})
 			trace(d, &holepunch.StartHolePunchEvt{})
 			same := opened(d, all)
-			time.Sleep(wait)
+			time.Sleep(time.Second)
 			if now := opened(d, all); now[plain.ID()] != same[plain.ID()] {
 				t.Errorf("%s: renewed without one", name)
 			}
+			brief, err := d.host.NewStream(t.Context(), plain.ID(), ping.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
 			trace(d, &holepunch.EndHolePunchEvt{})
+			time.Sleep(time.Second) // in use just then
+			_ = brief.Reset()
 		}
 		before, theirs := opened(d, all), opened(pd, kept)
 		time.Sleep(wait)

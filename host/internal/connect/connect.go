@@ -52,7 +52,7 @@ type Connector struct {
 	kept      kept                        // likewise
 	machine   machine                     // likewise
 	relayedIn map[network.Conn]*relayedIn // likewise
-	unpunched atomic.Bool                 // a hole could not be punched since the last renewal
+	renewSoon atomic.Bool                 // connections are renewed before it is time, as after a hole could not be punched
 	lan       tasks.Slots                 // of the exchanges of local addresses
 }
 

@@ -79,7 +79,7 @@ func (c *Connector) moveDue(now time.Time, start *tasks.Start) time.Time {
 		gone := m.gone
 		m.gone, m.changed = nil, false
 		c.cfg.Reach.Moved()     // the router, or what it maps the new address to, may be another one
-		c.unpunched.Store(true) // renewal tells it
+		c.renewSoon.Store(true) // renewal tells it
 		start.Run(func(ctx context.Context) error { return c.closeDead(ctx, gone) }, nil)
 	}
 	return next

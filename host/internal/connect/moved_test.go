@@ -90,8 +90,8 @@ func testMove(t *testing.T) {
 	n.host.net.dir = network.DirUnknown
 	none := map[*conn]bool{gone: false, alive: false, silent: false, relayed: false}
 	check("nothing changes", time.Minute, none)
-	if got := n.offered(nil); n.unpunched.Load() || !slices.Equal(textsOf(got), []string{seen}) {
-		t.Errorf("without a change: addresses are asked for: %v, offered: %v", n.unpunched.Load(), got)
+	if got := n.offered(nil); n.renewSoon.Load() || !slices.Equal(textsOf(got), []string{seen}) {
+		t.Errorf("without a change: addresses are asked for: %v, offered: %v", n.renewSoon.Load(), got)
 	}
 	machine.set(nil, "127.0.0.1/8")
 	check("without a network", time.Minute, none)
@@ -101,8 +101,8 @@ func testMove(t *testing.T) {
 	check("the address is back", 3*time.Second, map[*conn]bool{gone: false, alive: false, silent: true, relayed: false})
 	machine.set(nil, "192.168.7.7/24")
 	check("another address", lookInterval, map[*conn]bool{gone: true, alive: false, relayed: false})
-	if got := n.offered(nil); !n.unpunched.Load() || len(got) > 0 {
-		t.Errorf("the new public address is asked for: %v; the old one is offered: %v", n.unpunched.Load(), got)
+	if got := n.offered(nil); !n.renewSoon.Load() || len(got) > 0 {
+		t.Errorf("the new public address is asked for: %v; the old one is offered: %v", n.renewSoon.Load(), got)
 	}
 }
 

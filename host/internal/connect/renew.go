@@ -53,7 +53,7 @@ func (c *Connector) renewDue(now time.Time, start *tasks.Start) time.Time {
 		r.next = now.Add(tasks.Jittered(renewInterval))
 	}
 	due := r.next
-	if soon := r.last.Add(renewPause); c.unpunched.Load() && soon.Before(due) {
+	if soon := r.last.Add(renewPause); c.renewSoon.Load() && soon.Before(due) {
 		due = soon
 	}
 	if now.Before(due) {
@@ -62,7 +62,7 @@ func (c *Connector) renewDue(now time.Time, start *tasks.Start) time.Time {
 	if start.Room() == 0 {
 		return time.Time{} // its end leads here again
 	}
-	c.unpunched.Store(false)
+	c.renewSoon.Store(false)
 	r.last, r.next = now, now.Add(tasks.Jittered(renewInterval))
 	start.Run(c.renew, nil)
 	return r.next
@@ -71,14 +71,16 @@ func (c *Connector) renewDue(now time.Time, start *tasks.Start) time.Time {
 // PunchFailed records that a hole could not be punched, so that connections are renewed
 // soon.
 func (c *Connector) PunchFailed() {
-	c.unpunched.Store(true)
+	c.renewSoon.Store(true)
 	c.cfg.Wake()
 }
 
 // renew closes the idle connections that are open for longest, and opens them again. If
-// there are too few, it connects to contacts that are not connected.
+// there are too few, it connects to contacts that are not connected. If it finds none of either,
+// since all connections are in use, it comes again soon: a stream of a request is kept for seconds.
 func (c *Connector) renew(ctx context.Context) error {
-	idle := c.idleConns()
+	conns := c.renewable()
+	idle := slices.DeleteFunc(slices.Clone(conns), func(conn network.Conn) bool { return len(conn.GetStreams()) > 0 })
 	idle = idle[:min(len(idle), renewedAtOnce)]
 	var ids []peer.ID
 	for _, conn := range idle {
@@ -90,6 +92,9 @@ func (c *Connector) renew(ctx context.Context) error {
 			ids = append(ids, contact.ID)
 		}
 	}
+	if len(ids) == 0 && len(conns) > 0 {
+		c.renewSoon.Store(true)
+	}
 	var failed error
 	for _, id := range ids {
 		if err := c.cfg.Call.Connect(ctx, id); err != nil {
@@ -99,15 +104,15 @@ func (c *Connector) renew(ctx context.Context) error {
 	return failed
 }
 
-// idleConns returns the connections that can be renewed, the oldest first: over QUIC, to
-// contacts on the internet, without streams, and protected by no service of the host.
-func (c *Connector) idleConns() []network.Conn {
+// renewable returns the connections that can be renewed while they are idle, the oldest first:
+// over QUIC, to contacts on the internet, and protected by no service of the host.
+func (c *Connector) renewable() []network.Conn {
 	held := c.cfg.Held()
 	h := c.cfg.Host
 	conns := slices.DeleteFunc(h.Network().Conns(), func(conn network.Conn) bool {
 		id := conn.RemotePeer()
 		return !scope.HasProtocol(conn.RemoteMultiaddr(), multiaddr.P_QUIC_V1) || scope.Relayed(conn) ||
-			scope.OfConn(conn) != scope.Public || len(conn.GetStreams()) > 0 || len(h.Network().ConnsToPeer(id)) > 1 ||
+			scope.OfConn(conn) != scope.Public || len(h.Network().ConnsToPeer(id)) > 1 ||
 			slices.Contains(held, id) || !c.cfg.Table.Has(id) || c.protected(id)
 	})
 	slices.SortFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })

@@ -139,7 +139,7 @@ func (c *Connector) closeSilent(ctx context.Context, suspects []network.Conn) er
 	}
 	for _, conn := range suspects {
 		if dead[conn] {
-			c.unpunched.Store(true) // perhaps since the NAT has another address: renewal tells it
+			c.renewSoon.Store(true) // perhaps since the NAT has another address: renewal tells it
 			_ = c.closePath(conn)
 		}
 	}
