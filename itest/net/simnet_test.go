@@ -84,7 +84,7 @@ func ipOf(addr net.Addr) uint32 {
 	return binary.BigEndian.Uint32(addr.(*net.UDPAddr).IP.To4())
 }
 
-// host returns a new host, in an IPv4 /24 of its own, and without what has no part
+// host returns a new host, in an IPv4 /16 of its own, and without what has no part
 // in a lookup and costs time.
 func (n *simNet) host() host.Host {
 	n.t.Helper()
@@ -103,7 +103,7 @@ func (n *simNet) host() host.Host {
 	h, err := libp2p.New(append(options,
 		libp2p.Identity(key),
 		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/20.%d.%d.1/udp/4001/quic-v1", i>>8, i&0xff)),
+		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%d.%d.1.1/udp/4001/quic-v1", 20+i>>8, i&0xff)),
 		simlibp2p.QUICSimnet(n.net, simnet.NodeBiDiLinkSettings{Uplink: link, Downlink: link}),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.DisableRelay(),
