@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -127,96 +126,6 @@ func parse(text string, to figures) {
 			}
 		}
 	}
-}
-
-// A row is a line of the table.
-type row struct {
-	work   string
-	figure string // name and unit: see figures
-	beside string // the figure that it is divided by, in the same run; empty: it stands alone
-	least  bool   // the target is the least that it is to be; else the most
-	target float64
-}
-
-// value returns the figure of a row in one run; false if it was not measured.
-func (r row) value(f figures) (v float64, ok bool) {
-	v, ok = f[r.figure]
-	if ok && r.beside != "" {
-		limit, there := f[r.beside]
-		return v / limit, there
-	}
-	return v, ok
-}
-
-// table returns the table in Markdown.
-func table(rows []row, runs []figures, before map[string]string) string {
-	var b strings.Builder
-	b.WriteString("| work | unit | median | range | target | |")
-	line := "\n|---|---|--:|--:|--:|---|"
-	if before != nil {
-		b.WriteString(" before |")
-		line += "--:|"
-	}
-	b.WriteString(line + "\n")
-	for _, r := range rows {
-		var values []float64
-		for _, f := range runs {
-			if v, ok := r.value(f); ok {
-				values = append(values, v)
-			}
-		}
-		if len(values) == 0 {
-			fmt.Fprintf(&b, "| %s | – | not measured | | | |\n", r.work)
-			continue
-		}
-		slices.Sort(values)
-		median, unit := values[len(values)/2], r.figure[strings.LastIndex(r.figure, " ")+1:]
-		if r.beside != "" {
-			unit = "ratio"
-		}
-		span, target, verdict := "exact", "–", ""
-		switch {
-		case len(values) > 1:
-			span = number(values[0]) + "–" + number(values[len(values)-1])
-		case len(runs) == 1:
-			span = "one run"
-		}
-		if r.target > 0 {
-			target = "≤ " + number(r.target)
-			reached := median <= r.target
-			if r.least {
-				target, reached = "≥ "+number(r.target), median >= r.target
-			}
-			if verdict = "reached"; !reached {
-				verdict = "**missed**"
-			}
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |", r.work, unit, number(median), span, target, verdict)
-		if before != nil {
-			fmt.Fprintf(&b, " %s |", before[r.work+" "+unit])
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-// number returns a figure with three digits, or all before its point.
-func number(v float64) string {
-	if v == math.Trunc(v) || math.Abs(v) >= 100 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
-// parseTable returns the medians of a table by work and unit.
-func parseTable(text string) map[string]string {
-	medians := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if cells := strings.Split(line, "|"); len(cells) > 4 {
-			medians[strings.TrimSpace(cells[1])+" "+strings.TrimSpace(cells[2])] = strings.TrimSpace(cells[3])
-		}
-	}
-	return medians
 }
 
 // head returns what stands above the table.

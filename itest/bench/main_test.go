@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,6 +41,32 @@ func TestTable(t *testing.T) {
 	}
 	if again := table(rows, runs, parseTable(text)); !strings.Contains(again, "| x beside | ratio | 4 | 3–5 | ≤ 3.5 | **missed** | 4 |") {
 		t.Errorf("compared with itself:\n%s", again)
+	}
+}
+
+// A row that says "the same" is compared with the one of an earlier table that stood for the same:
+// each row of a table with figures of their own has its own figure beside it.
+func TestCompare(t *testing.T) {
+	list := rows()
+	run := make(figures)
+	for i, r := range list {
+		for j, figure := range []string{r.figure, r.beside} {
+			if _, ok := run[figure]; !ok {
+				run[figure] = float64(1000 + 37*i*i + 11*j)
+			}
+		}
+	}
+	runs := []figures{run}
+	text := table(list, runs, nil)
+	for line := range strings.Lines(table(list, runs, parseTable(text))) {
+		cells := strings.Split(line, "|")
+		median, before := strings.TrimSpace(cells[3]), strings.TrimSpace(cells[len(cells)-2])
+		if _, err := strconv.ParseFloat(median, 64); err == nil && median != before {
+			t.Errorf("%q has %q before it, want %q", cells[1], before, median)
+		}
+	}
+	if got, want := len(parseTable(text)), len(list)+2; got != want { // two lines above them
+		t.Errorf("%d keys of %d lines", got, want)
 	}
 }
 
