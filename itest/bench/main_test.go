@@ -1,9 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"go.uber.org/goleak"
 )
@@ -67,6 +71,42 @@ func TestCompare(t *testing.T) {
 	}
 	if got, want := len(parseTable(text)), len(list)+2; got != want { // two lines above them
 		t.Errorf("%d keys of %d lines", got, want)
+	}
+}
+
+// Profiles are written where the user is, wherever go test runs.
+func TestProfiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir, err := profiles("a/b")
+	if err != nil || !filepath.IsAbs(dir) {
+		t.Fatalf("got %q, %v", dir, err)
+	}
+	if made, err := os.Stat(filepath.Join("a", "b")); err != nil || !made.IsDir() {
+		t.Errorf("the directory was not made: %v", err)
+	}
+	i := slices.IndexFunc(groups(), func(g group) bool { return g.cpu != "" })
+	cmd := groups()[i].command(dir)
+	if !slices.Contains(cmd.Env, "KAD_COST_PROFILE="+dir) || !slices.Contains(cmd.Args, "-cpuprofile="+filepath.Join(dir, "lookup.cpu")) {
+		t.Errorf("%v is not told to write profiles to %s", cmd, dir)
+	}
+	if cmd := groups()[i].command(""); strings.Contains(cmd.String(), "profile") {
+		t.Errorf("%v is told to write profiles", cmd)
+	}
+}
+
+// The head names the machine where /proc has it, and else leaves it out.
+func TestMachine(t *testing.T) {
+	proc := fstest.MapFS{
+		"cpuinfo": {Data: []byte("processor\t: 0\nmodel name\t: A Processor @ 2 GHz\nprocessor\t: 1\nmodel name\t: A Processor @ 2 GHz\n")},
+		"meminfo": {Data: []byte("MemTotal:        8123456 kB\nMemFree:         123 kB\n")},
+		"loadavg": {Data: []byte("0.42 1.00 2.50 1/234 5678\n")},
+	}
+	const want = "A Processor @ 2 GHz, 8 GiB of memory, load before it 0.42 1.00 2.50"
+	if got := machine(proc); got != want || !strings.Contains(head(3, got), " processors ("+want+"),") {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := machine(fstest.MapFS{}); got != "" || !strings.Contains(head(3, got), " processors,\n") {
+		t.Errorf("got %q of nothing", got)
 	}
 }
 
