@@ -29,6 +29,7 @@ func TestTable(t *testing.T) {
 	rows := []row{
 		{work: "x", figure: "BenchmarkA/x allocs/op", target: 2},
 		{work: "x beside", figure: "BenchmarkA/x ns/op", beside: "BenchmarkA/echo ns/op", target: 3.5},
+		{work: "y", figure: "BenchmarkA/x ns/op", as: "µs", per: 1000, target: 0.01},
 		{work: "least", figure: "BenchmarkA/x ns/op", least: true, target: 11},
 		{work: "not measured", figure: "BenchmarkB ns/op"},
 	}
@@ -37,6 +38,7 @@ func TestTable(t *testing.T) {
 |---|---|--:|--:|--:|---|
 | x | allocs/op | 2 | 2–2 | ≤ 2 | reached |
 | x beside | ratio | 4 | 3–5 | ≤ 3.5 | **missed** |
+| y | µs | 0.01 | 0.006–0.04 | ≤ 0.01 | reached |
 | least | ns/op | 10 | 6–40 | ≥ 11 | **missed** |
 | not measured | – | not measured | | | |
 `

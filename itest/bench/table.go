@@ -15,6 +15,8 @@ type row struct {
 	beside string // the figure that it is divided by, in the same run; empty: it stands alone
 	least  bool   // the target is the least that it is to be; else the most
 	target float64
+	as     string  // the unit in the table, if it is not the one of the figure,
+	per    float64 // and how many of those are one of it
 }
 
 // unit returns the unit of the figure, as the table has it.
@@ -22,12 +24,18 @@ func (r row) unit() string {
 	if r.beside != "" {
 		return "ratio"
 	}
+	if r.as != "" {
+		return r.as
+	}
 	return r.figure[strings.LastIndex(r.figure, " ")+1:]
 }
 
 // value returns the figure of a row in one run; false if it was not measured.
 func (r row) value(f figures) (v float64, ok bool) {
 	v, ok = f[r.figure]
+	if r.per > 0 {
+		v /= r.per
+	}
 	if ok && r.beside != "" {
 		limit, there := f[r.beside]
 		return v / limit, there
@@ -60,12 +68,9 @@ func table(rows []row, runs []figures, before map[string]string) string {
 		}
 		slices.Sort(values)
 		median := values[len(values)/2]
-		span, target, verdict := "exact", "–", ""
-		switch {
-		case len(values) > 1:
+		span, target, verdict := "once", "–", ""
+		if len(values) > 1 {
 			span = number(values[0]) + "–" + number(values[len(values)-1])
-		case len(runs) == 1:
-			span = "one run"
 		}
 		if r.target > 0 {
 			target = "≤ " + number(r.target)
