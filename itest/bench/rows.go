@@ -81,6 +81,10 @@ func lookups() []row {
 		{work: "the same: accuracy", figure: of + "warm accuracy", least: true, target: 0.995},
 		{work: "256 of these at once: lookups", figure: of + "rate lookups/s", least: true, target: 300},
 		{work: "the same: accuracy", figure: of + "256-at-once accuracy", least: true, target: 0.995},
+		{work: "cold lookups, 1 000 nodes, each by a node that has just hung up on all: median", figure: of + "cold median-ms", target: 500},
+		{work: "the same: p95", figure: of + "cold p95-ms", target: 620},
+		{work: "the same: requests", figure: of + "cold requests"},
+		{work: "the same: accuracy", figure: of + "cold accuracy", least: true, target: 0.995},
 		{work: "a node joins 1 000 others: time until its table is complete", figure: of + "join median-ms", target: 1800},
 		{work: "the same: requests", figure: of + "join requests", target: 220},
 	}
@@ -116,8 +120,10 @@ func networks() []row {
 		{work: "idle, 100 nodes: requests that a node sends", figure: net + "Idle requests/node/min", target: 8},
 		{work: "the same: the node and minute with the most", figure: net + "Idle worst-requests", target: 20},
 		{work: "the same: bytes of requests", figure: net + "Idle B-of-requests/node/min"},
+		{work: "the same: bytes of the messages that a node sends, requests and answers", figure: net + "Idle kB-sent/node/min", target: 10},
 		{work: "heap of a node that knows 99 others, with its host in memory", figure: net + "Footprint KiB/node"},
 		{work: "2 000 nodes with hosts in memory start and join in one process: CPU", figure: net + "Start s-of-CPU"},
+		{work: "the same: real time", figure: net + "Start real-s"},
 		{work: "the same: heap", figure: net + "Start MiB-of-heap"},
 	}
 }
