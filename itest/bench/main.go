@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	runs := flags.Int("runs", 5, "`number` of runs, of which the table has the median and the range")
 	out := flags.String("out", "", "write the table to this `file`, and not to the standard output")
-	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, networks")
+	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, asking, publishing, 1 000, networks")
 	compare := flags.String("compare", "", "a `file` that -out wrote: print its figures beside the new ones")
 	profile := flags.String("profile", "", "write CPU profiles to this `directory`, which is made: of the servers with sockets, of their clients, and of asking")
 	if err := flags.Parse(args); err != nil {

@@ -15,8 +15,8 @@ type row struct {
 	beside string // the figure that it is divided by, in the same run; empty: it stands alone
 	least  bool   // the target is the least that it is to be; else the most
 	target float64
-	as     string  // the unit in the table, if it is not the one of the figure,
-	per    float64 // and how many of those are one of it
+	as     string  // the unit in the table; empty: the one of the figure
+	per    float64 // how many units of the figure are one of as; 0: one
 }
 
 // unit returns the unit of the figure, as the table has it.
