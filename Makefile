@@ -94,10 +94,11 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 bench: ## every benchmark that matches BENCH (all)
 	go test -run='^$$' -bench='$(BENCH)' -benchmem $(PKGS)
 
-# RUNS (5) runs; OLD is an earlier table to compare with.
+# RUNS (5) runs; OLD is an earlier table to compare with, PROFILE a directory for CPU profiles of
+# the servers with sockets, of their clients, and of asking.
 .PHONY: bench-table
 bench-table: ## what work costs, beside an echo and go-libp2p-kad-dht; writes BENCH.md
-	go run ./itest/bench -runs $(RUNS) -out BENCH.md $(if $(OLD),-compare $(OLD))
+	go run ./itest/bench -runs $(RUNS) -out BENCH.md $(if $(OLD),-compare $(OLD)) $(if $(PROFILE),-profile $(PROFILE))
 
 # Linux is needed, and a quiet machine.
 .PHONY: cost

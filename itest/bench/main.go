@@ -13,9 +13,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -36,14 +38,20 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	runs := flags.Int("runs", 5, "`number` of runs, of which the table has the median and the range")
 	out := flags.String("out", "", "write the table to this `file`, and not to the standard output")
-	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, networks")
+	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, asking, publishing, 1 000, networks")
 	compare := flags.String("compare", "", "a `file` that -out wrote: print its figures beside the new ones")
-	profile := flags.String("profile", "", "write CPU profiles of the servers over TCP, and of their clients, to this `directory`")
+	profile := flags.String("profile", "", "write CPU profiles to this `directory`, which is made: of the servers with sockets, of their clients, and of asking")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *runs < 1 || flags.NArg() > 0 {
 		return errors.New("use -runs of 1 or more, and no arguments")
+	}
+	if *profile != "" {
+		var err error
+		if *profile, err = profiles(*profile); err != nil {
+			return err
+		}
 	}
 	var before map[string]string
 	if *compare != "" {
@@ -53,6 +61,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		}
 		before = parseTable(string(text))
 	}
+	here := machine(os.DirFS("/proc"))
 	measured := make([]figures, *runs)
 	for i := range measured { // all groups once, and then again, so that what changes meanwhile is in all
 		measured[i] = make(figures)
@@ -61,15 +70,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 				continue
 			}
 			_, _ = fmt.Fprintf(stderr, "run %d of %d: %s\n", i+1, *runs, g.name)
-			if *profile != "" {
-				g.env = append(g.env, "KAD_COST_PROFILE="+*profile)
-			}
-			if err := g.measure(measured[i], stderr); err != nil {
+			if err := g.measure(measured[i], *profile, stderr); err != nil {
 				return err
 			}
 		}
 	}
-	text := head(*runs) + table(rows(), measured, before)
+	text := head(*runs, here) + table(rows(), measured, before)
 	if *out == "" {
 		_, err := io.WriteString(stdout, text)
 		return err
@@ -82,14 +88,16 @@ type group struct {
 	name string
 	env  []string
 	args []string
-	once bool // its figures are exact
+	once bool   // it is measured in the first run alone: its figures are exact, or it takes long
+	cpu  string // the name of its profile; empty: the benchmarks write their own, or none
 }
 
 func groups() []group {
 	return []group{
 		{name: "serving, in memory", args: []string{"-run=^$", "-bench=^BenchmarkServe$", "-benchmem", "-benchtime=10000x", "./host/internal/serve"}},
 		{name: "serving, over TCP", args: []string{"-run=^$", "-bench=^BenchmarkServerCost$", "-benchtime=5000x", "./itest/net"}},
-		{name: "asking, in memory", args: []string{"-run=^$", "-bench=^BenchmarkLookup$", "-benchmem", "-benchtime=1000x", "./host/internal/lookup"}},
+		{name: "asking, in memory", args: []string{"-run=^$", "-bench=^BenchmarkLookup$", "-benchmem", "-benchtime=1000x", "./host/internal/lookup"}, cpu: "lookup"},
+		{name: "publishing, with sockets", args: []string{"-run=^$", "-timeout=1h", "-bench=^BenchmarkPublish$", "-benchtime=1x", "./itest/net"}, once: true},
 		{name: "lookups of 1 000 nodes, in virtual time", env: []string{"KAD_FIGURE_NODES=1000"}, args: []string{"-v", "-timeout=1h", "-run=^TestFigures$", "./itest/network"}, once: true},
 		{name: "networks, in virtual time", env: []string{"KAD_MEASURE=1"}, args: []string{"-v", "-timeout=1h", "-run=^TestMeasure$", "./itest/network"}, once: true},
 	}
@@ -98,10 +106,33 @@ func groups() []group {
 // Figures have a value for each benchmark and unit, as "BenchmarkServe/ping ns/op".
 type figures map[string]float64
 
+// profiles makes a directory, and returns its path from the root: go test runs in other directories.
+func profiles(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o755) //nolint:gosec // it is to be read
+}
+
+// command returns the command, which writes profiles to a directory if there is one.
+func (g group) command(profile string) *exec.Cmd {
+	args, env := []string{"test", "-count=1"}, g.env
+	if profile != "" {
+		env = append([]string{"KAD_COST_PROFILE=" + profile}, env...)
+		if g.cpu != "" { // go test keeps the binary, too, in the current directory unless told
+			path := filepath.Join(profile, g.cpu)
+			args = append(args, "-cpuprofile="+path+".cpu", "-o="+path+".test")
+		}
+	}
+	cmd := exec.Command("go", append(args, g.args...)...) //nolint:gosec // of groups
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
+}
+
 // measure runs the command, and adds what it printed.
-func (g group) measure(to figures, stderr io.Writer) error {
-	cmd := exec.Command("go", append([]string{"test", "-count=1"}, g.args...)...) //nolint:gosec // of groups
-	cmd.Env = append(os.Environ(), g.env...)
+func (g group) measure(to figures, profile string, stderr io.Writer) error {
+	cmd := g.command(profile)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, stderr
 	if err := cmd.Run(); err != nil {
@@ -129,111 +160,52 @@ func parse(text string, to figures) {
 	}
 }
 
-// A row is a line of the table.
-type row struct {
-	work   string
-	figure string // name and unit: see figures
-	beside string // the figure that it is divided by, in the same run; empty: it stands alone
-	least  bool   // the target is the least that it is to be; else the most
-	target float64
-}
-
-// value returns the figure of a row in one run; false if it was not measured.
-func (r row) value(f figures) (v float64, ok bool) {
-	v, ok = f[r.figure]
-	if ok && r.beside != "" {
-		limit, there := f[r.beside]
-		return v / limit, there
-	}
-	return v, ok
-}
-
-// table returns the table in Markdown.
-func table(rows []row, runs []figures, before map[string]string) string {
-	var b strings.Builder
-	b.WriteString("| work | unit | median | range | target | |")
-	line := "\n|---|---|--:|--:|--:|---|"
-	if before != nil {
-		b.WriteString(" before |")
-		line += "--:|"
-	}
-	b.WriteString(line + "\n")
-	for _, r := range rows {
-		var values []float64
-		for _, f := range runs {
-			if v, ok := r.value(f); ok {
-				values = append(values, v)
+// machine returns the model of the processor, the memory and the load, as a directory like /proc
+// has them; what it has not is left out.
+func machine(proc fs.FS) string {
+	find := func(file, name string) string {
+		text, _ := fs.ReadFile(proc, file)
+		for line := range strings.Lines(string(text)) {
+			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+				return strings.TrimSpace(value)
 			}
 		}
-		if len(values) == 0 {
-			fmt.Fprintf(&b, "| %s | – | not measured | | | |\n", r.work)
-			continue
-		}
-		slices.Sort(values)
-		median, unit := values[len(values)/2], r.figure[strings.LastIndex(r.figure, " ")+1:]
-		if r.beside != "" {
-			unit = "ratio"
-		}
-		span, target, verdict := "exact", "–", ""
-		switch {
-		case len(values) > 1:
-			span = number(values[0]) + "–" + number(values[len(values)-1])
-		case len(runs) == 1:
-			span = "one run"
-		}
-		if r.target > 0 {
-			target = "≤ " + number(r.target)
-			reached := median <= r.target
-			if r.least {
-				target, reached = "≥ "+number(r.target), median >= r.target
-			}
-			if verdict = "reached"; !reached {
-				verdict = "**missed**"
-			}
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |", r.work, unit, number(median), span, target, verdict)
-		if before != nil {
-			fmt.Fprintf(&b, " %s |", before[r.work+" "+unit])
-		}
-		b.WriteString("\n")
+		return ""
 	}
-	return b.String()
-}
-
-// number returns a figure with three digits, or all before its point.
-func number(v float64) string {
-	if v == math.Trunc(v) || math.Abs(v) >= 100 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
+	var list []string
+	if model := find("cpuinfo", "model name"); model != "" {
+		list = append(list, model)
 	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
-// parseTable returns the medians of a table by work and unit.
-func parseTable(text string) map[string]string {
-	medians := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if cells := strings.Split(line, "|"); len(cells) > 4 {
-			medians[strings.TrimSpace(cells[1])+" "+strings.TrimSpace(cells[2])] = strings.TrimSpace(cells[3])
-		}
+	var kB float64
+	if _, err := fmt.Sscanf(find("meminfo", "MemTotal"), "%g kB", &kB); err == nil {
+		list = append(list, number(math.Round(kB/(1<<20)))+" GiB of memory")
 	}
-	return medians
+	load, _ := fs.ReadFile(proc, "loadavg")
+	if fields := strings.Fields(string(load)); len(fields) > 2 {
+		list = append(list, "load before it "+strings.Join(fields[:3], " "))
+	}
+	return strings.Join(list, ", ")
 }
 
 // head returns what stands above the table.
-func head(runs int) string {
+func head(runs int, machine string) string {
 	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
 		commit = []byte("unknown")
 	}
+	if machine != "" {
+		machine = " (" + machine + ")"
+	}
 	return fmt.Sprintf(`# What work costs
 
-Written by `+"`make bench-table`"+`, and not by hand: %s, commit %s, %s, %s/%s, %d processors, median and range
-of %d runs.
+Written by `+"`make bench-table`"+`, and not by hand: %s, commit %s, %s, %s/%s, %d processors%s,
+median and range of %d runs.
 
 A ratio is of two figures of the same run, since a machine that does other work changes both. The limit of serving is an
 echo: a handler that sends back frames of as many bytes, on a stream of its own or on one for all. "Incumbent" is
-go-libp2p-kad-dht, served to the same client. Networks run in virtual time, so that their figures are exact. A target that
-was missed says so.
+go-libp2p-kad-dht, served to the same client. What was measured once says so: networks in virtual time, whose times,
+requests and bytes are exact, and what takes long, of which CPU, memory and real time are not. A target that was missed
+says so.
 
-`, time.Now().UTC().Format(time.DateOnly), bytes.TrimSpace(commit), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runs)
+`, time.Now().UTC().Format(time.DateOnly), bytes.TrimSpace(commit), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), machine, runs)
 }

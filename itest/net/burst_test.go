@@ -3,9 +3,11 @@ package net_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 
 	kad "github.com/go-kad/kad/host"
@@ -62,9 +65,12 @@ func (f *fleet) keep(ctx context.Context, t *testing.T, n int) []kept {
 	return all
 }
 
+// errNotClosest reports that a lookup did not find all of the closest peers.
+var errNotClosest = errors.New("not the closest peers")
+
 // seek looks for one of what is kept, and returns what is wrong with the answer. It asks for
-// the provider, the value, or the peer, by turns.
-func (k kept) seek(ctx context.Context, seeker *kad.DHT, n int) error {
+// the provider, the value, or the closest of all nodes, by turns.
+func (f *fleet) seek(ctx context.Context, k kept, seeker *kad.DHT, n int) error {
 	switch n % 4 {
 	default:
 		return finds(seeker, k.by, seeker.Providers(ctx, k.content, 1))
@@ -75,30 +81,85 @@ func (k kept) seek(ctx context.Context, seeker *kad.DHT, n int) error {
 		}
 		return err
 	case 3:
-		_, err := seeker.ClosestPeers(ctx, []byte(k.key))
-		return err
+		found, err := seeker.ClosestPeers(ctx, []byte(k.key))
+		if err != nil {
+			return err
+		}
+		var others []peer.ID
+		for _, d := range f.nodes {
+			if d != seeker {
+				others = append(others, d.ID())
+			}
+		}
+		return areClosest(found, closestOf(others, []byte(k.key)))
+	}
+}
+
+// areClosest returns nil if what was found is exactly the peers that are the closest.
+func areClosest(found []peer.AddrInfo, want []peer.ID) error {
+	missing := slices.DeleteFunc(slices.Clone(want), func(id peer.ID) bool {
+		return slices.ContainsFunc(found, func(p peer.AddrInfo) bool { return p.ID == id })
+	})
+	if len(missing) > 0 || len(found) != len(want) {
+		return fmt.Errorf("%w: %d of %d are missing, of %d that were found", errNotClosest, len(missing), len(want), len(found))
+	}
+	return nil
+}
+
+// A peer that is missing among the closest, or does not belong there, is found by the check of
+// [TestBurst].
+func TestAreClosest(t *testing.T) {
+	var ids []peer.ID
+	var found []peer.AddrInfo
+	for i := range k + 1 {
+		ids = append(ids, peer.ID(fmt.Sprint("peer ", i)))
+	}
+	want := closestOf(ids, []byte("key"))
+	for _, id := range want {
+		found = append(found, peer.AddrInfo{ID: id})
+	}
+	farther := peer.AddrInfo{ID: ids[k]} // they are sorted now
+	if err := areClosest(found, want); err != nil || len(found) != k {
+		t.Errorf("%d of the closest: %v", len(found), err)
+	}
+	for name, wrong := range map[string][]peer.AddrInfo{
+		"nothing":         nil,
+		"one too few":     found[1:],
+		"one too many":    append(slices.Clone(found), farther),
+		"another for one": append(slices.Clone(found[1:]), farther),
+	} {
+		if err := areClosest(wrong, want); !errors.Is(err, errNotClosest) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 // Operations of all nodes of one process that begin at the same moment are slow where there is
-// too little processor time, and none fails or is wrong. The test of a limiter in package lookup
-// is the quick form of it.
+// too little processor time, and none fails or is wrong; a lookup finds the closest of all nodes.
+// The test of a limiter in package lookup is the quick form of it.
 func TestBurst(t *testing.T) {
 	const size, seed = 40, 1
 	operations := burstSize(t)
 	f := launch(t, size, seed)
+	if t.Failed() {
+		t.FailNow() // nodes that have not joined know too little
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	there := f.keep(ctx, t, size/2)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	start := time.Now()
-	var wrong, latest atomic.Int64
+	var wrong, notClosest, latest atomic.Int64
 	var all sync.WaitGroup
 	for n := range operations {
 		what, seeker := there[rng.IntN(len(there))], f.nodes[size/2+rng.IntN(size/2)]
 		all.Go(func() {
-			if err := what.seek(ctx, seeker, n); err != nil && wrong.Add(1) <= 10 {
+			err := f.seek(ctx, what, seeker, n)
+			if err != nil && wrong.Add(1) <= 10 {
 				t.Log(err)
+			}
+			if errors.Is(err, errNotClosest) {
+				notClosest.Add(1)
 			}
 			late := int64(seeker.Stats().Lateness)
 			for most := latest.Load(); late > most && !latest.CompareAndSwap(most, late); most = latest.Load() {
@@ -108,6 +169,7 @@ func TestBurst(t *testing.T) {
 	all.Wait()
 	t.Logf("%d operations took %v; timers were late by up to %v", operations, time.Since(start).Round(time.Millisecond), time.Duration(latest.Load()).Round(time.Millisecond))
 	if wrong.Load() > 0 {
-		t.Errorf("%d of %d operations failed, or were wrong", wrong.Load(), operations)
+		t.Errorf("%d of %d operations failed, or were wrong: %d of %d lookups did not find the closest peers",
+			wrong.Load(), operations, notClosest.Load(), operations/4)
 	}
 }

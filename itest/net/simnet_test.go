@@ -196,13 +196,18 @@ func (n *simNet) cool(nodes []*kad.DHT) {
 // closest returns the peers that answer and are closest to a preimage, but for the
 // one that looks for them.
 func (n *simNet) closest(preimage []byte, without *kad.DHT) []peer.ID {
-	key := routing.KeyOf(preimage)
 	var ids []peer.ID
 	for _, d := range n.nodes {
 		if d != without && !n.mute[d.ID()] {
 			ids = append(ids, d.ID())
 		}
 	}
+	return closestOf(ids, preimage)
+}
+
+// closestOf sorts peers, and returns the k that are closest to a preimage.
+func closestOf(ids []peer.ID, preimage []byte) []peer.ID {
+	key := routing.KeyOf(preimage)
 	slices.SortFunc(ids, func(a, b peer.ID) int {
 		return key.Compare(routing.KeyOf([]byte(a)), routing.KeyOf([]byte(b)))
 	})

@@ -169,7 +169,7 @@ func testFigures(t *testing.T) {
 	n.silent = nil
 	time.Sleep(20 * time.Minute)
 
-	cold := &figures{name: "cold"}
+	cold := &figures{name: "cold"} // each by another node
 	for i, d := range n.sample() {
 		hangUp(d)
 		n.lookup(t, cold, d, fmt.Sprint("cold", i))

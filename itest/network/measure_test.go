@@ -37,7 +37,7 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// measureIdle measures what a node sends in a minute while no user asks anything, in a network
+// measureIdle measures what a node sends in a minute, answers included, while no user asks anything, in a network
 // of 100 nodes that has been there for an hour.
 func measureIdle(t *testing.T, log func(format string, args ...any)) {
 	const nodes, minutes = 100, 60
@@ -49,8 +49,19 @@ func measureIdle(t *testing.T, log func(format string, args ...any)) {
 	all := joined(n, nodes, kad.Config{})
 	time.Sleep(time.Hour)
 	size.Store(0)
+	before := bytesSent(all)
 	perMinute, worst := atRest(all, minutes)
-	log("%.2f requests/node/min %d worst-requests %.0f B-of-requests/node/min", perMinute, worst, float64(size.Load())/minutes/nodes)
+	sent := float64(bytesSent(all) - before)
+	log("%.2f requests/node/min %d worst-requests %.0f B-of-requests/node/min %.3f kB-sent/node/min",
+		perMinute, worst, float64(size.Load())/minutes/nodes, sent/minutes/nodes/1000)
+}
+
+// bytesSent returns the bytes of all requests and answers that nodes have sent.
+func bytesSent(nodes []*kadtest.Node) (sum uint64) {
+	for _, d := range nodes {
+		sum += d.DHT.Stats().BytesOut
+	}
+	return sum
 }
 
 // measureCold measures lookups of one node in a row, of which each has to dial.
@@ -120,12 +131,26 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// cpuSeconds returns what the process has used of its processors, about.
-func cpuSeconds() float64 {
+// seconds returns what the process has used of its processors, and how long it has run, about.
+// These are real also in a bubble, where the clock is not.
+func seconds() (cpu, passed float64) {
 	runtime.GC() // which brings the figures up to date
 	s := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
 	metrics.Read(s)
-	return s[0].Value.Float64() - s[1].Value.Float64()
+	total := s[0].Value.Float64()
+	return total - s[1].Value.Float64(), total / float64(runtime.GOMAXPROCS(0))
+}
+
+// Seconds pass as the clock says, and not as the one of a bubble does.
+func TestSeconds(t *testing.T) {
+	began := time.Now()
+	_, before := seconds()
+	bubble(t, func(*testing.T) { time.Sleep(time.Hour) })
+	time.Sleep(200 * time.Millisecond)
+	_, after := seconds()
+	if passed, most := after-before, time.Since(began).Seconds(); passed < 0.1 || passed > most+0.1 {
+		t.Errorf("%.3f s have passed, want about 0.2, and no more than %.3f", passed, most)
+	}
 }
 
 // measureOperations measures what programs do, among 200 nodes that are at rest, each by another
@@ -206,12 +231,14 @@ func measureJump(t *testing.T, log func(format string, args ...any)) {
 }
 
 // measureStart measures what 2 000 nodes in one process, with hosts in memory, take until all have
-// joined: CPU, and heap.
+// joined: CPU, real time, and heap.
 func measureStart(t *testing.T, log func(format string, args ...any)) {
 	const nodes = 2000
-	before, began := liveHeap(), cpuSeconds()
+	before := liveHeap()
+	cpu, began := seconds()
 	n := kadtest.New(t, kadtest.Config{Seed: 1, Latency: ms(10)})
 	joined(n, nodes, kad.Config{})
-	log("%.1f s-of-CPU %d MiB-of-heap", cpuSeconds()-began, (liveHeap()-before)>>20)
+	cpuAfter, ended := seconds()
+	log("%.1f s-of-CPU %.1f real-s %d MiB-of-heap", cpuAfter-cpu, ended-began, (liveHeap()-before)>>20)
 	runtime.KeepAlive(n)
 }
