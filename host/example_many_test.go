@@ -53,7 +53,10 @@ func ExampleDHT_AnnounceMany() {
 	for p, err := range nodes[0].Providers(ctx, contents[500], 1) {
 		fmt.Println("found:", p.ID == nodes[1].ID(), err)
 	}
+	s := nodes[1].Stats()
+	fmt.Println(s.Publications, "are scheduled,", s.PublicationsOverdue, "are overdue,", s.PublishFailed, "have failed:", s.LastFailure.Err)
 	// Output:
 	// 1000 are stored
 	// found: true <nil>
+	// 1000 are scheduled, 0 are overdue, 0 have failed: <nil>
 }

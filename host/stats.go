@@ -11,7 +11,9 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/observe"
+	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -25,6 +27,8 @@ type Stats struct {
 	Joins          uint64 // attempts to join the network
 	Corrections    uint64 // holders of a worse record, or of none, that have stored a better one
 	Cached         uint64 // copies left with peers that a get passed
+	Published      uint64 // records and announcements of this node published, for the first time or again
+	PublishFailed  uint64 // the times that this failed: see LastFailure
 	Republished    uint64 // records and announcements of this node published again
 	Replicated     uint64 // records and announcements that this node, as a holder, sent to the peers closest to them
 	HandedOver     uint64 // records and announcements given to peers that became one of the k closest
@@ -66,11 +70,17 @@ type Stats struct {
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
-	Publications   int  // records and announcements of this node, to be published again
 	Server         bool // the node serves
 	DialsUnderWay  int  // of Dials, the ones that have not ended
 	DialsQueued    int  // dials that wait for their turn: see Config.MaxDials
 	Relays         int  // relays that have a reservation for this node
+
+	Publications         int // records and announcements of this node, to be published again
+	PublicationsOverdue  int // of these, the ones that are due, and wait for the network, or for others before them
+	PublicationsNextHour int // of these, the ones that are due within an hour from now, and not overdue
+	PublicationsUnderWay int // records and announcements being published now, for the first time or again
+
+	LastFailure PublishFailure // the last publication of this node that failed
 
 	// What this node gives other peers as their relay: see Config.OfferRelay. A relay that the
 	// host runs by itself does not count.
@@ -97,6 +107,16 @@ type Stats struct {
 	LookedUp []Timed // lookups, by the kind of their requests
 
 	Operations []Timed // calls of the user: put, get, announce, providers, find_peer, closest_peers or connect
+}
+
+// A PublishFailure says which publication of a node failed, when and why. The zero value means
+// that none has failed. A publication that is repeated, or is one of AnnounceMany or PutMany, is
+// tried again within about 10 minutes, unless its value is not valid, or a better one is known.
+type PublishFailure struct {
+	At   time.Time
+	Kind store.Kind // KindValue or KindProvider
+	Key  []byte     // of an announcement, the multihash of the content
+	Err  error      // as that of Put and Announce
 }
 
 // A Due is when a job of the node is due at the latest. A job that waits for something to
@@ -136,6 +156,14 @@ type Timed struct {
 	Times
 }
 
+// failureOf returns a failure as users see it.
+func failureOf(f publish.Failure) PublishFailure {
+	if f.Err == nil {
+		return PublishFailure{}
+	}
+	return PublishFailure{At: f.At, Kind: f.Kind, Key: []byte(f.Key), Err: public(f.Err)}
+}
+
 // timed returns the times of requests, of lookups, or of operations, whose outcome has a name.
 func timed(r interface {
 	Each(f func(kind string, outcome uint8, t observe.Times))
@@ -165,7 +193,7 @@ func (d *DHT) Stats() Stats {
 	corrected, cached := d.find.Stats()
 	replicated, handedOver := d.replicate.Stats()
 	answered := func(req protocol.Request) uint64 { return d.serve.Times().Of(req, uint8(table.Answered)).Count }
-	contacts := d.table.Stats()
+	contacts, published := d.table.Stats(), d.publish.Status()
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
 	reachability, _ := d.reach.Verdict()
@@ -178,6 +206,8 @@ func (d *DHT) Stats() Stats {
 		Joins:          d.join.Joins(),
 		Corrections:    corrected,
 		Cached:         cached,
+		Published:      published.Succeeded,
+		PublishFailed:  published.Failed,
 		Republished:    d.publish.Republished(),
 		Replicated:     replicated,
 		HandedOver:     handedOver,
@@ -200,13 +230,18 @@ func (d *DHT) Stats() Stats {
 		InboundStreams: d.serve.Len(),
 		Values:         values,
 		Providers:      providers,
-		Publications:   d.publish.Len(),
 		Server:         mode == ModeServer,
 		Relays:         len(d.relay.Held()),
 		Reachability:   reachability,
 		NAT:            nat,
 		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.pulse.Lateness(),
+
+		Publications:         published.Publications,
+		PublicationsOverdue:  published.Overdue,
+		PublicationsNextHour: published.Soon,
+		PublicationsUnderWay: published.UnderWay,
+		LastFailure:          failureOf(published.Last),
 
 		Sent:     timed(d.call.Times(), outcome),
 		Served:   timed(d.serve.Times(), outcome),

@@ -37,7 +37,7 @@
 //	DELETE /v1/value?key=                 stops publishing a value again
 //	POST   /v1/provide?cid=               announces that this node has some content; a receipt
 //	POST   /v1/provide                    the same for the CIDs in the body, any number, one a line
-//	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started
+//	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started; and all that it publishes
 //	DELETE /v1/provide?cid=               takes an announcement back
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
@@ -72,6 +72,11 @@
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
+//
+// GET /v1/provide/status has running (such calls), read, stored, failed and requests for all of
+// them; and, for all that the node publishes, in whatever way: publications (scheduled), overdue,
+// next_hour, under_way, published and publish_failed (for the first time and again, since the
+// start), and last_failure: null, or at, kind, key, keyhex and reason.
 //
 // # Private networks
 //

@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"iter"
 	"net/http"
@@ -34,14 +35,25 @@ type providing struct {
 	read, stored, failed, requests atomic.Int64
 }
 
-// provideStatus answers with what became of the contents of all calls of provideMany.
+// provideStatus answers with what became of the contents of all calls of provideMany, and with
+// all publications of the node.
 func provideStatus(_ context.Context, c *call) (answer, error) {
-	p := &c.providing
-	return answer{
+	p, s := &c.providing, c.dht.Stats()
+	body := answer{
 		"running": p.running.Load(), "read": p.read.Load(), "stored": p.stored.Load(),
 		"failed": p.failed.Load(), "requests": p.requests.Load(),
-		"publications": c.dht.Stats().Publications,
-	}, nil
+		"publications": s.Publications, "overdue": s.PublicationsOverdue, "next_hour": s.PublicationsNextHour,
+		"under_way": s.PublicationsUnderWay, "published": s.Published, "publish_failed": s.PublishFailed,
+		"last_failure": nil,
+	}
+	if f := s.LastFailure; f.Err != nil {
+		failure := answer{"at": f.At, "kind": f.Kind.String(), "keyhex": hex.EncodeToString(f.Key), "reason": OneLine(f.Err)}
+		if isText(f.Key) {
+			failure["key"] = string(f.Key)
+		}
+		body["last_failure"] = failure
+	}
+	return body, nil
 }
 
 // A many is a call of provideMany: the body has one CID a line, the answer one object.

@@ -100,6 +100,18 @@ func testProvideMany(t *testing.T, a, _, c *running) {
 			t.Errorf("providers of %s: %v", id, got)
 		}
 	}
+	status := a.get("GET /v1/provide/status", "")
+	published, _ := status["published"].(float64)
+	if scheduled, _ := status["publications"].(float64); scheduled < count || published < count || status["overdue"] != 0.0 || status["under_way"] != 0.0 {
+		t.Errorf("status = %v; want %d publications, none of them overdue or under way", status, count)
+	}
+	failed := status["publish_failed"].(float64)
+	a.do("PUT /v1/value?key=/none/key", "value") // no rule says whether it is valid
+	status = a.get("GET /v1/provide/status", "")
+	last, _ = status["last_failure"].(map[string]any)
+	if reason, _ := last["reason"].(string); status["publish_failed"] != failed+1 || last["kind"] != "value" || last["key"] != "/none/key" || !strings.Contains(reason, "none") {
+		t.Errorf("status = %v; want one more failure, and its reason", status)
+	}
 	long := a.do("POST /v1/provide", cids(t, "long", 1)+strings.Repeat("x", maxLine+1))
 	if last, receipts, _ := lastLine(t, strings.NewReader(string(long.body))); receipts != 1 || last["done"] != false || last["error"] == nil {
 		t.Errorf("a long line: %d receipts, then %v", receipts, last)
