@@ -66,7 +66,8 @@
 // # Many contents
 //
 // POST /v1/provide without cid reads its body while it answers, with one object a line: a
-// receipt with its cid, for each content, in no order; then {"done":true,"stored":n,
+// receipt with its cid, for each content, in no order, and progress: how many are read, done and
+// failed, and part, how much of the key space is done for those that are read; then {"done":true,"stored":n,
 // "failed":n,"requests":n}. What was read is announced, and announced again every day, also
 // if the client goes away. Of what a client sends, up to 32 768 lines are read ahead: a client
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is

@@ -64,8 +64,7 @@ type many struct {
 	control    *http.ResponseController
 	lines      *bufio.Scanner
 	deaf       bool // the client reads no further line
-	stored     int
-	failed     int
+	progress   kad.Progress
 	requests   int
 	unreadable error
 }
@@ -137,12 +136,14 @@ func (m *many) run(ctx context.Context) {
 			m.unreadable = r.Err
 			break
 		}
+		m.progress.Part = r.Progress.Part
 		line, err := receiptAnswer(r.Receipt, r.Err)
 		m.tell(ctx, r.Content.String(), line, err)
 	}
 	count(0)
 	end := answer{
-		"done": ctx.Err() == nil && m.unreadable == nil, "stored": m.stored, "failed": m.failed, "requests": m.requests,
+		"done": ctx.Err() == nil && m.unreadable == nil, "requests": m.requests,
+		"stored": m.progress.Done - m.progress.Failed, "failed": m.progress.Failed,
 		"elapsed_ms": time.Since(m.begun).Milliseconds(),
 	}
 	if ctx.Err() != nil {
@@ -165,6 +166,7 @@ func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
 			if text == "" {
 				continue
 			}
+			m.progress.Read++
 			m.providing.read.Add(1)
 			id, err := parseCID(text)
 			if err != nil {
@@ -187,14 +189,16 @@ func (m *many) tell(ctx context.Context, content string, line answer, err error)
 		line = answer{}
 	}
 	line["cid"] = content
+	m.progress.Done++
 	if err != nil {
 		line["error"] = OneLine(err)
-		m.failed++
+		m.progress.Failed++
 		m.providing.failed.Add(1)
 	} else {
-		m.stored++
 		m.providing.stored.Add(1)
 	}
+	p := m.progress
+	line["progress"] = answer{"read": p.Read, "done": p.Done, "failed": p.Failed, "part": p.Part}
 	m.line(ctx, line)
 }
 
