@@ -3,12 +3,15 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/go-kad/kad/host/internal/publish"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -149,17 +152,33 @@ func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, count 
 	}
 }
 
-// StopProvidingMany is [DHT.StopProviding] for any number of contents. It goes on after a
-// failure, and returns all failures, joined. It ends with ctx.
+// withdrawing is how many contents StopProvidingMany works on at a time.
+const withdrawing = 64
+
+// StopProvidingMany is [DHT.StopProviding] for any number of contents, 64 of them at a time. It
+// goes on after a failure. The error says how many contents failed, and wraps the first failure.
+// It ends with ctx, or when the node is closed, and the error then wraps the cause, too.
 func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid]) error {
-	var errs []error
-	for c := range contents {
-		if err := d.StopProviding(ctx, c); err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	defer end()
+	var failed atomic.Int64
+	first := tasks.Each(ctx, withdrawing, contents, func(ctx context.Context, c cid.Cid) error {
+		err := d.StopProviding(ctx, c)
+		if err != nil {
+			failed.Add(1)
+		}
+		return err
+	})
+	n, ended := failed.Load(), context.Cause(ctx)
+	switch {
+	case n == 0:
+		return first // nil, or the cause
+	case ended != nil && !errors.Is(first, ended):
+		return fmt.Errorf("%w: before that, %d failed, the first one: %w", ended, n, first)
+	default:
+		return fmt.Errorf("kad: %d of the contents were not withdrawn, the first one: %w", n, first)
+	}
 }

@@ -38,7 +38,7 @@
 //	POST   /v1/provide?cid=               announces that this node has some content; a receipt
 //	POST   /v1/provide                    the same for the CIDs in the body, any number, one a line
 //	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started; and all that it publishes
-//	DELETE /v1/provide?cid=               takes an announcement back
+//	DELETE /v1/provide?cid=               takes an announcement back; without cid, those of the CIDs in the body
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
@@ -73,6 +73,10 @@
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
+//
+// DELETE /v1/provide without cid reads the same body: its answer has a line for each line that is no
+// CID, then {"done":true,"read":n,"failed":n}. If something was not withdrawn, done is false, and
+// error says how many were not, and why the first one was not.
 //
 // GET /v1/provide/status has running (such calls), read, stored, failed and requests for all of
 // them; and, for all that the node publishes, in whatever way: publications (scheduled), overdue,

@@ -95,6 +95,7 @@ func TestAPI(t *testing.T) {
 		{"sets", testSets},
 		{"providers", testProviders},
 		{"many contents", testProvideMany},
+		{"withdraw many", testWithdrawMany},
 		{"client gone", testProvideGone},
 		{"rendezvous", testRendezvous},
 		{"peers", testPeers},

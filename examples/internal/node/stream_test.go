@@ -118,6 +118,26 @@ func testProvideMany(t *testing.T, a, _, c *running) {
 	}
 }
 
+// The contents of a body are withdrawn, and the answer says how many lines were read.
+func testWithdrawMany(t *testing.T, a, _, _ *running) {
+	const count = 100
+	body := cids(t, "withdrawn", count)
+	a.do("POST /v1/provide", body)
+	before := a.get("GET /v1/provide/status", "")
+	r := a.do("DELETE /v1/provide", "no CID\n"+body)
+	last, _, errors := lastLine(t, strings.NewReader(string(r.body)))
+	if r.status != http.StatusOK || errors != 1 || last["done"] != true || last["read"] != count+1.0 || last["failed"] != 1.0 || last["error"] != nil {
+		t.Errorf("%d, %d errors, then %v; want that %d lines are read, and one has no CID", r.status, errors, last, count+1)
+	}
+	after := a.get("GET /v1/provide/status", "")
+	if was, is := before["publications"].(float64), after["publications"].(float64); is != was-count || after["read"] != before["read"] {
+		t.Errorf("status = %v, before it %v; want %d publications fewer, and no other announcements read", after, before, count)
+	}
+	if r := a.do("DELETE /v1/provide", ""); r.status != http.StatusBadRequest {
+		t.Errorf("without a CID: %d %s", r.status, r.body)
+	}
+}
+
 // What a client has sent is announced when the client has gone.
 func testProvideGone(t *testing.T, _, b, _ *running) {
 	const count = 100
