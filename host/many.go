@@ -177,7 +177,7 @@ func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid])
 	case n == 0:
 		return first // nil, or the cause
 	case ended != nil && !errors.Is(first, ended):
-		return fmt.Errorf("%w: before that, %d failed, the first one: %w", ended, n, first)
+		return fmt.Errorf("%w: %d of the contents were not withdrawn, the first one: %w", ended, n, first)
 	default:
 		return fmt.Errorf("kad: %d of the contents were not withdrawn, the first one: %w", n, first)
 	}
