@@ -156,12 +156,14 @@ type Timed struct {
 	Times
 }
 
-// failureOf returns a failure as users see it.
-func failureOf(f publish.Failure) PublishFailure {
-	if f.Err == nil {
-		return PublishFailure{}
+// publications sets what the Stats say of publications.
+func (s *Stats) publications(p publish.Status) {
+	s.Published, s.PublishFailed = p.Succeeded, p.Failed
+	s.Publications, s.PublicationsOverdue = p.Publications, p.Overdue
+	s.PublicationsNextHour, s.PublicationsUnderWay = p.Soon, p.UnderWay
+	if f := p.Last; f.Err != nil {
+		s.LastFailure = PublishFailure{At: f.At, Kind: f.Kind, Key: []byte(f.Key), Err: public(f.Err)}
 	}
-	return PublishFailure{At: f.At, Kind: f.Kind, Key: []byte(f.Key), Err: public(f.Err)}
 }
 
 // timed returns the times of requests, of lookups, or of operations, whose outcome has a name.
@@ -193,7 +195,7 @@ func (d *DHT) Stats() Stats {
 	corrected, cached := d.find.Stats()
 	replicated, handedOver := d.replicate.Stats()
 	answered := func(req protocol.Request) uint64 { return d.serve.Times().Of(req, uint8(table.Answered)).Count }
-	contacts, published := d.table.Stats(), d.publish.Status()
+	contacts := d.table.Stats()
 	values, providers := d.holder.Len()
 	mode, _ := d.Mode()
 	reachability, _ := d.reach.Verdict()
@@ -206,8 +208,6 @@ func (d *DHT) Stats() Stats {
 		Joins:          d.join.Joins(),
 		Corrections:    corrected,
 		Cached:         cached,
-		Published:      published.Succeeded,
-		PublishFailed:  published.Failed,
 		Republished:    d.publish.Republished(),
 		Replicated:     replicated,
 		HandedOver:     handedOver,
@@ -237,18 +237,13 @@ func (d *DHT) Stats() Stats {
 		NetworkSize:    max(0, d.table.Size().Nodes),
 		Lateness:       d.pulse.Lateness(),
 
-		Publications:         published.Publications,
-		PublicationsOverdue:  published.Overdue,
-		PublicationsNextHour: published.Soon,
-		PublicationsUnderWay: published.UnderWay,
-		LastFailure:          failureOf(published.Last),
-
 		Sent:     timed(d.call.Times(), outcome),
 		Served:   timed(d.serve.Times(), outcome),
 		LookedUp: timed(d.lookup.Times(), lookupOutcome),
 
 		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
+	s.publications(d.publish.Status())
 	s.BytesIn, s.BytesOut = d.traffic()
 	carried := d.relay.Carried()
 	s.RelayReservations, s.RelayCircuits, s.RelayBytes, s.RelayRefused = carried.Reservations, carried.Circuits, carried.Bytes, carried.Refused
