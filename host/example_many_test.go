@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p"
@@ -41,19 +42,28 @@ func ExampleDHT_AnnounceMany() {
 		contents = append(contents, cid.NewCidV1(cid.Raw, hash))
 	}
 
-	stored := 0
+	stored, began := 0, time.Now()
 	for r := range nodes[1].AnnounceMany(ctx, slices.Values(contents)) { // or of a file, as it is read
 		if r.Err != nil {
 			fmt.Println(r.Content, r.Err) // the node tries again within 10 minutes
 			continue
 		}
 		stored++
+		if p := r.Progress; p.Done == 500 {
+			fmt.Printf("%d of %d are done, %.0f %% of the key space\n", p.Done, p.Read, 100*p.Part)
+			fmt.Println("a minute is left at most:", p.Left(time.Since(began), len(contents)) < time.Minute)
+		}
 	}
 	fmt.Println(stored, "are stored")
 	for p, err := range nodes[0].Providers(ctx, contents[500], 1) {
 		fmt.Println("found:", p.ID == nodes[1].ID(), err)
 	}
+	s := nodes[1].Stats()
+	fmt.Println(s.Publications, "are scheduled,", s.PublicationsOverdue, "are overdue,", s.PublishFailed, "have failed:", s.LastFailure.Err)
 	// Output:
+	// 500 of 1000 are done, 50 % of the key space
+	// a minute is left at most: true
 	// 1000 are stored
 	// found: true <nil>
+	// 1000 are scheduled, 0 are overdue, 0 have failed: <nil>
 }

@@ -3,11 +3,15 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"sync/atomic"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/go-kad/kad/host/internal/publish"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 )
 
@@ -18,6 +22,51 @@ type Published struct {
 	Key     string  // of PutMany
 	Receipt Receipt
 	Err     error // as that of Announce and Put; nil if a peer stored it
+
+	Progress Progress // with this result
+}
+
+// A Progress says how far a call of [DHT.AnnounceMany] or [DHT.PutMany] is.
+type Progress struct {
+	Read   int // contents or values read
+	Done   int // of these, the ones with a result
+	Failed int // of these, the ones whose result is an error
+
+	// Part is how much of the key space is done, from 0 to 1, for what was read at a time: up to
+	// 32 768 contents, or 16 MiB of values. It begins anew with the next ones.
+	Part float64
+}
+
+// Left returns how long it takes until as many contents or values as total are done, if it took
+// so long up to here; 0 if none is done, or all are.
+func (p Progress) Left(took time.Duration, total int) time.Duration {
+	if p.Done == 0 || total <= p.Done {
+		return 0
+	}
+	return time.Duration(float64(took) / float64(p.Done) * float64(total-p.Done))
+}
+
+// A progress counts what is read and done.
+type progress struct {
+	Progress
+
+	batch int // what had no result when something was read last
+}
+
+// read counts what is read.
+func (p *progress) read() {
+	p.Read++
+	p.batch = p.Read - p.Done
+}
+
+// done counts a result, with its error, and returns the progress.
+func (p *progress) done(err error) Progress {
+	p.Done++
+	if err != nil {
+		p.Failed++
+	}
+	p.Part = 1 - float64(p.Read-p.Done)/float64(p.batch)
+	return p.Progress
 }
 
 // AnnounceMany is [DHT.Announce] for any number of contents. It yields what became of each,
@@ -38,7 +87,8 @@ type Published struct {
 func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
 		cids := make(map[string]cid.Cid) // of the announcements under way
-		publishMany(ctx, d, yield, func(item publish.Item) Published {
+		var count progress
+		publishMany(ctx, d, yield, &count, func(item publish.Item) Published {
 			c := cids[string(item.Key)]
 			delete(cids, string(item.Key))
 			return Published{Content: c}
@@ -46,7 +96,8 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 			for c := range contents {
 				key, err := providerKey(c)
 				if err != nil {
-					if !yield(Published{Content: c, Err: err}) {
+					count.read()
+					if !yield(Published{Content: c, Err: err, Progress: count.done(err)}) {
 						return
 					}
 					continue
@@ -55,6 +106,7 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 					continue
 				}
 				cids[string(key)] = c
+				count.read()
 				if !next(publish.Item{Kind: store.KindProvider, Key: key}) {
 					return
 				}
@@ -67,10 +119,12 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 // works as [DHT.AnnounceMany] does, and holds up to 16 MiB of keys and values in memory.
 func (d *DHT) PutMany(ctx context.Context, values iter.Seq2[string, []byte]) iter.Seq[Published] {
 	return func(yield func(Published) bool) {
-		publishMany(ctx, d, yield, func(item publish.Item) Published {
+		var count progress
+		publishMany(ctx, d, yield, &count, func(item publish.Item) Published {
 			return Published{Key: string(item.Key)}
 		}, func(next func(publish.Item) bool) {
 			for key, value := range values {
+				count.read()
 				if !next(publish.Item{Kind: store.KindValue, Key: []byte(key), Value: value}) {
 					return
 				}
@@ -79,8 +133,9 @@ func (d *DHT) PutMany(ctx context.Context, values iter.Seq2[string, []byte]) ite
 	}
 }
 
-// publishMany publishes items, and yields what became of each; name says of which.
-func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, name func(publish.Item) Published, items iter.Seq[publish.Item]) {
+// publishMany publishes items, and yields what became of each; name says of which, and count has
+// counted what items yields.
+func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, count *progress, name func(publish.Item) Published, items iter.Seq[publish.Item]) {
 	ctx, end, err := d.tasks.Begin(ctx)
 	if err != nil {
 		yield(Published{Err: err})
@@ -90,23 +145,40 @@ func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, name f
 	for r := range d.publish.Many(ctx, items) {
 		out := name(r.Item)
 		out.Receipt, out.Err = receiptOf(r.Receipt), public(r.Err)
+		out.Progress = count.done(out.Err)
 		if !yield(out) {
 			return
 		}
 	}
 }
 
-// StopProvidingMany is [DHT.StopProviding] for any number of contents. It goes on after a
-// failure, and returns all failures, joined. It ends with ctx.
+// withdrawing is how many contents StopProvidingMany works on at a time.
+const withdrawing = 64
+
+// StopProvidingMany is [DHT.StopProviding] for any number of contents, 64 of them at a time. It
+// goes on after a failure. The error says how many contents failed, and wraps the first failure.
+// It ends with ctx, or when the node is closed, and the error then wraps the cause, too.
 func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid]) error {
-	var errs []error
-	for c := range contents {
-		if err := d.StopProviding(ctx, c); err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	ctx, end, err := d.tasks.Begin(ctx)
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	defer end()
+	var failed atomic.Int64
+	first := tasks.Each(ctx, withdrawing, contents, func(ctx context.Context, c cid.Cid) error {
+		err := d.StopProviding(ctx, c)
+		if err != nil {
+			failed.Add(1)
+		}
+		return err
+	})
+	n, ended := failed.Load(), context.Cause(ctx)
+	switch {
+	case n == 0:
+		return first // nil, or the cause
+	case ended != nil && !errors.Is(first, ended):
+		return fmt.Errorf("%w: %d of the contents were not withdrawn, the first one: %w", ended, n, first)
+	default:
+		return fmt.Errorf("kad: %d of the contents were not withdrawn, the first one: %w", n, first)
+	}
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/go-kad/kad/host/internal/announce"
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/observe"
+	"github.com/go-kad/kad/host/internal/publish"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -25,6 +27,8 @@ type Stats struct {
 	Joins          uint64 // attempts to join the network
 	Corrections    uint64 // holders of a worse record, or of none, that have stored a better one
 	Cached         uint64 // copies left with peers that a get passed
+	Published      uint64 // records and announcements of this node published, for the first time or again
+	PublishFailed  uint64 // the times that this failed: see LastFailure
 	Republished    uint64 // records and announcements of this node published again
 	Replicated     uint64 // records and announcements that this node, as a holder, sent to the peers closest to them
 	HandedOver     uint64 // records and announcements given to peers that became one of the k closest
@@ -66,11 +70,17 @@ type Stats struct {
 	InboundStreams int  // being served
 	Values         int  // in the store
 	Providers      int  // announcements in the store
-	Publications   int  // records and announcements of this node, to be published again
 	Server         bool // the node serves
 	DialsUnderWay  int  // of Dials, the ones that have not ended
 	DialsQueued    int  // dials that wait for their turn: see Config.MaxDials
 	Relays         int  // relays that have a reservation for this node
+
+	Publications         int // records and announcements of this node, to be published again
+	PublicationsOverdue  int // of these, the ones that are due, and wait for the network, or for others before them
+	PublicationsNextHour int // of these, the ones that are due within an hour from now, and not overdue
+	PublicationsUnderWay int // records and announcements being published now, for the first time or again
+
+	LastFailure PublishFailure // the last publication of this node that failed
 
 	// What this node gives other peers as their relay: see Config.OfferRelay. A relay that the
 	// host runs by itself does not count.
@@ -97,6 +107,16 @@ type Stats struct {
 	LookedUp []Timed // lookups, by the kind of their requests
 
 	Operations []Timed // calls of the user: put, get, announce, providers, find_peer, closest_peers or connect
+}
+
+// A PublishFailure says which publication of a node failed, when and why. The zero value means
+// that none has failed. A publication that is repeated, or is one of AnnounceMany or PutMany, is
+// tried again within about 10 minutes, unless its value is not valid, or a better one is known.
+type PublishFailure struct {
+	At   time.Time
+	Kind store.Kind // KindValue or KindProvider
+	Key  []byte     // of an announcement, the multihash of the content
+	Err  error      // as that of Put and Announce
 }
 
 // A Due is when a job of the node is due at the latest. A job that waits for something to
@@ -134,6 +154,16 @@ type Timed struct {
 	Outcome string
 
 	Times
+}
+
+// publications sets what the Stats say of publications.
+func (s *Stats) publications(p publish.Status) {
+	s.Published, s.PublishFailed = p.Succeeded, p.Failed
+	s.Publications, s.PublicationsOverdue = p.Publications, p.Overdue
+	s.PublicationsNextHour, s.PublicationsUnderWay = p.Soon, p.UnderWay
+	if f := p.Last; f.Err != nil {
+		s.LastFailure = PublishFailure{At: f.At, Kind: f.Kind, Key: []byte(f.Key), Err: public(f.Err)}
+	}
 }
 
 // timed returns the times of requests, of lookups, or of operations, whose outcome has a name.
@@ -200,7 +230,6 @@ func (d *DHT) Stats() Stats {
 		InboundStreams: d.serve.Len(),
 		Values:         values,
 		Providers:      providers,
-		Publications:   d.publish.Len(),
 		Server:         mode == ModeServer,
 		Relays:         len(d.relay.Held()),
 		Reachability:   reachability,
@@ -214,6 +243,7 @@ func (d *DHT) Stats() Stats {
 
 		Operations: timed(&d.observer.Operations, operationOutcome),
 	}
+	s.publications(d.publish.Status())
 	s.BytesIn, s.BytesOut = d.traffic()
 	carried := d.relay.Carried()
 	s.RelayReservations, s.RelayCircuits, s.RelayBytes, s.RelayRefused = carried.Reservations, carried.Circuits, carried.Bytes, carried.Refused

@@ -12,12 +12,15 @@ import (
 	kad "github.com/go-kad/kad/host"
 )
 
-// check has a command look at its first argument before it asks a node or a network.
+// check has a command look at its first argument, if it has one, before it asks a node or a network.
 func check(cmd *cobra.Command, is func(arg string) error) *cobra.Command {
 	counted := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := counted(cmd, args); err != nil {
 			return err
+		}
+		if len(args) == 0 {
+			return nil
 		}
 		return is(args[0])
 	}

@@ -15,7 +15,7 @@
 //	closest KEY                 the peers that are closest to a key
 //	ping PEER                   how long a peer takes to answer
 //	put KEY [VALUE], get KEY    stores a value, and finds it
-//	provide CID, providers CID  announces a content, and finds the peers that have it
+//	provide CID, providers CID  announces a content, or many, and finds the peers that have one
 //	advertise NAME, peers NAME  announces this node under a name, and finds the others
 //	events                      what happens in a node, as it happens
 //	crawl                       asks every peer of a network: its size, versions, dead share

@@ -131,6 +131,7 @@ func TestProgram(t *testing.T) {
 		{"failures", testFailures},
 		{"settings", testSettings},
 		{"progress", testProgress},
+		{"provide many", testProvideMany},
 		{"events", testEvents},
 		{"crawl goes on", testCrawlGoesOn},
 		{"interrupt", testInterrupt}, // the last: it leaves the network with a contact that has gone

@@ -57,7 +57,7 @@ func (c *cli) records() []*cobra.Command {
 	}
 	return []*cobra.Command{
 		check(put, isKey), check(get, isKey), check(providers, isCID), check(peers, isName),
-		check(c.announce("provide CID", "Announces that this node has a content; by itself, until it is interrupted.", "/v1/provide", "cid"), isCID),
+		check(c.announce("provide [CID]", "Announces that this node has a content; without CID, those of stdin, one a line; by itself, until it is interrupted.", "/v1/provide", "cid"), isCID),
 		check(c.announce("advertise NAME", "Announces this node under a name; by itself, until it is interrupted.", "/v1/advertise", "ns"), isName),
 	}
 }
@@ -118,19 +118,26 @@ func list(ctx context.Context, s *session, field, path, parameter, value string,
 	})
 }
 
-// announce returns a command that announces this node.
+// announce returns a command that announces this node. The one that announces contents takes many
+// of them from stdin, if it has no argument.
 func (c *cli) announce(use, short, path, parameter string) *cobra.Command {
-	return c.plain(use, short, 1, 1, func(ctx context.Context, args []string) error {
+	least := 1
+	if parameter == "cid" {
+		least = 0
+	}
+	return c.plain(use, short, least, 1, func(ctx context.Context, args []string) error {
 		s, err := c.open(ctx, true)
 		if err != nil {
 			return err
 		}
 		defer s.close()
-		if err := ask(ctx, s, "announcing "+args[0], http.MethodPost, path, query{parameter, args[0]}, nil, func(r receipt) { r.show(&s.out) }); err != nil {
-			return err
+		if len(args) == 0 {
+			err = provideMany(ctx, s)
+		} else {
+			err = ask(ctx, s, "announcing "+args[0], http.MethodPost, path, query{parameter, args[0]}, nil, func(r receipt) { r.show(&s.out) })
 		}
-		if s.own == nil {
-			return nil
+		if err != nil || s.own == nil {
+			return err
 		}
 		if !s.quiet {
 			_, _ = fmt.Fprintf(s.stderr, "kad: %s is announced while this runs: interrupt it to end that\n", s.own.ID())

@@ -37,8 +37,8 @@
 //	DELETE /v1/value?key=                 stops publishing a value again
 //	POST   /v1/provide?cid=               announces that this node has some content; a receipt
 //	POST   /v1/provide                    the same for the CIDs in the body, any number, one a line
-//	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started
-//	DELETE /v1/provide?cid=               takes an announcement back
+//	GET    /v1/provide/status             how many of those were read, stored and failed, since the node started; and all that it publishes
+//	DELETE /v1/provide?cid=               takes an announcement back; without cid, those of the CIDs in the body
 //	GET    /v1/providers?cid=&count=      who announced some content; count 0, the default, is all
 //	POST   /v1/advertise?ns=              announces that this node can be found under a name; a receipt
 //	GET    /v1/peers?ns=&count=           who can be found under a name
@@ -66,12 +66,22 @@
 // # Many contents
 //
 // POST /v1/provide without cid reads its body while it answers, with one object a line: a
-// receipt with its cid, for each content, in no order; then {"done":true,"stored":n,
+// receipt with its cid, for each content, in no order, and progress: how many are read, done and
+// failed, and part, how much of the key space is done for those that are read; then {"done":true,"stored":n,
 // "failed":n,"requests":n}. What was read is announced, and announced again every day, also
 // if the client goes away. Of what a client sends, up to 32 768 lines are read ahead: a client
 // that sends more has to read meanwhile. One that neither sends nor reads for a minute is
 // taken to have gone. There is no timeout, unless it is given; then done is false, and error
 // says why.
+//
+// DELETE /v1/provide without cid reads the same body: its answer has a line for each line that is no
+// CID, then {"done":true,"read":n,"failed":n}. If something was not withdrawn, done is false, and
+// error says how many were not, and why the first one was not.
+//
+// GET /v1/provide/status has running (such calls), read, stored, failed and requests for all of
+// them; and, for all that the node publishes, in whatever way: publications (scheduled), overdue,
+// next_hour, under_way, published and publish_failed (for the first time and again, since the
+// start), and last_failure: null, or at, kind, key, keyhex and reason.
 //
 // # Private networks
 //

@@ -149,6 +149,10 @@ func counters() []metric {
 		part{"replicated", func(s kad.Stats) float64 { return float64(s.Replicated) }},
 		part{"handed_over", func(s kad.Stats) float64 { return float64(s.HandedOver) }},
 	)...)
+	list = append(list, split(kind, "kad_published_total", "Records and announcements of this node published, for the first time or again, by outcome.", "outcome",
+		part{"done", func(s kad.Stats) float64 { return float64(s.Published) }},
+		part{"failed", func(s kad.Stats) float64 { return float64(s.PublishFailed) }},
+	)...)
 	return append(list, split(kind, "kad_inbound_requests_total", "Requests of peers answered, by type.", "type",
 		part{"find_node", func(s kad.Stats) float64 { return float64(s.InboundFindNode) }},
 		part{"get_value", func(s kad.Stats) float64 { return float64(s.InboundGetValue) }},
@@ -181,6 +185,11 @@ func gauges() []metric {
 		one(kind, "kad_inbound_streams", "Streams being served.", func(s kad.Stats) float64 { return float64(s.InboundStreams) }),
 		one(kind, "kad_publications", "Records and announcements of this node, to be published again.", func(s kad.Stats) float64 { return float64(s.Publications) }),
 	}
+	list = append(list, split(kind, "kad_publications_due", "Publications of this node that are overdue, due within an hour, or under way.", "when",
+		part{"overdue", func(s kad.Stats) float64 { return float64(s.PublicationsOverdue) }},
+		part{"next_hour", func(s kad.Stats) float64 { return float64(s.PublicationsNextHour) }},
+		part{"under_way", func(s kad.Stats) float64 { return float64(s.PublicationsUnderWay) }},
+	)...)
 	return append(list, split(kind, "kad_records_held", "Records in the store, by kind.", "kind",
 		part{"value", func(s kad.Stats) float64 { return float64(s.Values) }},
 		part{"announcement", func(s kad.Stats) float64 { return float64(s.Providers) }},

@@ -122,7 +122,7 @@ func newHandler(ctx context.Context, n *node, registry *prometheus.Registry, rou
 	for _, e := range endpoints() {
 		methods[e.path] = append(methods[e.path], e.method)
 		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) {
-			if e.method == http.MethodPost && e.path == providePath && !r.URL.Query().Has("cid") {
+			if e.path == providePath && !r.URL.Query().Has("cid") {
 				n.streamed(ctx, w, r, e, streams)
 				return
 			}

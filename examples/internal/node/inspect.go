@@ -219,6 +219,8 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"joins":           s.Joins,
 		"corrections":     s.Corrections,
 		"cached":          s.Cached,
+		"published":       s.Published,
+		"publish_failed":  s.PublishFailed,
 		"republished":     s.Republished,
 		"replicated":      s.Replicated,
 		"handed_over":     s.HandedOver,
@@ -247,13 +249,15 @@ func stats(_ context.Context, c *call) (answer, error) {
 		"inbound_streams": s.InboundStreams,
 		"values":          s.Values,
 		"providers":       s.Providers,
-		"publications":    s.Publications,
 		"server":          s.Server,
 		"relays":          s.Relays,
 		"reachability":    int(s.Reachability), // 0 unknown, 1 public, 2 private
 		"nat":             int(s.NAT),          // 0 unknown, 1 and 2 as in kad_nat_type
 		"network_size":    math.Round(s.NetworkSize),
 		"lateness_ms":     s.Lateness.Milliseconds(),
+
+		"publications": s.Publications, "publications_overdue": s.PublicationsOverdue,
+		"publications_next_hour": s.PublicationsNextHour, "publications_under_way": s.PublicationsUnderWay,
 
 		"uptime_ms":   time.Since(c.started).Milliseconds(),
 		"connections": len(c.host.Network().Conns()),

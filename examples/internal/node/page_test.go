@@ -81,6 +81,10 @@ func TestPage(t *testing.T) {
 		t.Error("another lookup took the place of the one that was started in the page")
 	}
 	due := is[string](ctx, t, `document.querySelector("#due").textContent`)
+	nodes[0].do("PUT /v1/value?key=/none/shown", "value")
+	for _, text := range []string{"scheduled1", "overdue0", "under way0", "failed since the start1", "value /none/shown: "} {
+		in(ctx, t, chromedp.Poll[bool](fmt.Sprintf(`document.querySelector("#publishing").textContent.includes(%q)`, text)))
+	}
 	charts := is[string](ctx, t, `document.querySelector("#charts").textContent`)
 	if self != nodes[0].ID || contacts != 2 {
 		t.Errorf("the page shows %q and %d contacts", self, contacts)

@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"iter"
 	"net/http"
@@ -34,33 +35,45 @@ type providing struct {
 	read, stored, failed, requests atomic.Int64
 }
 
-// provideStatus answers with what became of the contents of all calls of provideMany.
+// provideStatus answers with what became of the contents of all calls of provideMany, and with
+// all publications of the node.
 func provideStatus(_ context.Context, c *call) (answer, error) {
-	p := &c.providing
-	return answer{
+	p, s := &c.providing, c.dht.Stats()
+	body := answer{
 		"running": p.running.Load(), "read": p.read.Load(), "stored": p.stored.Load(),
 		"failed": p.failed.Load(), "requests": p.requests.Load(),
-		"publications": c.dht.Stats().Publications,
-	}, nil
+		"publications": s.Publications, "overdue": s.PublicationsOverdue, "next_hour": s.PublicationsNextHour,
+		"under_way": s.PublicationsUnderWay, "published": s.Published, "publish_failed": s.PublishFailed,
+		"last_failure": nil,
+	}
+	if f := s.LastFailure; f.Err != nil {
+		failure := answer{"at": f.At, "kind": f.Kind.String(), "keyhex": hex.EncodeToString(f.Key), "reason": OneLine(f.Err)}
+		if isText(f.Key) {
+			failure["key"] = string(f.Key)
+		}
+		body["last_failure"] = failure
+	}
+	return body, nil
 }
 
-// A many is a call of provideMany: the body has one CID a line, the answer one object.
+// A many is a call for many contents: to announce them, or to withdraw them. The body has one CID a
+// line, the answer one object.
 type many struct {
 	*call
 
-	begun      time.Time
-	control    *http.ResponseController
-	lines      *bufio.Scanner
-	deaf       bool // the client reads no further line
-	stored     int
-	failed     int
-	requests   int
-	unreadable error
+	counts   *providing
+	begun    time.Time
+	control  *http.ResponseController
+	lines    *bufio.Scanner
+	deaf     bool // the client reads no further line
+	progress kad.Progress
+	requests int
+	err      error // that ended the work
 }
 
-// streamed serves a call of provideMany. It ends with ctx, which is that of the node: what
-// the client has sent is announced, also when the client has gone. The timeout of the call
-// is without effect, unless it is given.
+// streamed serves a call for many contents. It ends with ctx, which is that of the node: what
+// the client has sent is announced or withdrawn, also when the client has gone. The timeout of the
+// call is without effect, unless it is given.
 func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Request, e endpoint, slots chan struct{}) {
 	m := &many{begun: time.Now(), control: http.NewResponseController(w)}
 	var err error
@@ -77,9 +90,15 @@ func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	defer func() { <-slots }()
-	n.providing.running.Add(1)
-	defer n.providing.running.Add(-1)
-	m.run(ctx)
+	if e.method == http.MethodDelete {
+		m.counts = new(providing) // the status is that of announcements
+		m.run(ctx, m.withdraw)
+		return
+	}
+	m.counts = &n.providing
+	m.counts.running.Add(1)
+	defer m.counts.running.Add(-1)
+	m.run(ctx, m.announce)
 }
 
 // begin waits for the first line of the body, and then for a slot: a client that sends nothing
@@ -102,8 +121,8 @@ func (m *many) begin(ctx context.Context, slots chan struct{}) error {
 	}
 }
 
-// run announces the contents, and tells the client what became of each.
-func (m *many) run(ctx context.Context) {
+// run does the work, and tells the client how it ended.
+func (m *many) run(ctx context.Context, work func(ctx context.Context) answer) {
 	_ = m.control.EnableFullDuplex() // HTTP/2 always has it
 	m.writer.Header().Set("Content-Type", "application/x-ndjson")
 	m.deaf = m.control.Flush() != nil     // the header: the first line may be long in coming
@@ -111,34 +130,47 @@ func (m *many) run(ctx context.Context) {
 		_ = m.control.SetReadDeadline(time.Now())
 		_ = m.control.SetWriteDeadline(time.Now().Add(time.Second))
 	})()
+	end := work(ctx)
+	end["done"], end["elapsed_ms"] = ctx.Err() == nil && m.err == nil, time.Since(m.begun).Milliseconds()
+	if ctx.Err() != nil {
+		end["error"] = OneLine(context.Cause(ctx))
+	} else if m.err != nil {
+		end["error"] = OneLine(m.err)
+	}
+	m.line(ctx, end)
+}
+
+// announce announces the contents, and tells the client what became of each.
+func (m *many) announce(ctx context.Context) answer {
 	traced, trace := kad.WithTrace(ctx)
 	known := 0
 	count := func(sent int) {
 		asked := trace.Stats().Requests
 		m.requests += sent + asked - known
-		m.providing.requests.Add(int64(sent + asked - known))
+		m.counts.requests.Add(int64(sent + asked - known))
 		known = asked
 	}
 	for r := range m.dht.AnnounceMany(traced, m.contents(ctx)) {
 		count(r.Receipt.Wanted)
 		if !r.Content.Defined() { // the node is closed
-			m.unreadable = r.Err
+			m.err = r.Err
 			break
 		}
+		m.progress.Part = r.Progress.Part
 		line, err := receiptAnswer(r.Receipt, r.Err)
 		m.tell(ctx, r.Content.String(), line, err)
 	}
 	count(0)
-	end := answer{
-		"done": ctx.Err() == nil && m.unreadable == nil, "stored": m.stored, "failed": m.failed, "requests": m.requests,
-		"elapsed_ms": time.Since(m.begun).Milliseconds(),
+	return answer{"stored": m.progress.Done - m.progress.Failed, "failed": m.progress.Failed, "requests": m.requests}
+}
+
+// withdraw takes back the announcements of the contents. It tells the client of the lines that have
+// no CID alone.
+func (m *many) withdraw(ctx context.Context) answer {
+	if err := m.dht.StopProvidingMany(ctx, m.contents(ctx)); err != nil {
+		m.err = err
 	}
-	if ctx.Err() != nil {
-		end["error"] = OneLine(context.Cause(ctx))
-	} else if m.unreadable != nil {
-		end["error"] = OneLine(m.unreadable)
-	}
-	m.line(ctx, end)
+	return answer{"read": m.progress.Read, "failed": m.progress.Failed}
 }
 
 // contents yields the CIDs of the body. A line that has none is told of, and passed over.
@@ -153,7 +185,8 @@ func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
 			if text == "" {
 				continue
 			}
-			m.providing.read.Add(1)
+			m.progress.Read++
+			m.counts.read.Add(1)
 			id, err := parseCID(text)
 			if err != nil {
 				m.tell(ctx, text, nil, err)
@@ -164,7 +197,7 @@ func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
 			}
 		}
 		if err := m.lines.Err(); err != nil {
-			m.unreadable = badArgument("the body could not be read to its end: %v", err)
+			m.err = badArgument("the body could not be read to its end: %v", err)
 		}
 	}
 }
@@ -175,14 +208,16 @@ func (m *many) tell(ctx context.Context, content string, line answer, err error)
 		line = answer{}
 	}
 	line["cid"] = content
+	m.progress.Done++
 	if err != nil {
 		line["error"] = OneLine(err)
-		m.failed++
-		m.providing.failed.Add(1)
+		m.progress.Failed++
+		m.counts.failed.Add(1)
 	} else {
-		m.stored++
-		m.providing.stored.Add(1)
+		m.counts.stored.Add(1)
 	}
+	p := m.progress
+	line["progress"] = answer{"read": p.Read, "done": p.Done, "failed": p.Failed, "part": p.Part}
 	m.line(ctx, line)
 }
 

@@ -100,9 +100,41 @@ func testProvideMany(t *testing.T, a, _, c *running) {
 			t.Errorf("providers of %s: %v", id, got)
 		}
 	}
+	status := a.get("GET /v1/provide/status", "")
+	published, _ := status["published"].(float64)
+	if scheduled, _ := status["publications"].(float64); scheduled < count || published < count || status["overdue"] != 0.0 || status["under_way"] != 0.0 {
+		t.Errorf("status = %v; want %d publications, none of them overdue or under way", status, count)
+	}
+	failed := status["publish_failed"].(float64)
+	a.do("PUT /v1/value?key=/none/key", "value") // no rule says whether it is valid
+	status = a.get("GET /v1/provide/status", "")
+	last, _ = status["last_failure"].(map[string]any)
+	if reason, _ := last["reason"].(string); status["publish_failed"] != failed+1 || last["kind"] != "value" || last["key"] != "/none/key" || !strings.Contains(reason, "none") {
+		t.Errorf("status = %v; want one more failure, and its reason", status)
+	}
 	long := a.do("POST /v1/provide", cids(t, "long", 1)+strings.Repeat("x", maxLine+1))
 	if last, receipts, _ := lastLine(t, strings.NewReader(string(long.body))); receipts != 1 || last["done"] != false || last["error"] == nil {
 		t.Errorf("a long line: %d receipts, then %v", receipts, last)
+	}
+}
+
+// The contents of a body are withdrawn, and the answer says how many lines were read.
+func testWithdrawMany(t *testing.T, a, _, _ *running) {
+	const count = 100
+	body := cids(t, "withdrawn", count)
+	a.do("POST /v1/provide", body)
+	before := a.get("GET /v1/provide/status", "")
+	r := a.do("DELETE /v1/provide", "no CID\n"+body)
+	last, _, errors := lastLine(t, strings.NewReader(string(r.body)))
+	if r.status != http.StatusOK || errors != 1 || last["done"] != true || last["read"] != count+1.0 || last["failed"] != 1.0 || last["error"] != nil {
+		t.Errorf("%d, %d errors, then %v; want that %d lines are read, and one has no CID", r.status, errors, last, count+1)
+	}
+	after := a.get("GET /v1/provide/status", "")
+	if was, is := before["publications"].(float64), after["publications"].(float64); is != was-count || after["read"] != before["read"] {
+		t.Errorf("status = %v, before it %v; want %d publications fewer, and no other announcements read", after, before, count)
+	}
+	if r := a.do("DELETE /v1/provide", ""); r.status != http.StatusBadRequest {
+		t.Errorf("without a CID: %d %s", r.status, r.body)
 	}
 }
 

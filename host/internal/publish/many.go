@@ -133,7 +133,9 @@ func (p *Publisher) publishChunk(ctx context.Context, now time.Time, r *run, ite
 	for i, item := range items {
 		all[i] = &kept{Published: Published{Item: item}}
 	}
+	p.outcomes.first.Add(int64(len(all)))
 	if each(ctx, all, func(ctx context.Context, k *kept) { p.reserve(ctx, now, k) }) != nil {
+		p.outcomes.first.Add(-int64(len(all)))
 		return nil
 	}
 	p.send(ctx, now, r, all)
@@ -142,6 +144,7 @@ func (p *Publisher) publishChunk(ctx context.Context, now time.Time, r *run, ite
 		if k.Err == nil && k.unkept != nil {
 			k.Err = fmt.Errorf("kad: published, and not published again, since the store cannot keep it: %w", k.unkept)
 		}
+		p.outcomes.firstEnded(k.Kind, k.Key, k.Err)
 	}
 	return all
 }

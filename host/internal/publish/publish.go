@@ -57,6 +57,7 @@ type Publisher struct {
 	cfg         Config
 	agenda      agenda
 	republished atomic.Uint64
+	outcomes    outcomes
 
 	writing tasks.Stripes // held while a publication changes both in the agenda and in the store
 }
@@ -79,7 +80,9 @@ func (p *Publisher) Republished() uint64 { return p.republished.Load() }
 // is above 1, and holds it here. Once a peer has stored it, it is published again until
 // StopPublishing.
 func (p *Publisher) Put(ctx context.Context, now time.Time, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
+	p.outcomes.first.Add(1)
 	receipt, err := p.put(ctx, now, p.cfg.Lookup.Closest(paths), quorum, p.record(now, key, value))
+	p.outcomes.firstEnded(store.KindValue, key, err)
 	if len(receipt.Stored) > 0 {
 		p.keep(ctx, now, publicationID{store.KindValue, string(key)}, value, receipt)
 	}
@@ -170,6 +173,14 @@ func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
 // a lifetime. A lifetime of 0 means until StopProviding: once a peer has stored the
 // announcement, it is published again.
 func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
+	p.outcomes.first.Add(1)
+	receipt, err := p.announce(ctx, now, key, lifetime)
+	p.outcomes.firstEnded(store.KindProvider, key, err)
+	return receipt, err
+}
+
+// announce is Announce without the outcome.
+func (p *Publisher) announce(ctx context.Context, now time.Time, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
 	if err := p.cfg.Holder.Provide(ctx, key, lifetime, now); err != nil {
 		return deliver.Receipt{}, err
 	}

@@ -81,6 +81,7 @@ const rate = (count) => (now, before) => Math.max(0, count(now) - count(before))
 const charts = [
   { name: "requests a second", lines: [["sent", rate(sum(["requests", "probes"]))], ["answered", rate(sum(inbound))]] },
   { name: "bytes of messages a second", lines: [["received", rate(sum(["bytes_in"]))], ["sent", rate(sum(["bytes_out"]))]] },
+  { name: "published a second", lines: [["done", rate(sum(["published"]))], ["failed", rate(sum(["publish_failed"]))]] },
   { name: "dials a second", lines: [["begun", rate(sum(["dials"]))], ["failed", rate(sum(["dials_failed"]))]] },
   { name: "now", lines: [["connections", (s) => s.connections], ["contacts", (s) => s.contacts]] },
 ];
@@ -127,6 +128,15 @@ const jobs = {
 const drawDue = (stats) => describe(byId("due"), Object.keys(jobs).filter((n) => `due_${n}_ms` in stats)
   .sort((a, b) => stats[`due_${a}_ms`] - stats[`due_${b}_ms`]).map((n) => [jobs[n], `in ${duration(stats[`due_${n}_ms`])}`]));
 
+function drawPublishing(s) {
+  const f = s.last_failure;
+  describe(byId("publishing"), [
+    ["scheduled", s.publications], ["due within an hour", s.next_hour], ["overdue", s.overdue], ["under way", s.under_way],
+    ["published since the start", s.published], ["failed since the start", s.publish_failed],
+    ["last failure", f ? `${new Date(f.at).toLocaleTimeString()} ${f.kind} ${f.key || f.keyhex}: ${f.reason}` : "none"],
+  ]);
+}
+
 const mostHeld = 50; // entries that are shown
 
 async function showHeld() {
@@ -143,9 +153,10 @@ async function showHeld() {
 
 async function refresh() {
   try {
-    const [id, table, stats] = await Promise.all([api("/v1/id"), api("/v1/table"), api("/v1/stats")]);
+    const [id, table, stats, publishing] = await Promise.all(["id", "table", "stats", "provide/status"].map((path) => api(`/v1/${path}`)));
     drawCharts(stats);
     drawDue(stats);
+    drawPublishing(publishing);
     self = id.id;
     byId("network").textContent = id.network;
     byId("self").textContent = id.id;
