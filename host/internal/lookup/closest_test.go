@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kad/kad/host/internal/call"
 	"github.com/go-kad/kad/host/internal/call/calltest"
+	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
@@ -306,6 +307,29 @@ func TestClosestNeedsAnswers(t *testing.T) {
 				}
 				time.Sleep(20 * time.Second)
 			})
+		})
+	}
+}
+
+// On a machine whose timers are late, all of the closest peers are waited for, as they may be late
+// for the same reason.
+func TestClosestOnLateMachine(t *testing.T) {
+	for late, whole := range map[time.Duration]bool{0: false, 3 * patientFrom: true} {
+		synctest.Test(t, func(t *testing.T) {
+			n, ids := newNetwork(t)
+			n.cfg.Pulse = roomtest.NewPulse(t, late)
+			n.cfg.Pulse.Begin()
+			defer n.cfg.Pulse.End()
+			near := nearest("key", ids)
+			for _, id := range near[:testK/2-1] {
+				n.net.Add(id, calltest.After(6*time.Second, calltest.Knows(testK, ids...)))
+			}
+			time.Sleep(5 * time.Second) // until the lateness is known
+			found, err := n.Closest(0)(t.Context(), []byte("key"), nil)
+			if err != nil || slices.Equal(peersOf(found), near) != whole {
+				t.Errorf("timers are late by %v: found %v, %v; all of %v: %v", n.cfg.Pulse.Lateness(), peersOf(found), err, near, whole)
+			}
+			time.Sleep(20 * time.Second)
 		})
 	}
 }
