@@ -69,13 +69,18 @@ var (
 	// errNotClosest reports that a lookup did not find all of the closest peers.
 	errNotClosest = errors.New("not the closest peers")
 
-	// errLate reports that it says so: peers had not answered when it ended.
-	errLate = errors.New("some are late")
+	// errUnsure reports that it says so: peers were late when it ended, or it is not sure.
+	errUnsure = errors.New("it is not sure")
 )
 
-// mostLate is the share of the lookups that may lack closest peers that are late: of 1 000 on 2
-// processors that do other work too, it is 27.
-const mostLate = 0.25
+const (
+	// sure is the confidence of a lookup that is to be right in 99 of 100 cases.
+	sure = 0.99
+
+	// mostUnsure is the share of the lookups that may lack closest peers, and say so: it was 86 %
+	// before lookups on a late machine waited for all. On 2 processors, 1 and 2 % do.
+	mostUnsure = 0.1
+)
 
 // seek looks for one of what is kept, and returns what is wrong with the answer. It asks for
 // the provider, the value, or the closest of all nodes, by turns.
@@ -103,8 +108,8 @@ func (f *fleet) seek(ctx context.Context, k kept, seeker *kad.DHT, n int) error 
 		}
 		if err := areClosest(found, closestOf(others, []byte(k.key))); err != nil {
 			stats := trace.Stats()
-			if stats.Late > 0 {
-				err = fmt.Errorf("%w: %w", errLate, err)
+			if stats.Late > 0 || stats.Confidence < sure {
+				err = fmt.Errorf("%w: %w", errUnsure, err)
 			}
 			return fmt.Errorf("%w, with %d late, and confidence %.4f", err, stats.Late, stats.Confidence)
 		}
@@ -152,8 +157,8 @@ func TestAreClosest(t *testing.T) {
 }
 
 // Operations of all nodes of one process that begin at the same moment are slow where there is
-// too little processor time, and none fails or is wrong: a lookup finds the closest of all nodes, or
-// says that peers are late.
+// too little processor time, and none fails or is wrong. A lookup that does not find the closest of
+// all nodes says so.
 // The test of a limiter in package lookup is the quick form of it.
 func TestBurst(t *testing.T) {
 	const size, seed = 40, 1
@@ -167,15 +172,17 @@ func TestBurst(t *testing.T) {
 	there := f.keep(ctx, t, size/2)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	start := time.Now()
-	var wrong, incomplete, latest atomic.Int64
+	var wrong, notClosest, unsure, latest atomic.Int64
 	var all sync.WaitGroup
 	for n := range operations {
 		what, seeker := there[rng.IntN(len(there))], f.nodes[size/2+rng.IntN(size/2)]
 		all.Go(func() {
 			err := f.seek(ctx, what, seeker, n)
 			switch {
-			case errors.Is(err, errLate):
-				incomplete.Add(1)
+			case errors.Is(err, errUnsure):
+				unsure.Add(1)
+			case errors.Is(err, errNotClosest):
+				notClosest.Add(1)
 			case err != nil && wrong.Add(1) <= 10:
 				t.Log(err)
 			}
@@ -186,8 +193,12 @@ func TestBurst(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("%d operations took %v; timers were late by up to %v", operations, time.Since(start).Round(time.Millisecond), time.Duration(latest.Load()).Round(time.Millisecond))
-	t.Logf("%d of %d lookups lack closest peers that are late", incomplete.Load(), operations/4)
-	if wrong.Load() > 0 || float64(incomplete.Load()) > mostLate*float64(operations/4) {
-		t.Errorf("%d of %d operations failed, or were wrong; %d of %d lookups are incomplete", wrong.Load(), operations, incomplete.Load(), operations/4)
+	lookups := float64(operations / 4)
+	t.Logf("%d of %.0f lookups lack closest peers; of these, %d do not say so", unsure.Load()+notClosest.Load(), lookups, notClosest.Load())
+	if float64(unsure.Load()) > mostUnsure*lookups || float64(notClosest.Load()) > (1-sure)*lookups {
+		t.Error("too many lookups lack closest peers")
+	}
+	if wrong.Load() > 0 {
+		t.Errorf("%d of %d operations failed, or were wrong", wrong.Load(), operations)
 	}
 }
