@@ -52,6 +52,11 @@ func testDiagnoseAsks(t *testing.T) {
 	g := diagnose(t, nodes[3])
 	if g.Asked != maxAskedOfUs || g.Told != maxAskedOfUs || g.Mode != ModeServer || len(g.Addrs) == 0 {
 		t.Errorf("server: %+v", g)
+		for i, d := range nodes {
+			t.Logf("node %d has it: %v, and is connected to it: %v", i, d.table.Has(nodes[3].ID()), d.table.Connected(nodes[3].ID()))
+			resp, err := nodes[3].call.Request(t.Context(), nil, routing.ContactOf(d.ID()), protocol.FindNode{Target: []byte(nodes[3].ID())}, nil)
+			t.Logf("... and answers %+v, %v", resp, err)
+		}
 	}
 	advises(t, g)
 
