@@ -210,9 +210,9 @@ type Config struct {
 	// MaxPerGroup bounds the contacts of one network (IPv4 /24, IPv6 /48) in a bucket, against
 	// an attacker that runs many peers in one place. The whole table has bounds, too: see
 	// routing.TableConfig. Private addresses are exempt. If zero, 2. If negative, neither a
-	// bucket nor the table has a bound. Set that where more than 100 servers have public addresses
-	// of one /16 or /32, and few servers have others: a table holds 80 of one. Lookups among 200
-	// such servers found 18 of the 20 closest.
+	// bucket nor the table has a bound. Set it to -1 where most servers, and more than 80, have
+	// public addresses of one IPv4 /16 or IPv6 /32, and all peers can be trusted, as with a swarm
+	// key: a table holds 80 of one. Lookups among 200 such servers found 18 of the 20 closest.
 	MaxPerGroup int
 }
 

@@ -33,7 +33,8 @@ type Progress struct {
 	Failed int // of these, the ones whose result is an error
 
 	// Part is how much of the key space is done, from 0 to 1, for what was read at a time: up to
-	// 32 768 contents, or 16 MiB of values. It begins anew with the next ones.
+	// 32 768 contents, or 16 MiB of values. It begins anew with the next ones. A content that is
+	// no CID has no part in it.
 	Part float64
 }
 
@@ -69,6 +70,12 @@ func (p *progress) done(err error) Progress {
 	return p.Progress
 }
 
+// refused counts what is read and not published, and returns the progress.
+func (p *progress) refused() Progress {
+	p.Read, p.Done, p.Failed = p.Read+1, p.Done+1, p.Failed+1
+	return p.Progress
+}
+
 // AnnounceMany is [DHT.Announce] for any number of contents. It yields what became of each,
 // in no order, as soon as that is known, and reads the next contents as fast as the results
 // are read. It holds up to 32 768 contents in memory, sorts them by the key space, and looks
@@ -96,8 +103,7 @@ func (d *DHT) AnnounceMany(ctx context.Context, contents iter.Seq[cid.Cid]) iter
 			for c := range contents {
 				key, err := providerKey(c)
 				if err != nil {
-					count.read()
-					if !yield(Published{Content: c, Err: err, Progress: count.done(err)}) {
+					if !yield(Published{Content: c, Err: err, Progress: count.refused()}) {
 						return
 					}
 					continue
@@ -156,7 +162,7 @@ func publishMany(ctx context.Context, d *DHT, yield func(Published) bool, count 
 const withdrawing = 64
 
 // StopProvidingMany is [DHT.StopProviding] for any number of contents, 64 of them at a time. It
-// goes on after a failure. The error says how many contents failed, and wraps the first failure.
+// goes on after a failure. The error says how many withdrawals failed, and wraps the first failure.
 // It ends with ctx, or when the node is closed, and the error then wraps the cause, too.
 func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid]) error {
 	ctx, end, err := d.tasks.Begin(ctx)
@@ -177,8 +183,8 @@ func (d *DHT) StopProvidingMany(ctx context.Context, contents iter.Seq[cid.Cid])
 	case n == 0:
 		return first // nil, or the cause
 	case ended != nil && !errors.Is(first, ended):
-		return fmt.Errorf("%w: %d of the contents were not withdrawn, the first one: %w", ended, n, first)
+		return fmt.Errorf("%w: ended early; %d withdrawals have failed, the first one: %w", ended, n, first)
 	default:
-		return fmt.Errorf("kad: %d of the contents were not withdrawn, the first one: %w", n, first)
+		return fmt.Errorf("kad: %d withdrawals have failed, the first one: %w", n, first)
 	}
 }

@@ -34,10 +34,13 @@ func TestProgress(t *testing.T) {
 	for range 2 {
 		p.read()
 	}
-	if got, want := p.done(nil), (Progress{Read: 6, Done: 5, Failed: 3, Part: 0.5}); got != want {
+	if got, want := p.refused(), (Progress{Read: 7, Done: 5, Failed: 4, Part: 1}); got != want {
+		t.Errorf("%+v after what is not published, want %+v", got, want)
+	}
+	if got, want := p.done(nil), (Progress{Read: 7, Done: 6, Failed: 4, Part: 0.5}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	for total, want := range map[int]time.Duration{0: 0, 5: 0, 10: time.Minute} {
+	for total, want := range map[int]time.Duration{0: 0, 6: 0, 12: time.Minute} {
 		if got := p.Left(time.Minute, total); got != want {
 			t.Errorf("%v left of %d, want %v", got, total, want)
 		}
@@ -103,7 +106,7 @@ func testStopProvidingMany(t *testing.T) {
 	held.failing = string(contents[5].Hash())
 	began := time.Now()
 	err := d.StopProvidingMany(t.Context(), slices.Values(append(slices.Clone(contents), cid.Undef)))
-	if !errors.Is(err, errStore) && !errors.Is(err, errNoCID) || !strings.Contains(err.Error(), "2 of the contents") {
+	if !errors.Is(err, errStore) && !errors.Is(err, errNoCID) || !strings.Contains(err.Error(), "2 withdrawals") {
 		t.Errorf("%v, want the first of 2 failures", err)
 	}
 	if took := time.Since(began); took > 4*time.Second || held.most.Load() != withdrawing {

@@ -75,7 +75,7 @@ type Stats struct {
 	DialsQueued    int  // dials that wait for their turn: see Config.MaxDials
 	Relays         int  // relays that have a reservation for this node
 
-	Publications         int // records and announcements of this node, to be published again
+	Publications         int // records and announcements of this node, to be published again, or for the first time by AnnounceMany or PutMany
 	PublicationsOverdue  int // of these, the ones that are due, and wait for the network, or for others before them
 	PublicationsNextHour int // of these, the ones that are due within an hour from now, and not overdue
 	PublicationsUnderWay int // records and announcements being published now, for the first time or again
@@ -111,7 +111,8 @@ type Stats struct {
 
 // A PublishFailure says which publication of a node failed, when and why. The zero value means
 // that none has failed. A publication that is repeated, or is one of AnnounceMany or PutMany, is
-// tried again within about 10 minutes, unless its value is not valid, or a better one is known.
+// tried again within about 10 minutes, unless its value is not valid, a better one is known, or
+// Config.RepublishInterval is negative. One that its caller has stopped has not failed.
 type PublishFailure struct {
 	At   time.Time
 	Kind store.Kind // KindValue or KindProvider

@@ -83,6 +83,10 @@ const minAskedFor = 20
 // failure can bring the lookup further.
 const maxWait = time.Minute
 
+// lacksWait is how long Next says to wait while the lookup persists: what its caller lacks may
+// change without an answer.
+const lacksWait = time.Second
+
 // A Lookup finds the K contacts closest to a target. It sends nothing: Next returns
 // which contact to ask, and Answered and Failed record what came of that.
 //
@@ -179,7 +183,7 @@ func (l *Lookup) Next(now time.Time) Action {
 			return Action{Kind: Wait, Until: until}
 		}
 		if l.awaitsNear() {
-			return Action{Kind: Wait, Until: now.Add(maxWait)}
+			return Action{Kind: Wait, Until: now.Add(lacksWait)}
 		}
 	}
 	if over && !overrun && l.widen() {

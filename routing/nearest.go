@@ -61,7 +61,7 @@ func (l *Lookup) Poll() (known, told int) {
 }
 
 // Persist has the lookup go on while one of the closest contacts that have not failed may
-// still answer, however late, as long as lacks reports true: its caller has found nothing yet,
+// still answer, however late, as long as lacks reports true: its caller has found too little yet,
 // and what it looks for may be there. Such a request is not dropped for another one. Its
 // caller bounds how long a request lasts.
 //

@@ -45,8 +45,7 @@ func (o *order) take(number uint64, data []byte) [][]byte {
 }
 
 // crowded reports whether more messages wait than a peer repeats. As long as they are no more,
-// the peer may repeat the missing ones: the first ones of its repeats get lost if its link ends
-// just then.
+// the peer may repeat the missing ones. They were lost, for example, with a link that ended.
 func (o *order) crowded() bool { return len(o.early) > minRecent && o.bytes > maxRecentBytes }
 
 // due returns the messages that need not wait.

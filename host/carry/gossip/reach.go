@@ -84,9 +84,9 @@ func (t *Topic) greet(first uint64) {
 }
 
 // repeatRecent sends the hello and the last messages again, from the first on that a peer may have
-// missed of those that have joined just now. Peers that have received them drop them. If such a
-// peer gets another link meanwhile, it begins anew, once: the first of them went to the link before,
-// and the others do not wait for them for longer than gapTimeout.
+// missed of those that have joined just now. Peers that have received them drop them. If the
+// link of such a peer is replaced meanwhile, all is sent again, once: the first messages went over
+// the link before, and the receiver waits for them only for gapTimeout.
 func (t *Topic) repeatRecent() {
 	first, links := t.sent+1, make(map[peer.ID]uint64)
 	for id, m := range t.members {

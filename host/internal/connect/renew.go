@@ -25,8 +25,8 @@ import (
 
 const (
 	// renewInterval is how often a host behind a NAT asks anew for its address, and
-	// renewPause how often at most, when holes cannot be punched: that can have other
-	// reasons.
+	// renewPause how often at most, when holes cannot be punched, which can have other reasons, or
+	// when all connections were in use.
 	renewInterval = 3 * time.Minute
 	renewPause    = 20 * time.Second
 
@@ -77,7 +77,8 @@ func (c *Connector) PunchFailed() {
 
 // renew closes the idle connections that are open for longest, and opens them again. If
 // there are too few, it connects to contacts that are not connected. If it finds none of either,
-// since all connections are in use, it comes again soon: a stream of a request is kept for seconds.
+// since all connections are in use, it comes again after renewPause: a stream of a request is kept
+// for seconds.
 func (c *Connector) renew(ctx context.Context) error {
 	conns := c.renewable()
 	idle := slices.DeleteFunc(slices.Clone(conns), func(conn network.Conn) bool { return len(conn.GetStreams()) > 0 })

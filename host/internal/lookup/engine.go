@@ -162,8 +162,8 @@ type Sink struct {
 	Taken   func(ctx context.Context) bool                   // waits, and reports whether all that were added have stored the record
 }
 
-// patientFrom is from which lateness of the machine on [Engine.Closest] waits for all of the k
-// closest: of 1 000 lookups of 40 nodes of one process, at once with 3 000 other operations on 2
+// patientFrom is the lateness of timers from which on [Engine.Closest] waits for all of the k
+// closest that are connected: of 1 000 lookups of 40 nodes of one process, at once with 3 000 other operations on 2
 // busy processors, 857 lacked some of them before, and 27 do now.
 const patientFrom = 20 * time.Millisecond
 
@@ -176,8 +176,8 @@ type Closest func(ctx context.Context, preimage []byte, to *Sink) ([]routing.Con
 // Closest returns what finds the k closest peers by one lookup with so many paths; 0 is
 // one path, and allows what is remembered. It is an error if no peer answers. If nothing is
 // sent to the closest, it waits for late peers until more than half of the k closest that are
-// known have answered, and for all of them on a machine whose timers are late. If no more than half
-// do, it returns them, and an [*UnansweredError].
+// known have answered, and for all of them that are connected while the timers of the machine are
+// late. If no more than half do, it returns them, and an [*UnansweredError].
 //
 // Peers that an earlier lookup found are asked again only if something has changed. If
 // something is sent to the closest, all are asked, unless a lookup found them in the last

@@ -144,7 +144,7 @@ func (p *Publisher) publishChunk(ctx context.Context, now time.Time, r *run, ite
 		if k.Err == nil && k.unkept != nil {
 			k.Err = fmt.Errorf("kad: published, and not published again, since the store cannot keep it: %w", k.unkept)
 		}
-		p.outcomes.firstEnded(k.Kind, k.Key, k.Err)
+		p.outcomes.firstEnded(ctx, k.Kind, k.Key, k.Err)
 	}
 	return all
 }

@@ -82,10 +82,10 @@ func (p *Publisher) Republished() uint64 { return p.republished.Load() }
 func (p *Publisher) Put(ctx context.Context, now time.Time, key, value []byte, paths, quorum int) (deliver.Receipt, error) {
 	p.outcomes.first.Add(1)
 	receipt, err := p.put(ctx, now, p.cfg.Lookup.Closest(paths), quorum, p.record(now, key, value))
-	p.outcomes.firstEnded(store.KindValue, key, err)
 	if len(receipt.Stored) > 0 {
 		p.keep(ctx, now, publicationID{store.KindValue, string(key)}, value, receipt)
 	}
+	p.outcomes.firstEnded(ctx, store.KindValue, key, err)
 	return receipt, err
 }
 
@@ -175,7 +175,7 @@ func (p *Publisher) StopPublishing(ctx context.Context, key []byte) error {
 func (p *Publisher) Announce(ctx context.Context, now time.Time, key []byte, lifetime time.Duration) (deliver.Receipt, error) {
 	p.outcomes.first.Add(1)
 	receipt, err := p.announce(ctx, now, key, lifetime)
-	p.outcomes.firstEnded(store.KindProvider, key, err)
+	p.outcomes.firstEnded(ctx, store.KindProvider, key, err)
 	return receipt, err
 }
 

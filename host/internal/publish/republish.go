@@ -88,7 +88,7 @@ func (p *Publisher) announceAgain(ctx context.Context, now time.Time, r *run, al
 		} else {
 			log.Debugw("republish", "key", k.Key, "error", k.Err)
 		}
-		p.outcomes.ended(k.Kind, k.Key, k.Err)
+		p.outcomes.ended(ctx, k.Kind, k.Key, k.Err)
 	}
 	p.settleAll(ctx, now, all)
 }
@@ -112,7 +112,7 @@ func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t tic
 			p.republished.Add(1)
 		}
 	}
-	p.outcomes.ended(t.kind, []byte(t.key), err)
+	p.outcomes.ended(ctx, t.kind, []byte(t.key), err)
 	return errors.Join(err, p.settle(context.WithoutCancel(ctx), now, t, pub, receipt, err))
 }
 

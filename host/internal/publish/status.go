@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,8 +50,12 @@ type outcomes struct {
 	last              Failure
 }
 
-// ended counts a publication that has ended with an error or nil.
-func (o *outcomes) ended(kind store.Kind, key []byte, err error) {
+// ended counts a publication that has ended with an error or nil. One that was stopped, with its
+// ctx, has not failed.
+func (o *outcomes) ended(ctx context.Context, kind store.Kind, key []byte, err error) {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
 	tasks.Locked(&o.mu, func(now time.Time) {
 		if err == nil {
 			o.succeeded++
@@ -61,9 +67,9 @@ func (o *outcomes) ended(kind store.Kind, key []byte, err error) {
 }
 
 // firstEnded is ended for a publication that first counts.
-func (o *outcomes) firstEnded(kind store.Kind, key []byte, err error) {
+func (o *outcomes) firstEnded(ctx context.Context, kind store.Kind, key []byte, err error) {
 	o.first.Add(-1)
-	o.ended(kind, key, err)
+	o.ended(ctx, kind, key, err)
 }
 
 // status returns what the agenda knows of a Status. Soon counts the publications that are due within

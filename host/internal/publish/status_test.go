@@ -91,8 +91,18 @@ func TestStatus(t *testing.T) {
 			_, err := n.Announce(t.Context(), time.Now(), []byte("another"), 0)
 			done <- err
 		}()
+		stopped, stop := context.WithCancel(t.Context())
+		go func() {
+			_, err := n.Announce(stopped, time.Now(), []byte("stopped"), 0)
+			done <- err
+		}()
 		time.Sleep(time.Second)
-		check("while all are published again, and one for the first time", Status{Publications: 3, UnderWay: 4, Succeeded: 2, Failed: 1})
+		check("while all are published again, and two for the first time", Status{Publications: 3, UnderWay: 5, Succeeded: 2, Failed: 1})
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("stopped: %v", err)
+		}
+		check("after one of them was stopped, which is no failure", Status{Publications: 3, UnderWay: 4, Succeeded: 2, Failed: 1})
 		close(hung)
 		if err := <-done; err != nil {
 			t.Fatal(err)
