@@ -124,8 +124,8 @@ func countLines(r io.Reader) (count int, err error) {
 	if _, err := f.Seek(begin, io.SeekStart); err != nil {
 		return 0, err
 	}
-	if lines.Err() != nil {
-		return 0, nil // a line is too long, of which the API says so
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return 0, nil // the API says so
 	}
-	return count, nil
+	return count, lines.Err()
 }
