@@ -162,7 +162,7 @@ func TestConfidenceOfRecentContacts(t *testing.T) {
 		for i := range seeds {
 			seeds[i].Connected = true
 		}
-		MarkRecent(seeds)
+		MarkRecent(0, seeds)
 		cfg := LookupConfig{K: 20, Size: Estimate{Nodes: 0x1p251, Error: 0.05}, Failing: tt.failing}
 		l := NewLookup("self", target, seeds, cfg)
 		for l.Result().End == Running {

@@ -103,10 +103,12 @@
 //   - Consequence: 336 ms a lookup among honest nodes instead of 414 ms.
 //   - What would change it: attacks that are seen.
 //
-// The result of a lookup is used again for five minutes.
+// The result of a lookup is used again for five minutes, and believed for one.
 //
 //   - Context: the same key, or one near it, is often looked up soon after.
-//   - Decision: three contacts of an earlier result are asked; if two confirm it, it holds.
-//   - Consequence: 3 requests and 105 ms; one newcomer or loss, and all are asked.
-//   - What would change it: networks whose neighbourhoods change within minutes.
+//   - Decision: three contacts of a result of the last minute are asked; if two confirm it, it
+//     holds. A result that is likely incomplete is not used.
+//   - Consequence: 3 requests and 105 ms; one newcomer or failure, and all are asked. Where a fifth
+//     has just died, believed for five minutes, results lacked 2 to 6 % of the closest, and now 1 %.
+//   - What would change it: networks whose neighbourhoods change within seconds.
 package routing

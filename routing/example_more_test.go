@@ -250,7 +250,7 @@ func ExampleTable_Changes() {
 func ExampleMarkRecent() {
 	found := crowd(2)
 	found[0].Connected = true
-	routing.MarkRecent(found)
+	routing.MarkRecent(10*time.Second, found)
 	fmt.Println(found[0].Recent, found[1].Recent)
 	// Output: true false
 }

@@ -75,7 +75,7 @@ func (l *Lookup) move(c *candidate, to state) {
 	if to == slow {
 		l.overdue = append(l.overdue, c)
 	}
-	if c.Recent && to != answered {
+	if to != answered {
 		l.changed = true
 	}
 	if place := l.known[c.ID]; c.polls && to != answered && place.state == fresh {

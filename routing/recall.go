@@ -10,7 +10,8 @@ const (
 	// they found, that is 1 MB at most.
 	maxRecalled = 256
 
-	// justNow is how old a result may be at most to be returned by JustFound.
+	// justNow is how old a result is at most whose contacts still answer, as a rule: see
+	// [Recall.JustFound] and [MarkRecent].
 	justNow = time.Minute
 
 	// recallAge is how long results are remembered by default.
@@ -54,9 +55,10 @@ func (r *Recall) remember(since time.Time, key Key, closest []Contact) {
 // Learn remembers the result of a lookup of key, if it has found k contacts, or all
 // that there are; recalled is when the seeds taken from an earlier lookup last
 // answered. If some of the seeds are in the result unasked, the result is as old as
-// they are. A crowd is not remembered: each lookup looks beyond it.
+// they are. A result that is likely incomplete is not remembered, nor is a crowd: each lookup
+// looks beyond it.
 func (r *Recall) Learn(now, recalled time.Time, key Key, k int, result Result) {
-	if result.Crowded {
+	if result.Crowded || result.allAnswered() && result.unsure() {
 		return
 	}
 	ended := result.End == Converged || result.End == Exhausted
@@ -108,11 +110,12 @@ func (r *Recall) JustFound(now time.Time, key Key) []Contact {
 }
 
 // MarkRecent sets Recent of the contacts from [Recall.Near] that are still connected
-// and not in doubt. If others confirm them, they need not be
-// asked again.
-func MarkRecent(recalled []Contact) {
+// and not in doubt, if they answered less than a minute before; age is how long ago that was. If
+// others confirm them, they need not be asked again. A connection shows less: that to a host
+// without power stays open for minutes.
+func MarkRecent(age time.Duration, recalled []Contact) {
 	for i := range recalled {
-		recalled[i].Recent = recalled[i].Connected && !recalled[i].Doubtful
+		recalled[i].Recent = age < justNow && recalled[i].Connected && !recalled[i].Doubtful
 	}
 }
 
@@ -121,6 +124,12 @@ func (r Result) allAnswered() bool {
 	n := len(r.Closest)
 	return len(r.Answered) >= n && slices.EqualFunc(r.Closest, r.Answered[:n],
 		func(a, b Contact) bool { return a.ID == b.ID })
+}
+
+// unsure reports whether the lookup has likely missed some of the closest, as far as it knows
+// the size of the network.
+func (r Result) unsure() bool {
+	return r.End == Converged && r.Confidence > 0 && r.Confidence < certain
 }
 
 // forget drops the results that are too old.

@@ -102,6 +102,8 @@ func TestRecallLearns(t *testing.T) {
 		since  time.Time // zero: it is not remembered
 	}{
 		{"all answered", Result{End: Converged, Closest: found, Answered: found}, now},
+		{"all answered, and some are likely missed", Result{End: Converged, Closest: found, Answered: found, Confidence: certain - 0.01}, time.Time{}},
+		{"all answered, and likely none is missed", Result{End: Converged, Closest: found, Answered: found, Confidence: certain}, now},
 		{"some are confirmed", Result{End: Converged, Closest: found, Answered: found[:3]}, before},
 		{"others answered", Result{End: Converged, Closest: found, Answered: append(found[:19:19], contact(2000))}, before},
 		{"there are no more", Result{End: Exhausted, Closest: found[:5], Answered: found[:5], Confidence: 1}, now},
@@ -120,13 +122,15 @@ func TestRecallLearns(t *testing.T) {
 	}
 }
 
-// Contacts that are connected and not in doubt can be confirmed.
+// Contacts that are connected and not in doubt can be confirmed, if they answered just now.
 func TestMarkRecent(t *testing.T) {
-	contacts := []Contact{{}, {Connected: true}, {Connected: true, Doubtful: true}, {Doubtful: true, Recent: true}}
-	MarkRecent(contacts)
-	for i, c := range contacts {
-		if c.Recent != (i == 1) {
-			t.Errorf("contact %d is recent: %v", i, c.Recent)
+	for _, age := range []time.Duration{0, justNow - 1, justNow} {
+		contacts := []Contact{{}, {Connected: true}, {Connected: true, Doubtful: true}, {Doubtful: true, Recent: true}}
+		MarkRecent(age, contacts)
+		for i, c := range contacts {
+			if c.Recent != (i == 1 && age < justNow) {
+				t.Errorf("after %v, contact %d is recent: %v", age, i, c.Recent)
+			}
 		}
 	}
 }

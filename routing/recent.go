@@ -14,8 +14,9 @@ const (
 	presumeFailing = 0.05
 )
 
-// presumed reports whether c counts as if it had answered: it answered an earlier
-// lookup, and the contacts that were asked again report no change.
+// presumed reports whether c counts as if it had answered: it answered an earlier lookup, the
+// contacts that were asked again report no change, and no contact has failed. When one has, the
+// contacts that take its place are farther away, and the ones that were asked may not know them.
 func (l *Lookup) presumed(c *candidate) bool {
 	if !c.Recent || l.changed || l.cfg.Failing > presumeFailing {
 		return false

@@ -39,7 +39,7 @@ func (s *search) start() {
 	seeds := append(recalled, table.Seeds(s.target, routing.SeedFactor*cfg.K)...)
 	w.judge(s.from, seeds)
 	if s.confirm {
-		routing.MarkRecent(seeds[:len(recalled)])
+		routing.MarkRecent(w.time().Sub(since), seeds[:len(recalled)])
 	}
 	table.Refreshed(w.time(), self.Key.CPL(s.target))
 	s.life = w.session(s.from).number

@@ -114,11 +114,11 @@ func (e *Engine) prepare(preimage []byte, req protocol.Request, p Plan) (*Search
 	if len(seeds) == 0 {
 		return nil, e.cfg.Table.NotReady(nil) // the table was emptied just now
 	}
-	recalled, since := e.recall.near(key)
+	recalled, since, age := e.recall.near(key)
 	seeds = append(recalled, seeds...)
 	e.cfg.Table.Expect(seeds)
 	if p.Recall {
-		routing.MarkRecent(seeds[:len(recalled)])
+		routing.MarkRecent(age, seeds[:len(recalled)])
 	}
 	s := &Search{
 		engine: e, key: key, req: req, turn: call.NewTurn(), named: make(map[peer.ID]named), recalled: since,
@@ -260,11 +260,14 @@ func (r *recall) learn(recalled time.Time, key routing.Key, result Result) {
 	r.found.Learn(result.Ended, recalled, key, r.k, result.Result)
 }
 
-// near returns the result of an earlier lookup of a key near to key, and since when its
-// contacts have answered; nil if there is none.
-func (r *recall) near(key routing.Key) (closest []routing.Contact, since time.Time) {
-	tasks.Locked(&r.mu, func(now time.Time) { closest, since = r.found.Near(now, key) })
-	return closest, since
+// near returns the result of an earlier lookup of a key near to key, since when its contacts
+// have answered, and how long ago that is; nil if there is none.
+func (r *recall) near(key routing.Key) (closest []routing.Contact, since time.Time, age time.Duration) {
+	tasks.Locked(&r.mu, func(now time.Time) {
+		closest, since = r.found.Near(now, key)
+		age = now.Sub(since)
+	})
+	return closest, since, age
 }
 
 // justFound returns the result of a lookup of key of the last minute; nil if there is
