@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	kad "github.com/go-kad/kad/host"
+	"github.com/go-kad/kad/protocol"
 )
 
 // The routing table, bucket by bucket.
@@ -207,12 +209,16 @@ func ExampleAddLimits() {
 
 // An operation that fails because too few peers have answered says how many did.
 func ExampleUnansweredError() {
-	ann, bob, stop := startTwo(kad.Config{RequestTimeout: time.Second})
+	var refuses atomic.Bool
+	ann, _, stop := startTwo(kad.Config{RequestTimeout: time.Second, OnRequest: func(network.Conn, protocol.Request) error {
+		if refuses.Load() {
+			return errors.New("not now")
+		}
+		return nil
+	}})
 	defer stop()
 
-	if err := bob.Host().Network().Close(); err != nil { // bob is gone, and ann does not know yet
-		panic(err)
-	}
+	refuses.Store(true) // bob answers no more
 	missing, err := peer.Decode("12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x")
 	if err != nil {
 		panic(err)
