@@ -320,7 +320,8 @@ type LookupStats struct {
 	// are alive, from 0 to 1, by the estimated size of the network; of several
 	// lookups, the lowest. It is low if a lookup was ended before it had converged, for
 	// instance by the [Quorum] of a get, or took over the result of an earlier lookup. It is 0
-	// without lookups, and while the size of the network is unknown.
+	// without lookups, while the size of the network is unknown, and if a peer that may be among the
+	// closest could not be asked for lack of something here: see Unasked.
 	Confidence float64
 
 	// Crowded says that more peers are near the key of a lookup than chance brings there:

@@ -1,6 +1,9 @@
 package routing
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// enough is the confidence at which a lookup looks no further.
@@ -136,10 +139,11 @@ func (l *Lookup) confidence(p *path) float64 {
 // overall returns the confidence of the lookup: that of its best path, since a path of
 // liars cannot hide what another finds, and that the contacts which were not asked again
 // still answer. Without the size of the network it is 0, unless the lookup is exhausted:
-// that all of the closest have answered does not show that there are no others.
+// that all of the closest have answered does not show that there are no others. It is 0 too if
+// one that could not be asked may be among them.
 func (l *Lookup) overall() float64 {
 	switch {
-	case l.end == Exhausted && l.leftOut():
+	case l.end == Exhausted && l.leftOut(), l.unasked():
 		return 0
 	case l.end == Exhausted: // there are no others to compare with
 		return float64(len(l.answered)) / float64(max(1, len(l.answered)+len(l.overdue)))
@@ -151,6 +155,17 @@ func (l *Lookup) overall() float64 {
 		best = max(best, l.confidence(p))
 	}
 	return best * l.present()
+}
+
+// unasked reports whether a request failed here to a contact that may be among the K closest.
+func (l *Lookup) unasked() bool {
+	if len(l.hindered) == 0 {
+		return false
+	}
+	closest := l.closest()
+	return slices.ContainsFunc(l.hindered, func(c *candidate) bool {
+		return c.state == failed && (len(closest) < l.k || l.target.Compare(c.Key, closest[l.k-1].Key) < 0)
+	})
 }
 
 // leftOut reports whether a lookup that is exhausted, with fewer than K contacts, may have heard

@@ -149,6 +149,45 @@ func TestConfidenceOfExhausted(t *testing.T) {
 	}
 }
 
+// A contact that could not be asked because of a failure here may be alive: where it may be among
+// the closest, there is no confidence.
+func TestConfidenceOfHindered(t *testing.T) {
+	for _, tt := range []struct {
+		hindered string
+		size     float64
+		sure     bool
+	}{{"1", 0x1p253, false}, {"2", 0x1p253, false}, {"3", 0x1p253, true}, {"3", 0, false}, {"1", 0, false}} {
+		l := NewLookup("self", target, span(1, 3), LookupConfig{K: 2, Alpha: 3, Size: Estimate{Nodes: tt.size, Error: 0.05}})
+		for l.Result().End == Running {
+			asked, next := asks(l, epoch)
+			for _, id := range asked {
+				if id == tt.hindered {
+					l.Hindered(peer.ID(id))
+				} else {
+					l.Answered(peer.ID(id), span(1, 3))
+				}
+			}
+			if len(asked) == 0 && next.Kind == Wait {
+				t.Fatalf("%+v: it does not end", tt)
+			}
+		}
+		if r := l.Result(); r.Confidence > 0 != tt.sure {
+			t.Errorf("%+v: confidence is %v, closest are %v", tt, r.Confidence, ids(r.Closest))
+		}
+	}
+	l := NewLookup("self", target, span(1, 3), LookupConfig{})
+	asks(l, epoch)
+	l.Answered("1", nil)
+	l.Answered("2", nil)
+	if !l.Hindered("3") || l.Hindered("3") {
+		t.Error("want true for an answer that was awaited alone")
+	}
+	expectEnd(t, l, Exhausted, ps(1, 2)...)
+	if r := l.Result(); r.Confidence != 0 || r.Failed != 1 {
+		t.Errorf("exhausted: confidence is %v, %d failed", r.Confidence, r.Failed)
+	}
+}
+
 // What an earlier lookup has found, and was not asked again, may be gone: three answers say
 // little of the other contacts. Where many fail, all are asked.
 func TestConfidenceOfRecentContacts(t *testing.T) {

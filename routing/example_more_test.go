@@ -254,3 +254,15 @@ func ExampleMarkRecent() {
 	fmt.Println(found[0].Recent, found[1].Recent)
 	// Output: true false
 }
+
+// A contact that could not be asked may be one of the closest.
+func ExampleLookup_Hindered() {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	lookup := routing.NewLookup("me", routing.KeyOf([]byte("key")), []routing.Contact{routing.ContactOf("ann"), routing.ContactOf("bob")}, routing.LookupConfig{})
+	for lookup.Next(now).Kind == routing.Ask {
+	}
+	lookup.Answered("ann", nil)
+	lookup.Hindered("bob") // no file descriptor was left for its connection
+	fmt.Println(lookup.Next(now).Kind, lookup.Result().Confidence)
+	// Output: done 0
+}

@@ -116,9 +116,10 @@ type Lookup struct {
 	tardy    int // answers of contacts that were slow
 	hops     int
 	end      End
-	full     bool        // an answer held K contacts, or more
-	lacks    func() bool // see Persist; may be nil
-	events   int         // requests that began, changed or ended, from 1 on
+	full     bool         // an answer held K contacts, or more
+	lacks    func() bool  // see Persist; may be nil
+	events   int          // requests that began, changed or ended, from 1 on
+	hindered []*candidate // requests that failed here
 
 	// Of the recent contacts: asked, answered, and whether there is news of them.
 	checked   int
@@ -293,6 +294,16 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	l.lose(c)
 	l.paths[c.path].note(false)
 	return true
+}
+
+// Hindered is Failed for a request that failed here: a stream, memory or a file descriptor was
+// lacking. That says nothing of id. So the confidence is 0 then, unless K contacts that are closer
+// have answered.
+func (l *Lookup) Hindered(id peer.ID) bool {
+	if c := l.awaited(id); c != nil && c.about == nil {
+		l.hindered = append(l.hindered, c)
+	}
+	return l.Failed(id)
 }
 
 // Stop ends the lookup: its caller has what it wants.

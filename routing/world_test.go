@@ -143,7 +143,11 @@ func TestLookupInAnyOrder(t *testing.T) {
 				l.Connected(j.now, c.ID)
 			case w.dead[c.ID]:
 				j.outstanding = slices.Delete(j.outstanding, i, i+1)
-				l.Failed(c.ID)
+				if rapid.Bool().Draw(t, "here") {
+					l.Hindered(c.ID)
+				} else {
+					l.Failed(c.ID)
+				}
 			default:
 				j.outstanding = slices.Delete(j.outstanding, i, i+1)
 				l.Answered(c.ID, w.names[c.ID])

@@ -89,14 +89,25 @@ func TestRecallIsChecked(t *testing.T) {
 	})
 }
 
-// A lookup in which peers could not be asked for a reason of our own is not remembered.
+// A lookup in which peers could not be asked for a reason of our own is not remembered, and says
+// that it is not sure.
 func TestOwnFailureTeachesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, ids := newNetwork(t)
+		for i := range 20 { // until the size of the network is known
+			n.find(t, fmt.Sprint(i))
+			time.Sleep(call.StragglerTime)
+		}
+		if r, _ := n.find(t, "before"); r.Confidence < 0.9 {
+			t.Errorf("confidence is %v where all answer", r.Confidence)
+		}
+		time.Sleep(6 * time.Minute) // these are remembered no more
 		for _, id := range nearest("key", ids)[:2] {
 			n.net.Add(id, calltest.Fails(syscall.EMFILE))
 		}
-		n.find(t, "key")
+		if r, _ := n.find(t, "key"); r.Unasked < 2 || r.Confidence != 0 {
+			t.Errorf("confidence is %v, %d were not asked", r.Confidence, r.Unasked)
+		}
 		for _, id := range nearest("key", ids)[:2] {
 			n.net.Add(id, calltest.Knows(testK, ids...))
 			if n.expected(id).Doubtful {

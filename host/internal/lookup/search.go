@@ -232,14 +232,16 @@ func (s *Search) settle(ctx context.Context, a answer) {
 
 // fail takes in a request without an answer.
 func (s *Search) fail(ctx context.Context, a answer) {
+	failed := s.lookup.Failed
 	switch call.OutcomeOf(a.err) {
 	case table.Refused:
 		s.refused++
 	case table.OwnFailure, table.Unsent:
 		s.unasked++
+		failed = s.lookup.Hindered
 	case table.Answered, table.Silent, table.Late:
 	}
-	s.lookup.Failed(a.from.ID)
+	failed(a.from.ID)
 	s.tell(func() events.What {
 		return events.LookupFailed{Lookup: s.number, Peer: a.from.ID, Reason: a.err.Error()}
 	})
