@@ -321,7 +321,8 @@ type LookupStats struct {
 	// lookups, the lowest. It is low if a lookup was ended before it had converged, for
 	// instance by the [Quorum] of a get, or took over the result of an earlier lookup. It is 0
 	// without lookups, while the size of the network is unknown, and if a peer that may be among the
-	// closest could not be asked for lack of something here: see Unasked.
+	// closest could not be asked for lack of something here, or was silent while timers were late by
+	// 250 ms or more: see Unasked, and Lateness of [Stats].
 	Confidence float64
 
 	// Crowded says that more peers are near the key of a lookup than chance brings there:

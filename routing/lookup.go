@@ -296,8 +296,8 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	return true
 }
 
-// Hindered is Failed for a request that failed here: a stream, memory or a file descriptor was
-// lacking. That says nothing of id. So the confidence is 0 then, unless K contacts that are closer
+// Hindered is Failed for a request that failed here, or may have: a stream, memory, a file
+// descriptor or processor time was lacking. That says nothing of id. So the confidence is 0 then, unless K contacts that are closer
 // have answered.
 func (l *Lookup) Hindered(id peer.ID) bool {
 	if c := l.awaited(id); c != nil && c.about == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/go-kad/kad/host/internal/call/calltest"
 	"github.com/go-kad/kad/host/internal/roomtest"
 	"github.com/go-kad/kad/host/internal/table"
+	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
@@ -119,6 +120,31 @@ func TestOwnFailureTeachesNothing(t *testing.T) {
 		}
 		n.closestTo(t, n.Closest(0), "key", ids)
 	})
+}
+
+// Peers that do not answer while this machine is starved may be alive: a lookup is not sure that it
+// has found the closest then, and is not remembered.
+func TestFailuresOnStarvedMachine(t *testing.T) {
+	for _, late := range []time.Duration{tasks.StarvedAfter - 1, tasks.StarvedAfter} {
+		synctest.Test(t, func(t *testing.T) {
+			n, ids := newNetwork(t)
+			for i := range 20 { // until the size of the network is known
+				n.find(t, fmt.Sprint(i))
+				time.Sleep(call.StragglerTime)
+			}
+			time.Sleep(6 * time.Minute) // these are remembered no more
+			n.net.Add(nearest("key", ids)[1], calltest.Fails(errors.New("gone")))
+			n.cfg.Pulse = roomtest.NewPulse(t, late)
+			n.cfg.Pulse.Begin()
+			defer n.cfg.Pulse.End()
+			time.Sleep(2 * time.Second) // until that is measured
+			r, _ := n.find(t, "key")
+			known, _, _ := n.recall.near(routing.KeyOf([]byte("key")))
+			if starved := late >= tasks.StarvedAfter; r.Failed != 1 || starved != (r.Confidence == 0) || starved && known != nil {
+				t.Errorf("timers are late by %v: confidence is %v, %d failed, remembered %v", late, r.Confidence, r.Failed, peersOf(known))
+			}
+		})
+	}
 }
 
 // A sink gets the closest peers, some of them before the lookup has ended; right after a

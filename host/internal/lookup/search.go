@@ -123,6 +123,7 @@ type Search struct {
 	number  uint64            // for events
 	refused int
 	unasked int
+	starved bool // a peer was silent while this machine was late itself
 
 	// recalled is when the seeds of an earlier lookup last answered; zero if there are
 	// none.
@@ -182,9 +183,9 @@ func (s *Search) result() Result {
 }
 
 // learn remembers what the lookup has shown, for later ones: nothing if contacts could not
-// be asked.
+// be asked, or were silent while this machine was late.
 func (s *Search) learn(r Result) {
-	if r.Unasked > 0 {
+	if r.Unasked > 0 || s.starved {
 		return
 	}
 	s.engine.cfg.Table.Found(s.recalled, s.key, r.Result)
@@ -239,7 +240,12 @@ func (s *Search) fail(ctx context.Context, a answer) {
 	case table.OwnFailure, table.Unsent:
 		s.unasked++
 		failed = s.lookup.Hindered
-	case table.Answered, table.Silent, table.Late:
+	case table.Silent, table.Late:
+		if s.engine.cfg.Pulse.Starved() { // it may have answered
+			s.starved = true
+			failed = s.lookup.Hindered
+		}
+	case table.Answered:
 	}
 	failed(a.from.ID)
 	s.tell(func() events.What {
