@@ -123,7 +123,8 @@ type Search struct {
 	number  uint64            // for events
 	refused int
 	unasked int
-	starved bool // a peer was silent while this machine was late itself
+	starved bool // this machine was, since the lookup began
+	unheard bool // a peer has failed since then
 
 	// recalled is when the seeds of an earlier lookup last answered; zero if there are
 	// none.
@@ -185,7 +186,7 @@ func (s *Search) result() Result {
 // learn remembers what the lookup has shown, for later ones: nothing if contacts could not
 // be asked, or were silent while this machine was late.
 func (s *Search) learn(r Result) {
-	if r.Unasked > 0 || s.starved {
+	if r.Unasked > 0 || s.unheard {
 		return
 	}
 	s.engine.cfg.Table.Found(s.recalled, s.key, r.Result)
@@ -207,6 +208,7 @@ func (s *Search) ask(ctx context.Context, c routing.Contact, about peer.ID, reac
 
 // settle feeds the outcome of one request to the lookup.
 func (s *Search) settle(ctx context.Context, a answer) {
+	s.starved = s.starved || s.engine.cfg.Pulse.Starved()
 	if a.err != nil {
 		s.fail(ctx, a)
 		return
@@ -241,8 +243,8 @@ func (s *Search) fail(ctx context.Context, a answer) {
 		s.unasked++
 		failed = s.lookup.Hindered
 	case table.Silent, table.Late:
-		if s.engine.cfg.Pulse.Starved() { // it may have answered
-			s.starved = true
+		if s.starved { // it may have answered
+			s.unheard = true
 			failed = s.lookup.Hindered
 		}
 	case table.Answered:
