@@ -114,17 +114,17 @@ type Search struct {
 	// goroutine of Run calls it.
 	Lacks func() bool
 
-	engine  *Engine
-	key     routing.Key
-	req     protocol.Request
-	turn    *call.Turn
-	lookup  *routing.Lookup
-	named   map[peer.ID]named // the peers of the answers so far: most are named many times
-	number  uint64            // for events
-	refused int
-	unasked int
-	starved bool // this machine was, since the lookup began
-	unheard bool // a peer has failed since then
+	engine   *Engine
+	key      routing.Key
+	req      protocol.Request
+	turn     *call.Turn
+	lookup   *routing.Lookup
+	named    map[peer.ID]named // the peers of the answers so far: most are named many times
+	number   uint64            // for events
+	refused  int
+	unasked  int
+	starved  bool // this machine was, since the lookup began
+	hindered bool // a request has failed because of that, or for lack of something else here
 
 	// recalled is when the seeds of an earlier lookup last answered; zero if there are
 	// none.
@@ -183,10 +183,10 @@ func (s *Search) result() Result {
 	return Result{Result: s.lookup.Result(), Refused: s.refused, Unasked: s.unasked}
 }
 
-// learn remembers what the lookup has shown, for later ones: nothing if contacts could not
-// be asked, or were silent while this machine was late.
+// learn remembers what the lookup has shown, for later ones: nothing if requests have failed
+// because of this machine.
 func (s *Search) learn(r Result) {
-	if r.Unasked > 0 || s.unheard {
+	if s.hindered {
 		return
 	}
 	s.engine.cfg.Table.Found(s.recalled, s.key, r.Result)
@@ -235,21 +235,20 @@ func (s *Search) settle(ctx context.Context, a answer) {
 
 // fail takes in a request without an answer.
 func (s *Search) fail(ctx context.Context, a answer) {
-	failed := s.lookup.Failed
+	hindered := s.starved
 	switch call.OutcomeOf(a.err) {
 	case table.Refused:
 		s.refused++
 	case table.OwnFailure, table.Unsent:
 		s.unasked++
-		failed = s.lookup.Hindered
-	case table.Silent, table.Late:
-		if s.starved { // it may have answered
-			s.unheard = true
-			failed = s.lookup.Hindered
-		}
-	case table.Answered:
+		hindered = true
+	case table.Answered, table.Silent, table.Late:
 	}
-	failed(a.from.ID)
+	if s.hindered = s.hindered || hindered; hindered {
+		s.lookup.Hindered(a.from.ID)
+	} else {
+		s.lookup.Failed(a.from.ID)
+	}
 	s.tell(func() events.What {
 		return events.LookupFailed{Lookup: s.number, Peer: a.from.ID, Reason: a.err.Error()}
 	})
