@@ -26,7 +26,7 @@ type session struct {
 	rest    []byte // what is left of the script
 	streams [4]network.Stream
 	sent    int
-	made    int // bytes of the frames of many that were made here, of which a part may be sent
+	made    int // bytes that were allocated here: for frames of many, of which a part may be sent, and for both ends of streams
 }
 
 // takesMany is the stream of a session whose messages have many requests.
@@ -71,6 +71,7 @@ func (s *session) open(i int) {
 	}
 	near := dial(s.node, calltest.ID(1000+i/2), netAddr(i/2))
 	s.streams[i] = near
+	s.made += 8 << 10
 	go func() {
 		var buf []byte
 		for r := bufio.NewReader(near); ; {
