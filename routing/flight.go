@@ -189,7 +189,7 @@ func (l *Lookup) most() int { return 2 * max(l.cfg.Alpha, l.cfg.Paths) }
 
 // crowdedOut returns the contact to drop before one more is asked: the one that has
 // been slow for longest, or nil if there is room. While the lookup persists, the closest
-// are not dropped: up to K more requests are in flight then.
+// are not dropped: up to K more requests are in flight then, and up to 4 K around a crowd.
 func (l *Lookup) crowdedOut() *candidate {
 	if len(l.overdue) == 0 || l.waiting()+len(l.overdue) < l.most() {
 		return nil

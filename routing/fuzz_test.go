@@ -233,7 +233,7 @@ func (d *siegeDriver) step(in *tape) (over bool) {
 		d.outstanding = append(d.outstanding, a.Contact.ID)
 		limit := 2 * max(d.cfg.Alpha, d.cfg.Paths)
 		if d.persisted { // while it persists, the closest that are late are not dropped
-			limit += d.cfg.K
+			limit += d.lookup.cfg.K // more than d.cfg.K around a crowd
 		}
 		if len(d.outstanding) > limit {
 			d.t.Fatalf("%d requests in flight, limit is %d", len(d.outstanding), limit)
