@@ -297,8 +297,8 @@ func (l *Lookup) Failed(id peer.ID) bool {
 }
 
 // Hindered is Failed for a request that failed here, or may have: a stream, memory, a file
-// descriptor or processor time was lacking. That says nothing of id. So the confidence is 0 then, unless K contacts that are closer
-// have answered.
+// descriptor or processor time was lacking. That says nothing of id. So the confidence is 0 then,
+// unless K contacts that are closer have answered.
 func (l *Lookup) Hindered(id peer.ID) bool {
 	if c := l.awaited(id); c != nil && c.about == nil {
 		l.hindered = append(l.hindered, c)
