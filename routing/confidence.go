@@ -3,6 +3,8 @@ package routing
 import (
 	"math"
 	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 const (
@@ -155,6 +157,16 @@ func (l *Lookup) overall() float64 {
 		best = max(best, l.confidence(p))
 	}
 	return best * l.present()
+}
+
+// Hindered is Failed for a request that failed here, or may have: a stream, memory, a file
+// descriptor or processor time was lacking. That says nothing of id. So the confidence is 0 then,
+// unless K contacts that are closer have answered.
+func (l *Lookup) Hindered(id peer.ID) bool {
+	if c := l.awaited(id); c != nil && c.about == nil {
+		l.hindered = append(l.hindered, c)
+	}
+	return l.Failed(id)
 }
 
 // unasked reports whether a request failed here to a contact that may be among the K closest.

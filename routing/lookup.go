@@ -296,16 +296,6 @@ func (l *Lookup) Failed(id peer.ID) bool {
 	return true
 }
 
-// Hindered is Failed for a request that failed here, or may have: a stream, memory, a file
-// descriptor or processor time was lacking. That says nothing of id. So the confidence is 0 then,
-// unless K contacts that are closer have answered.
-func (l *Lookup) Hindered(id peer.ID) bool {
-	if c := l.awaited(id); c != nil && c.about == nil {
-		l.hindered = append(l.hindered, c)
-	}
-	return l.Failed(id)
-}
-
 // Stop ends the lookup: its caller has what it wants.
 func (l *Lookup) Stop() {
 	if l.end == Running {

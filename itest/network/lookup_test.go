@@ -102,10 +102,10 @@ func TestSecondLookupIsNearlyFree(t *testing.T) {
 	})
 }
 
-// What is found is remembered for five minutes, and not for longer because it was
+// What is found is believed for one minute, and not for longer because it was
 // confirmed meanwhile.
 func TestRecallEnds(t *testing.T) {
-	for after, free := range map[time.Duration]bool{4 * time.Minute: true, 5 * time.Minute: false} {
+	for after, free := range map[time.Duration]bool{50 * time.Second: true, time.Minute: false} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			recalling(t, kad.Config{RefreshInterval: -1}, func(t *testing.T, n *kadtest.Network, d *kadtest.Node, requests func() int) {
 				closestTo(t, n, d, "key")
