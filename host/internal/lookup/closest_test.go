@@ -22,6 +22,15 @@ import (
 	"github.com/go-kad/kad/routing"
 )
 
+// learnSize looks up keys until the size of the network is known.
+func (n *node) learnSize(t *testing.T) {
+	t.Helper()
+	for i := range 20 {
+		n.find(t, fmt.Sprint(i))
+		time.Sleep(call.StragglerTime)
+	}
+}
+
 // closestTo finds the closest peers, checks them, and returns how many were asked.
 func (n *node) closestTo(t *testing.T, closest Closest, key string, ids []peer.ID) int {
 	t.Helper()
@@ -95,10 +104,7 @@ func TestRecallIsChecked(t *testing.T) {
 func TestOwnFailureTeachesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, ids := newNetwork(t)
-		for i := range 20 { // until the size of the network is known
-			n.find(t, fmt.Sprint(i))
-			time.Sleep(call.StragglerTime)
-		}
+		n.learnSize(t)
 		if r, _ := n.find(t, "before"); r.Confidence < 0.9 {
 			t.Errorf("confidence is %v where all answer", r.Confidence)
 		}
@@ -128,10 +134,7 @@ func TestFailuresOnStarvedMachine(t *testing.T) {
 	for _, late := range []time.Duration{tasks.StarvedAfter - 1, tasks.StarvedAfter} {
 		synctest.Test(t, func(t *testing.T) {
 			n, ids := newNetwork(t)
-			for i := range 20 { // until the size of the network is known
-				n.find(t, fmt.Sprint(i))
-				time.Sleep(call.StragglerTime)
-			}
+			n.learnSize(t)
 			time.Sleep(6 * time.Minute) // these are remembered no more
 			n.net.Add(nearest("key", ids)[1], calltest.Fails(errors.New("gone")))
 			n.cfg.Pulse = roomtest.NewPulse(t, late)
@@ -152,10 +155,7 @@ func TestFailuresOnStarvedMachine(t *testing.T) {
 func TestClosestForSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, ids := newNetwork(t)
-		for i := range 20 { // until the size of the network is known
-			n.find(t, fmt.Sprint(i))
-			time.Sleep(call.StragglerTime)
-		}
+		n.learnSize(t)
 		var adds int
 		taken := true
 		sink := &Sink{

@@ -12,8 +12,8 @@
 //
 //   - Context: a second lookup of a key, or of one nearby, takes the same way again.
 //   - Decision: it starts from the earlier result. A search for peers takes three answers
-//     as a confirmation of it, if it is less than a minute old; a search for records asks all of them, because each may
-//     hold something else.
+//     as a confirmation of it, if it is less than a minute old; a search for records asks all
+//     of them, because each may hold something else.
 //   - Consequence: a second ClosestPeers takes 3 requests in place of about 40. The memory
 //     is at most 256 results, 1 MB with addresses.
 //   - It would change if peers came and went within minutes.

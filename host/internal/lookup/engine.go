@@ -163,8 +163,8 @@ type Sink struct {
 }
 
 // patientFrom is the lateness of timers from which on [Engine.Closest] waits for all of the k
-// closest that are connected: of 1 000 lookups of 40 nodes of one process, at once with 3 000 other operations on 2
-// busy processors, 857 lacked some of them before, and 27 do now.
+// closest that are connected: of 1 000 lookups of 40 nodes of one process, at once with 3 000 other
+// operations on 2 busy processors, 857 lacked some of them before, and 27 do now.
 const patientFrom = 20 * time.Millisecond
 
 // A Closest finds the k peers closest to a preimage. If to is not nil, something is sent to

@@ -71,7 +71,7 @@ func (s *session) open(i int) {
 	}
 	near := dial(s.node, calltest.ID(1000+i/2), netAddr(i/2))
 	s.streams[i] = near
-	s.made += 8 << 10
+	s.made += 8 << 10 // a reader, whose buffer has 4 KiB, and both ends of the stream
 	go func() {
 		var buf []byte
 		for r := bufio.NewReader(near); ; {
