@@ -83,6 +83,7 @@ func TestTraversal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	until(t, "the first node has identified the third", func() bool { return a.table.Announcement(third.ID()) != nil })
 	_ = second.Network().ClosePeer(third.ID())
 	second.Peerstore().ClearAddrs(third.ID())
 	if err := second.Connect(ctx, peer.AddrInfo{ID: third.ID()}); err != nil {
