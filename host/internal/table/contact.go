@@ -68,11 +68,7 @@ func (t *Table) Wants(id peer.ID) bool {
 		return false
 	}
 	c := t.contact(id)
-	if held, ok := t.held(c.Key); ok {
-		if announce.SameAddrs(held.Wire, c.Wire) {
-			c.Wire = held.Wire // a connection has changed their order, which is no move
-		}
-		t.change(func(now time.Time) bool { return t.contacts.Update(now, c) }) // at its new address it is to be checked
+	if t.update(c) {
 		return false
 	}
 	if !slices.ContainsFunc(t.cfg.Host.Network().ConnsToPeer(id), func(conn network.Conn) bool { return !conn.Stat().Limited }) {
@@ -82,6 +78,19 @@ func (t *Table) Wants(id peer.ID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.contacts.Wants(c)
+}
+
+// update has the table know a contact, or one that waits to be one, as the host knows it now. It
+// reports whether it is one.
+func (t *Table) update(c routing.Contact) (known bool) {
+	if held, ok := t.held(c.Key); ok && announce.SameAddrs(held.Wire, c.Wire) {
+		c.Wire = held.Wire // a connection has changed their order, which is no move
+	}
+	t.change(func(now time.Time) bool {
+		known = t.contacts.Update(now, c)
+		return known // at its new address it is to be checked
+	})
+	return known
 }
 
 // remove takes a peer out of the table.

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	lhost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/multiformats/go-multiaddr"
@@ -78,6 +79,52 @@ func TestAddressChange(t *testing.T) {
 			t.Errorf("announced with %v, want %v", addrs, moved)
 		}
 	})
+}
+
+// A peer that is identified while its first answer is taken in has its addresses in the table: the
+// host did not know them a moment before.
+func TestIdentifiedWhileItAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := calltest.ID(1)
+		var f *fixture
+		identified := false
+		h := bookHost{calltest.New(t).Host(), func() {
+			if !identified {
+				identified = true
+				f.at(id)
+				f.Wants(id)
+			}
+		}}
+		f = newTable(t, Config{Host: h})
+		f.host = h.Host
+		f.speak(t, id, testProtocol)
+		f.answer(id)
+		if c, ok := f.held(routing.KeyOf([]byte(id))); !ok || len(addrsOf(routing.Held{Contact: c})) == 0 {
+			t.Errorf("a contact: %v, at %v; want its address", ok, addrsOf(routing.Held{Contact: c}))
+		}
+		if f.Announcement(id) == nil {
+			t.Error("the peer is not named to others")
+		}
+	})
+}
+
+// A bookHost is a host that calls read after it has read the addresses of a peer.
+type bookHost struct {
+	lhost.Host
+	read func()
+}
+
+func (h bookHost) Peerstore() peerstore.Peerstore { return book{h.Host.Peerstore(), h.read} }
+
+type book struct {
+	peerstore.Peerstore
+	read func()
+}
+
+func (b book) Addrs(id peer.ID) []multiaddr.Multiaddr {
+	addrs := b.Peerstore.Addrs(id)
+	b.read()
+	return addrs
 }
 
 // A contact that has the same addresses in another order has not moved.

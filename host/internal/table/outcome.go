@@ -113,16 +113,20 @@ func (t *Table) answered(id peer.ID, took time.Duration) {
 	if !t.Has(id) {
 		c = t.contact(id)
 	}
+	isNew := false
 	var outcome routing.Outcome
 	t.change(func(now time.Time) bool {
 		t.doubts.Remove(id)
-		isNew := t.contacts.Wants(c)
+		isNew = t.contacts.Wants(c)
 		outcome = t.contacts.Seen(now, c)
 		if isNew && outcome == routing.Pending {
 			t.arrived(c)
 		}
 		return outcome == routing.Pending || !t.live // the head of its bucket is to be checked, or others are
 	})
+	if isNew {
+		t.update(t.contact(id)) // it may have been identified meanwhile, before it was a contact
+	}
 	if outcome == routing.Rejected && id != t.cfg.Host.ID() {
 		t.noteFiltered(id, "Config.MaxPerGroup: there are enough contacts in its network "+c.Group)
 	}
