@@ -53,8 +53,14 @@ func (e *entry) touch(now time.Time) {
 	e.deadline = time.Time{}
 	e.due = time.Time{}
 	if e.interval > 0 {
-		e.due = now.Add(e.interval)
+		e.due = now.Add(e.silence())
 	}
+}
+
+// silence returns how long e may be silent: its interval, and up to half of that more by its key. So
+// contacts that have answered one lookup are not probed in one minute.
+func (e *entry) silence() time.Duration {
+	return e.interval + e.interval/2*time.Duration(e.Key[KeyBits/8-1])/256
 }
 
 // wakes returns when e is due, or its probe late; zero if never.

@@ -10,7 +10,7 @@ import (
 // probed are
 //
 //   - the head of a full bucket that a newcomer challenges, once per newcomer,
-//   - a contact that has been silent for longer than its interval,
+//   - a contact that has been silent for its interval, and up to half of that more by its key,
 //   - a contact with new addresses, or one that [Table.Doubt] named,
 //   - a contact that did not answer, 10s later, and twice as late with each miss.
 //
@@ -118,6 +118,25 @@ func (t *Table) Doubt(now time.Time, c Contact) bool {
 	e.due = now
 	t.scanned = false
 	return true
+}
+
+// Asked records that c has sent a request at now. It is alive, so that there is no hurry to probe
+// it: it is due when it has been silent for its interval from now on, and when it has not answered
+// for two of them at the latest. A contact that is due by now, is being probed, or has not answered
+// the last time is due as before.
+func (t *Table) Asked(now time.Time, c Contact) {
+	t.begin()
+	e := t.bucket(t.self.CPL(c.Key)).find(c.Key)
+	if e == nil || e.checking() || e.suspect || !e.due.After(now) {
+		return
+	}
+	later, last := now.Add(e.silence()), e.seen.Add(2*e.silence())
+	if last.Before(later) {
+		later = last
+	}
+	if later.After(e.due) {
+		t.replan(e, func() { e.due = later })
+	}
 }
 
 // Postponed takes back a probe of c that [Table.Due] asked for: it was not made, or

@@ -150,8 +150,8 @@ func TestCheckOfContactThatChanged(t *testing.T) {
 	}
 }
 
-// Contacts that answer are checked less and less often; one that moves is
-// checked at once, and often again.
+// Contacts that answer are checked less and less often, each a little later by its key; one
+// that moves is checked at once, and often again.
 func TestProbeInterval(t *testing.T) {
 	self := KeyOf([]byte("self"))
 	tab := NewTable(self, TableConfig{ProbeAfter: time.Minute})
@@ -161,6 +161,7 @@ func TestProbeInterval(t *testing.T) {
 	tab.Seen(now, c)
 	expect := func(want time.Duration) {
 		t.Helper()
+		want += want / 2 * time.Duration(c.Key[31]) / 256
 		probe, next := tab.Due(now, 1)
 		if len(probe) != 0 || next.Sub(now) != want {
 			t.Fatalf("due %v, again in %v; want %v", ids(probe), next.Sub(now), want)
@@ -191,6 +192,47 @@ func TestProbeInterval(t *testing.T) {
 	c.Wire = []byte("elsewhere")
 	tab.Seen(now, c) // it answered there: it need not be probed at once
 	expect(time.Minute)
+}
+
+// A contact that sends requests is alive: it is due later, and when it has not answered for two
+// intervals all the same. One that is due, is being probed or has missed is due as before.
+func TestAsked(t *testing.T) {
+	self := KeyOf([]byte("self"))
+	tab := NewTable(self, TableConfig{ProbeAfter: 10 * time.Minute, CheckTimeout: time.Minute})
+	c := contact(1)
+	c.Key[31] = 0
+	next := func() time.Duration {
+		_, next := tab.Due(epoch, 0)
+		return next.Sub(epoch)
+	}
+	tab.Asked(epoch, c) // it is no contact
+	tab.Seen(epoch, c)
+	for asked, want := range map[time.Duration]time.Duration{0: 10, 4 * time.Minute: 14, 9 * time.Minute: 19} {
+		tab.Seen(epoch, c)
+		tab.Asked(epoch.Add(asked), c)
+		if got := next(); got != want*time.Minute {
+			t.Errorf("it asked after %v, and is due after %v; want %d minutes", asked, got, want)
+		}
+	}
+	tab.Seen(epoch, c)
+	for m := range 20 {
+		tab.Asked(epoch.Add(time.Duration(m)*time.Minute), c)
+	}
+	if got := next(); got != 20*time.Minute {
+		t.Errorf("it asked each minute, and is due after %v", got)
+	}
+
+	due := epoch.Add(20 * time.Minute)
+	tab.Asked(due, c)
+	if got := dueIDs(tab, due); len(got) != 1 {
+		t.Error("a contact that is due is not probed, since it asked")
+	}
+	tab.Asked(due, c)
+	tab.Failed(due, c)
+	tab.Asked(due, c)
+	if got := dueIDs(tab, due.Add(time.Minute)); len(got) != 1 {
+		t.Error("a contact that has missed is not probed, since it asked")
+	}
 }
 
 // A contact in doubt is due at once, and stays if it answers; for doubt alone it
@@ -295,8 +337,8 @@ func TestDueAfterChallengerHasGone(t *testing.T) {
 			if probe, _ := tab.Due(epoch, 0); probe != nil || !goes(tab, far[2]) {
 				t.Fatalf("due are %v, of at most none", ids(probe))
 			}
-			if _, next := tab.Due(epoch, 0); !next.Equal(epoch.Add(time.Hour)) {
-				t.Errorf("call again at %v, want after an hour", next)
+			if _, next := tab.Due(epoch, 0); next.Before(epoch.Add(time.Hour)) || next.After(epoch.Add(90*time.Minute)) {
+				t.Errorf("call again at %v, want after an hour, or a little more", next)
 			}
 		})
 	}
@@ -326,7 +368,9 @@ func TestDueLimit(t *testing.T) {
 	self := KeyOf([]byte("self"))
 	tab := NewTable(self, TableConfig{K: 2, ProbeAfter: time.Minute})
 	near, far := withCPL(self, 3, 2), withCPL(self, 0, 3)
-	seenAll(tab, append(near, far...)...)
+	for i, c := range append(near, far...) {
+		tab.Seen(epoch.Add(time.Duration(i)*time.Minute), c)
+	}
 	now := epoch.Add(time.Hour)
 	var got []string
 	for range 5 {

@@ -266,3 +266,15 @@ func ExampleLookup_Hindered() {
 	fmt.Println(lookup.Next(now).Kind, lookup.Result().Confidence)
 	// Output: done 0
 }
+
+// A contact that sends requests need not be probed yet.
+func ExampleTable_Asked() {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	table := routing.NewTable(routing.KeyOf([]byte("me")), routing.TableConfig{ProbeAfter: 10 * time.Minute})
+	table.Seen(now, routing.ContactOf("ann"))
+	_, before := table.Due(now, 1)
+	table.Asked(now.Add(5*time.Minute), routing.ContactOf("ann"))
+	_, after := table.Due(now, 1)
+	fmt.Println(after.Sub(before))
+	// Output: 5m0s
+}

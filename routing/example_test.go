@@ -43,10 +43,10 @@ func ExampleTable() {
 	fmt.Println("ann is", table.Seen(now, ann))
 	fmt.Println("bob is", table.Seen(now.Add(time.Minute), bob))
 
-	probe, next := table.Due(now.Add(10*time.Minute), 8)
+	probe, next := table.Due(now.Add(15*time.Minute), 8)
 	for _, c := range probe {
 		fmt.Println("probe", string(c.ID))
-		table.Checked(now.Add(10*time.Minute), c, false) // it does not answer
+		table.Checked(now.Add(15*time.Minute), c, false) // it does not answer
 	}
 	fmt.Println("look again at", next.Format("15:04"))
 
@@ -57,7 +57,7 @@ func ExampleTable() {
 	// ann is added
 	// bob is added
 	// probe ann
-	// look again at 12:11
+	// look again at 12:15
 	// held: bob
 }
 

@@ -30,6 +30,15 @@ func (r *refresh) due(now time.Time, age time.Duration) bool {
 	return now.Sub(r.at) >= age
 }
 
+// RefreshK is how many of the closest a lookup finds that refreshes a bucket of a table that is in
+// use: its K, and its Alpha. The contacts that it asks name all that are new to us near the key. A
+// lookup of the K of the table asks 20 contacts: a node of 60 at rest sends 3.9 requests a minute
+// then, and at worst 39, in place of 1.2 and 13.
+//
+// Source: the specification of the Kademlia DHT of libp2p, whose lookups end by default when the 3
+// closest have answered.
+const RefreshK = 3
+
 // Stale returns a CPL that was last refreshed at least age ago: the one with the
 // fewest contacts, and of several the lowest. While no contact of a CPL enters or leaves,
 // the age doubles with each refresh, up to eight times: a lookup would find what is there.

@@ -70,10 +70,9 @@ func (w *World) tryToJoin(i int, wait time.Duration, tally *Tally, found, done f
 	}
 }
 
-// lookup looks a key up for the sake of the table alone.
+// lookup looks a key up for the sake of the table alone, when a node joins.
 func (w *World) lookup(i int, target routing.Key, tally *Tally, done func()) {
-	s := &search{w: w, from: i, target: target, tally: tally}
-	s.done = func(routing.Result) { done() }
+	s := &search{w: w, from: i, target: target, tally: tally, done: func(routing.Result) { done() }}
 	s.start()
 }
 

@@ -98,7 +98,7 @@ func (p *past) arrive(_ int, at time.Duration) {
 	i := p.number[p.next]
 	p.next++
 	table := routing.NewTable(p.pop.keys[i], routing.TableConfig{K: p.K})
-	p.ask(i, p.pop.keys[i], table, at) // a lookup of itself
+	p.ask(i, p.pop.keys[i], p.K, table, at) // a lookup of itself
 	p.tables[i] = table
 	f := table.Fill()
 	for req, ok := f.Next(table); ok; req, ok = f.Next(table) {
@@ -151,13 +151,13 @@ func (p *past) tend(i int, at time.Duration) {
 			}
 		}
 	}
-	p.ask(i, routing.KeyOf(randomBytes(p.rng)), table, at)
+	p.ask(i, routing.KeyOf(randomBytes(p.rng)), routing.RefreshK, table, at)
 	p.plan(at+tendEvery, i, (*past).tend)
 }
 
-// ask has a node ask the nodes closest to a key, as its lookup does.
-func (p *past) ask(i int, key routing.Key, table *routing.Table, at time.Duration) {
-	for _, to := range p.pop.Closest(key, p.K, func(j int) bool { return j != i && p.tables[j] != nil }) {
+// ask has a node ask the k nodes closest to a key, as its lookup does.
+func (p *past) ask(i int, key routing.Key, k int, table *routing.Table, at time.Duration) {
+	for _, to := range p.pop.Closest(key, k, func(j int) bool { return j != i && p.tables[j] != nil }) {
 		p.meet(i, to, table, at)
 	}
 }

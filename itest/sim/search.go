@@ -23,6 +23,7 @@ type search struct {
 	life   int // the session of the node in which it began
 
 	confirm  bool      // contacts that an earlier lookup found may be confirmed by others
+	few      bool      // it refreshes a bucket: see [routing.RefreshK]
 	recalled time.Time // when they last answered; zero if there are none
 
 	heard func(from int, r reply) // each answer; nil if nobody wants them
@@ -40,6 +41,9 @@ func (s *search) start() {
 	w.judge(s.from, seeds)
 	if s.confirm {
 		routing.MarkRecent(w.time().Sub(since), seeds[:len(recalled)])
+	}
+	if s.few {
+		cfg.K, cfg.Alpha = routing.RefreshK, routing.RefreshK
 	}
 	table.Refreshed(w.time(), self.Key.CPL(s.target))
 	s.life = w.session(s.from).number

@@ -94,7 +94,8 @@ func (w *World) tendTable(i int) {
 	if cpl, ok := table.Stale(w.time(), w.scenario.RefreshInterval); ok && !n.refreshing {
 		n.refreshing = true
 		table.Refreshed(w.time(), cpl)
-		w.lookup(i, w.keyAt(i, cpl), &Tally{}, func() { n.refreshing = false })
+		s := &search{w: w, from: i, target: w.keyAt(i, cpl), tally: &Tally{}, few: true, done: func(routing.Result) { n.refreshing = false }}
+		s.start()
 	}
 	wait := w.scenario.RefreshInterval / 10
 	if !next.IsZero() {

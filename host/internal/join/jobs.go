@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/go-kad/kad/host/events"
+	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/table"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/routing"
@@ -213,13 +214,13 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 	}
 	if !s.again.IsZero() && !now.Before(s.again) {
 		s.again = time.Time{}
-		start.Run(func(ctx context.Context) error { return j.cfg.Lookup.Refresh(ctx, []byte(j.self)) }, nil)
+		start.Run(func(ctx context.Context) error { return j.cfg.Lookup.Refresh(ctx, []byte(j.self), lookup.Plan{}) }, nil)
 		return time.Time{}
 	}
 	for start.Room() > 0 && !now.Before(s.refresh) {
 		cpl, ok := j.cfg.Table.Stale(now, age)
 		if ok {
-			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl) }, nil)
+			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl, lookup.Plan{Few: true}) }, nil)
 		}
 		if s.spread = s.spread || !ok; s.spread {
 			s.refresh = now.Add(tasks.Jittered(age / refreshParts))

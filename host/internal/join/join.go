@@ -157,11 +157,11 @@ func (j *Joiner) once(ctx context.Context) error {
 	if !j.cfg.Table.Live() {
 		return j.cfg.Table.NotReady(nil)
 	}
-	if err := j.cfg.Lookup.Refresh(ctx, []byte(j.self)); err != nil {
+	if err := j.cfg.Lookup.Refresh(ctx, []byte(j.self), lookup.Plan{}); err != nil {
 		return err
 	}
 	for _, cpl := range j.cfg.Table.LoneCPLs() {
-		if err := j.refresh(ctx, cpl); err != nil {
+		if err := j.refresh(ctx, cpl, lookup.Plan{}); err != nil {
 			return err // all contacts have left meanwhile, or ctx has ended
 		}
 	}
@@ -324,7 +324,7 @@ func (j *Joiner) reunite(ctx context.Context) error {
 		if !j.cfg.Table.Has(id) {
 			return nil // it answers, and there is no room for it: the node is not apart
 		}
-		return j.cfg.Lookup.Refresh(ctx, []byte(j.self))
+		return j.cfg.Lookup.Refresh(ctx, []byte(j.self), lookup.Plan{})
 	})
 }
 
@@ -339,6 +339,6 @@ func (j *Joiner) introduce(ctx context.Context, id peer.ID) error {
 }
 
 // refresh looks up a random key of a CPL.
-func (j *Joiner) refresh(ctx context.Context, cpl int) error {
-	return j.cfg.Lookup.Refresh(ctx, routing.Preimage(j.cfg.Table.Self(), cpl, tasks.NewRNG()))
+func (j *Joiner) refresh(ctx context.Context, cpl int, p lookup.Plan) error {
+	return j.cfg.Lookup.Refresh(ctx, routing.Preimage(j.cfg.Table.Self(), cpl, tasks.NewRNG()), p)
 }

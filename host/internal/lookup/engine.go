@@ -89,6 +89,7 @@ func (e *Engine) Times() *observe.Requests { return &e.times }
 type Plan struct {
 	Paths  int  // disjoint paths; 0: one
 	Recall bool // peers that an earlier lookup found, and that are confirmed, need not be asked
+	Few    bool // it finds the few closest that a refresh needs: see [routing.RefreshK]
 }
 
 // Prepare prepares a lookup of the key of a preimage. It waits until the table has
@@ -120,10 +121,14 @@ func (e *Engine) prepare(preimage []byte, req protocol.Request, p Plan) (*Search
 	if p.Recall {
 		routing.MarkRecent(age, seeds[:len(recalled)])
 	}
+	k, alpha := e.cfg.K, e.cfg.Alpha
+	if p.Few {
+		k, alpha = min(k, routing.RefreshK), min(alpha, routing.RefreshK)
+	}
 	s := &Search{
 		engine: e, key: key, req: req, turn: call.NewTurn(), named: make(map[peer.ID]named), recalled: since,
 		lookup: routing.NewLookup(e.self, key, seeds, e.cfg.Table.Tune(routing.LookupConfig{
-			K: e.cfg.K, Alpha: e.cfg.Alpha, Beta: e.cfg.K, Paths: max(1, p.Paths), SlowAfter: e.cfg.SlowAfter,
+			K: k, Alpha: alpha, Beta: k, Paths: max(1, p.Paths), SlowAfter: e.cfg.SlowAfter,
 		})),
 	}
 	e.cfg.Table.LookedUp(key)
@@ -139,14 +144,14 @@ func (e *Engine) Find(ctx context.Context, preimage []byte, p Plan) (Result, err
 	return s.Run(ctx)
 }
 
-// Refresh is Find for the sake of the table alone. It fails at once if the table is empty,
-// or the node is offline: to wait is for operations that want an answer. A join does not
-// wait for its own end.
-func (e *Engine) Refresh(ctx context.Context, preimage []byte) error {
+// Refresh is Find for the sake of the table alone. It fails at once if the table is empty, or the
+// node is offline: to wait is for operations that want an answer. A join does not wait for its
+// own end.
+func (e *Engine) Refresh(ctx context.Context, preimage []byte, p Plan) error {
 	if !e.cfg.Table.Live() {
 		return e.cfg.Table.NotReady(nil)
 	}
-	s, err := e.prepare(preimage, protocol.FindNode{Target: preimage}, Plan{})
+	s, err := e.prepare(preimage, protocol.FindNode{Target: preimage}, p)
 	if err == nil {
 		_, err = s.Run(ctx)
 	}

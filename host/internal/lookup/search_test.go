@@ -353,12 +353,30 @@ func TestLiesAreNotAsked(t *testing.T) {
 	})
 }
 
+// A lookup that refreshes a bucket asks a few peers, and is not remembered as one that has found
+// the k closest.
+func TestRefreshAsksFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := newNetwork(t)
+		n.net.Asked()
+		if err := n.Refresh(t.Context(), []byte("key"), Plan{Few: true}); err != nil {
+			t.Fatal(err)
+		}
+		if asked := len(n.net.Asked()); asked < routing.RefreshK || asked >= testK {
+			t.Errorf("%d peers were asked, want %d and a few more", asked, routing.RefreshK)
+		}
+		if known, _, _ := n.recall.near(routing.KeyOf([]byte("key"))); known != nil {
+			t.Errorf("remembered %v", peersOf(known))
+		}
+	})
+}
+
 // A lookup fails at once where there is nothing to ask, and with ErrClosed when the node is
 // closed.
 func TestFindFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, 0)
-		if err := n.Refresh(t.Context(), []byte("key")); !errors.Is(err, kaderr.ErrNoContacts) {
+		if err := n.Refresh(t.Context(), []byte("key"), Plan{}); !errors.Is(err, kaderr.ErrNoContacts) {
 			t.Errorf("Refresh() = %v without contacts, want ErrNoContacts", err)
 		}
 		n.admit(t, calltest.ID(1), calltest.Silent)

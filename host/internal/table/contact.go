@@ -98,13 +98,15 @@ func (t *Table) remove(id peer.ID) {
 	t.change(func(time.Time) bool { t.contacts.Remove(routing.ContactOf(id)); return false })
 }
 
-// WantsAsker reports whether a peer that has sent a request is worth an introduction: it
-// is no contact, not in doubt, says that it serves, and Config.Accept does not refuse it.
+// WantsAsker takes in a peer that has sent a request: if it is a contact, it is checked later. It
+// reports whether the peer is worth an introduction: it is no contact, not in doubt, says that it
+// serves, and Config.Accept does not refuse it.
 func (t *Table) WantsAsker(id peer.ID) (wants bool) {
-	key := routing.KeyOf([]byte(id))
+	c := routing.ContactOf(id)
 	news := false // it may be the first client
 	tasks.Locked(&t.mu, func(now time.Time) {
-		_, known := t.contacts.Contact(key)
+		_, known := t.contacts.Contact(c.Key)
+		t.contacts.Asked(now, c)
 		wants = !known && (!t.live || !t.doubts.Has(now, id))
 		news = !t.live && !t.single.served
 	})

@@ -166,6 +166,22 @@ func TestContactStopsServing(t *testing.T) {
 	})
 }
 
+// A contact that sends requests is checked later.
+func TestContactThatAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTable(t, Config{ProbeAfter: time.Hour})
+		contact := calltest.ID(1)
+		f.speak(t, contact, testProtocol)
+		f.answer(contact)
+		_, before := f.Due(time.Now(), 1)
+		time.Sleep(30 * time.Minute)
+		f.WantsAsker(contact)
+		if _, after := f.Due(time.Now(), 1); after.Sub(before) != 30*time.Minute {
+			t.Errorf("it is checked %v later", after.Sub(before))
+		}
+	})
+}
+
 // A requester is to be introduced if it serves, is no contact, and not in doubt. In an
 // empty table no peer is in doubt.
 func TestWantsAsker(t *testing.T) {
