@@ -14,6 +14,7 @@ import (
 	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
+	"github.com/go-kad/kad/protocol"
 	"github.com/go-kad/kad/routing"
 )
 
@@ -95,6 +96,15 @@ type kept struct {
 	pub    store.Publication // of the store; it may be missing
 	parcel *deliver.Parcel   // nil: it is not sent
 	unkept error             // why it is not published again
+	again  []protocol.Record // of a value that is published again: not held here yet
+}
+
+// records returns the records of an item that is a value.
+func (p *Publisher) records(now time.Time, k *kept) []protocol.Record {
+	if k.again != nil {
+		return k.again
+	}
+	return []protocol.Record{p.record(now, k.Key, k.Value)}
 }
 
 // batch publishes a batch of items, and reports whether to go on.
@@ -187,11 +197,10 @@ func (p *Publisher) hold(ctx context.Context, now time.Time, k *kept) error {
 	if k.Kind == store.KindProvider {
 		return p.cfg.Holder.Provide(ctx, k.Key, 0, now)
 	}
-	return p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k.Item)...)
+	return p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k)...)
 }
 
-// send sends items that are held here to the peers closest to them, and sets what became of
-// each.
+// send sends items to the peers closest to them, and sets what became of each.
 func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept) {
 	var sent []*kept
 	var parcels []*deliver.Parcel
@@ -217,7 +226,7 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 		if k.Kind == store.KindProvider {
 			parcels[i].Req = announcement(k.Key, 0, now)
 		} else {
-			parcels[i].Req = holder.PutOf(p.records(now, k.Item))
+			parcels[i].Req = holder.PutOf(p.records(now, k))
 		}
 	}
 	for i, receipt := range r.bulk.Deliver(ctx, parcels) {
@@ -226,8 +235,9 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 	}
 }
 
-// address makes a parcel for an item, without the request, to the peers closest to it. Where this
-// node is the only server, the item is published by being held here.
+// address makes a parcel for an item, without the request, to the peers closest to it. A value that
+// is published again is held here, once they are found. Where this node is the only server, the
+// item is published by being held here.
 func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept) error {
 	parcel := new(deliver.Parcel)
 	add := func(_ context.Context, to ...routing.Contact) {
@@ -244,10 +254,14 @@ func (p *Publisher) address(ctx context.Context, now time.Time, r *run, k *kept)
 		k.Receipt, err = p.announcedAlone(ctx, now, k.Key)
 		return err
 	case errors.Is(err, kaderr.ErrSingle):
-		k.Receipt, err = p.storeAlone(ctx, now, p.records(now, k.Item))
+		k.Receipt, err = p.storeAlone(ctx, now, p.records(now, k))
 		return err
 	case err != nil:
 		return err
+	case k.again != nil && len(parcel.To) > 0:
+		if err := p.cfg.Holder.StoreOwn(ctx, now, k.again...); err != nil {
+			return err
+		}
 	}
 	routing.SortByDistance(routing.KeyOf(k.Key), parcel.To)
 	k.parcel = parcel

@@ -94,11 +94,6 @@ func (p *Publisher) PutOffline(ctx context.Context, now time.Time, key, value []
 	return p.cfg.Holder.Store(ctx, now, p.cfg.Self, p.record(now, key, value))
 }
 
-// records returns the record of an item that is a value.
-func (p *Publisher) records(now time.Time, item Item) []protocol.Record {
-	return []protocol.Record{p.record(now, item.Key, item.Value)}
-}
-
 // record returns a record of ours, made now.
 func (p *Publisher) record(now time.Time, key, value []byte) protocol.Record {
 	return protocol.Record{

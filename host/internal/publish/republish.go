@@ -10,7 +10,6 @@ import (
 	"github.com/go-kad/kad/host/internal/deliver"
 	"github.com/go-kad/kad/host/internal/find"
 	"github.com/go-kad/kad/host/internal/kaderr"
-	"github.com/go-kad/kad/host/internal/lookup"
 	"github.com/go-kad/kad/host/internal/tasks"
 	"github.com/go-kad/kad/host/store"
 	"github.com/go-kad/kad/protocol"
@@ -21,9 +20,10 @@ const (
 	// cut off.
 	republishRetry = 10 * time.Minute
 
-	// republishing is how many values are published again at a time, and republishBatch how
-	// many publications share lookups, in the order of the key space: see package lookup.
-	republishing   = 4
+	// republishing is how many values are looked up at a time before they are published again,
+	// and republishBatch how many publications share lookups, in the order of the key space: see
+	// package lookup.
+	republishing   = 16
 	republishBatch = manyChunk
 
 	// republishSlack is the part of the interval by which a publication may be early,
@@ -48,39 +48,34 @@ func (p *Publisher) Job() tasks.Job {
 	}}
 }
 
-// republishAll publishes what is due again: announcements all together, and values a few at a
-// time, since a get comes before each. Publications that are near each other in the key space
-// come together, and share lookups.
+// republishAll publishes what is due again: announcements first, and then values, since a get
+// comes before each. Publications that are near each other in the key space come together, and
+// share lookups; all that are for one peer go there together.
 func (p *Publisher) republishAll(ctx context.Context, now time.Time, tickets []ticket) error {
 	sortByPlace(tickets, func(t ticket) []byte { return []byte(t.key) })
 	r := p.newRun()
-	values := slices.DeleteFunc(slices.Clone(tickets), func(t ticket) bool { return t.kind == store.KindProvider })
-	var announcements []*kept
-	for _, t := range tickets {
-		if t.kind == store.KindProvider {
-			announcements = append(announcements, &kept{Published: Published{Item: Item{Kind: t.kind, Key: []byte(t.key)}}, ticket: t})
+	for _, kind := range []store.Kind{store.KindProvider, store.KindValue} {
+		var all []*kept
+		for _, t := range tickets {
+			if t.kind == kind {
+				all = append(all, &kept{Published: Published{Item: Item{Kind: t.kind, Key: []byte(t.key)}}, ticket: t})
+			}
 		}
+		p.republish(ctx, now, r, all)
 	}
-	p.announceAgain(ctx, now, r, announcements)
-	return tasks.Each(ctx, republishing, slices.Values(values), func(ctx context.Context, t ticket) error {
-		if err := p.republish(ctx, r.survey.Closest, t); err != nil {
-			log.Debugw("republish", "key", t.key, "error", err)
-		}
-		return nil
-	})
+	return context.Cause(ctx)
 }
 
-// announceAgain publishes announcements again that are due.
-func (p *Publisher) announceAgain(ctx context.Context, now time.Time, r *run, all []*kept) {
-	_ = each(ctx, all, func(ctx context.Context, k *kept) {
-		if k.pub, k.Err = p.cfg.Store.Publication(ctx, k.Kind, k.Key); k.Err == nil {
-			k.Err = p.hold(ctx, now, k)
-		}
+// republish publishes again what is due, of one kind.
+func (p *Publisher) republish(ctx context.Context, now time.Time, r *run, all []*kept) {
+	_ = tasks.Each(ctx, republishing, slices.Values(all), func(ctx context.Context, k *kept) error {
+		p.prepare(ctx, now, k)
+		return nil
 	})
-	all = slices.DeleteFunc(all, func(k *kept) bool { return errors.Is(k.Err, store.ErrNotFound) }) // withdrawn meanwhile
 	if ctx.Err() != nil {
 		return // they are due at the next start
 	}
+	all = slices.DeleteFunc(all, func(k *kept) bool { return errors.Is(k.Err, store.ErrNotFound) })
 	p.send(ctx, now, r, all)
 	for _, k := range all {
 		if k.Err == nil {
@@ -93,27 +88,27 @@ func (p *Publisher) announceAgain(ctx context.Context, now time.Time, r *run, al
 	p.settleAll(ctx, now, all)
 }
 
+// prepare reads what is to be published again. The error is [store.ErrNotFound] if it was withdrawn
+// meanwhile.
+func (p *Publisher) prepare(ctx context.Context, now time.Time, k *kept) {
+	switch k.pub, k.Err = p.cfg.Store.Publication(ctx, k.Kind, k.Key); {
+	case errors.Is(k.Err, store.ErrNotFound):
+		defer p.writing.Lock(k.Key).Unlock()
+		if p.agenda.current(k.ticket) {
+			p.agenda.drop(k.ticket.publicationID) // the store has lost it
+		}
+	case k.Err != nil:
+	case k.Kind == store.KindProvider:
+		k.Err = p.hold(ctx, now, k)
+	default:
+		k.again, k.Err = p.stillBest(ctx, now, k.pub)
+	}
+}
+
 // sortByPlace sorts items by the places of their keys in the key space, so that items that
 // are near each other come together.
 func sortByPlace[T any](items []T, key func(T) []byte) {
 	slices.SortFunc(items, func(a, b T) int { return bytes.Compare(store.Place(key(a)), store.Place(key(b))) })
-}
-
-// republish publishes a value again.
-func (p *Publisher) republish(ctx context.Context, closest lookup.Closest, t ticket) error {
-	now := time.Now()
-	pub, err := p.cfg.Store.Publication(ctx, t.kind, []byte(t.key))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // withdrawn meanwhile
-	}
-	var receipt deliver.Receipt
-	if err == nil {
-		if receipt, err = p.publishAgain(ctx, now, closest, pub); err == nil {
-			p.republished.Add(1)
-		}
-	}
-	p.outcomes.ended(ctx, t.kind, []byte(t.key), err)
-	return errors.Join(err, p.settle(context.WithoutCancel(ctx), now, t, pub, receipt, err))
 }
 
 // settle sets when a publication that began at now is due next, by its receipt and error: again,
@@ -171,13 +166,13 @@ func (p *Publisher) stillValid(pub store.Publication) [][]byte {
 	return slices.DeleteFunc(p.values(pub), func(v []byte) bool { return p.cfg.Rules.Check(pub.Key, v) != nil })
 }
 
-// publishAgain delivers a value to the peers that are closest to it now, unless a get
-// finds a better value, or one that the validator takes for equal and that was put later.
-// A put that is tried again is not in doubt.
-func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest lookup.Closest, pub store.Publication) (receipt deliver.Receipt, err error) {
+// stillBest returns records of the values of a publication, unless a get finds a better value, or
+// one that the validator takes for equal and that was put later. A put that is tried again is not
+// in doubt.
+func (p *Publisher) stillBest(ctx context.Context, now time.Time, pub store.Publication) ([]protocol.Record, error) {
 	values := p.stillValid(pub)
 	if len(values) == 0 {
-		return receipt, kaderr.ErrInvalidRecord
+		return nil, kaderr.ErrInvalidRecord
 	}
 	records := make([]protocol.Record, len(values))
 	ours := make([]store.Value, len(values))
@@ -192,10 +187,10 @@ func (p *Publisher) publishAgain(ctx context.Context, now time.Time, closest loo
 			found = append(found, store.Value{Data: v})
 		}
 		if _, err := p.cfg.Rules.MergeHeld(pub.Key, found, ours, false); err != nil {
-			return receipt, err
+			return nil, err
 		}
 	}
-	return p.put(ctx, now, closest, 0, records...)
+	return records, p.cfg.Holder.Accepts(ctx, now, records)
 }
 
 // justPut reports whether the node holds values of ours that were put a moment ago. Copies

@@ -217,6 +217,55 @@ func TestRepublishTogether(t *testing.T) {
 	})
 }
 
+// Values that are due go to each peer together.
+func TestRepublishValuesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const values = 200
+		n := newNode(t, 20, 22*time.Hour)
+		n.net.TakeTogether(values, true)
+		for range n.Many(t.Context(), slices.Values(items(0, values))) { //nolint:revive // all of them
+		}
+		now := time.Now()
+		for i := range values {
+			n.agenda.add(publicationID{store.KindValue, fmt.Sprintf("/v/%d", i)}, now.Add(time.Hour))
+		}
+		n.net.Asked()
+		n.run()
+		time.Sleep(time.Hour + time.Minute)
+		type burst struct {
+			at time.Time
+			to peer.ID
+		}
+		writes, bursts := 0, make(map[burst]bool)
+		for _, a := range n.net.Asked() {
+			if _, ok := a.Req.(protocol.PutValue); ok {
+				writes++
+				bursts[burst{a.At, a.To}] = true
+			}
+		}
+		if got := n.Republished(); got != values || writes != values*testK || len(bursts) > 2*len(n.peers) {
+			t.Errorf("%d values are published again, with %d writes that are sent in %d bursts; want %d, %d, and at most 2 to each of %d peers",
+				got, writes, len(bursts), values, values*testK, len(n.peers))
+		}
+	})
+}
+
+// A publication that the store has lost is not under way for ever.
+func TestRepublishLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 3, 22*time.Hour)
+		n.run()
+		_, _ = n.Announce(t.Context(), time.Now(), []byte("key"), 0)
+		if err := n.store.Unpublish(t.Context(), store.KindProvider, []byte("key")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(22*time.Hour + time.Minute)
+		if s := n.Status(); s.UnderWay != 0 || n.Len() != 0 {
+			t.Errorf("%d are under way, of %d; want none", s.UnderWay, n.Len())
+		}
+	})
+}
+
 // A publication that the store cannot read when it is due is tried again.
 func TestRepublishUnread(t *testing.T) {
 	for _, key := range []string{"/v/key", "key"} {
