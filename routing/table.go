@@ -39,10 +39,11 @@ type TableConfig struct {
 	// Spec: libp2p kad-dht, "Replication parameter (k)".
 	K int
 
-	// ProbeAfter is how long a contact may be silent before it is probed, and up to half of that
-	// more, so that contacts seen at once are probed apart. If zero, 10m. If negative, silence alone is no reason to probe. The interval
-	// of one contact doubles with each probe that it answers, up to 8 times
-	// ProbeAfter, and is ProbeAfter again when its addresses change.
+	// ProbeAfter is how long a contact may be silent before it is probed, and up to
+	// half of that more, so that contacts seen at once are probed apart. If zero, 10m.
+	// If negative, silence alone is no reason to probe. The interval of one contact
+	// doubles with each probe that it answers, up to 8 times ProbeAfter, and is
+	// ProbeAfter again when its addresses change.
 	ProbeAfter time.Duration
 
 	// CheckTimeout is how long a probed contact has to answer before it counts
