@@ -69,15 +69,15 @@ func ExampleTable_Stale() {
 	table.Seen(now, routing.ContactOf("ann"))
 
 	for {
-		cpl, ok := table.Stale(now, 10*time.Minute)
+		cpl, k, ok := table.Stale(now, 10*time.Minute)
 		if !ok {
 			break
 		}
 		target := routing.KeyOf(routing.Preimage(self, cpl, rng)) // look this up
-		fmt.Println("refresh CPL", self.CPL(target))
+		fmt.Println("refresh CPL", self.CPL(target), "with K", k)
 		table.Refreshed(now, cpl)
 	}
 	// Output:
-	// refresh CPL 0
-	// refresh CPL 1
+	// refresh CPL 0 with K 20
+	// refresh CPL 1 with K 20
 }

@@ -24,7 +24,7 @@ func tableWith(cpls ...int) *Table {
 func stale(tab *Table, now time.Time, age time.Duration) []int {
 	var cpls []int
 	for {
-		cpl, ok := tab.Stale(now, age)
+		cpl, _, ok := tab.Stale(now, age)
 		if !ok {
 			return cpls
 		}
@@ -100,7 +100,7 @@ func TestStaleLater(t *testing.T) {
 	after := func() time.Duration { // until it is stale
 		last := now
 		for {
-			if _, ok := tab.Stale(now, age); ok {
+			if _, _, ok := tab.Stale(now, age); ok {
 				return now.Sub(last)
 			}
 			now = now.Add(time.Minute)
@@ -130,9 +130,35 @@ func TestStaleLater(t *testing.T) {
 	refreshed()
 	now = now.Add(age)
 	tab.Remove(c)
-	if _, ok := tab.Stale(now, age); !ok {
+	if _, _, ok := tab.Stale(now, age); !ok {
 		t.Errorf("not stale %v after the refresh although a contact has left since", age)
 	}
+}
+
+// A bucket in which nothing has changed since it was last looked up needs a few of the closest.
+func TestStaleK(t *testing.T) {
+	tab := tableWith(0)
+	now := epoch
+	expect := func(when string, want int) {
+		t.Helper()
+		now = now.Add(time.Hour)
+		if _, k, ok := tab.Stale(now, time.Minute); !ok || k != want {
+			t.Errorf("%s: stale %v with K %d, want %d", when, ok, k, want)
+		}
+	}
+	expect("not looked up yet", 20)
+	tab.Refreshed(now, 0)
+	expect("nothing has changed", RefreshK)
+	c := withCPL(tab.self, 0, 2)[1]
+	tab.Seen(now, c)
+	expect("a contact has entered", 20)
+	tab.Refreshed(now, 0)
+	tab.Remove(c)
+	expect("a contact has left", 20)
+	tab = NewTable(tab.self, TableConfig{K: 2})
+	tab.Seen(now, c)
+	tab.Refreshed(now, 0)
+	expect("nothing has changed, K = 2", 2)
 }
 
 // A preimage for a CPL has exactly that CPL, for all CPLs in range, and the form

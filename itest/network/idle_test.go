@@ -19,7 +19,7 @@ func testIdle(t *testing.T) {
 		near    = 10 // k, and full buckets would hold some of the k closest only as pending
 		rest    = time.Hour
 		mean    = 2  // 1.2; 3.9 if a refresh finds k peers, 16 if buckets are refreshed however little happens in them
-		atWorst = 20 // 13; 39 if a refresh finds k peers and contacts are checked at once, 230 if all buckets are refreshed at once
+		atWorst = 20 // 10; 39 if a refresh finds k peers and contacts are checked at once, 230 if all buckets are refreshed at once
 	)
 	n := kadtest.New(t, kadtest.Config{Latency: wide})
 	nodes := joined(n, size, kad.Config{})

@@ -143,15 +143,17 @@ func (p *past) tend(i int, at time.Duration) {
 	if table == nil {
 		return
 	}
+	k := routing.RefreshK
 	for removed := true; removed; {
 		removed = false
 		for _, c := range slices.Collect(table.All()) {
 			if to, _ := p.pop.find(c.Key); p.tables[to] == nil {
 				removed = table.Remove(c) || removed
+				k = p.K
 			}
 		}
 	}
-	p.ask(i, routing.KeyOf(randomBytes(p.rng)), routing.RefreshK, table, at)
+	p.ask(i, routing.KeyOf(randomBytes(p.rng)), k, table, at)
 	p.plan(at+tendEvery, i, (*past).tend)
 }
 

@@ -23,7 +23,7 @@ type search struct {
 	life   int // the session of the node in which it began
 
 	confirm  bool      // contacts that an earlier lookup found may be confirmed by others
-	few      bool      // it refreshes a bucket: see [routing.RefreshK]
+	k        int       // how many of the closest it finds; 0: the K of the scenario
 	recalled time.Time // when they last answered; zero if there are none
 
 	heard func(from int, r reply) // each answer; nil if nobody wants them
@@ -42,8 +42,8 @@ func (s *search) start() {
 	if s.confirm {
 		routing.MarkRecent(w.time().Sub(since), seeds[:len(recalled)])
 	}
-	if s.few {
-		cfg.K, cfg.Alpha = routing.RefreshK, routing.RefreshK
+	if s.k > 0 {
+		cfg.K, cfg.Alpha = s.k, min(cfg.Alpha, s.k)
 	}
 	table.Refreshed(w.time(), self.Key.CPL(s.target))
 	s.life = w.session(s.from).number

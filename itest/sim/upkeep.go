@@ -91,10 +91,10 @@ func (w *World) tendTable(i int) {
 	}
 	table := w.Table(i)
 	next := w.probeDue(i, func(bool) { w.tendSoon(i) })
-	if cpl, ok := table.Stale(w.time(), w.scenario.RefreshInterval); ok && !n.refreshing {
+	if cpl, k, ok := table.Stale(w.time(), w.scenario.RefreshInterval); ok && !n.refreshing {
 		n.refreshing = true
 		table.Refreshed(w.time(), cpl)
-		s := &search{w: w, from: i, target: w.keyAt(i, cpl), tally: &Tally{}, few: true, done: func(routing.Result) { n.refreshing = false }}
+		s := &search{w: w, from: i, target: w.keyAt(i, cpl), tally: &Tally{}, k: k, done: func(routing.Result) { n.refreshing = false }}
 		s.start()
 	}
 	wait := w.scenario.RefreshInterval / 10

@@ -218,9 +218,9 @@ func (j *Joiner) refreshDue(now time.Time, start *tasks.Start) time.Time {
 		return time.Time{}
 	}
 	for start.Room() > 0 && !now.Before(s.refresh) {
-		cpl, ok := j.cfg.Table.Stale(now, age)
+		cpl, k, ok := j.cfg.Table.Stale(now, age)
 		if ok {
-			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl, lookup.Plan{Few: true}) }, nil)
+			start.Run(func(ctx context.Context) error { return j.refresh(ctx, cpl, lookup.Plan{K: k}) }, nil)
 		}
 		if s.spread = s.spread || !ok; s.spread {
 			s.refresh = now.Add(tasks.Jittered(age / refreshParts))

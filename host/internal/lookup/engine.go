@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -89,7 +90,7 @@ func (e *Engine) Times() *observe.Requests { return &e.times }
 type Plan struct {
 	Paths  int  // disjoint paths; 0: one
 	Recall bool // peers that an earlier lookup found, and that are confirmed, need not be asked
-	Few    bool // it finds the few closest that a refresh needs: see [routing.RefreshK]
+	K      int  // how many of the closest are found; 0: Config.K
 }
 
 // Prepare prepares a lookup of the key of a preimage. It waits until the table has
@@ -121,14 +122,11 @@ func (e *Engine) prepare(preimage []byte, req protocol.Request, p Plan) (*Search
 	if p.Recall {
 		routing.MarkRecent(age, seeds[:len(recalled)])
 	}
-	k, alpha := e.cfg.K, e.cfg.Alpha
-	if p.Few {
-		k, alpha = min(k, routing.RefreshK), min(alpha, routing.RefreshK)
-	}
+	k := cmp.Or(p.K, e.cfg.K)
 	s := &Search{
 		engine: e, key: key, req: req, turn: call.NewTurn(), named: make(map[peer.ID]named), recalled: since,
 		lookup: routing.NewLookup(e.self, key, seeds, e.cfg.Table.Tune(routing.LookupConfig{
-			K: k, Alpha: alpha, Beta: k, Paths: max(1, p.Paths), SlowAfter: e.cfg.SlowAfter,
+			K: k, Alpha: min(e.cfg.Alpha, k), Beta: k, Paths: max(1, p.Paths), SlowAfter: e.cfg.SlowAfter,
 		})),
 	}
 	e.cfg.Table.LookedUp(key)

@@ -359,7 +359,7 @@ func TestRefreshAsksFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := newNetwork(t)
 		n.net.Asked()
-		if err := n.Refresh(t.Context(), []byte("key"), Plan{Few: true}); err != nil {
+		if err := n.Refresh(t.Context(), []byte("key"), Plan{K: routing.RefreshK}); err != nil {
 			t.Fatal(err)
 		}
 		if asked := len(n.net.Asked()); asked < routing.RefreshK || asked >= testK {

@@ -59,14 +59,15 @@ func (t *Table) Due(now time.Time, n int) (check []routing.Contact, next time.Ti
 }
 
 // Stale returns the CPL of a bucket that was not looked up for that long, if there is
-// one, and marks it as looked up: a failed refresh is not repeated at once.
-func (t *Table) Stale(now time.Time, age time.Duration) (cpl int, ok bool) {
+// one, and how many of the closest to find there: see [routing.Table.Stale]. It marks the
+// bucket as looked up: a failed refresh is not repeated at once.
+func (t *Table) Stale(now time.Time, age time.Duration) (cpl, k int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if cpl, ok = t.contacts.Stale(now, age); ok {
+	if cpl, k, ok = t.contacts.Stale(now, age); ok {
 		t.contacts.Refreshed(now, cpl)
 	}
-	return cpl, ok
+	return cpl, k, ok
 }
 
 // LoneCPLs returns the CPLs to look up beside our own key: see [routing.Table.LoneCPLs].

@@ -114,7 +114,7 @@ func TestStale(t *testing.T) {
 		const age = 20 * time.Minute
 		stale := func() (cpls []int) {
 			for {
-				cpl, ok := f.Stale(time.Now(), age)
+				cpl, _, ok := f.Stale(time.Now(), age)
 				if !ok {
 					return cpls
 				}
