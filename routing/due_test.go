@@ -207,11 +207,13 @@ func TestAsked(t *testing.T) {
 	}
 	tab.Asked(epoch, c) // it is no contact
 	tab.Seen(epoch, c)
-	for asked, want := range map[time.Duration]time.Duration{0: 10, 4 * time.Minute: 14, 9 * time.Minute: 19} {
+	for asked, want := range map[time.Duration]time.Duration{
+		0: 10 * time.Minute, 4 * time.Minute: 14 * time.Minute, 9 * time.Minute: 19 * time.Minute,
+	} {
 		tab.Seen(epoch, c)
 		tab.Asked(epoch.Add(asked), c)
-		if got := next(); got != want*time.Minute {
-			t.Errorf("it asked after %v, and is due after %v; want %d minutes", asked, got, want)
+		if got := next(); got != want {
+			t.Errorf("it asked after %v, and is due after %v; want %v", asked, got, want)
 		}
 	}
 	tab.Seen(epoch, c)

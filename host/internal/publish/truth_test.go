@@ -223,7 +223,7 @@ func TestRepublishValuesTogether(t *testing.T) {
 		const values = 200
 		n := newNode(t, 20, 22*time.Hour)
 		n.net.TakeTogether(values, true)
-		for range n.Many(t.Context(), slices.Values(items(0, values))) { //nolint:revive // all of them
+		for range n.Many(t.Context(), slices.Values(items(0, values))) {
 		}
 		now := time.Now()
 		for i := range values {
