@@ -59,14 +59,14 @@ func encode(p protocol.Peer) Wire {
 		reaching[s] = len(addrs)
 	}
 	certified := passable(p.Certified, slices.Max(scopes))
-	w := protocol.AppendPeer(make(Wire, wireHeader, 256), protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs})
+	var room [512]byte // what is returned is kept for long, and has no spare bytes
+	w := bytes.Clone(protocol.AppendPeer(room[:wireHeader], protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs}))
 	for i, s := range [...]scope.Scope{scope.Public, scope.Private} {
 		size := len(w) - wireHeader
 		switch n := reaching[s]; {
 		case n == 0:
 			size = 0
 		case n < len(addrs):
-			var room [256]byte
 			size = len(protocol.AppendPeer(room[:0], protocol.Peer{ID: p.ID, Certified: certified, Addrs: addrs[:n]}))
 		}
 		binary.BigEndian.PutUint16(w[2*i:], uint16(size)) //nolint:gosec // at most protocol.MaxPeer, 8 KiB
