@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	runs := flags.Int("runs", 5, "`number` of runs, of which the table has the median and the range")
 	out := flags.String("out", "", "write the table to this `file`, and not to the standard output")
-	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, asking, publishing, 1 000, networks")
+	only := flags.String("only", "", "measure the groups alone whose name contains `text`: serving, memory, TCP, asking, contacts, publishing, 1 000, networks")
 	compare := flags.String("compare", "", "a `file` that -out wrote: print its figures beside the new ones")
 	profile := flags.String("profile", "", "write CPU profiles to this `directory`, which is made: of the servers with sockets, of their clients, and of asking")
 	if err := flags.Parse(args); err != nil {
@@ -97,6 +97,7 @@ func groups() []group {
 		{name: "serving, in memory", args: []string{"-run=^$", "-bench=^BenchmarkServe$", "-benchmem", "-benchtime=10000x", "./host/internal/serve"}},
 		{name: "serving, over TCP", args: []string{"-run=^$", "-bench=^BenchmarkServerCost$", "-benchtime=5000x", "./itest/net"}},
 		{name: "asking, in memory", args: []string{"-run=^$", "-bench=^BenchmarkLookup$", "-benchmem", "-benchtime=1000x", "./host/internal/lookup"}, cpu: "lookup"},
+		{name: "memory of contacts", args: []string{"-run=^$", "-bench=^BenchmarkContact$", "-benchtime=3x", "./host/internal/table"}},
 		{name: "publishing, with sockets", args: []string{"-run=^$", "-timeout=1h", "-bench=^BenchmarkPublish$", "-benchtime=1x", "./itest/net"}, once: true},
 		{name: "lookups of 1 000 nodes, in virtual time", env: []string{"KAD_FIGURE_NODES=1000"}, args: []string{"-v", "-timeout=1h", "-run=^TestFigures$", "./itest/network"}, once: true},
 		{name: "networks, in virtual time", env: []string{"KAD_MEASURE=1"}, args: []string{"-v", "-timeout=1h", "-run=^TestMeasure$", "./itest/network"}, once: true},

@@ -45,6 +45,7 @@ func sockets() []row {
 		cpu     = " server-µs/request"
 		publish = "BenchmarkPublish/"
 		asking  = "BenchmarkLookup"
+		contact = "BenchmarkContact "
 	)
 	return []row{
 		{work: "what a request of our lookups costs its server: µs of CPU, a busy machine counts", figure: tcp + "dht" + cpu, target: 16},
@@ -61,6 +62,9 @@ func sockets() []row {
 		{work: "requests on one stream over QUIC: CPU of an echo, beside that of ours", figure: tcp + "echo-quic" + cpu, beside: tcp + "one-stream-quic" + cpu, least: true, target: 0.9},
 		{work: "requests on one stream over QUIC: CPU of an echo, beside that of the incumbent", figure: tcp + "echo-quic" + cpu, beside: tcp + "incumbent-one-stream-quic" + cpu},
 		{work: "a lookup among 100 peers that answer at once: CPU of asking", figure: asking + " ns/op", target: 400_000},
+
+		{work: "a contact with 4 addresses in the table", figure: contact + "B-of-table/contact", as: "bytes"},
+		{work: "the same with the peerstore of its host, which has the addresses while it is connected and 15 minutes longer", figure: contact + "B/contact", as: "bytes", target: 1536},
 
 		{work: "announce 1 000 keys to 200 nodes with sockets, in one process beside that of the publisher: requests", figure: publish + "1000 requests/key", target: 1},
 		{work: "the same: real time, with the nodes on the same processors", figure: publish + "1000 wall-ms", target: 500},

@@ -37,7 +37,7 @@ type fixture struct {
 
 // newTable returns a table without contacts. The fields of cfg that are zero get values
 // for tests; networks are not bounded unless MaxPerGroup is set.
-func newTable(t *testing.T, cfg Config) *fixture {
+func newTable(t testing.TB, cfg Config) *fixture {
 	t.Helper()
 	net := calltest.New(t)
 	f := &fixture{net: net, host: net.Host(), group: roomtest.NewGroup(t), wakes: new(int)}
@@ -57,7 +57,7 @@ func newTable(t *testing.T, cfg Config) *fixture {
 }
 
 // speak has peers speak some protocols, as far as the host knows.
-func (f *fixture) speak(t *testing.T, id peer.ID, ids ...lprotocol.ID) {
+func (f *fixture) speak(t testing.TB, id peer.ID, ids ...lprotocol.ID) {
 	t.Helper()
 	if err := f.host.Peerstore().SetProtocols(id, ids...); err != nil {
 		t.Fatal(err)

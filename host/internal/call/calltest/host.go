@@ -20,7 +20,7 @@ type host struct {
 	net   *hostNetwork
 }
 
-func newHost(t *testing.T, n *Network) *host {
+func newHost(t testing.TB, n *Network) *host {
 	t.Helper()
 	peers, err := pstoremem.NewPeerstore()
 	if err != nil {

@@ -141,7 +141,7 @@ type Network struct {
 }
 
 // New returns a network without peers.
-func New(t *testing.T) *Network {
+func New(t testing.TB) *Network {
 	t.Helper()
 	n := &Network{
 		answers: make(map[peer.ID]Answer), connected: make(map[peer.ID]bool), at: make(map[peer.ID][]multiaddr.Multiaddr),
