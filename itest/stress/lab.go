@@ -264,7 +264,7 @@ func (l *lab) pause(ctx context.Context, s *slot, d time.Duration) {
 	last := s.history.last()
 	l.setPaused(s, true)
 	at := pause{stopping: time.Now()}
-	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	p.stop()
 	at.stopped = time.Now()
 	i := len(last.pauses)
 	l.ledger.note(func() { last.pauses = append(last.pauses, at) })
