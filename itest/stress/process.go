@@ -132,7 +132,7 @@ func (p *process) firstLine(ctx context.Context, out io.Reader) ([]byte, error) 
 
 // stop stops the process, and returns when each thread of it has stopped. The signal alone does not
 // say so: one thread takes it, and the others work until that has the processor. On two busy
-// processors, a process did so for 48 ms after the signal was sent.
+// processors, others answered requests for up to 0.48 s after the signal was sent.
 func (p *process) stop() {
 	pid := p.cmd.Process.Pid
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
