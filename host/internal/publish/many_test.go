@@ -128,6 +128,50 @@ func TestManyIsNotLost(t *testing.T) {
 	})
 }
 
+// What is published for the first time is not due again meanwhile, however long it takes and
+// whatever else is due: it is sent once, and counts as under way.
+func TestManyIsSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20, 22*time.Hour)
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("due"), 0); err != nil {
+			t.Fatal(err)
+		}
+		n.agenda.add(publicationID{store.KindProvider, "due"}, time.Now().Add(2*time.Second))
+		synctest.Wait()
+		n.writes()
+		n.run()
+		others := calltest.Knows(testK, n.peers...)
+		n.will(n.toWrites(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			time.Sleep(400 * time.Millisecond)
+			return others(ctx, req)
+		}))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for range n.Many(t.Context(), slices.Values(items(300, 0))) {
+			}
+		}()
+		time.Sleep(time.Second)
+		if s := n.Status(); s.UnderWay != 300 || s.Soon != 1 {
+			t.Errorf("status = %+v, want 300 under way, and one that is due soon", s)
+		}
+		<-ended
+		time.Sleep(5 * time.Minute)
+		sent := make(map[string]int)
+		for _, req := range n.writes() {
+			sent[string(req.(protocol.AddProvider).Key)]++
+		}
+		for key, times := range sent {
+			if times != testK {
+				t.Errorf("%s was sent %d times, want %d", key, times, testK)
+			}
+		}
+		if len(sent) != 301 {
+			t.Errorf("%d were sent, want 300, and the one that is due", len(sent))
+		}
+	})
+}
+
 // Many ends with its context.
 func TestManyIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
