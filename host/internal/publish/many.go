@@ -213,11 +213,12 @@ func (p *Publisher) hold(ctx context.Context, now time.Time, k *kept) error {
 	return p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k)...)
 }
 
-// send sends items to the peers closest to them, and sets what became of each.
+// send sends items to the peers closest to them, and sets what became of each. Once one of them has
+// waited for contacts in vain, the others fail at once: each of them would wait as long.
 func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept) {
 	var sent []*kept
 	var parcels []*deliver.Parcel
-	var noAddr error
+	var noAddr, noContacts error
 	if slices.ContainsFunc(all, func(k *kept) bool { return k.Kind == store.KindProvider }) {
 		noAddr = p.cfg.Reach.AwaitAddr(ctx)
 	}
@@ -226,7 +227,13 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 			k.Err = noAddr
 		}
 		if k.Err == nil {
-			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
+			if k.Err = noContacts; k.Err == nil {
+				k.Err = p.address(ctx, now, r, k)
+			}
+			if errors.Is(k.Err, kaderr.ErrNoContacts) {
+				noContacts = k.Err
+			}
+			if k.parcel == nil {
 				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
 			}
 		}
