@@ -172,6 +172,16 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 	return tickets, time.Time{}
 }
 
+// late returns by how much the first publication is overdue; not above 0 if none is.
+func (a *agenda) late(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.heap.order) == 0 {
+		return 0
+	}
+	return -a.heap.slots.at(a.heap.order[0]).wait(now, a.start)
+}
+
 // len returns how many publications there are.
 func (a *agenda) len() int {
 	a.mu.Lock()
