@@ -137,7 +137,7 @@ func (p *process) stop() {
 	pid := p.cmd.Process.Pid
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
 	for {
-		if _, err := syscall.Wait4(pid, nil, syscall.WUNTRACED, nil); err != syscall.EINTR { //nolint:errorlint // it is a bare number
+		if _, err := syscall.Wait4(pid, nil, syscall.WUNTRACED, nil); err != syscall.EINTR {
 			return // it has stopped, or ended
 		}
 	}

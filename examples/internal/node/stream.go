@@ -61,7 +61,7 @@ func provideStatus(_ context.Context, c *call) (answer, error) {
 type many struct {
 	*call
 
-	counts   *providing
+	counts   *providing // nil for what is withdrawn
 	begun    time.Time
 	control  *http.ResponseController
 	lines    *bufio.Scanner
@@ -91,7 +91,6 @@ func (n *node) streamed(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	defer func() { <-slots }()
 	if e.method == http.MethodDelete {
-		m.counts = new(providing) // the status is that of announcements
 		m.run(ctx, m.withdraw)
 		return
 	}
@@ -186,7 +185,7 @@ func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
 				continue
 			}
 			m.progress.Read++
-			m.counts.read.Add(1)
+			m.count(1, 0, 0)
 			id, err := parseCID(text)
 			if err != nil {
 				m.tell(ctx, text, nil, err)
@@ -202,6 +201,16 @@ func (m *many) contents(ctx context.Context) iter.Seq[cid.Cid] {
 	}
 }
 
+// count adds to the status, which is that of announcements.
+func (m *many) count(read, stored, failed int64) {
+	if m.counts == nil {
+		return
+	}
+	m.counts.read.Add(read)
+	m.counts.stored.Add(stored)
+	m.counts.failed.Add(failed)
+}
+
 // tell counts what became of a content, and tells the client.
 func (m *many) tell(ctx context.Context, content string, line answer, err error) {
 	if line == nil {
@@ -212,9 +221,9 @@ func (m *many) tell(ctx context.Context, content string, line answer, err error)
 	if err != nil {
 		line["error"] = OneLine(err)
 		m.progress.Failed++
-		m.counts.failed.Add(1)
+		m.count(0, 0, 1)
 	} else {
-		m.counts.stored.Add(1)
+		m.count(0, 1, 0)
 	}
 	p := m.progress
 	line["progress"] = answer{"read": p.Read, "done": p.Done, "failed": p.Failed, "part": p.Part}

@@ -57,6 +57,19 @@ func (l *links) of(id peer.ID) uint64 {
 	return l.open[id]
 }
 
+// replaced reports whether a peer has another link than it had. A link that has ended, without
+// another one, is not replaced.
+func (l *links) replaced(had map[peer.ID]uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, link := range had {
+		if now := l.open[id]; now != link && now != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // publish calls publish, which hands a message to pubsub.
 func (l *links) publish(publish func() error) error {
 	l.hand(1)

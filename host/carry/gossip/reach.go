@@ -105,10 +105,8 @@ func (t *Topic) repeatRecent() {
 func (t *Topic) repeatFrom(first uint64, links map[peer.ID]uint64) bool {
 	t.greet(first)
 	for _, f := range t.recent.messages {
-		for id, link := range links {
-			if now := t.node.links.of(id); now != link && now != 0 {
-				return false
-			}
+		if t.node.links.replaced(links) {
+			return false
 		}
 		_ = t.send(t.ctx, f) // fails only if the node is closing
 	}

@@ -59,6 +59,30 @@ func (a *agenda) add(id publicationID, at time.Time) uint32 {
 	return a.set(id, at)
 }
 
+// begin is add for a publication that is published now: it is under way, and due at that time if it
+// is released before it is added again.
+func (a *agenda) begin(id publicationID, at time.Time) (count uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	count = a.set(id, at)
+	heap.Remove(&a.heap, int(a.heap.slots.at(a.numbers[a.fingerprint(id.name())]).index))
+	return count
+}
+
+// release ends what begin or due began: the publication of the ticket is due at the time that was
+// set last, unless it was dropped or added again.
+func (a *agenda) release(t ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, known := a.numbers[a.fingerprint(t.name())]
+	if !known {
+		return
+	}
+	if s := a.heap.slots.at(n); s.count == t.count && s.index == underWay {
+		heap.Push(&a.heap, n)
+	}
+}
+
 // fill calls f with the time, and with what add does. Nothing else is added or due meanwhile.
 func (a *agenda) fill(f func(now time.Time, add func(id publicationID, at time.Time))) {
 	tasks.Locked(&a.mu, func(now time.Time) {
@@ -146,6 +170,16 @@ func (a *agenda) due(now time.Time, n int) (tickets []ticket, next time.Time) {
 		tickets = append(tickets, ticket{idOf(a.heap.slots.name(first)), s.count})
 	}
 	return tickets, time.Time{}
+}
+
+// late returns by how much the first publication is overdue; not above 0 if none is.
+func (a *agenda) late(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.heap.order) == 0 {
+		return 0
+	}
+	return -a.heap.slots.at(a.heap.order[0]).wait(now, a.start)
 }
 
 // len returns how many publications there are.

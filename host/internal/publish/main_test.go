@@ -169,6 +169,9 @@ type failing struct {
 	store.Store
 
 	publish, read, add, provider failure
+
+	kept       atomic.Int64
+	publishing func(kept int) // called with how many were published, unless it is nil
 }
 
 // A failure is an error that a test sets, nil at first. It is safe for concurrent use.
@@ -186,6 +189,9 @@ func (f *failure) get() error {
 func (f *failing) Publish(ctx context.Context, p store.Publication) error {
 	if err := f.publish.get(); err != nil {
 		return err
+	}
+	if kept := f.kept.Add(1); f.publishing != nil {
+		f.publishing(int(kept))
 	}
 	return f.Store.Publish(ctx, p)
 }

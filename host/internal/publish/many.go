@@ -143,28 +143,41 @@ func (p *Publisher) publishChunk(ctx context.Context, now time.Time, r *run, ite
 	for i, item := range items {
 		all[i] = &kept{Published: Published{Item: item}}
 	}
-	p.outcomes.first.Add(int64(len(all)))
 	if each(ctx, all, func(ctx context.Context, k *kept) { p.reserve(ctx, now, k) }) != nil {
-		p.outcomes.first.Add(-int64(len(all)))
+		for _, k := range all {
+			p.agenda.release(k.ticket)
+		}
 		return nil
 	}
+	apart := int64(0) // of these, the ones that are not in the agenda, which counts what is under way
+	for _, k := range all {
+		if k.Err == nil && k.ticket.count == 0 {
+			apart++
+		}
+	}
+	p.outcomes.first.Add(apart)
+	defer p.outcomes.first.Add(-apart)
 	p.send(ctx, now, r, all)
 	p.settleAll(ctx, now, all)
 	for _, k := range all {
 		if k.Err == nil && k.unkept != nil {
 			k.Err = fmt.Errorf("kad: published, and not published again, since the store cannot keep it: %w", k.unkept)
 		}
-		p.outcomes.firstEnded(ctx, k.Kind, k.Key, k.Err)
+		p.outcomes.ended(ctx, k.Kind, k.Key, k.Err)
 	}
 	return all
 }
 
-// settleAll sets when items are published again. The ones for which there was no time stay in
-// the agenda as they are.
+// settleAll sets when items are published again. The ones for which there was no time are due as
+// the agenda has them.
 func (p *Publisher) settleAll(ctx context.Context, now time.Time, all []*kept) {
 	over := ctx.Err() != nil
 	_ = each(context.WithoutCancel(ctx), all, func(ctx context.Context, k *kept) {
-		if k.ticket.count == 0 || over && len(k.Receipt.Stored) == 0 {
+		if over && len(k.Receipt.Stored) == 0 {
+			p.agenda.release(k.ticket)
+			return
+		}
+		if k.ticket.count == 0 {
 			return
 		}
 		if err := p.settle(ctx, now, k.ticket, k.pub, k.Receipt, k.Err); err != nil {
@@ -182,14 +195,14 @@ func each(ctx context.Context, all []*kept, f func(ctx context.Context, k *kept)
 	})
 }
 
-// reserve holds an item here, and keeps it, to be published within republishRetry if it is not
-// before.
+// reserve holds an item here, and keeps it as one that is under way. If it is released, or the node
+// stops before it was published, it is due within republishRetry.
 func (p *Publisher) reserve(ctx context.Context, now time.Time, k *kept) {
 	if k.Err = p.hold(ctx, now, k); k.Err != nil || p.cfg.Interval < 0 {
 		return
 	}
 	id := publicationID{k.Kind, string(k.Key)}
-	k.ticket, k.pub, k.unkept = p.save(ctx, id, k.Value, now.Add(tasks.Jittered(republishRetry)))
+	k.ticket, k.pub, k.unkept = p.save(ctx, id, k.Value, now.Add(tasks.Jittered(republishRetry)), p.agenda.begin)
 }
 
 // hold has this node hold an item itself. It is an error if it may not be published.
@@ -200,11 +213,12 @@ func (p *Publisher) hold(ctx context.Context, now time.Time, k *kept) error {
 	return p.cfg.Holder.StoreOwn(ctx, now, p.records(now, k)...)
 }
 
-// send sends items to the peers closest to them, and sets what became of each.
+// send sends items to the peers closest to them, and sets what became of each. Once one of them has
+// waited for contacts in vain, the others fail at once: each of them would wait as long.
 func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept) {
 	var sent []*kept
 	var parcels []*deliver.Parcel
-	var noAddr error
+	var noAddr, noContacts error
 	if slices.ContainsFunc(all, func(k *kept) bool { return k.Kind == store.KindProvider }) {
 		noAddr = p.cfg.Reach.AwaitAddr(ctx)
 	}
@@ -213,7 +227,13 @@ func (p *Publisher) send(ctx context.Context, now time.Time, r *run, all []*kept
 			k.Err = noAddr
 		}
 		if k.Err == nil {
-			if k.Err = p.address(ctx, now, r, k); k.parcel == nil {
+			if k.Err = noContacts; k.Err == nil {
+				k.Err = p.address(ctx, now, r, k)
+			}
+			if errors.Is(k.Err, kaderr.ErrNoContacts) {
+				noContacts = k.Err
+			}
+			if k.parcel == nil {
 				k.Err = p.tell(ctx, k.kind(), k.Key, k.Receipt, 0, k.Err)
 			}
 		}

@@ -128,6 +128,103 @@ func TestManyIsNotLost(t *testing.T) {
 	})
 }
 
+// What is published for the first time is not due again meanwhile, however long it takes and
+// whatever else is due: it is sent once, and counts as under way.
+func TestManyIsSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 20, 22*time.Hour)
+		if _, err := n.Announce(t.Context(), time.Now(), []byte("due"), 0); err != nil {
+			t.Fatal(err)
+		}
+		n.agenda.add(publicationID{store.KindProvider, "due"}, time.Now().Add(2*time.Second))
+		synctest.Wait()
+		n.writes()
+		n.run()
+		others := calltest.Knows(testK, n.peers...)
+		n.will(n.toWrites(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+			time.Sleep(400 * time.Millisecond)
+			return others(ctx, req)
+		}))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for range n.Many(t.Context(), slices.Values(items(300, 0))) {
+			}
+		}()
+		time.Sleep(time.Second)
+		if s := n.Status(); s.UnderWay != 300 || s.Soon != 1 {
+			t.Errorf("status = %+v, want 300 under way, and one that is due soon", s)
+		}
+		<-ended
+		time.Sleep(5 * time.Minute)
+		sent := make(map[string]int)
+		for _, req := range n.writes() {
+			sent[string(req.(protocol.AddProvider).Key)]++
+		}
+		for key, times := range sent {
+			if times != testK {
+				t.Errorf("%s was sent %d times, want %d", key, times, testK)
+			}
+		}
+		if len(sent) != 301 {
+			t.Errorf("%d were sent, want 300, and the one that is due", len(sent))
+		}
+	})
+}
+
+// What Many was keeping or sending when it was stopped is published by the node.
+func TestManyStoppedIsNotLost(t *testing.T) {
+	for _, sending := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, 20, 22*time.Hour)
+			n.run()
+			ctx, cancel := context.WithCancel(t.Context())
+			n.store.publishing = func(kept int) {
+				if !sending && kept == 100 {
+					cancel()
+				}
+			}
+			others := calltest.Knows(testK, n.peers...)
+			n.will(n.toWrites(func(ctx context.Context, req protocol.Request) (protocol.Response, error) {
+				cancel()
+				return others(ctx, req)
+			}))
+			for range n.Many(ctx, slices.Values(items(300, 0))) {
+			}
+			kept := n.Len()
+			if s := n.Status(); kept < 100 || sending && kept != 300 || s.UnderWay > 0 {
+				t.Errorf("sending: %v: status = %+v after Many has ended; want 100 kept, or all, and none under way", sending, s)
+			}
+			time.Sleep(2 * republishRetry)
+			keys := make(map[string]bool)
+			for _, req := range n.writes() {
+				keys[string(req.(protocol.AddProvider).Key)] = true
+			}
+			if len(keys) != kept {
+				t.Errorf("sending: %v: %d of %d that were kept are published", sending, len(keys), kept)
+			}
+		})
+	}
+}
+
+// Without contacts and an address, all items fail as soon as the first one has waited for both, and
+// are kept.
+func TestManyWithoutContacts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 0, 22*time.Hour)
+		start := time.Now()
+		failed := 0
+		for r := range n.Many(t.Context(), slices.Values(items(300, 200)[:500])) {
+			if errors.Is(r.Err, kaderr.ErrNoContacts) {
+				failed++
+			}
+		}
+		if took := time.Since(start); failed != 500 || n.Len() != 500 || took > 21*time.Second {
+			t.Errorf("%d of 500 have failed, %d are kept, after %v; want all, all, and 20s", failed, n.Len(), took)
+		}
+	})
+}
+
 // Many ends with its context.
 func TestManyIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -209,7 +209,7 @@ func (p *Publisher) keep(ctx context.Context, now time.Time, id publicationID, d
 	if p.cfg.Interval < 0 {
 		return
 	}
-	if _, _, err := p.save(ctx, id, data, p.again(now, id, receipt)); err != nil {
+	if _, _, err := p.save(ctx, id, data, p.again(now, id, receipt), p.agenda.add); err != nil {
 		log.Warnw("not published again: the store cannot keep it", "error", err) // a matter of the disk
 		return
 	}
@@ -249,9 +249,9 @@ func (p *Publisher) again(now time.Time, id publicationID, receipt deliver.Recei
 	return now.Add(wait)
 }
 
-// save adds a publication to the store and to the agenda. It returns a ticket for it, and what
-// the store has now. The error is that of the store, which cannot keep it.
-func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time) (t ticket, pub store.Publication, err error) {
+// save adds a publication to the store, and to the agenda with add. It returns a ticket for it, and
+// what the store has now. The error is that of the store, which cannot keep it.
+func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, next time.Time, add func(id publicationID, at time.Time) uint32) (t ticket, pub store.Publication, err error) {
 	defer p.writing.Lock([]byte(id.key)).Unlock()
 	ctx = context.WithoutCancel(ctx) // it is kept even if the time of the caller is over
 	if data, err = p.withPublished(ctx, id, data); err != nil {
@@ -261,7 +261,7 @@ func (p *Publisher) save(ctx context.Context, id publicationID, data []byte, nex
 	if err := p.cfg.Store.Publish(ctx, pub); err != nil {
 		return t, pub, err
 	}
-	return ticket{id, p.agenda.add(id, pub.Next)}, pub, nil
+	return ticket{id, add(id, pub.Next)}, pub, nil
 }
 
 // withPublished returns the data to publish again: data, or, of a key that holds several

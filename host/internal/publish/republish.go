@@ -29,23 +29,48 @@ const (
 	// republishSlack is the part of the interval by which a publication may be early,
 	// to share lookups with publications that are due.
 	republishSlack = 50
+
+	// catchUp is how many times faster than usual overdue publications are published, and
+	// catchUpPause the longest time from one batch of them to the next.
+	catchUp      = 8
+	catchUpPause = time.Minute
 )
 
-// Job returns the job that publishes again what is due, and with it what is due soon.
+// Job returns the job that publishes again what is due, and with it what is due soon. If more is
+// overdue than goes into a batch, the next batch waits for its turn: see pause.
 func (p *Publisher) Job() tasks.Job {
+	var resume time.Time // when the next batch may begin
 	return tasks.Job{Name: "republish", Due: func(now time.Time, start *tasks.Start) time.Time {
 		if start.Room() == 0 {
 			return time.Time{}
 		}
+		if now.Before(resume) {
+			return resume
+		}
+		late := p.agenda.late(now)
 		tickets, next := p.agenda.due(now, republishBatch)
 		if len(tickets) == 0 {
 			return next
+		}
+		if len(tickets) == republishBatch {
+			resume = now.Add(p.pause(late))
 		}
 		soon, _ := p.agenda.due(now.Add(p.cfg.Interval/republishSlack), republishBatch-len(tickets))
 		tickets = append(tickets, soon...)
 		start.Run(func(ctx context.Context) error { return p.republishAll(ctx, now, tickets) }, nil)
 		return time.Time{}
 	}}
+}
+
+// pause returns how long the next batch waits when a batch is full, and the first publication in it
+// is overdue by late: the node was offline, or did not run. Then much is overdue, and is spread, as
+// long as holders have not forgotten it. There is no pause when they may have.
+func (p *Publisher) pause(late time.Duration) time.Duration {
+	if late >= p.cfg.RecordAge-p.cfg.Interval {
+		return 0
+	}
+	usual := float64(p.cfg.Interval) * republishBatch / float64(p.agenda.len())
+	return min(catchUpPause, time.Duration(usual/catchUp))
 }
 
 // republishAll publishes what is due again: announcements first, and then values, since a get

@@ -43,7 +43,7 @@ func (p *Publisher) Status() Status {
 
 // outcomes count how publications ended.
 type outcomes struct {
-	first atomic.Int64 // publications that are published for the first time now
+	first atomic.Int64 // publications that are published for the first time now, and are not in the agenda
 
 	mu                sync.Mutex
 	succeeded, failed uint64

@@ -128,10 +128,18 @@ const jobs = {
 const drawDue = (stats) => describe(byId("due"), Object.keys(jobs).filter((n) => `due_${n}_ms` in stats)
   .sort((a, b) => stats[`due_${a}_ms`] - stats[`due_${b}_ms`]).map((n) => [jobs[n], `in ${duration(stats[`due_${n}_ms`])}`]));
 
-function drawPublishing(s) {
-  const f = s.last_failure;
+let failure = null; // the last one
+let failures = 0; // when it was asked for
+
+async function drawPublishing(s) {
+  if (s.publish_failed !== failures) {
+    const status = await api("/v1/provide/status");
+    [failure, failures] = [status.last_failure, s.publish_failed];
+  }
+  const f = failure;
   describe(byId("publishing"), [
-    ["scheduled", s.publications], ["due within an hour", s.next_hour], ["overdue", s.overdue], ["under way", s.under_way],
+    ["scheduled", s.publications], ["due within an hour", s.publications_next_hour],
+    ["overdue", s.publications_overdue], ["under way", s.publications_under_way],
     ["published since the start", s.published], ["failed since the start", s.publish_failed],
     ["last failure", f ? `${new Date(f.at).toLocaleTimeString()} ${f.kind} ${f.key || f.keyhex}: ${f.reason}` : "none"],
   ]);
@@ -153,10 +161,10 @@ async function showHeld() {
 
 async function refresh() {
   try {
-    const [id, table, stats, publishing] = await Promise.all(["id", "table", "stats", "provide/status"].map((path) => api(`/v1/${path}`)));
+    const [id, table, stats] = await Promise.all(["id", "table", "stats"].map((path) => api(`/v1/${path}`)));
     drawCharts(stats);
     drawDue(stats);
-    drawPublishing(publishing);
+    await drawPublishing(stats);
     self = id.id;
     byId("network").textContent = id.network;
     byId("self").textContent = id.id;
