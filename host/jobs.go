@@ -14,7 +14,7 @@ import (
 func (r *rooms) jobs(cfg Config) []tasks.Job {
 	list := []tasks.Job{r.returning(), r.pulse.Job(), r.lookup.Job(), r.reach.Job(), r.streams.Job()}
 	list = append(list, r.join.Jobs()...)
-	list = append(list, r.newcomers(!cfg.PublisherOnly), r.whileJoined(r.presence.Job()), r.whileJoined(r.whileLive(r.publish.Job())))
+	list = append(list, r.newcomers(!cfg.PublisherOnly), r.whileJoined(r.presence.Job()), r.whileJoined(r.publish.Job()))
 	if !cfg.PublisherOnly {
 		if cfg.ReplicateInterval >= 0 {
 			list = append(list, r.whileJoined(r.replicate.Round()))
@@ -53,19 +53,6 @@ func (r *rooms) whileJoined(j tasks.Job) tasks.Job {
 	due := j.Due
 	j.Due = func(now time.Time, start *tasks.Start) time.Time {
 		if !r.join.Joined() {
-			return time.Time{}
-		}
-		return due(now, start)
-	}
-	return j
-}
-
-// whileLive returns a job that is due only while there are peers to ask, or this node is the only
-// server.
-func (r *rooms) whileLive(j tasks.Job) tasks.Job {
-	due := j.Due
-	j.Due = func(now time.Time, start *tasks.Start) time.Time {
-		if !r.table.Live() && !r.table.Single() {
 			return time.Time{}
 		}
 		return due(now, start)
