@@ -122,7 +122,8 @@ type Config struct {
 	MaxDials int
 
 	// RefreshInterval is how long after its last lookup a bucket is looked up again, and
-	// how long after its last answer a contact is probed. For a bucket in which nothing
+	// how long after its last answer a contact is probed, or up to half of it later. A
+	// contact that sends requests is probed later, too. For a bucket in which nothing
 	// changes, and for a contact that answers its probes, it doubles each time, up to eight
 	// times as long. If zero, 10m. If negative, neither is done.
 	RefreshInterval time.Duration
@@ -139,6 +140,10 @@ type Config struct {
 	// Each key has its place in the interval, so that the work is spread over it: the first
 	// time comes after half of the interval on average. If zero, 22h, or half of RecordAge if
 	// that is less. If negative, nothing is published again, nor kept for that.
+	//
+	// What became due while the node was offline, or did not run, is published when it is
+	// back: 1 024 at once, and the next ones a minute later, or sooner if there are more than
+	// 170 000 in all, or holders may have forgotten them.
 	RepublishInterval time.Duration
 
 	// PublisherOnly leaves it to the publisher of a record to keep it alive, as the
